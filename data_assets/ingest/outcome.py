@@ -1,0 +1,107 @@
+"""How a day of a dataset ends: one of six typed outcomes, and the errors that lead to them.
+
+Here: the outcomes and the exceptions by which a vendor's code tells the engine what it met.
+Not here: retrying, pacing, recording (``engine``), and what a vendor's status codes mean (``vendors``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The day is on disk under its final name, whole and verified. The only outcome that closes a gap.
+
+    Attributes:
+        path: where the file lies, relative to the lake's root.
+        rows: rows in the file.
+        size: bytes of the file.
+        sha256: hexadecimal digest of the file.
+        metadata: what a person wants plotted or named for this day (counts, shares, seconds).
+    """
+
+    path: str
+    rows: int
+    size: int
+    sha256: str
+    metadata: dict[str, Scalar] = field(default_factory=dict)
+    name: ClassVar[str] = "Stored"
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """A day that ended without a file; ``reason`` says why and what to do next, in one line.
+
+    Attributes:
+        reason: one line for the person who reads the grid.
+        tried: False where the vendor was not asked for this very day, because what it said of newer days answers it.
+    """
+
+    reason: str
+    tried: bool = True
+    name: ClassVar[str] = "NotStored"
+
+
+class NoData(NotStored):
+    """The vendor says that it holds nothing for this day."""
+
+    name: ClassVar[str] = "NoData"
+
+
+class NotPublished(NotStored):
+    """Too early: the vendor has not finished this day yet."""
+
+    name: ClassVar[str] = "NotPublished"
+
+
+class NotEntitled(NotStored):
+    """The account's tier or permissions do not reach this day or this dataset."""
+
+    name: ClassVar[str] = "NotEntitled"
+
+
+class Rejected(NotStored):
+    """The day arrived and failed validation; nothing of it was published."""
+
+    name: ClassVar[str] = "Rejected"
+
+
+class Failed(NotStored):
+    """Transient errors used up the retries, or the run could not go on."""
+
+    name: ClassVar[str] = "Failed"
+
+
+Outcome = Stored | NotStored
+
+
+class IngestError(Exception):
+    """What a vendor's code raises to the engine. Its text is one line, free of secrets, and says what to do."""
+
+
+class DayEnded(IngestError):
+    """The day is over with this outcome; asking again now would give the same answer."""
+
+    def __init__(self, outcome: NotStored) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class Transient(IngestError):
+    """Worth another try after a pause; ``Failed`` when the tries are used up."""
+
+
+class Throttled(Transient):
+    """The vendor asks for less (HTTP 429 and its like): try again, later and with fewer requests at once."""
+
+
+class VendorDown(Transient):
+    """The vendor is not reachable behind its terminal or gateway: wait until it is, then try again."""
+
+
+class RunEnded(IngestError):
+    """Nothing else of this run can work (a wrong setting, no terminal, no disk): stop at once and say what to do."""

@@ -1,0 +1,49 @@
+"""What the engine asks of a dataset: the two protocols between them.
+
+Here: the contract. Not here: any vendor's implementation of it, and the engine that calls it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Protocol
+
+from data_assets.ingest.outcome import Stored
+
+
+class DayMeter(Protocol):
+    """Where a download reports what it received, for the live display."""
+
+    def received(self, size: int) -> None:
+        """Count ``size`` more bytes off the wire."""
+
+    def parsed(self, rows: int) -> None:
+        """Count ``rows`` more rows understood."""
+
+
+class StagedDay(Protocol):
+    """A day that arrived whole and passed its audit, on disk under a temporary name."""
+
+    def publish(self) -> Stored:
+        """Give the file its final name, durably, and say what is stored. Called at most once."""
+
+    def discard(self) -> None:
+        """Remove the temporary file; harmless after ``publish``."""
+
+
+class Source(Protocol):
+    """One dataset, a day at a time."""
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """Download, parse and audit one day.
+
+        Cancellation leaves no file behind.
+
+        Raises:
+            DayEnded: the day has another outcome than ``Stored``.
+            Transient: worth another try (``Throttled``, ``VendorDown`` are kinds of it).
+            RunEnded: no day of this run can work.
+        """
+
+    async def wait_until_up(self) -> None:
+        """Return when the vendor answers again after ``VendorDown``; raise ``Transient`` or ``RunEnded`` if it does not."""

@@ -1,0 +1,154 @@
+"""Typed settings, read once from the environment and from `.env`.
+
+Here: every environment variable the project knows, its type, its default and what it accepts.
+Not here: what a dataset is (its `defs.yaml`), and Dagster's own settings (`dagster.yaml`).
+
+A variable with a bad value, an unknown `DATA_ASSETS_*` variable, and a vendor variable that is nearly a known one
+stop the start with a `SettingsError` that names the variable and what it accepts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data_assets.sandbox.faults import Fault
+
+ENV_FILE = ".env"
+VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
+
+
+class SettingsError(ValueError):
+    """A variable is wrong; the text names it, says what it accepts, and holds no value of a secret."""
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _lake_url(value: str) -> str:
+    if "://" in value and not value.startswith("s3://"):
+        raise ValueError("must be a folder or an s3://bucket/prefix URL")
+    if not value.strip():
+        raise ValueError("must be a folder or an s3://bucket/prefix URL, not empty")
+    return value
+
+
+class Settings(BaseSettings):
+    """All settings of one process.
+
+    Attributes carry the variable's name as their alias; `lake_url` is `data_lake` resolved for the profile.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    profile: Literal["sandbox", "live"] = Field(
+        default="sandbox",
+        validation_alias="DATA_ASSETS_PROFILE",
+        description="sandbox: simulated vendors and synthetic data; live: your own subscriptions",
+    )
+    lake: Annotated[str, AfterValidator(_lake_url)] | None = Field(
+        default=None,
+        validation_alias="DATA_ASSETS_LAKE",
+        description="folder or s3://bucket/prefix of the lake; default ./lake/<profile>",
+    )
+
+    theta_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        default="http://127.0.0.1:25503/v3",
+        validation_alias="THETA_BASE_URL",
+        description="where the Theta Terminal answers; keep one spelling of the host (127.0.0.1 or localhost), "
+        "the terminal refuses a second one",
+    )
+    theta_max_concurrent_requests: int = Field(
+        default=4,
+        ge=1,
+        le=16,
+        validation_alias="THETA_MAX_CONCURRENT_REQUESTS",
+        description="requests in flight at once, 1 to 16; your tier's limit: Value 2, Standard 4, Pro 8",
+    )
+
+    sandbox_contracts: int = Field(
+        default=250,
+        ge=4,
+        le=40_000,
+        validation_alias="DATA_ASSETS_SANDBOX_CONTRACTS",
+        description="option contracts of a synthetic day, 4 to 40000 (250 is about 100,000 rows; 6000 about 2.4 million)",
+    )
+    sandbox_first_day: date = Field(
+        default=date(2016, 1, 4),
+        validation_alias="DATA_ASSETS_SANDBOX_FIRST_DAY",
+        description="YYYY-MM-DD: the sandbox's vendors hold no data before it",
+    )
+    sandbox_faults: tuple[Fault, ...] = Field(
+        default=(),
+        validation_alias="DATA_ASSETS_SANDBOX_FAULTS",
+        description='JSON list of faults, such as [{"kind": "cut", "day": "2024-01-03", "times": 1}]',
+    )
+    sandbox_theta_tier: Literal["free", "value", "standard", "pro"] = Field(
+        default="standard",
+        validation_alias="DATA_ASSETS_SANDBOX_THETA_TIER",
+        description="the tier that the sandbox's Theta enforces: free, value, standard or pro",
+    )
+
+    @property
+    def lake_url(self) -> str:
+        """The lake's folder (absolute) or object-store URL; the sandbox and the live lake never share one by default."""
+        if self.lake is None:
+            return str(Path("lake", self.profile).absolute())
+        return self.lake if "://" in self.lake else str(Path(self.lake).expanduser().absolute())
+
+
+def known_variables() -> dict[str, str]:
+    """Every variable's name and what it accepts."""
+    return {str(field.validation_alias): field.description or "" for field in Settings.model_fields.values()}
+
+
+def _refuse_unknown(names: set[str]) -> None:
+    known = known_variables()
+    for name in sorted(names - known.keys()):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if name.startswith("DATA_ASSETS_"):
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise SettingsError(f"{name} is not a setting of data_assets{hint}")
+        if name.startswith(VENDOR_PREFIXES) and near:
+            raise SettingsError(f"{name} is not a setting of data_assets; did you mean {near[0]}?")
+
+
+def read_settings() -> Settings:
+    """Read and check the settings of this process.
+
+    Raises:
+        SettingsError: naming the variable and what it accepts.
+    """
+    _refuse_unknown({name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))})
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])
+        raise SettingsError(f"{name}{where}: {first['msg']}. It accepts: {known_variables().get(name, '')}") from None
+    except ValueError as error:  # a variable whose JSON does not parse: pydantic-settings raises its own SettingsError
+        name = next((n for n, f in Settings.model_fields.items() if f'"{n}"' in str(error)), "")
+        alias = str(Settings.model_fields[name].validation_alias) if name else str(error)
+        raise SettingsError(f"{alias}: is not valid JSON. It accepts: {known_variables().get(alias, '')}") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return read_settings()

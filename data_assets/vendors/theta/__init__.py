@@ -1,0 +1,1 @@
+"""Theta Data, through the Theta Terminal that runs on the user's own machine."""
