@@ -1,0 +1,55 @@
+"""Cutting a stream of bytes into blocks of whole lines, so that a body is parsed while the rest of it arrives.
+
+Here: where to cut, for any vendor whose bodies are lines of text that end in LF or CRLF and hold no line end inside a
+quoted field. Not here: reading the stream, and what the lines mean.
+"""
+
+from __future__ import annotations
+
+BLOCK_SIZE = 4 * 1024 * 1024
+_LINE_END = b"\n"
+
+
+class LineTooLong(ValueError):
+    """A whole block went by without a line end: this is not a text of lines, and holding more of it would not help."""
+
+
+class LineBlocks:
+    """Collects chunks as they arrive and gives them back as blocks of whole lines.
+
+    The blocks, in order, and then what ``finish`` returns are the stream, byte for byte. A block has at least
+    ``size`` bytes before its cut, so at most ``size`` bytes and one chunk are held.
+    """
+
+    def __init__(self, size: int = BLOCK_SIZE) -> None:
+        """Cut blocks of about ``size`` bytes; a line may not be longer than that."""
+        self._size = size
+        self._chunks: list[bytes] = []
+        self._held = 0
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """Take the next bytes of the stream, and return a block when one is full.
+
+        Raises:
+            LineTooLong: ``size`` bytes hold no line end.
+        """
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        if self._held < self._size:
+            return None
+        block, rest = _cut(b"".join(self._chunks))
+        if not block:
+            raise LineTooLong(f"{self._held} bytes without a line end")
+        self._chunks, self._held = [rest], len(rest)
+        return block
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """The stream has ended: the whole lines not given yet, and what followed the last line end (nothing, if whole)."""
+        lines, tail = _cut(b"".join(self._chunks))
+        self._chunks, self._held = [], 0
+        return lines, tail
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    end = data.rfind(_LINE_END) + 1
+    return data[:end], data[end:]
