@@ -44,7 +44,7 @@ class LineBlocks:
         return block
 
     def finish(self) -> tuple[bytes, bytes]:
-        """The stream has ended: the whole lines not given yet, and what followed the last line end (nothing, if whole)."""
+        """The stream has ended: the whole lines not given yet, and what followed the last line end, if anything."""
         lines, tail = _cut(b"".join(self._chunks))
         self._chunks, self._held = [], 0
         return lines, tail

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ BODY = st.builds(lambda lines, end, tail: b"".join(line + end for line in lines)
 
 def chunks_of(body: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    return [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [body[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def run(chunks: list[bytes], size: int) -> tuple[list[bytes], bytes]:
