@@ -1,0 +1,143 @@
+"""Option quotes condensed to one row per contract, batch by batch.
+
+Here: the counting and the merging. Not here: what a count means for the day (``option_quotes``, ``completeness``).
+
+A day can have ten million rows, a summary has as many rows as the day has contracts. The rules therefore read
+summaries only, and a day is judged while it streams by, in flat memory: for any split of the rows into batches, the
+merged summaries of the batches equal the summary of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+CONTRACT = ("symbol", "expiration", "strike", "right")
+"""The columns that together name one option contract."""
+
+COUNTS = (
+    "disordered",
+    "outside_session",
+    "off_grid",
+    "crossed",
+    "locked",
+    "negative",
+    "unusable",
+    "zero_bid",
+    "zero_ask",
+    "no_quote",
+    "opening_no_quote",
+)
+"""The summary's columns that count rows of one kind."""
+
+
+def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame:
+    """Count what the rules need to know, per contract.
+
+    Right for rows in any order; fast when a contract's rows lie together, as the vendor sends them and the lake
+    stores them.
+
+    Args:
+        quotes: rows in the order of the body or of the file, with the columns symbol, expiration, strike, right,
+            timestamp (UTC), bid, ask (dollars), bid_size and ask_size (contracts).
+        open_: the session's open, an aware instant: the grid's first point.
+        close: the last instant at which a row may lie. Where early closes end is not established, so this is the end
+            of the window that was asked for rather than the close of a shortened session.
+        interval: the grid's step.
+
+    Returns:
+        One row per contract in order of first appearance, counts as Int64:
+
+        - symbol, expiration, strike, right
+        - first_row, last_row: where in ``quotes`` its first and its last row lie, from 0
+        - rows
+        - first_timestamp, last_timestamp: of those two rows
+        - disordered: rows whose timestamp is not after that of the same contract's previous row, repeats included
+        - outside_session: rows before ``open_``, after ``close``, or without a timestamp
+        - off_grid: rows not a whole number of intervals away from ``open_``
+        - crossed: bid > ask > 0
+        - locked: bid = ask > 0
+        - negative: any price or size below zero
+        - unusable: a price or size that is missing, or a price that is not a finite number
+        - zero_bid: bid 0 under an ask, a genuine quote of a contract far out of the money
+        - zero_ask: a bid under no ask
+        - no_quote: both prices 0, the vendor's way to say that there is no quote
+        - opening_no_quote: those of them that lie at the open, where the vendor's snapshot is always empty
+    """
+    timestamp, bid, ask = pl.col("timestamp"), pl.col("bid"), pl.col("ask")
+    bid_size, ask_size = pl.col("bid_size"), pl.col("ask_size")
+    no_quote = (bid == 0) & (ask == 0)
+    unusable_price = (bid.is_finite() & ask.is_finite()).fill_null(False).not_()
+    microseconds = interval // timedelta(microseconds=1)
+
+    flagged = quotes.select(
+        *CONTRACT,
+        "timestamp",
+        begins_run=pl.any_horizontal(pl.col(column).ne_missing(pl.col(column).shift()) for column in CONTRACT),
+        outside_session=timestamp.is_between(open_, close).fill_null(False).not_(),
+        off_grid=(timestamp - open_).dt.total_microseconds() % microseconds != 0,
+        crossed=(bid > ask) & (ask > 0),
+        locked=(bid == ask) & (bid > 0),
+        negative=(bid < 0) | (ask < 0) | (bid_size < 0) | (ask_size < 0),
+        unusable=unusable_price | bid_size.is_null() | ask_size.is_null(),
+        zero_bid=(bid == 0) & (ask > 0),
+        zero_ask=(bid > 0) & (ask == 0),
+        no_quote=no_quote,
+        opening_no_quote=no_quote & (timestamp == open_),
+    ).with_columns(
+        disordered=(timestamp <= timestamp.shift()) & ~pl.col("begins_run"),
+        # Grouping one sorted integer is several times cheaper than hashing four columns of every row.
+        run=pl.col("begins_run").cum_sum().set_sorted(),
+    )
+    runs = (
+        flagged.group_by("run", maintain_order=True)
+        .agg(
+            pl.col(CONTRACT).first(),
+            rows=pl.len().cast(pl.Int64),
+            first_timestamp=timestamp.first(),
+            last_timestamp=timestamp.last(),
+            **{count: pl.col(count).sum().cast(pl.Int64) for count in COUNTS},
+        )
+        .with_columns(last_row=pl.col("rows").cum_sum() - 1)
+        .select(
+            *CONTRACT,
+            (pl.col("last_row") - pl.col("rows") + 1).alias("first_row"),
+            "last_row",
+            "rows",
+            "first_timestamp",
+            "last_timestamp",
+            *COUNTS,
+        )
+    )
+    return _join_pieces(runs)
+
+
+def merge_summaries(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The summary of consecutive batches as one: a contract cut by a border, or coming back later, is joined.
+
+    Args:
+        summaries: at least one, in the order of their batches, made with the same session and interval.
+
+    Returns:
+        What ``contract_summary`` of all the rows at once would give.
+    """
+    shifted, rows_before = [], 0
+    for summary in summaries:
+        shifted.append(summary.with_columns(pl.col("first_row", "last_row") + rows_before))
+        rows_before += int(summary["rows"].sum())
+    return _join_pieces(pl.concat(shifted))
+
+
+def _join_pieces(pieces: pl.DataFrame) -> pl.DataFrame:
+    if not pieces.select(CONTRACT).is_duplicated().any():
+        return pieces
+    disordered_borders = pl.col("first_timestamp") <= pl.col("last_timestamp").shift()
+    joined = pieces.group_by(CONTRACT, maintain_order=True).agg(
+        pl.col("first_row", "first_timestamp").first(),
+        pl.col("last_row", "last_timestamp").last(),
+        pl.col("rows", *COUNTS).sum(),
+        disordered_borders.sum().cast(pl.Int64).alias("disordered_borders"),
+    )
+    return joined.with_columns(pl.col("disordered") + pl.col("disordered_borders")).select(pieces.columns)

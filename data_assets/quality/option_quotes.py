@@ -1,0 +1,258 @@
+"""The rules for a stored day of option quotes, and the numbers of it worth plotting.
+
+Here: verdicts on the summary of one day. Not here: how the summary is counted (``contract_summary``), whether a body
+may be published at all (``completeness``), and the asset checks that show the verdicts.
+
+Nothing here deletes or mends a row: crossed markets, zero bids and missing quotes are counted and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
+from data_assets.quality.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteThresholds:
+    """Shares of a day's quotes, from 0 to 1, above which ``quotes`` warns. No vendor publishes such rates.
+
+    Attributes:
+        crossed: a national best bid above the best ask lasts milliseconds; a snapshot rarely meets one.
+        locked: bid equal to ask; commoner than crossed, in penny-wide markets.
+        zero_bid: no bid under an ask, as usual far out of the money: about half of a wide chain.
+        zero_ask: a bid and nobody who sells.
+        no_quote: neither side, apart from the row at the open, which is always empty.
+    """
+
+    crossed: float = 0.001
+    locked: float = 0.01
+    zero_bid: float = 0.6
+    zero_ask: float = 0.01
+    no_quote: float = 0.05
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            share = getattr(self, field.name)
+            if not 0 <= share <= 1:
+                raise ValueError(f"threshold {field.name} is {share}: give a share from 0 to 1, such as 0.05 for 5 %")
+
+
+def day_metrics(summary: pl.DataFrame) -> dict[str, int | float]:
+    """The day in numbers, for plots over many days.
+
+    Returns:
+        rows, contracts, expirations; crossed_share, locked_share, zero_bid_share, zero_ask_share and no_quote_share,
+        each from 0 to 1 of the rows that are not the empty ones at the open.
+    """
+    return {
+        "rows": int(summary["rows"].sum()),
+        "contracts": summary.height,
+        "expirations": summary["expiration"].n_unique(),
+        **{f"{kind}_share": share for kind, share in _shares(summary).items()},
+    }
+
+
+def grid(
+    summary: pl.DataFrame,
+    *,
+    open_: datetime,
+    close: datetime,
+    option_close: datetime,
+    interval: timedelta,
+    tolerance: float = 0.02,
+) -> Verdict:
+    """Whether every contract has a row at each point of the session's grid.
+
+    A contract is regular when it starts at the open, ends at one of the two closes as most of its kind do (those that
+    expire today, those that do not), and has one row per point between. What early closes, the tail of expiring
+    contracts and contracts first quoted during the day really look like is not established, so all of it is described
+    and the verdict at most warns; an empty row at the open is normal. Only a day without any contract is an error.
+
+    Args:
+        summary: of the whole day.
+        open_: the session's open (09:30 in New York), like the others an aware instant.
+        close: the underlying's close (16:00, 13:00 on early closes).
+        option_close: the option session's close (16:15, 13:15 on early closes).
+        interval: the grid's step.
+        tolerance: the share of irregular contracts above which the verdict warns.
+    """
+    if summary.is_empty():
+        return Verdict("grid", passed=False, severity="error", summary="the day holds no contract", metadata={})
+    last = pl.col("last_timestamp")
+    kind = pl.col("expiration") == session_day(close)
+    points = (last - pl.col("first_timestamp")).dt.total_microseconds() // (interval // timedelta(microseconds=1)) + 1
+    judged = summary.with_columns(
+        starts_late=pl.col("first_timestamp") > open_,
+        ends_oddly=~last.is_in([close, option_close]) | (last != last.mode().max().over(kind)),
+        has_holes=points != pl.col("rows"),
+    ).with_columns(pl.col("starts_late", "ends_oddly", "has_holes").fill_null(True))
+    irregular = judged.filter(pl.any_horizontal("starts_late", "ends_oddly", "has_holes"))
+    share = irregular.height / summary.height
+    late, odd, holes = (int(judged[column].sum()) for column in ("starts_late", "ends_oddly", "has_holes"))
+    ends = [
+        f"{clock(end)} ({contracts:,})"
+        for end, contracts in summary.group_by("last_timestamp")
+        .len()
+        .sort("len", "last_timestamp", descending=True)
+        .iter_rows()
+    ]
+    where = f"contracts by last row: {', '.join(ends[:NAMES_SHOWN])}"
+    if len(ends) > NAMES_SHOWN:
+        where += f" and {len(ends) - NAMES_SHOWN} more minutes"
+    found = (
+        f"{irregular.height:,} of {summary.height:,} contracts ({share:.2%}) leave the grid: "
+        f"{late:,} start late, {odd:,} end oddly, {holes:,} have holes"
+        if irregular.height
+        else f"all {summary.height:,} contracts hold the whole grid from {clock(open_)}"
+    )
+    return Verdict(
+        "grid",
+        passed=share <= tolerance,
+        severity="warn",
+        summary=f"{found}; {where}",
+        metadata={
+            "contracts": summary.height,
+            "irregular": irregular.height,
+            "irregular_share": share,
+            "tolerance": tolerance,
+            "start_late": late,
+            "end_oddly": odd,
+            "with_holes": holes,
+            "empty_at_open": int((summary["opening_no_quote"] > 0).sum()),
+            "contracts_by_last_row": ends[:NAMES_SHOWN],
+            "irregular_contracts": some_contracts(
+                irregular,
+                lambda row: f"{row['rows']} rows, {clock(row['first_timestamp'])} to {clock(row['last_timestamp'])}",
+            ),
+        },
+    )
+
+
+def contract_set(
+    summary: pl.DataFrame, listed: int | None, absent: Sequence[str], extra: int, tolerance: float
+) -> Verdict:
+    """Whether the day holds the contracts that the vendor's list names.
+
+    Args:
+        summary: of the whole day.
+        listed: contracts listed for the day; None where the list could not be had (a tier without that call).
+        absent: names of the listed contracts that the day lacks.
+        extra: contracts of the day that are not listed.
+        tolerance: the share of the listed contracts that may be absent (else an error) or extra (else a warning).
+    """
+    contracts = summary.height
+    if listed is None:
+        return Verdict(
+            "contract_set",
+            passed=True,
+            severity="warn",
+            summary=f"cannot tell: the vendor's contract list was not available; the day holds {contracts:,} contracts",
+            metadata={"contracts": contracts},
+        )
+    too_many_absent = len(absent) > tolerance * listed
+    too_many_extra = extra > tolerance * listed
+    shown = list(absent[:NAMES_SHOWN])
+    found = (
+        f"{len(absent):,} of {listed:,} listed contracts are absent" if absent else f"all {listed:,} listed are here"
+    )
+    if shown:
+        found += f" ({', '.join(shown)}{', …' if len(absent) > NAMES_SHOWN else ''})"
+    if extra:
+        found += f"; {extra:,} of the day's {contracts:,} contracts are not listed"
+    return Verdict(
+        "contract_set",
+        passed=not (too_many_absent or too_many_extra),
+        severity="error" if too_many_absent else "warn",
+        summary=found,
+        metadata={
+            "contracts": contracts,
+            "listed": listed,
+            "absent": len(absent),
+            "extra": extra,
+            "tolerance": tolerance,
+            "absent_contracts": shown,
+        },
+    )
+
+
+def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds) -> Verdict:
+    """Whether prices and sizes can be right.
+
+    A negative or unusable value is an error. Crossed, locked and one-sided markets and missing quotes do happen: they
+    warn above their thresholds, as shares of the rows that are not the empty ones at the open.
+    """
+    impossible = {kind: int(summary[kind].sum()) for kind in ("negative", "unusable")}
+    shares = _shares(summary)
+    limits = asdict(thresholds)
+    wrong = [f"{rows:,} rows with a {kind} price or size" for kind, rows in impossible.items() if rows]
+    high = [f"{kind} {shares[kind]:.2%} (limit {limits[kind]:.2%})" for kind in limits if shares[kind] > limits[kind]]
+    every = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items())
+    watched = ("negative", "unusable", "crossed", "locked", "zero_ask")
+    worst = summary.filter(pl.any_horizontal(pl.col(watched) > 0)).sort(watched, descending=True, maintain_order=True)
+    return Verdict(
+        "quotes",
+        passed=not (wrong or high),
+        severity="error" if wrong else "warn",
+        summary="; ".join([*wrong, *high]) or every,
+        metadata={
+            **{f"{kind}_rows": rows for kind, rows in impossible.items()},
+            **{f"{kind}_share": share for kind, share in shares.items()},
+            **{f"{kind}_limit": limit for kind, limit in limits.items()},
+            "worst_contracts": some_contracts(
+                worst, lambda row: ", ".join(f"{row[kind]} {kind}" for kind in watched if row[kind])
+            ),
+        },
+    )
+
+
+def timestamps(summary: pl.DataFrame) -> Verdict:
+    """Whether every row lies in the session and on the grid, and the file in its order; a breach is an error.
+
+    The order is that of the lake: by expiration, symbol, strike, right and timestamp, each contract's rows in one
+    piece and no timestamp twice.
+    """
+    kinds = {
+        "outside_session": "outside the session",
+        "off_grid": "off the grid",
+        "disordered": "not after the contract's previous row",
+    }
+    counts = {kind: int(summary[kind].sum()) for kind in kinds}
+    in_file_order = summary.with_row_index("appearance").sort("expiration", "symbol", "strike", "right")
+    misplaced = int((in_file_order["appearance"].cast(pl.Int64).diff() < 0).sum())
+    scattered = int((summary["last_row"] - summary["first_row"] + 1 > summary["rows"]).sum())
+    found = [f"{counts[kind]:,} rows {text}" for kind, text in kinds.items() if counts[kind]]
+    if misplaced:
+        found.append(f"{misplaced:,} contracts not in the order of the file")
+    if scattered:
+        found.append(f"{scattered:,} contracts in several pieces")
+    rows = int(summary["rows"].sum())
+    concerned = summary.filter(pl.any_horizontal(pl.col(*kinds) > 0))
+    return Verdict(
+        "timestamps",
+        passed=not found,
+        severity="error",
+        summary="; ".join(found) or f"all {rows:,} rows in session, on the grid, unique and sorted",
+        metadata={
+            "rows": rows,
+            **counts,
+            "misplaced_contracts": misplaced,
+            "scattered_contracts": scattered,
+            "contracts_concerned": some_contracts(
+                concerned, lambda row: ", ".join(f"{row[kind]} {kind}" for kind in kinds if row[kind])
+            ),
+        },
+    )
+
+
+def _shares(summary: pl.DataFrame) -> dict[str, float]:
+    empty_at_open = int(summary["opening_no_quote"].sum())
+    counted = int(summary["rows"].sum()) - empty_at_open
+    rows = {field.name: int(summary[field.name].sum()) for field in fields(QuoteThresholds)}
+    rows["no_quote"] -= empty_at_open
+    return {kind: count / counted if counted else 0.0 for kind, count in rows.items()}
