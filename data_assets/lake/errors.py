@@ -1,0 +1,42 @@
+"""What can go wrong in the lake, as a short tree. Every text is one line and says what to do next.
+
+Here: the errors, and how an operating-system error becomes one of them. Not here: who raises them.
+"""
+
+from __future__ import annotations
+
+import errno
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class LakeError(Exception):
+    """The lake cannot do what was asked; the text names the file or setting and says what to do."""
+
+
+class DiskFull(LakeError):
+    """There is no room for the file (disk, quota or file-size limit)."""
+
+
+class Corrupt(LakeError):
+    """A stored file is not what was stored.
+
+    Attributes:
+        reason: what is wrong with the file, without its name.
+    """
+
+    def __init__(self, reason: str, where: str) -> None:
+        super().__init__(f"{where}: {reason}; backfill this day again to replace the file")
+        self.reason = reason
+
+
+def write_error(error: OSError, where: str) -> LakeError:
+    """Say in the lake's words why ``where`` could not be written."""
+    if error.errno in NO_SPACE:
+        return DiskFull(
+            f"{where}: no room to write it ({error.strerror}); free space there or point DATA_ASSETS_LAKE to a larger "
+            "disk, then run the backfill again"
+        )
+    return LakeError(
+        f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"
+    )

@@ -1,0 +1,224 @@
+"""The lake as its users see it: write a day, scan days, ask where a day came from, verify it.
+
+A lake holds either real or synthetic data. A marker at its root says which, and every file's footer says it again.
+
+Here: the one object that the rest of the project holds. Not here: how any of it is done (the modules beside this one).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import Corrupt, LakeError, write_error
+from data_assets.lake.layout import PARTITION_FILE, dataset_path, day_folder, parse_partition_path, partition_path
+from data_assets.lake.parquet_file import damage_named, digest_of, row_groups
+from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
+from data_assets.lake.storage import open_storage
+from data_assets.lake.writer import DayWriter
+
+__all__ = ["Corrupt", "Lake", "LakeError"]
+
+MARKER = "_lake.json"
+
+
+class Lake:
+    """A lake in a local folder or an object store. Opening one touches nothing.
+
+    Attributes:
+        url: the folder or the ``s3://bucket/prefix`` URL.
+        synthetic: whether a simulator makes its data.
+    """
+
+    def __init__(self, url: str, *, synthetic: bool) -> None:
+        self.url, self.synthetic = url, synthetic
+        self._storage = open_storage(url)
+
+    def writer(self, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str]) -> DayWriter:
+        """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
+
+        Raises:
+            ValueError: ``dataset`` is not a dataset key, or ``sort_by`` does not fit ``schema``.
+            LakeError: the lake holds data of the other kind, or cannot be written.
+        """
+        writer = DayWriter(self._storage, dataset, day, schema, sort_by, synthetic=self.synthetic)
+        self._claim()
+        return writer
+
+    def locate(self, path: str) -> str:
+        """The absolute path or URL of a file that is named relative to the lake's root."""
+        return self._storage.locate(path)
+
+    def datasets(self) -> list[str]:
+        """The keys of the datasets that hold at least one day."""
+        return sorted({dataset for dataset, _ in _partitions(self._storage.names())})
+
+    def days(self, dataset: str, start: date = date.min, end: date = date.max) -> list[date]:
+        """The days from ``start`` to ``end``, both inclusive, whose file is there."""
+        names = self._storage.names(
+            dataset_path(dataset), after=day_folder(dataset, start), until=partition_path(dataset, end)
+        )
+        return [day for owner, day in _partitions(names) if owner == dataset]
+
+    def scan(self, dataset: str, start: date, end: date, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """The rows of the days from ``start`` to ``end``, both inclusive, in order of day; no other day's file is read.
+
+        Args:
+            dataset: the dataset's key.
+            start: the first day.
+            end: the last day.
+            columns: the columns wanted; all of the file's if None. The day is no column: rows have their own time.
+
+        Returns:
+            A lazy frame, without rows where the dataset has days but none in the range.
+
+        Raises:
+            ValueError: ``end`` is before ``start``.
+            LakeError: the dataset has no day at all.
+        """
+        if end < start:
+            raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
+        days = self.days(dataset, start, end)
+        some_day = days or self.days(dataset)[:1]
+        if not some_day:
+            raise LakeError(
+                f"{dataset}: the lake {self.url} holds no day of it yet; run: data-assets backfill {dataset}"
+            )
+        frame = pl.scan_parquet(
+            [self.locate(partition_path(dataset, day)) for day in some_day],
+            glob=False,
+            hive_partitioning=False,
+            credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
+        )
+        frame = frame if days else frame.head(0)
+        return frame if columns is None else frame.select(columns)
+
+    def batches(self, dataset: str, day: date) -> Iterator[pl.DataFrame]:
+        """The rows of a day, a row group at a time, every page checked: memory stays flat however large the day.
+
+        Raises:
+            Corrupt: the file is missing or damaged.
+        """
+        with self._opened(dataset, day) as (file, where):
+            yield from row_groups(file, where)
+
+    def provenance(self, dataset: str, day: date) -> Provenance:
+        """Where the rows of a day came from.
+
+        Raises:
+            Corrupt: the file is missing or its footer is damaged.
+        """
+        with self._opened(dataset, day) as (file, where):
+            return _footer(file, where)[0].provenance
+
+    def verify(self, dataset: str, day: date, *, sha256: str | None, rows: int | None) -> None:
+        """Re-read a day's file as a whole and compare it with what was recorded of it and with what it says of itself.
+
+        Args:
+            dataset: the dataset's key.
+            day: the day.
+            sha256: the digest that was recorded when the file was published; None where none was.
+            rows: the row count that was recorded; None where none was.
+
+        Raises:
+            Corrupt: the file is missing, damaged, another file, or of another dataset, day or kind than its place says.
+            LakeError: the file could not be read for a reason that says nothing about it.
+        """
+        with self._opened(dataset, day) as (file, where):
+            if sha256 is not None and (found := digest_of(file)) != sha256:
+                raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where)
+            footer, schema = _footer(file, where)
+            counted = sum(frame.height for frame in row_groups(file, where))
+            for name, expected in (("its footer says", footer.rows), ("recorded were", rows)):
+                if expected is not None and counted != expected:
+                    raise Corrupt(f"it has {counted} rows, {name} {expected}", where)
+            if columns_of(schema) != footer.columns:
+                raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
+            said = footer.provenance
+            if (said.dataset, said.day, said.synthetic) != (dataset, day, self.synthetic):
+                kind = "synthetic" if said.synthetic else "real"
+                raise Corrupt(f"its footer says that it is {kind} data of {said.dataset} {said.day}", where)
+
+    def sweep(self) -> list[str]:
+        """Remove the temporary files of writers that died; those of living writers, of any process, stay.
+
+        Returns:
+            The paths of the removed files.
+        """
+        if self._storage.size(MARKER) is None:  # nobody wrote here: the folder may be anything, and large
+            return []
+        return [str(path) for path in tempfiles.sweep(self._storage.temp_files())]
+
+    def free_bytes(self) -> int | None:
+        """Room left on the lake's disk; None for an object store."""
+        return self._storage.free_bytes()
+
+    def _claim(self) -> None:
+        """Make sure that the lake is of this kind, and mark it where nobody has."""
+        kind = self._kind()
+        if kind is None:
+            try:
+                created = self._storage.create(MARKER, json.dumps({"synthetic": self.synthetic}).encode() + b"\n")
+            except OSError as error:
+                raise write_error(error, self.locate(MARKER)) from error
+            kind = self.synthetic if created else self._kind()
+        if kind != self.synthetic:
+            held, wanted = ("synthetic", "real") if kind else ("real", "synthetic")
+            raise LakeError(
+                f"DATA_ASSETS_LAKE: {self.url} holds {held} data, and {wanted} data never goes into the same lake; "
+                "set DATA_ASSETS_LAKE to another folder, or DATA_ASSETS_PROFILE to the profile that this lake is of"
+            )
+
+    def _kind(self) -> bool | None:
+        """Whether the lake holds synthetic data; None where there is neither marker nor file."""
+        try:
+            with self._storage.open(MARKER) as file:
+                return bool(json.loads(file.read())["synthetic"])
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError):
+            raise LakeError(
+                f'{self.locate(MARKER)}: is damaged; it holds {{"synthetic": true}} or {{"synthetic": false}}, '
+                "as the footers of the lake's files say: write it again"
+            ) from None
+        first = next(_partitions(self._storage.names()), None)
+        return None if first is None else self.provenance(*first).synthetic
+
+    @contextmanager
+    def _opened(self, dataset: str, day: date) -> Iterator[tuple[BinaryIO, str]]:
+        name = partition_path(dataset, day)
+        where = self.locate(name)
+        try:
+            file = self._storage.open(name)
+        except FileNotFoundError:
+            raise Corrupt("the file is missing", where) from None
+        except OSError as error:
+            raise LakeError(
+                f"{where}: cannot be read ({error.strerror}); check the disk and the permissions"
+            ) from error
+        with file, damage_named(where):
+            yield file, where
+
+
+def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
+    for name in names:
+        if name.endswith(f"/{PARTITION_FILE}") and "/date=" in name:
+            yield parse_partition_path(name)
+
+
+def _footer(file: BinaryIO, where: str) -> tuple[Footer, pa.Schema]:
+    file.seek(0)
+    with damage_named(where):
+        parquet = pq.ParquetFile(file)
+        try:
+            return from_metadata(parquet.metadata.metadata), parquet.schema_arrow
+        except ValueError as error:
+            raise Corrupt(str(error), where) from None

@@ -1,0 +1,212 @@
+"""One Parquet file: how it is encoded into a temporary file, and how it is read back with every page checked.
+
+Here: encoding, digest, sync, the reading back before anybody trusts the file, and what damage looks like to the reader.
+Not here: the order of rows (``writer``), where files lie (``storage``), what is to be done about damage (``lake``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.provenance import PREFIX
+from data_assets.lake.storage import Storage
+
+# With 8-byte values, a dictionary of this many distinct ones fits Arrow's 1 MiB dictionary page, so that no column of
+# a row group ever falls back to plain encoding. It is DuckDB's row group too.
+ROW_GROUP_ROWS = 122_880
+READ_BYTES = 8 << 20
+
+
+def digest_of(file: BinaryIO) -> str:
+    """The hexadecimal sha256 of the rest of ``file``."""
+    digest = hashlib.sha256()
+    while block := file.read(READ_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+class _HashedFile:
+    """What Arrow writes into: counts and digests the bytes on their way to the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.closed = False
+        self.abandoned = False
+
+    def write(self, data: bytes) -> int:
+        if not self.abandoned:  # an encoder that is destroyed unfinished still writes its footer
+            self._file.write(data)
+            self.digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NewParquet:
+    """A Parquet file in the making, under a temporary name whose lock it holds.
+
+    Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come. Columns are dictionary-encoded and
+    zstd-compressed, which for quotes in cents is smaller than byte stream split or delta encodings, and as fast.
+
+    Attributes:
+        path: the temporary file.
+        rows: rows written so far.
+    """
+
+    def __init__(self, storage: Storage, name: str, schema: pa.Schema, sort_by: Sequence[str]) -> None:
+        self.path, self._file = storage.new_temp(name)
+        self.rows = 0
+        self._schema = schema
+        self._sink = _HashedFile(self._file)
+        self._pending: list[pl.DataFrame] = []
+        order = [(column, "ascending") for column in sort_by]
+        try:
+            self._encoder = pq.ParquetWriter(
+                self._sink,
+                schema,
+                compression="zstd",
+                write_page_checksum=True,
+                sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),
+            )
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows; whole row groups of them go to the file."""
+        self.rows += frame.height
+        self._pending.append(frame)
+        if sum(part.height for part in self._pending) < ROW_GROUP_ROWS:
+            return
+        rows = pl.concat(self._pending)
+        while rows.height >= ROW_GROUP_ROWS:
+            self._encode(rows.head(ROW_GROUP_ROWS))
+            rows = rows.slice(ROW_GROUP_ROWS)
+        self._pending = [rows]
+
+    def _encode(self, rows: pl.DataFrame) -> None:
+        # One chunk per row group: page borders, and so the file's bytes, depend on the rows, not on how they arrived.
+        self._encoder.write_table(rows.rechunk().to_arrow(), row_group_size=ROW_GROUP_ROWS)
+
+    def end(self) -> None:
+        """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
+        rows = pl.concat(self._pending)
+        if rows.height:
+            self._encode(rows)
+        self._pending = []
+        self._encoder.close()
+        self._file.flush()
+
+    def seal(self, metadata: Mapping[str, str]) -> None:
+        """End the file with ``metadata`` in its footer, sync it, and read back from the disk what was written.
+
+        Raises:
+            OSError: the disk did not take it.
+            LakeError: what lies on the disk is not what was written.
+        """
+        self._encoder.add_key_value_metadata(metadata)
+        self.end()
+        os.fsync(self._file.fileno())
+        if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with self.path.open("rb") as file, damage_named(str(self.path)):
+            problem = self._difference(file, metadata)
+        if problem:
+            raise LakeError(
+                f"{self.path}: read back after writing, {problem}; "
+                "check this disk and memory, then run the backfill again"
+            )
+
+    def _difference(self, file: BinaryIO, metadata: Mapping[str, str]) -> str | None:
+        if (on_disk := os.fstat(file.fileno()).st_size) != self._sink.size:
+            return f"it has {on_disk} bytes instead of {self._sink.size}"
+        if (on_disk_digest := digest_of(file)) != self.sha256:
+            return f"its sha256 is {on_disk_digest} instead of {self.sha256}"
+        footer = pq.read_metadata(file)
+        if footer.num_rows != self.rows:
+            return f"it has {footer.num_rows} rows instead of {self.rows}"
+        if {k.decode(): v.decode() for k, v in footer.metadata.items() if k.startswith(PREFIX.encode())} != dict(
+            metadata
+        ):
+            return "its footer lost its metadata"
+        if footer.schema.names != self._schema.names:
+            return f"it has the columns {footer.schema.names} instead of {self._schema.names}"
+        return None
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._sink.size
+
+    @property
+    def sha256(self) -> str:
+        """The hexadecimal digest of the bytes written so far."""
+        return self._sink.digest.hexdigest()
+
+    def release(self) -> None:
+        """Close the file and drop its lock: it has its final name now."""
+        self._file.close()
+
+    def discard(self) -> None:
+        """Remove the temporary file; harmless when it is gone or published."""
+        if self._file.closed:
+            return
+        self._sink.abandoned = True
+        self._pending = []
+        with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
+            tempfiles.remove(self.path)
+        with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either
+            self._file.close()
+
+
+def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file, a row group at a time, every page checked against its checksum.
+
+    Raises:
+        Corrupt: a page, a header or the footer is damaged.
+    """
+    with damage_named(where):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
+        groups = parquet.num_row_groups
+    for group in range(groups):
+        with damage_named(where):
+            frame = pl.DataFrame(parquet.read_row_group(group))
+        yield frame
+
+
+@contextlib.contextmanager
+def damage_named(where: str) -> Iterator[None]:
+    """Turn what Arrow raises on a damaged file, and what the system raises on a failing medium, into `Corrupt`."""
+    try:
+        yield
+    except OSError as error:  # Arrow's own carry no errno
+        if error.errno is None or error.errno == errno.EIO:
+            raise Corrupt(f"damaged ({_one_line(error)})", where) from error
+        raise
+    except (pa.ArrowException, pl.exceptions.PolarsError) as error:
+        raise Corrupt(f"damaged ({_one_line(error)})", where) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

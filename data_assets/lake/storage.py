@@ -1,0 +1,325 @@
+"""The bytes of the lake: a local folder and an object store behind one small interface.
+
+Names are relative to the lake's root, with ``/`` between segments. Temporary files are always local: beside their
+target in a local lake, in a staging folder under the system's temporary directory for an object store.
+
+Here: durable publishing, listing, opening, deleting. Not here: what is in a file, and whose temporary file is alive.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import LakeError
+
+UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
+RETRIES = 5
+
+
+class Storage(Protocol):
+    """What the lake asks of the place its files are in."""
+
+    def locate(self, name: str) -> str:
+        """The absolute path or URL of ``name``, as Polars and people use it."""
+
+    def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
+        """Make the locked temporary file that may become ``name``."""
+
+    def publish(self, temp: Path, name: str) -> None:
+        """Turn the whole, synced local file ``temp`` into ``name``, or leave what had that name before.
+
+        Raises:
+            OSError: from the local disk.
+            LakeError: from the object store.
+        """
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Store a small file unless there is one of that name; say whether it was stored."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one version of a file for reading; it can seek, and reads no more than it is asked for.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+
+    def size(self, name: str) -> int | None:
+        """The bytes of a file; None where there is none."""
+
+    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
+        """The files in and below the folder ``prefix``, sorted: those after ``after`` and up to ``until`` as text."""
+
+    def delete(self, name: str) -> None:
+        """Remove a file; harmless where there is none."""
+
+    def temp_files(self) -> Iterator[Path]:
+        """Every temporary file that a writer of this lake made on this machine and that is still there."""
+
+    def free_bytes(self) -> int | None:
+        """Room left for files; None where the place has no limit that it tells."""
+
+
+def open_storage(url: str) -> Storage:
+    """The storage behind a folder's path or an ``s3://bucket/prefix`` URL. Nothing is touched yet.
+
+    Raises:
+        LakeError: the address is neither.
+    """
+    if url.startswith("s3://"):
+        return Bucket(url)
+    if "://" in url or not url:
+        raise LakeError(
+            f"DATA_ASSETS_LAKE: {url!r} is neither a folder nor an s3://bucket/prefix URL; set it to one of them"
+        )
+    return LocalFolder(Path(url))
+
+
+class LocalFolder:
+    """A lake in a folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def locate(self, name: str) -> str:
+        """See `Storage`."""
+        return str(self._root / name)
+
+    def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
+        """See `Storage`."""
+        target = self._root / name
+        return tempfiles.create(target.parent, target.name)
+
+    def publish(self, temp: Path, name: str) -> None:
+        """See `Storage`."""
+        target = self._root / name
+        temp.replace(target)
+        tempfiles.sync_folder(target.parent)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage`."""
+        tempfiles.make_folder(self._root)
+        with _locked_folder(self._root):
+            if self.size(name) is not None:
+                return False
+            temp, file = self.new_temp(name)
+            with file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                self.publish(temp, name)
+            return True
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Storage`."""
+        return (self._root / name).open("rb")
+
+    def size(self, name: str) -> int | None:
+        """See `Storage`."""
+        try:
+            return (self._root / name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
+        """See `Storage`."""
+        found = []
+
+        def may_hold_names(folder: str) -> bool:
+            return folder >= after[: len(folder)] and (until is None or folder <= until)
+
+        for parent, folders, files in os.walk(self._root / prefix, onerror=_raise_unless_missing):
+            within = "" if Path(parent) == self._root else Path(parent).relative_to(self._root).as_posix() + "/"
+            folders[:] = [folder for folder in folders if may_hold_names(f"{within}{folder}/")]
+            found += [within + file for file in files if not tempfiles.is_temp(file)]
+        return sorted(name for name in found if after < name and (until is None or name <= until))
+
+    def delete(self, name: str) -> None:
+        """See `Storage`."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def temp_files(self) -> Iterator[Path]:
+        """See `Storage`."""
+        return tempfiles.find(self._root)
+
+    def free_bytes(self) -> int | None:
+        """See `Storage`."""
+        existing = next(folder for folder in (self._root, *self._root.parents) if folder.is_dir())
+        return shutil.disk_usage(existing).free
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Bucket:
+    """A lake in an S3-compatible object store.
+
+    obstore reads credentials, region and endpoint from the usual ``AWS_*`` variables by itself, except that an endpoint
+    on plain http (a store on loopback or in a private network) has to be allowed.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if not parts.netloc or "@" in parts.netloc:
+            raise LakeError(
+                "DATA_ASSETS_LAKE: an object store is given as s3://bucket/prefix, and credentials as AWS_* variables"
+            )
+        self._prefix = parts.path.strip("/")
+        self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        self._store = S3Store(
+            parts.netloc,
+            prefix=self._prefix or None,
+            client_options={"allow_http": endpoint.startswith("http://"), "timeout": UPLOAD_TIMEOUT},
+            retry_config={"max_retries": RETRIES},
+        )
+
+    def locate(self, name: str) -> str:
+        """See `Storage`."""
+        return f"{self._url}/{name}"
+
+    def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
+        """See `Storage`."""
+        return tempfiles.create(self._staging_folder(), name.replace("/", "_"))
+
+    def publish(self, temp: Path, name: str) -> None:
+        """See `Storage`.
+
+        A single signed PUT: the store checks the body against the sha256 in the signature and shows only whole objects.
+        """
+        with temp.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body, self._asking(name):
+            obstore.put(self._store, name, body, use_multipart=False)
+        sent, stored = temp.stat().st_size, self.size(name)
+        if stored != sent:
+            raise LakeError(
+                f"{self.locate(name)}: the object store holds {stored} of {sent} bytes; run the backfill again"
+            )
+        tempfiles.remove(temp)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage`."""
+        with self._asking(name):
+            try:
+                obstore.put(self._store, name, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Storage`."""
+        with self._asking(name):
+            meta = obstore.head(self._store, name)
+        return cast(BinaryIO, _ObjectReader(self, name, meta["size"], meta["e_tag"]))
+
+    def read_range(self, name: str, start: int, end: int, etag: str | None) -> memoryview:
+        """The bytes from ``start`` up to, without, ``end`` of the version ``etag`` of an object."""
+        with self._asking(name):
+            try:
+                answer = obstore.get(self._store, name, options={"range": (start, end), "if_match": etag})
+                return memoryview(answer.bytes())
+            except PreconditionError:
+                raise LakeError(f"{self.locate(name)}: was replaced while it was read; read it again") from None
+
+    def size(self, name: str) -> int | None:
+        """See `Storage`."""
+        with self._asking(name):
+            try:
+                return obstore.head(self._store, name)["size"]
+            except FileNotFoundError:
+                return None
+
+    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
+        """See `Storage`."""
+        with self._asking(prefix):
+            listed = obstore.list(self._store, prefix or None, offset=after or None)
+            return sorted(
+                meta["path"]
+                for chunk in listed
+                for meta in chunk
+                if meta["path"] > after and (until is None or meta["path"] <= until)
+            )
+
+    def delete(self, name: str) -> None:
+        """See `Storage`."""
+        with self._asking(name):
+            obstore.delete(self._store, name)
+
+    def temp_files(self) -> Iterator[Path]:
+        """See `Storage`."""
+        return tempfiles.find(self._staging_folder())
+
+    def free_bytes(self) -> int | None:
+        """See `Storage`."""
+        return None
+
+    def _staging_folder(self) -> Path:
+        lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}", lake)
+
+    @contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseError as error:
+            said = str(error).splitlines()[0]
+            raise LakeError(
+                f"{self.locate(name)}: the object store refused ({said}); check the bucket in DATA_ASSETS_LAKE "
+                "and the AWS_* variables (credentials, AWS_REGION, AWS_ENDPOINT_URL)"
+            ) from error
+
+
+class _ObjectReader(io.RawIOBase):
+    """An object as a file: every read is one ranged GET of the version that was opened."""
+
+    def __init__(self, bucket: Bucket, name: str, size: int, etag: str | None) -> None:
+        self._bucket, self._name, self._size, self._etag = bucket, name, size, etag
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size)
+        if end <= self._position:
+            return 0
+        data = self._bucket.read_range(self._name, self._position, end, self._etag)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

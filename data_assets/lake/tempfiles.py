@@ -1,0 +1,103 @@
+"""Temporary files that say whether their writer lives.
+
+A writer holds an exclusive ``flock`` on its temporary file from creation to rename or removal. The kernel drops the
+lock when the writer dies, however it dies, so a temporary file whose lock can be had belongs to nobody.
+
+Here: making, locking, finding and sweeping them. Not here: what is written into them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_TEMP = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
+
+def is_temp(name: str) -> bool:
+    """Whether a bare file name is that of a temporary file of the lake."""
+    return _TEMP.fullmatch(name) is not None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and its missing parents, each durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
+    """Make a locked temporary file for the target ``name`` in ``folder``.
+
+    The lock lives as long as the returned file is open.
+
+    Raises:
+        OSError: the file cannot be made there.
+    """
+    while True:
+        make_folder(folder)
+        path = folder / f".{name}.{secrets.token_hex(8)}.tmp"
+        try:
+            file = path.open("xb")
+        except FileNotFoundError:  # a sweep took the still empty folder away in between
+            continue
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(file, path):
+            return path, file
+        file.close()  # a sweep had the lock between open and flock, and removed the file
+
+
+def remove(path: Path) -> None:
+    """Remove a temporary file, and its folder where nothing else is in it."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def find(root: Path) -> Iterator[Path]:
+    """Every temporary file under ``root``, whoever owns it."""
+    for folder, _, files in os.walk(root):
+        yield from (Path(folder, name) for name in files if is_temp(name))
+
+
+def sweep(paths: Iterable[Path]) -> list[Path]:
+    """Remove those of ``paths`` whose writer is dead; say which they were."""
+    removed = []
+    for path in paths:
+        try:
+            file = path.open("r+b")  # network file systems want write access for an exclusive lock
+        except (FileNotFoundError, PermissionError):  # finished in between, or another user's
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if _is_at(file, path):
+                remove(path)
+                removed.append(path)
+    return removed
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,42 @@
+"""The lake for people who use SQL: a DuckDB file with one view per dataset.
+
+Here: making that file. Not here: any data; the views read the lake's own Parquet files, and see every day added later.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from data_assets.lake.errors import LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.layout import PARTITION_FILE
+
+
+def create_views(lake: Lake, path: Path) -> list[str]:
+    """Write a DuckDB database of views to ``path``, in place of what is there, and name the views.
+
+    ``theta/option_quotes/QQQ`` becomes ``theta_option_quotes_QQQ``, with the day as the column ``date``.
+
+    Raises:
+        LakeError: the lake is in an object store, or two datasets would share a name.
+    """
+    if "://" in lake.url:
+        raise LakeError(
+            f"{lake.url}: DuckDB views are made of a local lake; query an object store with Lake.scan instead"
+        )
+    views: dict[str, str] = {}
+    for dataset in lake.datasets():
+        name = dataset.replace("/", "_")
+        if name in views:
+            raise LakeError(f"{dataset} and {views[name]} would both be the view {name}; rename one of the datasets")
+        views[name] = dataset
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        for name, dataset in views.items():
+            files = lake.locate(f"{dataset}/date=*/{PARTITION_FILE}").replace("'", "''")
+            connection.execute(
+                f"CREATE VIEW \"{name}\" AS SELECT * FROM read_parquet('{files}', hive_partitioning = true)"
+            )
+    return list(views)

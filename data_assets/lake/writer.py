@@ -1,0 +1,275 @@
+"""A day's file from rows as they arrive: sorted, whole or not there, with memory bounded by its largest group.
+
+The first sort column is the group (of option quotes: the expiration). Vendors send whole groups in order, so rows are
+sorted a few groups at a time and go straight to the file. Where groups come out of order or come back, what is written
+is sorted runs, and `DayWriter.finish` merges them into a second file from the first, again a few groups at a time: the
+disk is used instead of memory.
+
+Here: the order of rows, and the life of a day's temporary file. Not here: encoding (``parquet_file``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_assets.lake.errors import LakeError, write_error
+from data_assets.lake.layout import partition_path
+from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, damage_named
+from data_assets.lake.provenance import Provenance, to_metadata
+from data_assets.lake.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A published file.
+
+    Attributes:
+        path: where it lies, relative to the lake's root.
+        rows: rows in it.
+        size: its bytes.
+        sha256: hexadecimal digest of those bytes.
+    """
+
+    path: str
+    rows: int
+    size: int
+    sha256: str
+
+
+class StagedFile:
+    """A whole, synced and verified file under a temporary name.
+
+    Attributes:
+        name: the name it will have, relative to the lake's root.
+        rows: rows in it.
+        size: its bytes.
+        sha256: hexadecimal digest of those bytes.
+        provenance: what its footer says.
+    """
+
+    def __init__(self, storage: Storage, name: str, file: NewParquet, provenance: Provenance) -> None:
+        self._storage, self._file = storage, file
+        self.name, self.provenance = name, provenance
+        self.rows, self.size, self.sha256 = file.rows, file.size, file.sha256
+
+    def publish(self) -> StoredFile:
+        """Give the file its final name, durably. Called at most once.
+
+        Raises:
+            LakeError: it could not be; the temporary file is gone, and what had the name before is untouched.
+        """
+        try:
+            self._storage.publish(self._file.path, self.name)
+        except OSError as error:
+            raise write_error(error, self._storage.locate(self.name)) from error
+        else:
+            self._file.release()
+        finally:
+            self._file.discard()
+        return StoredFile(self.name, self.rows, self.size, self.sha256)
+
+    def discard(self) -> None:
+        """Remove the temporary file; harmless after ``publish``."""
+        self._file.discard()
+
+
+class DayWriter:
+    """Writes one day of one dataset; a context manager that leaves nothing behind unless ``finish`` was reached.
+
+    Made by `Lake.writer`. ``write`` and ``finish`` may be called from any thread, one at a time. Nothing is on disk
+    before the first sorted run.
+    """
+
+    def __init__(
+        self, storage: Storage, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str], *, synthetic: bool
+    ) -> None:
+        empty = pl.DataFrame(schema.empty_table())
+        self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
+        self._name = partition_path(dataset, day)
+        self._columns = empty.schema
+        self._schema = empty.to_arrow().schema
+        self._sort_by = _checked_order(empty.schema, sort_by)
+        self._group = self._sort_by[0]
+        self._file: NewParquet | None = None
+        self._index: list[pl.DataFrame] = []
+        self._buffer: list[pl.DataFrame] = []
+        self._buffered = 0
+        self._closed = 0  # rows of the buffer before its last, perhaps unfinished group
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Take the next rows, in the order they arrived.
+
+        Raises:
+            ValueError: the frame's columns are not those of the schema.
+            LakeError: they cannot be written (`DiskFull` where there is no room); the temporary file is gone.
+        """
+        if frame.schema != self._columns:
+            wrong = [c for c in {**self._columns, **frame.schema} if self._columns.get(c) != frame.schema.get(c)]
+            raise ValueError(
+                f"{self._name}: the frame's columns are not the schema's: "
+                + (
+                    ", ".join(f"{c}: {frame.schema.get(c)} instead of {self._columns.get(c)}" for c in wrong)
+                    or "their order differs"
+                )
+            )
+        if frame.is_empty():
+            return
+        group = frame[self._group]
+        others = group.ne_missing(group[-1]).arg_true()
+        if len(others):
+            self._closed = self._buffered + others[-1] + 1
+        elif self._buffer and not group.head(1).eq_missing(self._buffer[-1][self._group].tail(1)).item():
+            self._closed = self._buffered
+        self._buffer.append(frame)
+        self._buffered += frame.height
+        if self._buffered >= ROW_GROUP_ROWS and self._closed:
+            with self._cleaned():
+                rows = pl.concat(self._buffer)
+                self._write_run(rows.head(self._closed))
+                self._buffer = [rows.slice(self._closed)]
+                self._buffered -= self._closed
+                self._closed = 0
+
+    def finish(self, provenance: Provenance) -> StagedFile:
+        """Bring the day to disk, whole, sorted, synced and read back, under its temporary name.
+
+        Raises:
+            ValueError: there are no rows (an empty day is an outcome, not a file), or the provenance is another day's.
+            LakeError: it cannot be written, or the provenance is of the other kind of lake; the temporary file is gone.
+        """
+        if (provenance.dataset, provenance.day) != (self._dataset, self._day):
+            raise ValueError(f"{self._name}: the provenance is that of {provenance.dataset} {provenance.day}")
+        if provenance.synthetic != self._synthetic:
+            raise LakeError(
+                f"{self._name}: {_kind(provenance.synthetic)} rows do not go into a lake of {_kind(self._synthetic)} "
+                "data; set DATA_ASSETS_LAKE to a folder of their own"
+            )
+        with self._cleaned():
+            if self._buffer:
+                self._write_run(pl.concat(self._buffer))
+                self._buffer = []
+            if self._file is None:
+                raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
+            index = pl.concat(self._index)
+            if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
+                self._merge(index)
+            self._file.seal(to_metadata(provenance, self._file.rows, self._schema))
+        staged = StagedFile(self._storage, self._name, self._file, provenance)
+        self._file = None
+        return staged
+
+    def _write_run(self, rows: pl.DataFrame) -> None:
+        if self._file is None:
+            self._file = self._new_file()
+        rows = self._sorted(rows)
+        lengths = rows.select(pl.col(self._group).rle().struct.unnest())
+        self._index.append(
+            lengths.select(
+                pl.col("value").alias(self._group),
+                start=self._file.rows + pl.col("len").cum_sum().cast(pl.Int64) - pl.col("len"),
+                length=pl.col("len").cast(pl.Int64),
+            )
+        )
+        self._file.write(rows)
+
+    def _merge(self, index: pl.DataFrame) -> None:
+        runs = self._file
+        assert runs is not None
+        runs.end()
+        self._file = self._new_file()
+        try:
+            for pieces in _batches(index, self._group):
+                self._file.write(self._sorted(_gather(runs, pieces)))
+        finally:
+            runs.discard()
+
+    def _sorted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        if rows.is_sorted(self._sort_by):
+            return rows
+        return rows.sort(self._sort_by, maintain_order=True)
+
+    def _new_file(self) -> NewParquet:
+        return NewParquet(self._storage, self._name, self._schema, self._sort_by)
+
+    @contextmanager
+    def _cleaned(self) -> Iterator[None]:
+        where = self._storage.locate(self._name)
+        try:
+            yield
+        except OSError as error:
+            self._drop()
+            raise write_error(error, where) from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        self._buffer, self._index = [], []
+        if self._file is not None:
+            self._file.discard()
+            self._file = None
+
+
+def _kind(synthetic: bool) -> str:
+    return "synthetic" if synthetic else "real"
+
+
+def _checked_order(columns: pl.Schema, sort_by: Sequence[str]) -> list[str]:
+    """Refuse a sort order that readers of the file would understand differently."""
+    if not sort_by or not set(sort_by) <= set(columns):
+        raise ValueError(
+            f"sort_by needs one or more of the columns {', '.join(columns)}; got {', '.join(sort_by) or 'none'}"
+        )
+    for column in sort_by:
+        kind = columns[column]
+        if isinstance(kind, pl.Enum) and kind.categories.to_list() != sorted(kind.categories):
+            raise ValueError(
+                f"{column}: list the categories of a sort column in the order of their text, as Parquet sorts them"
+            )
+    return list(sort_by)
+
+
+def _batches(index: pl.DataFrame, group: str) -> Iterator[pl.DataFrame]:
+    """The pieces of the groups in sorted order, as many groups at a time as fill a row group."""
+    groups = index.group_by(group).agg(pl.col("length").sum()).sort(group)
+    batch = groups.select(group, batch=(pl.col("length").cum_sum() - pl.col("length")) // ROW_GROUP_ROWS)
+    pieces = index.join(batch, on=group, nulls_equal=True)
+    yield from pieces.sort("batch", "start").partition_by("batch", maintain_order=True)
+
+
+def _gather(runs: NewParquet, pieces: pl.DataFrame) -> pl.DataFrame:
+    """The rows of ``pieces`` (start and length, in order of start), copied so that no row group stays in memory."""
+    parts = []
+    with runs.path.open("rb") as file, damage_named(str(runs.path)):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        for number in range(parquet.num_row_groups):
+            first = number * ROW_GROUP_ROWS
+            inside = pieces.filter(pl.col("start") < first + ROW_GROUP_ROWS, pl.col("start") + pl.col("length") > first)
+            if inside.is_empty():
+                continue
+            rows = pl.DataFrame(parquet.read_row_group(number))
+            wanted = inside.select(
+                pl.int_ranges(
+                    pl.max_horizontal(pl.col("start") - first, 0),
+                    pl.min_horizontal(pl.col("start") + pl.col("length") - first, rows.height),
+                ).explode()
+            ).to_series()
+            parts.append(rows[wanted])
+    return pl.concat(parts)
