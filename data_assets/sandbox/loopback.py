@@ -1,0 +1,95 @@
+"""An HTTP server on loopback, in a thread of its own.
+
+Here: starting, stopping and waiting for Ctrl-C. Not here: what is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+from aiohttp import web
+
+HOST = "127.0.0.1"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class PortTaken(OSError):
+    """Another program listens on the port; the text says which port and what to do."""
+
+
+class LoopbackServer:
+    """Serves every GET with one handler, from its own thread and event loop, while its context is open.
+
+    A handler whose client leaves is cancelled.
+    """
+
+    def __init__(self, handler: Handler, port: int = 0) -> None:
+        self._handler = handler
+        self._wanted_port = port
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sandbox-server", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._failure: OSError | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, known while the context is open."""
+        return self._port
+
+    def __enter__(self) -> LoopbackServer:
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise PortTaken(
+                f"port {self._wanted_port} cannot be served ({self._failure.strerror}): "
+                "stop what listens there, a Theta Terminal perhaps, or take another port"
+            ) from self._failure
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._handler, allow_head=False)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, self._wanted_port).start()
+            self._port = runner.addresses[0][1]
+            self._started.set()
+            await self._stop.wait()
+        except OSError as error:
+            self._failure = error
+        finally:
+            self._started.set()
+            await runner.cleanup()
+
+
+def wait_for_interrupt() -> None:
+    """Return when the process is asked to stop, by Ctrl-C or by SIGTERM. For the main thread."""
+    asked = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        asked.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,141 @@
+"""The simulated vendors as servers that a test, a run or a person starts.
+
+Here: plain values in, a running server out. Not here: what it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal
+
+from data_assets.sandbox.fault_schedule import FaultSchedule
+from data_assets.sandbox.faults import QUOTES_ONLY, Fault
+from data_assets.sandbox.loopback import HOST, LoopbackServer, wait_for_interrupt
+from data_assets.sandbox.theta_history import ThetaHistory
+from data_assets.sandbox.theta_server import Delivery, Framing, RequestRecord, ThetaServer, TierName
+from data_assets.sandbox.theta_text import CsvText
+
+THETA_PORT = 25503
+THETA_SYMBOLS = (
+    "AAPL",
+    "AMD",
+    "AMZN",
+    "DIA",
+    "IWM",
+    "MSFT",
+    "NDX",
+    "NDXP",
+    "NVDA",
+    "QQQ",
+    "SPX",
+    "SPXW",
+    "SPY",
+    "TSLA",
+)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SandboxTheta:
+    """A Theta-compatible server on loopback, in its own thread, while its context is open.
+
+    Args:
+        contracts: option contracts per symbol and day; 250 make about 100,000 rows, 6,000 about 2.4 million.
+        first_day: there is no data before it (472).
+        faults: what goes wrong, and when.
+        fault_seed: decides which requests a fault with a rate strikes.
+        tier: the subscription: requests at once, first day of its history, endpoints.
+        symbols: the option roots there are.
+        order: ``vendor`` sends expirations ascending, ``shuffled`` in arbitrary order.
+        quoted: whether strings in the CSV stand in double quotes.
+        line_end: of the CSV.
+        fraction: whether timestamps in the CSV carry milliseconds.
+        framing: ``chunked``, or ``content-length``, which needs the whole body in memory first.
+        bytes_per_second: pace of each answer; None for as fast as it goes.
+        body_file: a CSV file that is every quote request's body, for benchmarks; cheapest with ``content-length``.
+        now: the current time, aware; what is later does not exist yet.
+        port: 0 for any free one.
+
+    Raises:
+        ValueError: a fault that changes rows together with ``body_file``, whose rows are sent as they are.
+        PortTaken: on entering, when something else listens on ``port``.
+    """
+
+    def __init__(
+        self,
+        *,
+        contracts: int = 250,
+        first_day: date = date(2016, 1, 4),
+        faults: Sequence[Fault] = (),
+        fault_seed: int = 0,
+        tier: TierName = "standard",
+        symbols: Sequence[str] = THETA_SYMBOLS,
+        order: Literal["vendor", "shuffled"] = "vendor",
+        quoted: bool = False,
+        line_end: Literal["\r\n", "\n"] = "\r\n",
+        fraction: Literal["none", ".000"] = "none",
+        framing: Framing = "chunked",
+        bytes_per_second: float | None = None,
+        body_file: Path | None = None,
+        now: Callable[[], datetime] = _utc_now,
+        port: int = 0,
+    ) -> None:
+        changed = sorted({fault.kind for fault in faults} & QUOTES_ONLY)
+        if body_file is not None and changed:
+            raise ValueError(f"body_file is sent as it is: leave out the faults {', '.join(changed)}")
+        history = ThetaHistory(symbols=tuple(symbols), contracts=contracts, first_day=first_day, order=order, now=now)
+        self._theta = ThetaServer(
+            history,
+            tier,
+            FaultSchedule(faults, fault_seed),
+            CsvText(quoted=quoted, line_end=line_end, fraction=fraction),
+            Delivery(framing=framing, bytes_per_second=bytes_per_second, body_file=body_file),
+        )
+        self._server = LoopbackServer(self._theta.answer, port)
+
+    def __enter__(self) -> SandboxTheta:
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__()
+        self._theta.close()
+
+    @property
+    def base_url(self) -> str:
+        """Such as ``http://127.0.0.1:25503/v3``; known while the context is open."""
+        return f"http://{HOST}:{self._server.port}/v3"
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request so far, in order of arrival."""
+        return list(self._theta.requests)
+
+    @property
+    def most_in_service(self) -> int:
+        """The highest number of data requests that were in service at one time."""
+        return self._theta.admission.most_in_service
+
+    @property
+    def most_seen(self) -> int:
+        """The highest number of data requests that were in service or waiting at one time."""
+        return self._theta.admission.most_seen
+
+
+def serve_until_interrupted(theta: SandboxTheta, announce: Callable[[str], None]) -> None:
+    """Serve in the foreground until Ctrl-C or SIGTERM, then stop cleanly. For the main thread.
+
+    Args:
+        theta: not started yet; on ``THETA_PORT`` where other clients shall find it.
+        announce: called once with the base URL when the server answers.
+
+    Raises:
+        PortTaken: something else listens on the port.
+    """
+    with theta:
+        announce(theta.base_url)
+        wait_for_interrupt()
