@@ -1,0 +1,318 @@
+"""Theta's wire: the v3 HTTP API of a Theta Terminal, and what its status codes mean.
+
+Here: requests, the limit of requests at once, timeouts, and one error per status. Not here: what the bodies hold
+(``schema``), and what makes a day complete (``day``).
+
+Sources: Theta v3 OpenAPI for paths and parameters; the vendor's "Error Codes" and "Concurrent Requests" pages for
+statuses and limits. The terminal queues what exceeds the tier's limit and answers 429 when its queue is full, to its
+status page too, so a status probe takes one of the same slots as a download.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from types import TracebackType
+from typing import Self
+
+import httpx
+import polars as pl
+
+from data_assets.ingest.outcome import (
+    DayEnded,
+    IngestError,
+    NoData,
+    NotEntitled,
+    RunEnded,
+    Throttled,
+    Transient,
+    VendorDown,
+)
+from data_assets.vendors.theta import schema
+
+CONNECT_SECONDS = 10.0
+STALL_SECONDS = 60.0
+POLL_SECONDS = 2.0
+
+QUOTES = "option/history/quote"
+LIST_CONTRACTS = "option/list/contracts/quote"
+LIST_EXPIRATIONS = "option/list/expirations"
+STATUS = "terminal/mdds/status"
+
+INTERVALS = {
+    "1s": timedelta(seconds=1),
+    "5s": timedelta(seconds=5),
+    "10s": timedelta(seconds=10),
+    "15s": timedelta(seconds=15),
+    "30s": timedelta(seconds=30),
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "10m": timedelta(minutes=10),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+}
+"""The vendor's intervals of at least a second; the shorter ones, and ticks, are no grid that a day could be held to."""
+
+_CONNECTED = "CONNECTED"
+_REASON_LENGTH = 200
+_ERROR_BODY_SIZE = 4096
+_START = "start it with `java -jar ThetaTerminalv3.jar` (Java 21), or set THETA_BASE_URL to where it runs"
+_TIERS = "options Value reaches back to 2020-01-01, Standard to 2016-01-01, Pro to 2012-06-01"
+
+
+class LargeRequest(Transient):
+    """Status 570: the vendor wants the same data in smaller requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest:
+    """One call of `option/history/quote`: interval snapshots of the best bid and offer.
+
+    Attributes:
+        symbol: option root, such as QQQ or SPXW.
+        day: the New York date; one day per request where ``expiration`` is ``*``.
+        interval: the vendor's spelling, such as 1m.
+        start_time: first snapshot, New York wall clock, HH:MM:SS.
+        end_time: last snapshot, included; the vendor's own default stops at 16:00:00.
+        expiration: YYYY-MM-DD, or ``*`` for all.
+        right: call, put or both.
+    """
+
+    symbol: str
+    day: date
+    interval: str
+    start_time: str
+    end_time: str
+    expiration: str = "*"
+    right: str = "both"
+
+    def params(self) -> dict[str, str]:
+        """The query. Nothing is left to a default: without ``interval`` the vendor sends seconds."""
+        return {
+            "symbol": self.symbol,
+            "expiration": self.expiration,
+            "right": self.right,
+            "date": f"{self.day:%Y%m%d}",
+            "interval": self.interval,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+            "format": "csv",
+        }
+
+
+class ThetaClient:
+    """One terminal. An async context manager; every call but ``url`` raises the errors of ``ingest.outcome``."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_concurrent: int,
+        stall_seconds: float = STALL_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            base_url: such as http://127.0.0.1:25503/v3.
+            max_concurrent: requests in flight at once, probes included; at most the tier's limit.
+            stall_seconds: how long a body or an answer may bring no byte. There is no limit on the whole.
+            poll_seconds: pause between status probes while the vendor is down.
+        """
+        self._base_url = httpx.URL(base_url.rstrip("/"))
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._stall_seconds = stall_seconds
+        self._poll_seconds = poll_seconds
+        self._has_answered = False
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(stall_seconds, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=max_concurrent),
+            headers={"Accept-Encoding": "identity"},
+            trust_env=False,  # the environment's proxy is not meant for a terminal on this machine or beside it
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    def url(self, request: QuoteRequest) -> str:
+        """The request as a URL without user or password, for provenance and messages."""
+        return str(self._url(QUOTES).copy_with(userinfo=b"", params=request.params()))
+
+    @asynccontextmanager
+    async def quotes(self, request: QuoteRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open one day of quotes as CSV; holds one slot until the context is left.
+
+        Yields:
+            The body's bytes as they arrive. A content length, where given, is checked by the HTTP layer.
+
+        Raises:
+            LargeRequest: the vendor wants it split.
+            DayEnded: no data, or not entitled.
+            Transient: also from the iterator, when the body stalls or breaks off.
+            RunEnded: see ``error_of``.
+        """
+        asked = f"{request.symbol} option quotes of {request.day}"
+        async with self._get(QUOTES, request.params(), asked) as response:
+            yield response.aiter_bytes()
+
+    async def listed_contracts(self, symbol: str, day: date) -> pl.DataFrame | None:
+        """The contracts quoted on ``day`` according to the vendor, in the columns of ``schema.CONTRACT``.
+
+        Returns:
+            No rows where the vendor has no list for the day; None where the account's tier lacks the call.
+        """
+        params = {"symbol": symbol, "date": f"{day:%Y%m%d}", "format": "csv"}
+        try:
+            body = await self._table(LIST_CONTRACTS, params, f"the list of {symbol} contracts of {day}")
+        except DayEnded as ended:
+            if isinstance(ended.outcome, NotEntitled):
+                return None
+            if isinstance(ended.outcome, NoData):
+                return pl.DataFrame(schema={name: schema.SCHEMA[name] for name in schema.CONTRACT})
+            raise
+        return schema.read_contracts(body, symbol)
+
+    async def expirations(self, symbol: str) -> list[date]:
+        """Every expiration of the root that the vendor knows, sorted."""
+        body = await self._table(LIST_EXPIRATIONS, {"symbol": symbol, "format": "csv"}, f"{symbol} expirations")
+        return schema.read_expirations(body, symbol)
+
+    async def status(self) -> str:
+        """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
+        async with self._get(STATUS, {}, "the terminal's status") as response:
+            return (await response.aread()).decode("utf-8", errors="replace").strip().upper()
+
+    async def wait_until_up(self, symbol: str, *, seconds: float) -> None:
+        """Return when the terminal is connected and serves data; connected alone does not mean ready.
+
+        Args:
+            symbol: a root whose expirations, a cheap call, are the proof.
+            seconds: how long to wait at most.
+
+        Raises:
+            RunEnded: it did not come back in that time; or the terminal was never there.
+        """
+        said = "nothing"
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        said = await self.status()
+                        if said == _CONNECTED:
+                            await self.expirations(symbol)
+                            return
+                    except Transient as error:
+                        said = str(error)
+                    await asyncio.sleep(self._poll_seconds)
+        except TimeoutError:
+            raise RunEnded(
+                f"the Theta Terminal at {self._shown} is not back after {seconds:.0f} s (last answer: {said}): "
+                "look at its window and at thetadata.statuspage.io, then run again"
+            ) from None
+
+    async def _table(self, path: str, params: dict[str, str], asked: str) -> bytes:
+        async with self._get(path, params, asked) as response:
+            body = await response.aread()
+        if not body.endswith(b"\n"):
+            raise Transient(f"the answer to {asked} stopped short, inside its last line")
+        return body
+
+    @asynccontextmanager
+    async def _get(self, path: str, params: dict[str, str], asked: str) -> AsyncIterator[httpx.Response]:
+        async with self._slots:
+            try:
+                async with self._http.stream("GET", self._url(path), params=params) as response:
+                    self._has_answered = True
+                    if response.status_code != httpx.codes.OK:
+                        raise error_of(response.status_code, await _error_text(response), asked, self._shown)
+                    yield response
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise self._unreachable(error) from error
+            except httpx.TimeoutException as error:
+                raise Transient(f"{asked}: no byte for {self._stall_seconds:.0f} s") from error
+            except httpx.TransportError as error:
+                raise Transient(f"{asked}: the body stopped short: {_one_line(str(error))}") from error
+
+    def _url(self, path: str) -> httpx.URL:
+        return self._base_url.copy_with(path=f"{self._base_url.path.rstrip('/')}/{path}")
+
+    @property
+    def _shown(self) -> str:
+        return str(self._base_url.copy_with(userinfo=b""))
+
+    def _unreachable(self, error: Exception) -> IngestError:
+        if self._has_answered:
+            return VendorDown(f"the Theta Terminal at {self._shown} stopped answering; it may be restarting")
+        why = _one_line(str(error)) or f"no connection within {CONNECT_SECONDS:.0f} s"
+        return RunEnded(f"the Theta Terminal is not running at {self._shown} ({why}): {_START}")
+
+
+def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
+    """The one error that a status of the terminal means.
+
+    Args:
+        status: the HTTP status, one of the vendor's own codes or a plain one.
+        text: the vendor's words, shown in the reason.
+        asked: what was asked for, for the reason.
+        base_url: where, without user or password.
+    """
+    said = f"{status}: {_one_line(text)}" if text.strip() else str(status)
+    match status:
+        case 472:
+            return DayEnded(NoData(f"Theta holds no data for {asked} ({said})"))
+        case 403 | 471:
+            return DayEnded(NotEntitled(f"the account's tier does not reach {asked} ({said}); {_TIERS}"))
+        case 570:
+            return LargeRequest(f"{asked}: too large for one request ({said})")
+        case 429:
+            return Throttled(f"{asked}: the terminal's queue is full ({said}); lower THETA_MAX_CONCURRENT_REQUESTS")
+        case 474 | 571:
+            return VendorDown(f"{asked}: the terminal has lost Theta's servers or is starting ({said})")
+        case 404:
+            todo = f"update the terminal, or correct THETA_BASE_URL, now {base_url}; it ends in /v3"
+            return RunEnded(f"the terminal does not know this call ({said}): {todo}")
+        case 410:
+            todo = f"THETA_BASE_URL, now {base_url}, must end in /v3"
+            return RunEnded(f"this is a path of Theta's v2 API, and the terminal speaks v3 ({said}): {todo}")
+        case 473:
+            todo = "check symbol, interval and end_time in defs.yaml, and update the terminal"
+            return RunEnded(f"the terminal refuses the parameters of {asked} ({said}): {todo}")
+        case 476:
+            todo = f"use one spelling everywhere, 127.0.0.1 or localhost, in THETA_BASE_URL (now {base_url}) too"
+            return RunEnded(f"the terminal was first asked under another spelling of its host ({said}): {todo}")
+        case 478:
+            todo = "stop the other one (an account has one session), restart this one, then run again"
+            return RunEnded(f"a second Theta Terminal is running on this account ({said}): {todo}")
+        case 470 | 475 | 477 | 572 | 500 | 502 | 503 | 504:
+            return Transient(f"{asked}: the terminal failed ({said})")
+        case _:
+            todo = f"check that a Theta Terminal answers at THETA_BASE_URL, now {base_url}"
+            return RunEnded(f"{said} is no answer of a Theta Terminal to {asked}: {todo}")
+
+
+async def _error_text(response: httpx.Response) -> str:
+    """The start of an error's body; the status alone decides, so one that breaks off does no harm."""
+    body = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= _ERROR_BODY_SIZE:
+                break
+    except httpx.TransportError:
+        pass
+    return body[:_ERROR_BODY_SIZE].decode("utf-8", errors="replace")
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    line = " ".join(printable.split())
+    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
