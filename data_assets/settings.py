@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         ge=4,
         le=40_000,
         validation_alias="DATA_ASSETS_SANDBOX_CONTRACTS",
-        description="option contracts of a synthetic day, 4 to 40000 (250 is about 100,000 rows; 6000 about 2.4 million)",
+        description="option contracts of a synthetic day, 4 to 40000 (250 make 100,000 rows, 6000 make 2.4 million)",
     )
     sandbox_first_day: date = Field(
         default=date(2016, 1, 4),
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
 
     @property
     def lake_url(self) -> str:
-        """The lake's folder (absolute) or object-store URL; the sandbox and the live lake never share one by default."""
+        """The lake's folder (absolute) or object-store URL; by default the profiles never share one."""
         if self.lake is None:
             return str(Path("lake", self.profile).absolute())
         return self.lake if "://" in self.lake else str(Path(self.lake).expanduser().absolute())

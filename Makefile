@@ -1,0 +1,37 @@
+# Every target sets up .venv by itself, from the lock.
+PYTHON ?= python3
+SERVE ?= 1
+BIN := .venv/bin
+
+.PHONY: demo dev test lint bench setup browser lock
+
+demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
+	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+dev: setup           ## the UI and the daemon, on the same history
+	$(BIN)/dagster dev
+
+test: setup browser  ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/dg check defs && $(BIN)/dg check toml
+
+bench: setup         ## every claim, measured beside what a user would pick instead
+	$(BIN)/python -m benchmarks
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo 'data_assets needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ...'; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+browser:             ## the tests drive a real Chromium
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+
+lock:                ## after a change of dependencies; needs uv
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock

@@ -1,0 +1,55 @@
+"""The `data-assets` command.
+
+Here: the group of commands, and what every one of them promises: exit 0 when all that was asked for holds, 1 when some
+day does not, 2 for a wrong call or setting, said in one line. Not here: any command (one module each).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "backfill": "Download the days that are missing or failed.",
+    "gaps": "List the days that are missing or failed.",
+    "status": "Show how complete and how healthy each dataset is.",
+    "verify": "Read stored files again and find damage.",
+    "sandbox": "Serve the simulated vendors on their usual ports.",
+    "demo": "Fill a synthetic lake with some days and open the UI.",
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is used, so that `--help` does not wait for Dagster."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Years of market data on your own disk: one Dagster asset per dataset, one partition per trading day."""
+
+
+def main() -> None:
+    """Run the command; a wrong setting ends it as a wrong call does."""
+    from data_assets.lake.errors import LakeError
+    from data_assets.settings import SettingsError
+
+    try:
+        cli()
+    except (SettingsError, LakeError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)

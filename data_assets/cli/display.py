@@ -1,0 +1,131 @@
+"""What a running backfill looks like in a terminal, and line by line where there is none.
+
+Here: drawing. Everything goes to stderr; stdout is for documents. Not here: counting (`ingest.progress`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from data_assets.ingest.engine import IngestReport
+from data_assets.ingest.outcome import NotStored, Outcome
+from data_assets.ingest.progress import Progress, Snapshot, _duration, line
+
+REFRESH_SECONDS = 0.25
+PLAIN_LINE_SECONDS = 5.0
+
+
+class Display:
+    """Shows one backfill, which may take several runs; the `RunWatcher` of each.
+
+    Attributes:
+        report: how the days of the newest run ended; None before its end.
+
+    Args:
+        name: the dataset.
+        total: days asked for.
+        console: where to draw.
+    """
+
+    def __init__(self, name: str, total: int, console: Console) -> None:
+        self._name, self._total, self._console = name, total, console
+        self._done_before = 0
+        self.report: IngestReport | None = None
+
+    def say(self, text: str) -> None:
+        """One line above the live part."""
+        self._console.print(text, style="dim", highlight=False)
+
+    @contextmanager
+    def watch(self, progress: Progress) -> Iterator[None]:
+        """Show a run while the context lasts."""
+        ended = threading.Event()
+        live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
+        with live or _nothing():
+            thread = threading.Thread(target=self._draw, args=(progress, live, ended), daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                thread.join()
+        self._done_before += progress.snapshot().done
+
+    def _draw(self, progress: Progress, live: Live | None, ended: threading.Event) -> None:
+        waited = 0.0
+        while True:
+            last = ended.wait(REFRESH_SECONDS)
+            snapshot = progress.snapshot()
+            waited += REFRESH_SECONDS
+            if live is not None:
+                live.update(self._picture(snapshot), refresh=True)
+            elif waited >= PLAIN_LINE_SECONDS:
+                self.say(line(snapshot))
+                waited = 0.0
+            if last:
+                return
+
+    def day_ended(self, day: date, outcome: Outcome) -> None:
+        """One line for a day, above the live part."""
+        if isinstance(outcome, NotStored):
+            text = f"[red]✗[/red] {day}  {outcome.name}: {escape(outcome.reason)}"
+        else:
+            text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {outcome.size / 1e6:.1f} MB"
+        self._console.print(text, highlight=False)
+
+    def run_ended(self, report: IngestReport) -> None:
+        """Keep how the days of the run ended."""
+        self.report = report
+
+    def _picture(self, snapshot: Snapshot) -> RenderableType:
+        done = self._done_before + snapshot.done
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self._name, style="bold"),
+            ProgressBar(total=max(self._total, 1), completed=done, width=30),
+            f"{done}/{self._total} days",
+            f"{snapshot.bytes_per_second / 1e6:.1f} MB/s",
+            f"{snapshot.rows_per_second:,.0f} rows/s",
+            f"{snapshot.concurrency} at once",
+            f"ETA {_duration(snapshot.eta)}" if snapshot.eta is not None else "ETA …",
+        )
+        days = Table.grid(padding=(0, 2))
+        for active in snapshot.active:
+            tries = f"try {active.attempt}" if active.attempt > 1 else ""
+            days.add_row(
+                f"  {active.day}", active.phase, f"{active.received / 1e6:.1f} MB", f"{active.rows:,} rows", tries
+            )
+        return Group(head, days)
+
+    def summary(self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool) -> None:
+        """The last words: how many days are stored, and what is not and why."""
+        text = f"{self._name}: {len(stored)} of {self._total} days stored"
+        if not self._total:
+            text = f"{self._name}: nothing to do, no day asked for is missing or failed"
+        self._console.print(text + (", then stopped" if interrupted else ""), style="bold", highlight=False)
+        if not_stored:
+            self._console.print(
+                f"{len(not_stored)} days not stored; try them again with: data-assets backfill {self._name}",
+                highlight=False,
+            )
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def open_display(name: str, total: int) -> Iterator[Display]:
+    """A display on stderr."""
+    yield Display(name, total, Console(stderr=True))

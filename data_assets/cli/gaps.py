@@ -1,0 +1,63 @@
+"""`data-assets gaps`: the days that are missing or failed.
+
+Here: listing. Not here: closing them (`backfill`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+
+import click
+from rich.console import Console
+
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    days_options,
+    enter_project,
+    json_option,
+    open_instance,
+    select_datasets,
+)
+from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.partitions import contiguous_ranges, partition_keys
+
+
+@click.command(short_help="List the days that are missing or failed.")
+@click.argument("key", required=False)
+@days_options
+@json_option
+def gaps(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+    """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any."""
+    enter_project()
+    selected = select_datasets(key)
+    days = partition_keys(start, end)
+    with open_instance() as instance:
+        found = {name: _gaps(day_states(instance, asset_key, days)) for name, asset_key in selected.items()}
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        for name, states in found.items():
+            _print(name, states, len(days))
+    sys.exit(EXIT_SOME_DAY_DOES_NOT if any(any(states.values()) for states in found.values()) else EXIT_OK)
+
+
+def _gaps(states: dict[str, DayState]) -> dict[str, list[str]]:
+    # A day in progress has no file yet, so it is missing until its event says otherwise.
+    return {
+        "missing": [day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
+        "failed": [day for day, state in states.items() if state is DayState.FAILED],
+    }
+
+
+def _print(name: str, states: dict[str, list[str]], total: int) -> None:
+    console = Console()
+    open_days = sum(len(days) for days in states.values())
+    console.print(f"[bold]{name}[/bold]  {total - open_days} of {total} sessions stored")
+    for state, colour in (("failed", "red"), ("missing", "yellow")):
+        for first, last in contiguous_ranges(states[state], longest=None):
+            count = sum(1 for day in states[state] if first <= day <= last)
+            text = first if first == last else f"{first} to {last}  ({count} sessions)"
+            console.print(f"  [{colour}]{state:8}[/{colour}] {text}")

@@ -1,0 +1,115 @@
+"""The project a command works in: its folder, its Dagster instance, its datasets.
+
+Here: finding them, and refusing names and days that do not exist. Not here: what is done with them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+
+from data_assets.ingest.dagster_runs import end_interrupted_runs
+from data_assets.partitions import TRADING_DAYS, check_day
+
+EXIT_OK, EXIT_SOME_DAY_DOES_NOT, EXIT_WRONG_CALL = 0, 1, 2
+
+
+def enter_project() -> Path:
+    """Go to the project folder: the nearest one upwards that has a `dagster.yaml`, otherwise the code's own.
+
+    Every relative path (state, lake, `.env`) is taken from there, as `dagster dev` does.
+    """
+    here = Path.cwd()
+    own = Path(__file__).resolve().parents[2]
+    folder = next((path for path in (here, *here.parents) if (path / "dagster.yaml").is_file()), own)
+    os.chdir(folder)
+    os.environ.setdefault("DAGSTER_HOME", str(folder))
+    return folder
+
+
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The project's Dagster instance, after runs whose process is gone have been ended."""
+    with dg.DagsterInstance.get() as instance:
+        end_interrupted_runs(instance)
+        yield instance
+
+
+@cache
+def definitions() -> dg.Definitions:
+    """The code location, loaded once."""
+    from data_assets.definitions import defs
+
+    return defs()
+
+
+@cache
+def datasets() -> dict[str, dg.AssetKey]:
+    """Every dataset by its name: the assets whose partitions are the trading days."""
+    graph = definitions().resolve_asset_graph()
+    keys = (key for key in graph.materializable_asset_keys if graph.get(key).partitions_def == TRADING_DAYS)
+    return {key.to_user_string(): key for key in sorted(keys)}
+
+
+def check_names(asset_key: dg.AssetKey) -> list[str]:
+    """The names of an asset's checks."""
+    graph = definitions().resolve_asset_graph()
+    return sorted(key.name for key in graph.asset_check_keys if key.asset_key == asset_key)
+
+
+def find_dataset(name: str) -> dg.AssetKey:
+    """The asset key of a dataset's name.
+
+    Raises:
+        click.UsageError: no such dataset; the text names the nearest one.
+    """
+    key = datasets().get(name.strip("/"))
+    if key is not None:
+        return key
+    near = difflib.get_close_matches(name, datasets(), n=1, cutoff=0.0)
+    raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
+
+
+def select_datasets(name: str | None) -> dict[str, dg.AssetKey]:
+    """The named dataset, or all whose name starts with it and a slash, or all."""
+    if name is None:
+        return datasets()
+    folder = name.strip("/") + "/"
+    inside = {each: key for each, key in datasets().items() if each.startswith(folder)}
+    if inside:
+        return inside
+    key = find_dataset(name)
+    return {key.to_user_string(): key}
+
+
+class TradingDay(click.ParamType[date]):
+    """A day given on the command line: it must be a trading day that has ended."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day, or one line that names the nearest trading days."""
+        try:
+            return date.fromisoformat(check_day(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def days_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--from` and `--to`, both inclusive."""
+    command = click.option("--to", "end", type=TradingDay(), help="Last day; default: the newest.")(command)
+    return click.option("--from", "start", type=TradingDay(), help="First day; default: the oldest.")(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)

@@ -1,0 +1,133 @@
+"""`data-assets status`: how complete and how healthy each dataset is.
+
+Here: the tables. Not here: what they are read from (`ingest.dagster_health`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from datetime import date
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    check_names,
+    days_options,
+    enter_project,
+    json_option,
+    open_instance,
+    select_datasets,
+)
+from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, day_states
+from data_assets.partitions import partition_keys
+from data_assets.wiring import open_lake
+
+NEWEST_DAYS = 20
+PASSED = "SUCCEEDED"  # as the event log spells it
+COLOURS = {
+    DayState.STORED: "green",
+    DayState.FAILED: "red",
+    DayState.IN_PROGRESS: "blue",
+    DayState.MISSING: "yellow",
+}
+
+
+@click.command(short_help="Show how complete and how healthy each dataset is.")
+@click.argument("key", required=False)
+@days_options
+@json_option
+def status(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+    """Show one line per dataset and, where KEY names one, its newest days (or those of --from and --to).
+
+    Exit 1 if a day shown has failed.
+    """
+    enter_project()
+    selected = select_datasets(key)
+    keys = partition_keys(start, end)
+    with open_instance() as instance:
+        overview = {name: summarize(day_states(instance, asset_key, keys)) for name, asset_key in selected.items()}
+        shown = keys if start or end else keys[-NEWEST_DAYS:]
+        days = {
+            name: day_health(instance, asset_key, check_names(asset_key), shown)
+            for name, asset_key in selected.items()
+            if key is not None
+        }
+    if as_json:
+        for name, rows in days.items():
+            overview[name]["days"] = [asdict(row) for row in rows]
+        click.echo(json.dumps(overview))
+    else:
+        console = Console()
+        console.print(overview_table(overview))
+        for name, rows in days.items():
+            console.print(days_table(name, rows))
+        console.print(f"lake: {open_lake().url}", style="dim", highlight=False)
+    sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
+
+
+def summarize(states: dict[str, DayState]) -> dict[str, object]:
+    """Counts by state, and the first and last stored day."""
+    counts = Counter(states.values())
+    stored = [day for day, state in states.items() if state is DayState.STORED]
+    return {
+        "sessions": len(states),
+        **{state.value.replace(" ", "_"): counts[state] for state in DayState},
+        "first_stored": stored[0] if stored else None,
+        "last_stored": stored[-1] if stored else None,
+    }
+
+
+def overview_table(overview: dict[str, dict[str, object]]) -> Table:
+    """One row per dataset."""
+    table = Table(Column("dataset", no_wrap=True), box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("sessions", "stored", "missing", "failed", "at work"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("stored days", no_wrap=True)
+    for name, row in overview.items():
+        table.add_row(
+            name,
+            f"{row['sessions']:,}",
+            f"[green]{row['stored']:,}[/green]",
+            f"[yellow]{row['missing']:,}[/yellow]",
+            f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
+            f"{row['in_progress']:,}",
+            f"{row['first_stored']} to {row['last_stored']}" if row["stored"] else "-",
+        )
+    return table
+
+
+def days_table(name: str, rows: list[DayHealth]) -> Table:
+    """One row per day, newest first."""
+    table = Table(title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("day", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("MB", justify="right", no_wrap=True)
+    table.add_column("checks", no_wrap=True)
+    table.add_column("why not", overflow="fold")
+    for row in reversed(rows):
+        table.add_row(
+            row.day,
+            f"[{COLOURS[row.state]}]{row.state}[/{COLOURS[row.state]}]",
+            f"{row.rows:,}" if row.rows is not None else "-",
+            f"{row.size / 1e6:.1f}" if row.size is not None else "-",
+            _checks(row.checks),
+            f"{row.outcome}: {escape(row.reason or '')}" if row.outcome else "",
+        )
+    return table
+
+
+def _checks(checks: dict[str, str]) -> str:
+    if not checks:
+        return "-"
+    failed = sorted(name for name, state in checks.items() if state != PASSED)
+    return f"[red]{', '.join(failed)}[/red]" if failed else f"[green]all {len(checks)} pass[/green]"

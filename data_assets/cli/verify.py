@@ -1,0 +1,85 @@
+"""`data-assets verify`: read stored files again and find damage.
+
+Here: going through the stored days, and turning the damaged ones red. Not here: how a file is verified (`lake`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+
+import click
+import dagster as dg
+from rich.console import Console
+
+from data_assets.cli.local_run import run_range
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    days_options,
+    enter_project,
+    json_option,
+    open_instance,
+    select_datasets,
+)
+from data_assets.ingest.dagster_days import integrity
+from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.lake.lake import Lake
+from data_assets.partitions import contiguous_ranges, partition_keys
+from data_assets.quality.asset_checks import latest_materialization
+from data_assets.wiring import open_lake
+
+
+@click.command(short_help="Read stored files again and find damage.")
+@click.argument("key", required=False)
+@days_options
+@json_option
+def verify(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+    """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
+
+    A damaged day turns red in the grid, and the next backfill fetches it again. Exit 1 if there is one.
+    """
+    enter_project()
+    selected = select_datasets(key)
+    lake, days = open_lake(), partition_keys(start, end)
+    console = Console(stderr=as_json)
+    found: dict[str, dict[str, object]] = {}
+    any_bad = False
+    with open_instance() as instance:
+        for name, asset_key in selected.items():
+            ok, bad = verify_dataset(instance, lake, asset_key, days)
+            turn_red(instance, asset_key, sorted(bad))
+            found[name] = {"ok": ok, "bad": bad}
+            any_bad |= bool(bad)
+            console.print(f"[bold]{name}[/bold]  {len(ok)} days are whole, {len(bad)} are not", highlight=False)
+            for day, reason in bad.items():
+                console.print(f"  [red]✗[/red] {day}  {reason}", highlight=False)
+    if as_json:
+        click.echo(json.dumps(found))
+    sys.exit(EXIT_SOME_DAY_DOES_NOT if any_bad else EXIT_OK)
+
+
+def verify_dataset(
+    instance: dg.DagsterInstance, lake: Lake, asset_key: dg.AssetKey, days: list[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The days whose files are as recorded, and the others with the reason. Days never stored are in neither."""
+    ok: list[str] = []
+    bad: dict[str, str] = {}
+    for day, state in day_states(instance, asset_key, days).items():
+        record = latest_materialization(instance, asset_key, day) if state is not DayState.MISSING else None
+        if record is None:
+            continue
+        verdict = integrity(lake, asset_key.to_user_string(), date.fromisoformat(day), record)
+        if verdict.passed:
+            ok.append(day)
+        else:
+            bad[day] = verdict.summary
+    return ok, bad
+
+
+def turn_red(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: list[str]) -> None:
+    """Run the asset's verify mode over damaged days, so that the grid shows them as failed."""
+    for first, last in contiguous_ranges(days):
+        run_range(instance, asset_key, first, last, {VERIFY: "true"})

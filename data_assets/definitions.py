@@ -1,0 +1,30 @@
+"""The code location: everything Dagster sees.
+
+Here: the one entry point, and the policy over all definitions. Not here: any dataset; those are blocks of YAML under
+`defs/`, and the components they name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+# Backfill policies are beta and partitioned checks a preview in Dagster 1.13; the tests hold what is used of them.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+from data_assets.ingest.dagster_runs import interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.settings import settings  # noqa: E402
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All assets, checks and sensors. A wrong setting stops the load and names the variable."""
+    settings()
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        # A run's work is one process with many requests in flight; a process per step would only start up twice.
+        dg.Definitions(sensors=[interrupted_runs], executor=dg.in_process_executor),
+    )

@@ -1,0 +1,299 @@
+"""One Dagster run of a dataset: many days through the engine, each recorded in the event log as it ends.
+
+Here: the step of every ingest asset, the recording of a day (materialization, checks, or why not), signals, progress.
+Not here: the engine itself (`engine`), the verify mode (`dagster_verify`), and any vendor.
+
+Only a stored day is materialized. A run in which any day did not store ends as a failure, so that the grid shows those
+days red and the others green.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from datetime import date
+from typing import Protocol
+
+import dagster as dg
+import polars as pl
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_runs import claim_run
+from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
+from data_assets.ingest.outcome import NotStored, Outcome, Stored
+from data_assets.ingest.progress import Progress, line
+from data_assets.lake.lake import Corrupt, Lake
+from data_assets.quality.asset_checks import checks_run_with, day_evaluation, latest_materialization
+from data_assets.quality.verdict import Verdict
+from data_assets.wiring import open_lake
+
+PROGRESS_SECONDS = 10.0
+"""Between two progress lines in the event log; an event costs 15 to 35 ms there."""
+
+PREVIEW_ROWS = 5
+
+
+class RunWatcher(Protocol):
+    """Somebody in the same process who wants to see a run while it works: the command's display."""
+
+    def watch(self, progress: Progress) -> AbstractContextManager[None]:
+        """Entered when the run begins, left when it ends."""
+
+    def day_ended(self, day: date, outcome: Outcome) -> None:
+        """A day has ended and is recorded."""
+
+    def run_ended(self, report: IngestReport) -> None:
+        """All days have ended, or the run was stopped."""
+
+
+run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=None)
+"""Set by the command around a run in its own process."""
+
+
+# ---- what the event log says of a day ------------------------------------------------------------------------------
+
+
+def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
+    """The sha256 and the row count that a materialization recorded."""
+    materialization = record.asset_materialization
+    metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
+    sha256, rows = metadata.get("sha256"), metadata.get("rows")
+    return (str(sha256.value) if sha256 else None, int(str(rows.value)) if rows else None)
+
+
+def integrity(lake: Lake, dataset: str, day: date, record: dg.EventLogRecord) -> Verdict:
+    """Whether the stored file is still the one that was recorded: sha256, page checksums, rows, schema."""
+    sha256, rows = recorded_file(record)
+    if sha256 is None:
+        text = "no sha256 was recorded with this day; backfill it again"
+        return Verdict("integrity", passed=False, severity="error", summary=text, metadata={})
+    try:
+        lake.verify(dataset, day, sha256=sha256, rows=rows)
+    except Corrupt as error:
+        return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
+    return Verdict(
+        "integrity",
+        passed=True,
+        severity="error",
+        summary=f"sha256, page checksums, schema and {rows} rows are as recorded",
+        metadata={"sha256": sha256},
+    )
+
+
+def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:
+    """All verdicts on one stored day, by reading the stored file back; of a damaged file only that it is damaged."""
+    record = latest_materialization(instance, dataset.asset_key, day)
+    if record is None:
+        return []
+    when = date.fromisoformat(day)
+    whole = integrity(lake, dataset.name, when, record)
+    if not whole.passed:
+        unreadable = [
+            Verdict(name, passed=False, severity="error", summary="not judged: the file is damaged", metadata={})
+            for name in dataset.checks
+            if name != "integrity"
+        ]
+        return [*unreadable, whole]
+    return [*dataset.evaluate(lake, when), whole]
+
+
+def _preview(lake: Lake, dataset: MarketDataset, day: date) -> dg.MetadataValue:
+    frame = lake.scan(dataset.name, day, day).head(PREVIEW_ROWS).collect()
+    with pl.Config(
+        tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_cols=-1
+    ):
+        return dg.MetadataValue.md(str(frame))
+
+
+def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        asset_key=dataset.asset_key,
+        partition=day.isoformat(),
+        metadata={
+            "rows": stored.rows,
+            "MB": round(stored.size / 1e6, 3),
+            **stored.metadata,
+            "path": dg.MetadataValue.path(lake.locate(stored.path)),
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "synthetic": lake.synthetic,
+            "preview": _preview(lake, dataset, day),
+        },
+    )
+
+
+class DayRecorder:
+    """Writes each day's end into the event log of the run it belongs to.
+
+    Args:
+        context: the step's context.
+        dataset: the dataset that is ingested.
+        lake: where its files are.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
+        self._context, self._dataset, self._lake = context, dataset, lake
+        # In a run of one day the checks' own step records them; a range run's step cannot do it by day.
+        self._log_checks = not (context.has_partition_key and checks_run_with(context.run))
+
+    async def record(self, day: date, outcome: Outcome) -> None:
+        """Record how a day ended. Runs in a thread: every event waits for the database's disk."""
+        await asyncio.to_thread(self._record, day, outcome)
+        if (watcher := run_watcher.get()) is not None:
+            watcher.day_ended(day, outcome)
+
+    def _record(self, day: date, outcome: Outcome) -> None:
+        key = day.isoformat()
+        if isinstance(outcome, Stored):
+            self._context.log_event(_materialization(self._dataset, self._lake, day, outcome))
+            if self._log_checks:
+                for verdict in day_verdicts(self._context.instance, self._dataset, self._lake, key):
+                    self._context.log_event(
+                        day_evaluation(self._context.instance, self._dataset.asset_key, key, verdict)
+                    )
+        else:
+            self._context.log_event(not_stored_event(self._dataset, key, outcome))
+
+    def stored_before(self, days: Iterable[date]) -> set[date]:
+        """The days that this run, or the run it is a retry of, has stored already; they are not fetched again.
+
+        In a retry that is a run of its own, the day is recorded once more, because the run is planned for it and the
+        grid judges a day by the last run that was.
+        """
+        kin = self._runs_before()
+        if not kin and self._context.retry_number == 0:
+            return set()
+        stored: set[date] = set()
+        for day in days:
+            record = latest_materialization(self._context.instance, self._dataset.asset_key, day.isoformat())
+            if record is None or record.run_id not in {*kin, self._context.run_id}:
+                continue
+            if not integrity(self._lake, self._dataset.name, day, record).passed:
+                continue
+            if record.run_id != self._context.run_id and record.asset_materialization is not None:
+                self._context.log_event(record.asset_materialization)
+            stored.add(day)
+        return stored
+
+    def _runs_before(self) -> set[str]:
+        run = self._context.run
+        if run.parent_run_id is None:
+            return set()
+        group = self._context.instance.get_run_group(run.run_id)
+        return {other.run_id for other in (group[1] if group else ())} - {run.run_id}
+
+
+def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg.AssetObservation:
+    """The event that says, on the day's own page, how it ended and what to do."""
+    return dg.AssetObservation(
+        asset_key=dataset.asset_key,
+        partition=day,
+        description=f"{outcome.name}: {outcome.reason}",
+        metadata={"outcome": outcome.name, "reason": outcome.reason, "asked_the_vendor": outcome.tried},
+    )
+
+
+# ---- the step ------------------------------------------------------------------------------------------------------
+
+
+def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
+    """Ingest the days of this run, newest first.
+
+    Raises:
+        dagster.Failure: some day did not store; the text says which and why. The stored days stay materialized.
+        dagster.DagsterExecutionInterruptedError: the run was told to stop. The stored days stay materialized.
+    """
+    claim_run(context.instance, context.run_id)
+    lake = open_lake()
+    swept = lake.sweep()
+    if swept:
+        context.log.info(f"removed {len(swept)} temporary files of writers that are gone")
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    recorder = DayRecorder(context, dataset, lake)
+    stored_before = recorder.stored_before(days)
+    todo = [day for day in days if day not in stored_before]
+    progress = Progress()
+    watcher = run_watcher.get()
+    with watcher.watch(progress) if watcher else nullcontext():
+        report = asyncio.run(_ingest(context, dataset, lake, todo, recorder, progress))
+    if watcher:
+        watcher.run_ended(report)
+    context.log.info(line(progress.snapshot()))
+    if report.stopped:
+        raise dg.DagsterExecutionInterruptedError(
+            f"{dataset.name}: told to stop; {len(report.unfinished)} days were not finished and left no file"
+        )
+    not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
+    if not_stored:
+        raise failure(dataset, not_stored, len(days))
+
+
+async def _ingest(
+    context: dg.AssetExecutionContext,
+    dataset: MarketDataset,
+    lake: Lake,
+    days: list[date],
+    recorder: DayRecorder,
+    progress: Progress,
+) -> IngestReport:
+    policy = EnginePolicy(max_concurrency=dataset.max_concurrency, day_bytes=dataset.typical_day_bytes)
+    stop = asyncio.Event()
+    with _stop_on_signals(stop):
+        async with dataset.open_source(lake) as source:
+            ticker = asyncio.create_task(_tell_progress(context, progress))
+            try:
+                return await ingest(
+                    days,
+                    source,
+                    recorder.record,
+                    policy=policy,
+                    progress=progress,
+                    stop=stop,
+                    free_bytes=lake.free_bytes,
+                )
+            finally:
+                ticker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await ticker
+
+
+async def _tell_progress(context: dg.AssetExecutionContext, progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        await asyncio.to_thread(context.log.info, line(progress.snapshot()))
+
+
+@contextmanager
+def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM (Ctrl-C, a service manager, the UI's Terminate) stop the engine, not cut it off."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only; a caller that runs assets elsewhere stops them its own way
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked: int) -> dg.Failure:
+    """The end of a run in which some day did not store: how many, which, why, and what to do."""
+    newest_first = sorted(not_stored.items(), reverse=True)
+    day, outcome = newest_first[0]
+    others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""
+    rows = "\n".join(f"| {day} | {outcome.name} | {outcome.reason} |" for day, outcome in newest_first)
+    return dg.Failure(
+        description=f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
+        f"{day} {outcome.name}: {outcome.reason}{others}",
+        metadata={"not_stored": dg.MetadataValue.md(f"| day | outcome | reason |\n|---|---|---|\n{rows}")},
+        allow_retries=False,
+    )

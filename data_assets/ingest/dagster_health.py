@@ -1,0 +1,118 @@
+"""What the event log says of a dataset's days: stored, failed, in progress or missing, and why.
+
+Here: reading. Not here: how a day gets its state (`dagster_days`), and how states are shown (the command, the UI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import dagster as dg
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from data_assets.partitions import TRADING_DAYS
+from data_assets.quality.asset_checks import latest_materialization
+
+
+class DayState(StrEnum):
+    """The state of one day of one dataset, as the UI's partition grid shows it."""
+
+    STORED = "stored"
+    FAILED = "failed"
+    IN_PROGRESS = "in progress"
+    MISSING = "missing"
+
+
+def day_states(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str]) -> dict[str, DayState]:
+    """The state of each of `days`, in their order, as `DagsterInstance.get_status_by_partition` would say it.
+
+    That call asks three subsets about every single key, two seconds for ten years of days; listing the subsets' keys
+    takes a tenth of it.
+    """
+    cached = get_and_update_asset_status_cache_value(instance, asset_key, TRADING_DAYS)
+    if cached is None:
+        return dict.fromkeys(days, DayState.MISSING)
+    states: dict[str, DayState] = {}
+    for state, subset in (  # a later one wins: a stored day may have failed since, or be in work again
+        (DayState.STORED, cached.deserialize_materialized_partition_subsets(TRADING_DAYS)),
+        (DayState.FAILED, cached.deserialize_failed_partition_subsets(TRADING_DAYS)),
+        (DayState.IN_PROGRESS, cached.deserialize_in_progress_partition_subsets(TRADING_DAYS)),
+    ):
+        states |= dict.fromkeys(subset.get_partition_keys(), state)
+    return {day: states.get(day, DayState.MISSING) for day in days}
+
+
+def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
+    """The outcome and the reason that the newest try of a day left, or None if none did."""
+    records = instance.fetch_observations(
+        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
+    ).records
+    observation = records[0].event_log_entry.asset_observation if records else None
+    if observation is None:
+        return None
+    return str(observation.metadata["outcome"].value), str(observation.metadata["reason"].value)
+
+
+@dataclass(frozen=True)
+class DayHealth:
+    """One day of one dataset as a row of a table.
+
+    Attributes:
+        day: YYYY-MM-DD.
+        state: as in the grid.
+        rows: rows stored, if any are.
+        size: bytes stored, if any are.
+        run_id: the run that stored it.
+        checks: check name -> SUCCEEDED, FAILED, ...; empty where none was evaluated.
+        outcome: of the newest try, where the day is not stored.
+        reason: why, where the day is not stored.
+    """
+
+    day: str
+    state: DayState
+    rows: int | None
+    size: int | None
+    run_id: str | None
+    checks: dict[str, str]
+    outcome: str | None
+    reason: str | None
+
+
+def day_health(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str]
+) -> list[DayHealth]:
+    """One row per day, in the order given. Costs two look-ups a day: for weeks, not for decades."""
+    checks = _check_states(instance, asset_key, check_names, days)
+    rows = []
+    for day, state in day_states(instance, asset_key, days).items():
+        record = latest_materialization(instance, asset_key, day)
+        metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
+        why = why_not_stored(instance, asset_key, day) if state is not DayState.STORED else None
+        rows.append(
+            DayHealth(
+                day=day,
+                state=state,
+                rows=int(str(metadata["rows"].value)) if "rows" in metadata else None,
+                size=int(str(metadata["size"].value)) if "size" in metadata else None,
+                run_id=record.run_id if record else None,
+                checks=checks.get(day, {}),
+                outcome=why[0] if why else None,
+                reason=why[1] if why else None,
+            )
+        )
+    return rows
+
+
+def _check_states(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    states: dict[str, dict[str, str]] = {}
+    keys = [dg.AssetCheckKey(asset_key, name) for name in check_names]
+    if not keys or not days:
+        return states
+    for info in instance.event_log_storage.get_asset_check_partition_info(keys, partition_keys=list(days)):
+        if info.partition_key is not None:
+            states.setdefault(info.partition_key, {})[info.check_key.name] = info.latest_execution_status.value
+    return states

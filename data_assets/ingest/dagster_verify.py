@@ -1,0 +1,51 @@
+"""A run that re-reads stored days instead of fetching them, and turns the damaged ones red.
+
+Here: the verify mode of an ingest asset's step, and the day's verdict on its file. Not here: how a file is verified
+(`lake`), and the command that looks for damage first.
+
+The open-source edition of Dagster cannot take a materialization back. A later failed run of the same day can, so rot is
+reported by a run of the asset itself that carries the tag `data_assets/verify`: from the command, or from the UI's
+backfill dialog by adding the tag there.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import dagster as dg
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_days import failure, integrity, not_stored_event
+from data_assets.ingest.dagster_runs import claim_run
+from data_assets.ingest.outcome import NotStored, Rejected
+from data_assets.quality.asset_checks import latest_materialization
+from data_assets.wiring import open_lake
+
+VERIFY = "data_assets/verify"
+"""The run tag that asks for it; any value."""
+
+
+def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
+    """Re-read the files of this run's days. Good days are recorded as they were, damaged and missing ones turn red.
+
+    Raises:
+        dagster.Failure: some day has no whole file; its text says which and why.
+    """
+    claim_run(context.instance, context.run_id)
+    lake = open_lake()
+    bad: dict[date, NotStored] = {}
+    for key in sorted(context.partition_keys, reverse=True):
+        day = date.fromisoformat(key)
+        record = latest_materialization(context.instance, dataset.asset_key, key)
+        if record is None or record.asset_materialization is None:
+            bad[day] = Rejected("nothing was ever stored for this day; backfill it")
+            continue
+        verdict = integrity(lake, dataset.name, day, record)
+        if verdict.passed:
+            # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
+            context.log_event(record.asset_materialization)
+        else:
+            bad[day] = Rejected(f"{verdict.summary}; backfill the day to fetch it again")
+            context.log_event(not_stored_event(dataset, key, bad[day]))
+    if bad:
+        raise failure(dataset, bad, len(context.partition_keys))

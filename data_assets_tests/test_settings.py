@@ -1,0 +1,130 @@
+"""A bad or unknown variable stops the start, and the message says which one and what it accepts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_assets.settings import Settings, SettingsError, known_variables, read_settings
+
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_are_the_sandbox_in_its_own_folder(tmp_path: Path) -> None:
+    settings = read_settings()
+    assert settings.profile == "sandbox"
+    assert settings.lake_url == str(tmp_path / "lake" / "sandbox")
+
+
+def test_the_live_lake_is_another_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATA_ASSETS_PROFILE", "live")
+    assert read_settings().lake_url == str(tmp_path / "lake" / "live")
+
+
+def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_ASSETS_LAKE", "s3://bucket/prefix")
+    assert read_settings().lake_url == "s3://bucket/prefix"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATA_ASSETS_PROFILE", "prod"),
+        ("DATA_ASSETS_LAKE", "ftp://host/lake"),
+        ("DATA_ASSETS_LAKE", " "),
+        ("THETA_BASE_URL", "127.0.0.1:25503"),
+        ("THETA_MAX_CONCURRENT_REQUESTS", "0"),
+        ("THETA_MAX_CONCURRENT_REQUESTS", "many"),
+        ("DATA_ASSETS_SANDBOX_CONTRACTS", "3"),
+        ("DATA_ASSETS_SANDBOX_FIRST_DAY", "2024-02-30"),
+        ("DATA_ASSETS_SANDBOX_THETA_TIER", "gold"),
+        ("DATA_ASSETS_SANDBOX_FAULTS", "[{"),
+        ("DATA_ASSETS_SANDBOX_FAULTS", '[{"kind": "cut", "status": 429}]'),
+        ("DATA_ASSETS_SANDBOX_FAULTS", '[{"kind": "status"}]'),
+    ],
+)
+def test_a_bad_value_names_the_variable_and_what_it_accepts(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    text = str(caught.value)
+    assert text.startswith(name)
+    assert known_variables()[name] in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATA_ASSETS_PROFIL", "DATA_ASSETS_PROFILE"),
+        ("THETA_BASE_URI", "THETA_BASE_URL"),
+        ("DATA_ASSETS_SANDBOX_FAULT", "DATA_ASSETS_SANDBOX_FAULTS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_and_the_right_one_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"^{name} .*did you mean {meant}"):
+        read_settings()
+
+
+def test_an_unknown_variable_of_ours_is_refused_in_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATA_ASSETS_COLOUR=blue\n")
+    with pytest.raises(SettingsError, match="^DATA_ASSETS_COLOUR "):
+        read_settings()
+
+
+def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POLYGON_API_KEY", "IB_GATEWAY_VERSION", "THETADATA_API_KEY", "THETATERMINALID"):
+        monkeypatch.setenv(name, "x")
+    assert read_settings().profile == "sandbox"
+
+
+def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATA_ASSETS_PROFILE=live\nTHETA_MAX_CONCURRENT_REQUESTS=2\n")
+    monkeypatch.setenv("THETA_MAX_CONCURRENT_REQUESTS", "8")
+    settings = read_settings()
+    assert (settings.profile, settings.theta_max_concurrent_requests) == ("live", 8)
+
+
+def test_the_example_file_holds_every_variable_and_only_defaults(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    assert {name for name in known_variables() if name not in text} == set()
+    defaults = read_settings()
+    (tmp_path / ".env").write_text(text)
+    assert read_settings() == defaults
+
+
+def test_a_wrong_setting_stops_the_command_with_exit_2_and_one_line(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("data-assets"), "gaps"],
+        cwd=tmp_path,
+        env={**os.environ, "DATA_ASSETS_PROFILE": "prod"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines()[-1].startswith("Error: DATA_ASSETS_PROFILE")
+
+
+def test_every_field_has_an_alias_and_says_what_it_accepts() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.validation_alias, name
+        assert field.description, name
