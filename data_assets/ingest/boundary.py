@@ -1,0 +1,99 @@
+"""What the answers for newer days say of the older ones: where the vendor's data, or the account's reach, begins.
+
+Here: the two conclusions that spare a run from asking for years of nothing. Not here: asking (`engine`).
+
+Days are known by their position in the run, newest first. A conclusion holds for days older than those it rests on, and
+only as long as no older day (one that was in flight already) proves it wrong by having data.
+
+- Twenty `NoData` in a row, by position and not by the order of arrival: the vendor's data begins after them. Any other
+  outcome in between, a `Failed` one too, breaks the row: a timeout is never an empty day.
+- One `NotEntitled`: plans reach back to a date, or do not hold the dataset at all; either way no older day can be had.
+  A vendor whose plan excludes only the newest days says `NotPublished` for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from data_assets.ingest.outcome import NoData, NotEntitled, NotStored, Outcome, Rejected, Stored
+
+BOUNDARY_DAYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DataBoundary:
+    """Where the vendor's data begins, as far as this run's days tell.
+
+    Attributes:
+        data_from: the oldest day that had data; None when no newer day of the run had any.
+        empty_from: the newest of the twenty empty days in a row.
+        empty_to: the oldest of them.
+    """
+
+    data_from: date | None
+    empty_from: date
+    empty_to: date
+
+
+class History:
+    """What is known so far of a run's days, given newest first."""
+
+    def __init__(self, days: Sequence[date]) -> None:
+        self._days = days
+        self._empty: set[int] = set()
+        self._refused: dict[int, str] = {}
+        self._oldest_with_data = -1
+        self._row_start: int | None = None
+
+    def ended(self, position: int, outcome: Outcome) -> None:
+        """Take in how the day at `position` ended."""
+        match outcome:
+            case Stored() | Rejected():
+                self._oldest_with_data = max(self._oldest_with_data, position)
+            case NotEntitled():
+                self._refused[position] = outcome.reason
+            case NoData():
+                self._empty.add(position)
+                self._look_for_row(position)
+
+    def _look_for_row(self, position: int) -> None:
+        start = end = position
+        while start - 1 in self._empty:
+            start -= 1
+        while end + 1 in self._empty:
+            end += 1
+        if end - start + 1 >= BOUNDARY_DAYS and start > self._oldest_with_data:
+            self._row_start = start
+
+    def boundary(self) -> DataBoundary | None:
+        """Where the data begins, if twenty empty days in a row say so and no older day says otherwise."""
+        start = self._row_start
+        if start is None or start < self._oldest_with_data:
+            return None
+        return DataBoundary(
+            data_from=self._days[self._oldest_with_data] if self._oldest_with_data >= 0 else None,
+            empty_from=self._days[start],
+            empty_to=self._days[start + BOUNDARY_DAYS - 1],
+        )
+
+    def verdict(self) -> NotStored | None:
+        """How the days that were not asked for end; None while they are worth asking for."""
+        if boundary := self.boundary():
+            known = (
+                f"the vendor has data from {boundary.data_from} on"
+                if boundary.data_from
+                else "no newer day of this run had data either"
+            )
+            return NoData(
+                f"not asked: {BOUNDARY_DAYS} days in a row, {boundary.empty_from} back to {boundary.empty_to}, "
+                f"have no data; {known}",
+                tried=False,
+            )
+        refused = min((position for position in self._refused if position > self._oldest_with_data), default=None)
+        if refused is None:
+            return None
+        return NotEntitled(
+            f"not asked: the vendor refused the newer day {self._days[refused]}: {self._refused[refused]}", tried=False
+        )

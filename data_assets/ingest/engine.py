@@ -1,0 +1,431 @@
+"""The engine: many days in, exactly one typed outcome per day out.
+
+Here: the order of days, what happens at once and what one after another, and how a run ends. Not here: the rules it
+goes by (`concurrency`, `retry`, `boundary`), what a dataset is (`source`), and where outcomes are recorded (`record`,
+which the caller brings).
+
+A day passes two stages. It is *asked for* (waiting for the gate, fetching, pausing between tries), and then *kept*
+(published in a thread, because fsync blocks, and recorded). No more days are asked for at once than the concurrency
+limit, pauses included: a day that pauses keeps its place, so that a vendor in trouble gets fewer requests, and an
+outage burns the tries of a few days and not of all. Each single request passes the gate too, which matters after the
+limit was halved: the days in work go on, no more of them at once than the new limit. A day being kept holds no request
+and takes no place: the vendor's line stays busy while a disk works. Days waiting to be kept are bounded as well, by the
+same limit.
+
+Time is the running event loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from random import Random
+
+from data_assets.ingest.boundary import DataBoundary, History
+from data_assets.ingest.concurrency import ConcurrencyLimit, Gate, memory_in_use
+from data_assets.ingest.outcome import (
+    DayEnded,
+    Failed,
+    NotStored,
+    Outcome,
+    RunEnded,
+    Stored,
+    Throttled,
+    Transient,
+    VendorDown,
+)
+from data_assets.ingest.progress import DayProgress, Phase, Progress
+from data_assets.ingest.retry import RetryPolicy, Tries
+from data_assets.ingest.source import Source, StagedDay
+
+UNEXPECTED_IN_A_ROW = 3
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePolicy:
+    """What a dataset allows and expects.
+
+    Attributes:
+        max_concurrency: most requests in flight at once; the vendor's limit for the account.
+        day_bytes: what a day takes on disk, roughly; 0 where no disk is at stake.
+        retry: how patient to be with one day.
+    """
+
+    max_concurrency: int
+    day_bytes: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """How a run went.
+
+    Attributes:
+        outcomes: day -> how it ended, newest first; every one of them was recorded.
+        unfinished: days without an outcome, newest first: the run was stopped before they ended.
+        boundary: where the vendor's data begins, if the run found that out.
+        ended: why the run could not go on, if it could not; its remaining days are `Failed` with this reason.
+    """
+
+    outcomes: Mapping[date, Outcome]
+    unfinished: tuple[date, ...]
+    boundary: DataBoundary | None
+    ended: str | None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped before all its days had ended."""
+        return bool(self.unfinished)
+
+
+async def ingest(
+    days: Iterable[date],
+    source: Source,
+    record: Callable[[date, Outcome], Awaitable[None]],
+    *,
+    policy: EnginePolicy,
+    progress: Progress,
+    stop: asyncio.Event | None = None,
+    free_bytes: Callable[[], int | None] = lambda: None,
+    memory_share: Callable[[], float] = memory_in_use,
+    rng: Random | None = None,
+) -> IngestReport:
+    """Bring in `days`, newest first, until each has ended or the run is stopped.
+
+    Cancelling this coroutine stops the run as `stop` does, and then raises `CancelledError`; a second cancellation does
+    not wait for the days that are being kept.
+
+    Args:
+        days: the days to ask for; doubles count once.
+        source: the dataset.
+        record: awaited for every day as it ends, one at a time, for a stored day after its file has its final name.
+        policy: the dataset's limits.
+        progress: told of everything as it happens.
+        stop: once set, no further day or request is begun and days being fetched are cancelled; a day that is being
+            published or recorded is finished. To be set in the loop's own thread.
+        free_bytes: free space where the files go; None where that is unknown (an object store).
+        memory_share: share of the machine's memory in use, 0 to 1.
+        rng: the source of jitter.
+
+    Raises:
+        Exception: whatever `record` raised; the run ends at once, and `record` is not called again.
+    """
+    run = _Run(
+        days, source, record, policy, progress, stop or asyncio.Event(), free_bytes, memory_share, rng or Random()
+    )
+    return await run.to_its_end()
+
+
+@dataclass(slots=True)
+class _DayInWork:
+    position: int
+    kept: bool = False
+    """Whether the day has arrived and is being published or recorded; from then on nothing cancels it gently."""
+
+
+class _Run:
+    def __init__(
+        self,
+        days: Iterable[date],
+        source: Source,
+        record: Callable[[date, Outcome], Awaitable[None]],
+        policy: EnginePolicy,
+        progress: Progress,
+        stop: asyncio.Event,
+        free_bytes: Callable[[], int | None],
+        memory_share: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self._days = sorted(set(days), reverse=True)
+        self._source = source
+        self._record = record
+        self._policy = policy
+        self._progress = progress
+        self._stop = stop
+        self._free_bytes = free_bytes
+        self._memory_share = memory_share
+        self._rng = rng
+
+        self._limit = ConcurrencyLimit(policy.max_concurrency, asyncio.get_running_loop().time)
+        self._limit_shown = self._limit.current
+        self._gate = Gate(self._limit)
+        self._history = History(self._days)
+        self._outcomes: dict[date, Outcome] = {}
+        self._in_work: dict[asyncio.Task[None], _DayInWork] = {}
+        self._next = 0
+        self._changed = asyncio.Event()
+        self._recording = asyncio.Lock()
+        self._record_broke = False
+        self._outage: asyncio.Task[None] | None = None
+        self._unexpected_in_a_row = 0
+        self._closing = False
+        self._ended: str | None = None
+
+    async def to_its_end(self) -> IngestReport:
+        self._progress.begin(len(self._days))
+        self._progress.concurrency_is(self._limit_shown)
+        watch = asyncio.create_task(self._watch_stop())
+        try:
+            await self._work()
+            await self._conclude_the_rest()
+        finally:
+            watch.cancel()
+            await self._wind_down(watch)
+        return IngestReport(
+            outcomes={day: self._outcomes[day] for day in self._days if day in self._outcomes},
+            unfinished=tuple(day for day in self._days if day not in self._outcomes),
+            boundary=self._history.boundary(),
+            ended=self._ended,
+        )
+
+    async def _watch_stop(self) -> None:
+        await self._stop.wait()
+        self._close()
+        self._changed.set()
+
+    async def _work(self) -> None:
+        """Begin days while there is a place for them, until none is left to begin and none is in work."""
+        while True:
+            self._begin_days()
+            if not self._in_work:
+                return
+            await self._changed.wait()
+            self._changed.clear()
+            for task in [task for task in self._in_work if task.done()]:
+                del self._in_work[task]
+                if not task.cancelled():
+                    task.result()
+
+    def _begin_days(self) -> None:
+        while self._next < len(self._days) and self._may_ask() and self._history.verdict() is None:
+            self._limit.memory(self._memory_share())
+            self._show_the_limit()
+            being_kept = sum(work.kept for work in self._in_work.values())
+            being_asked_for = len(self._in_work) - being_kept
+            if being_asked_for >= self._limit.current or being_kept > self._limit.current or not self._disk_has_room():
+                return
+            work = _DayInWork(self._next)
+            task = asyncio.create_task(self._day(work), name=f"ingest {self._days[self._next]}")
+            task.add_done_callback(lambda _: self._changed.set())
+            self._in_work[task] = work
+            self._next += 1
+
+    def _may_ask(self) -> bool:
+        return not self._closing and not self._stop.is_set()
+
+    def _disk_has_room(self) -> bool:
+        """Whether one more day fits beside those in work; if not even one fits, the run ends."""
+        free = self._free_bytes()
+        if free is None or free >= (len(self._in_work) + 1) * self._policy.day_bytes:
+            return True
+        if not self._in_work:
+            self._end(
+                f"the disk is nearly full: {free / 1e9:.2f} GB are free and a day needs about "
+                f"{self._policy.day_bytes / 1e9:.2f} GB; make room and ask for the remaining days again"
+            )
+        return False
+
+    async def _day(self, work: _DayInWork) -> None:
+        day = self._days[work.position]
+        meter = self._progress.day_begun(day)
+        try:
+            outcome = await self._outcome(day, work, meter)
+            work.kept = True
+            self._history.ended(work.position, outcome)
+            meter.enter(Phase.RECORDING)
+            await self._keep_record(day, outcome)
+        finally:
+            self._progress.day_dropped(day)
+
+    async def _outcome(self, day: date, work: _DayInWork, meter: DayProgress) -> Outcome:
+        """Try until the day has an outcome."""
+        tries = Tries(self._policy.retry, self._rng)
+        vendor_was_down = False
+        while True:
+            try:
+                if vendor_was_down:
+                    meter.enter(Phase.VENDOR_DOWN)
+                    await self._vendor_is_up()
+                outcome = await self._try(day, work, meter)
+            except Transient as error:
+                pause = tries.pause_after(error)
+                if pause is not None:
+                    if not self._may_ask():
+                        raise asyncio.CancelledError from error
+                    logger.info("%s: %s; trying again in %.1f s", day, _one_line(error), pause)
+                    vendor_was_down = isinstance(error, VendorDown)
+                    meter.enter(Phase.PAUSING)
+                    await asyncio.sleep(pause)
+                    continue
+                outcome = Failed(f"{_one_line(error)} ({tries.spent()})")
+            except RunEnded as error:
+                self._end(_one_line(error))
+                outcome = Failed(_one_line(error))
+            except asyncio.CancelledError as error:
+                if _cancellation_was_asked_for():
+                    raise
+                return self._unexpected(day, error)
+            except Exception as error:  # noqa: BLE001  a defect in one dataset's code must not hide how its day ended
+                return self._unexpected(day, error)
+            self._unexpected_in_a_row = 0
+            return outcome
+
+    async def _try(self, day: date, work: _DayInWork, meter: DayProgress) -> Outcome:
+        """Ask for the day once, and publish what arrived."""
+        work.kept = False
+        meter.enter(Phase.QUEUED)
+        async with self._gate.request():
+            if not self._may_ask():
+                raise asyncio.CancelledError
+            meter.enter(Phase.FETCHING)
+            try:
+                staged = await self._source.fetch(day, meter)
+            except DayEnded as ended:
+                self._limit.answered(meter.bytes_received)
+                return ended.outcome
+            except Throttled:
+                self._limit.throttled()
+                raise
+            except Exception:
+                self._limit.failed()
+                raise
+            else:
+                self._limit.answered(meter.bytes_received)
+            finally:
+                self._show_the_limit()
+            # No await since the file arrived: a cancellation either met the download, which leaves no file, or nothing.
+            work.kept = True
+        self._changed.set()
+        meter.enter(Phase.PUBLISHING)
+        try:
+            return await asyncio.to_thread(_publish, staged)
+        except DayEnded as ended:
+            return ended.outcome
+
+    async def _vendor_is_up(self) -> None:
+        """Wait until the vendor answers again; the days that wait share one wait, which asks on behalf of them all."""
+        if self._outage is None or self._outage.done():
+            self._outage = asyncio.create_task(self._wait_out_the_outage())
+        await asyncio.shield(self._outage)
+
+    async def _wait_out_the_outage(self) -> None:
+        patience = self._policy.retry.outage_seconds
+        try:
+            async with asyncio.timeout(patience) as deadline:
+                await self._source.wait_until_up()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise RunEnded(
+                f"the vendor was not reachable for {patience:.0f} s; "
+                "ask for the remaining days again when its terminal or gateway is up"
+            ) from None
+
+    def _unexpected(self, day: date, error: BaseException) -> Failed:
+        reason = f"unexpected {type(error).__name__}: {_one_line(error)}"
+        logger.error("%s: %s", day, reason, exc_info=error)
+        self._unexpected_in_a_row += 1
+        if self._unexpected_in_a_row >= UNEXPECTED_IN_A_ROW:
+            self._end(
+                f"{UNEXPECTED_IN_A_ROW} days in a row met an unexpected error, the last of them {day} "
+                f"({reason}); the log holds the tracebacks"
+            )
+        return Failed(reason)
+
+    def _end(self, reason: str) -> None:
+        """Nothing else of this run can work."""
+        if self._ended is None:
+            self._ended = reason
+            logger.error("the run ends: %s", reason)
+        self._close()
+
+    def _close(self) -> None:
+        """Begin nothing more; cancel, once, the days that are still being asked for, unless one of them is calling."""
+        if self._closing:
+            return
+        self._closing = True
+        for task, work in self._in_work.items():
+            if not work.kept and task is not asyncio.current_task():
+                task.cancel()
+
+    async def _conclude_the_rest(self) -> None:
+        """Give the days that were not asked for, or not to the end, the outcome that the run's end means for them."""
+        for position, day in enumerate(self._days):
+            if self._stop.is_set():
+                return
+            begun = position < self._next
+            outcome: NotStored | None = None
+            if self._ended is not None:
+                outcome = Failed(self._ended, tried=begun)
+            elif not begun:
+                outcome = self._history.verdict()
+            if outcome is not None and day not in self._outcomes:
+                # A task of its own, so that cancelling the run does not cut a record short.
+                task = asyncio.create_task(self._keep_record(day, outcome))
+                self._in_work[task] = _DayInWork(position, kept=True)
+                await asyncio.wait([task])
+                del self._in_work[task]
+                task.result()
+
+    async def _keep_record(self, day: date, outcome: Outcome) -> None:
+        async with self._recording:
+            if self._record_broke:
+                return
+            try:
+                await self._record(day, outcome)
+            except BaseException:
+                self._record_broke = True
+                raise
+            self._outcomes[day] = outcome
+            self._progress.day_ended(day, outcome)
+
+    async def _wind_down(self, watch: asyncio.Task[None]) -> None:
+        """Leave no task behind: wait for days that are being kept, and for cancelled ones to clean up."""
+        self._close()
+        if self._outage is not None:
+            self._outage.cancel()
+        tasks = [*self._in_work, watch, *([self._outage] if self._outage else [])]
+        second_cancellation: asyncio.CancelledError | None = None
+        while unfinished := [task for task in tasks if not task.done()]:
+            try:
+                await asyncio.wait(unfinished)
+            except asyncio.CancelledError as error:
+                second_cancellation = error
+                for task in unfinished:
+                    task.cancel()
+        for (
+            task
+        ) in tasks:  # retrieved, so that asyncio does not report it as lost; the first error is on its way already
+            if not task.cancelled():
+                task.exception()
+        if second_cancellation is not None:
+            raise second_cancellation
+
+    def _show_the_limit(self) -> None:
+        if self._limit.current != self._limit_shown:
+            logger.info("requests at once: %d, now %d", self._limit_shown, self._limit.current)
+            self._limit_shown = self._limit.current
+            self._progress.concurrency_is(self._limit_shown)
+
+
+def _publish(staged: StagedDay) -> Stored:
+    try:
+        return staged.publish()
+    except BaseException:
+        staged.discard()
+        raise
+
+
+def _cancellation_was_asked_for() -> bool:
+    """Whether someone cancelled this task, as opposed to a `CancelledError` that escaped from what it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,228 @@
+"""How far a run is: counts, rates and a guess at the rest, readable from any thread while the run works.
+
+Here: the numbers, and the one line of text that logs show. Not here: drawing them, and deciding anything by them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+
+from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished, Outcome, Rejected
+
+WINDOW_SECONDS = 10.0
+_SLICE_SECONDS = 0.25
+
+_IN_WORDS = {
+    Failed.name: "failed",
+    Rejected.name: "rejected",
+    NoData.name: "no data",
+    NotPublished.name: "not published",
+    NotEntitled.name: "not entitled",
+}
+
+
+class Phase(StrEnum):
+    """What a day that has begun and not ended is doing."""
+
+    QUEUED = "waiting for its turn"
+    FETCHING = "fetching"
+    PAUSING = "pausing before the next try"
+    VENDOR_DOWN = "waiting for the vendor"
+    PUBLISHING = "publishing"
+    RECORDING = "recording"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDay:
+    """A day in work: `received` bytes and `rows` belong to its current try, the `attempt`-th (from 1; 0 before it)."""
+
+    day: date
+    phase: Phase
+    attempt: int
+    received: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one instant.
+
+    Attributes:
+        total: days of the run.
+        done: days that have ended, however they did.
+        counts: outcome's name -> days that ended so.
+        active: days in work, in the order they began.
+        bytes_per_second: off the wire, over the last ten seconds; tries that failed count too.
+        rows_per_second: likewise.
+        concurrency: requests that may be in flight at once.
+        elapsed: seconds since the run began.
+        eta: seconds until it ends at the pace so far; None before the first day has ended.
+    """
+
+    total: int
+    done: int
+    counts: Mapping[str, int]
+    active: tuple[ActiveDay, ...]
+    bytes_per_second: float
+    rows_per_second: float
+    concurrency: int
+    elapsed: float
+    eta: float | None
+
+
+class DayProgress:
+    """One day in work; the `DayMeter` that its download reports to, from whatever thread it parses in."""
+
+    def __init__(self, progress: Progress, day: date) -> None:
+        self._progress = progress
+        self._day = day
+        self._phase = Phase.QUEUED
+        self._attempt = 0
+        self._received = 0
+        self._rows = 0
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of the current try."""
+        return self._received
+
+    def received(self, size: int) -> None:
+        """Count `size` more bytes off the wire."""
+        with self._progress.lock:
+            self._received += size
+            self._progress.count(size, 0)
+
+    def parsed(self, rows: int) -> None:
+        """Count `rows` more rows understood."""
+        with self._progress.lock:
+            self._rows += rows
+            self._progress.count(0, rows)
+
+    def enter(self, phase: Phase) -> None:
+        """The day does something else now; entering `FETCHING` begins another try."""
+        with self._progress.lock:
+            self._phase = phase
+            if phase is Phase.FETCHING:
+                self._attempt += 1
+                self._received = self._rows = 0
+
+    def frozen(self) -> ActiveDay:
+        """The day at this instant; the caller holds the lock."""
+        return ActiveDay(self._day, self._phase, self._attempt, self._received, self._rows)
+
+
+class Progress:
+    """The progress of one run. The engine writes it; anyone, in any thread, takes snapshots.
+
+    Attributes:
+        lock: held for every read and write of the numbers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        self._clock = clock
+        self._began = clock()
+        self._total = 0
+        self._counts: Counter[str] = Counter()
+        self._active: dict[date, DayProgress] = {}
+        self._slices: deque[tuple[float, int, int]] = deque()
+        self._concurrency = 0
+
+    def begin(self, total: int) -> None:
+        """The run begins now and has `total` days."""
+        with self.lock:
+            self._began = self._clock()
+            self._total = total
+
+    def day_begun(self, day: date) -> DayProgress:
+        """`day` is in work from now on."""
+        with self.lock:
+            return self._active.setdefault(day, DayProgress(self, day))
+
+    def day_ended(self, day: date, outcome: Outcome) -> None:
+        """`day` ended, in work before or not."""
+        with self.lock:
+            self._active.pop(day, None)
+            self._counts[outcome.name] += 1
+
+    def day_dropped(self, day: date) -> None:
+        """`day` is no longer in work, and has no outcome (yet)."""
+        with self.lock:
+            self._active.pop(day, None)
+
+    def concurrency_is(self, limit: int) -> None:
+        """So many requests may be in flight from now on."""
+        with self.lock:
+            self._concurrency = limit
+
+    def count(self, size: int, rows: int) -> None:
+        """Add to the sliding window; the caller holds the lock."""
+        now = self._clock()
+        if self._slices and now - self._slices[-1][0] < _SLICE_SECONDS:
+            since, sizes, all_rows = self._slices[-1]
+            self._slices[-1] = (since, sizes + size, all_rows + rows)
+        else:
+            self._slices.append((now, size, rows))
+            self._forget_before(now - WINDOW_SECONDS)
+
+    def _forget_before(self, instant: float) -> None:
+        while self._slices and self._slices[0][0] < instant:
+            self._slices.popleft()
+
+    def snapshot(self) -> Snapshot:
+        """The run at this instant."""
+        with self.lock:
+            now = self._clock()
+            self._forget_before(now - WINDOW_SECONDS)
+            elapsed = now - self._began
+            window = max(min(WINDOW_SECONDS, elapsed), _SLICE_SECONDS)
+            done = self._counts.total()
+            return Snapshot(
+                total=self._total,
+                done=done,
+                counts=MappingProxyType(dict(self._counts)),
+                active=tuple(day.frozen() for day in self._active.values()),
+                bytes_per_second=sum(size for _, size, _ in self._slices) / window,
+                rows_per_second=sum(rows for _, _, rows in self._slices) / window,
+                concurrency=self._concurrency,
+                elapsed=elapsed,
+                eta=(self._total - done) * elapsed / done if done else None,
+            )
+
+
+def line(snapshot: Snapshot) -> str:
+    """One line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
+    parts = [f"{snapshot.done}/{snapshot.total} days"]
+    parts += [f"{snapshot.counts[name]} {words}" for name, words in _IN_WORDS.items() if snapshot.counts.get(name)]
+    if snapshot.done == snapshot.total:
+        return " · ".join([*parts, f"took {_duration(snapshot.elapsed)}"])
+    return " · ".join(
+        [
+            *parts,
+            f"{snapshot.bytes_per_second / 1e6:.1f} MB/s",
+            f"{_short(snapshot.rows_per_second)} rows/s",
+            f"{snapshot.concurrency} at once",
+            "ETA unknown" if snapshot.eta is None else f"ETA {_duration(snapshot.eta)}",
+        ]
+    )
+
+
+def _short(number: float) -> str:
+    if number < 999.5:
+        return f"{number:.0f}"
+    return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
