@@ -58,7 +58,7 @@ def last_contract_whole(summary: pl.DataFrame, *, close: datetime, option_close:
     others = summary.filter(pl.col("last_row") != last["last_row"])
     alike = others.filter((pl.col("expiration") == session_day(close)) == (last["expiration"] == session_day(close)))
     siblings = others.filter(pl.col("expiration") == last["expiration"])
-    peers = siblings if siblings.height * SUBSTANTIAL >= 1 else alike
+    peers = siblings if siblings.height * SUBSTANTIAL > 1 else alike
     if peers.is_empty():
         whole = end == close or end >= option_close
         usual = [close, option_close]

@@ -75,6 +75,7 @@ def test_one_odd_contract_of_its_expiration_does_not_decide():
     others = many(30, expiration=date(2024, 1, 5))
     assert verdict(*others, Contract(end=NOON), Contract(strike=900.0)) is None
     assert verdict(*others, Contract(end=NOON), Contract(strike=900.0, end=NOON)) is not None
+    assert verdict(*others, Contract(end=NOON), *many(9), Contract(strike=900.0, end=NOON)) is not None
 
 
 def test_ending_later_than_the_others_is_not_short():
@@ -95,6 +96,7 @@ def test_where_many_contracts_end_at_minutes_of_their_own_an_early_end_says_noth
     last = Contract(strike=900.0, end=NOON + 30 * MINUTE)
     assert verdict(*own[:2], *regular, last) is not None
     assert verdict(*(replace(c, expiration=LATER) for c in own), *regular, last) is None
+    assert verdict(*(Contract(strike=400.0 + n, end=CLOSE - n * MINUTE) for n in range(15)), last) is None
 
 
 def test_a_single_contract_is_compared_with_the_closes():
@@ -102,6 +104,12 @@ def test_a_single_contract_is_compared_with_the_closes():
     assert verdict(Contract(end=OPTION_CLOSE)) is None
     assert "at 16:10, the others at 16:00 or 16:15" in (verdict(Contract(end=CLOSE + 10 * MINUTE)) or "")
     assert "no contract reaches the close at 16:00" in (verdict(Contract(end=CLOSE - MINUTE)) or "")
+
+
+def test_a_single_contract_may_run_past_an_early_close():
+    close, option_close = OPEN + 210 * MINUTE, OPEN + 225 * MINUTE
+    assert verdict(Contract(end=OPTION_CLOSE), close=close, option_close=option_close) is None
+    assert verdict(Contract(end=option_close - MINUTE), close=close, option_close=option_close) is not None
 
 
 def test_a_body_sorted_by_time_that_stops_early():
