@@ -9,7 +9,7 @@ demo: setup          ## ten days of synthetic data, the health table, then the U
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 dev: setup           ## the UI and the daemon, on the same history
-	$(BIN)/dagster dev
+	DAGSTER_HOME=$(CURDIR) PYTHONWARNINGS='ignore:Function' $(BIN)/dagster dev
 
 test: setup browser  ## the whole suite
 	$(BIN)/python -m pytest

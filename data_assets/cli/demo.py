@@ -39,6 +39,7 @@ def demo(serve: bool) -> None:
     _fill(days, gap, folder)
     if serve:
         os.environ.pop("DATA_ASSETS_SANDBOX_FAULTS")
+        os.environ["PYTHONWARNINGS"] = "ignore:Function"  # `dagster dev` warns of its own successor, a developer's tool
         dagster = Path(sys.executable).with_name("dagster")
         os.execv(dagster, [str(dagster), "dev", "--port", str(UI_PORT)])
 
@@ -61,12 +62,13 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
             sys.exit(1)
         console.print(overview_table({DATASET: summarize(day_states(instance, key, partition_keys()))}))
         console.print(days_table(DATASET, day_health(instance, key, check_names(key), days)))
-    console.print(f"files:  {open_lake().url}", highlight=False)
+    console.print(f"files:  {open_lake().url}", highlight=False, soft_wrap=True)
     if gap in result.not_stored:
         console.print(
             f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {DATASET} --only failed\n"
             f"or in the UI: http://localhost:{UI_PORT}/assets/{DATASET} > Materialize > select {gap}",
             highlight=False,
+            soft_wrap=True,
         )
     unexpected = sorted(set(result.not_stored) - {gap})
     if unexpected:

@@ -44,7 +44,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One line above the live part."""
-        self._console.print(text, style="dim", highlight=False)
+        self._console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     @contextmanager
     def watch(self, progress: Progress) -> Iterator[None]:
@@ -81,7 +81,7 @@ class Display:
             text = f"[red]✗[/red] {day}  {outcome.name}: {escape(outcome.reason)}"
         else:
             text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {outcome.size / 1e6:.1f} MB"
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def run_ended(self, report: IngestReport) -> None:
         """Keep how the days of the run ended."""
@@ -112,11 +112,14 @@ class Display:
         text = f"{self._name}: {len(stored)} of {self._total} days stored"
         if not self._total:
             text = f"{self._name}: nothing to do, no day asked for is missing or failed"
-        self._console.print(text + (", then stopped" if interrupted else ""), style="bold", highlight=False)
+        self._console.print(
+            text + (", then stopped" if interrupted else ""), style="bold", highlight=False, soft_wrap=True
+        )
         if not_stored:
             self._console.print(
                 f"{len(not_stored)} days not stored; try them again with: data-assets backfill {self._name}",
                 highlight=False,
+                soft_wrap=True,
             )
 
 

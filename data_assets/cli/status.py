@@ -87,19 +87,19 @@ def summarize(states: dict[str, DayState]) -> dict[str, object]:
 
 
 def overview_table(overview: dict[str, dict[str, object]]) -> Table:
-    """One row per dataset."""
-    table = Table(Column("dataset", no_wrap=True), box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("sessions", "stored", "missing", "failed", "at work"):
+    """One row per dataset; fits eighty columns."""
+    table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("sessions", "stored", "failed", "missing"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("stored days", no_wrap=True)
     for name, row in overview.items():
+        at_work = f" +{row['in_progress']} at work" if row["in_progress"] else ""
         table.add_row(
             name,
             f"{row['sessions']:,}",
-            f"[green]{row['stored']:,}[/green]",
-            f"[yellow]{row['missing']:,}[/yellow]",
+            f"[green]{row['stored']:,}[/green]{at_work}",
             f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
-            f"{row['in_progress']:,}",
+            f"[yellow]{row['missing']:,}[/yellow]",
             f"{row['first_stored']} to {row['last_stored']}" if row["stored"] else "-",
         )
     return table
@@ -107,7 +107,9 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
 
 def days_table(name: str, rows: list[DayHealth]) -> Table:
     """One row per day, newest first."""
-    table = Table(title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("day", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)

@@ -17,10 +17,13 @@ from data_assets.ingest.dagster_verify import VERIFY, verify_days
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import day_checks
 from data_assets.quality.verdict import Verdict
+from data_assets.settings import settings
 from data_assets.wiring import open_lake
 
 DAYS_PER_RUN = 50
 """A run costs seconds to start, and a crash costs at most what its run had in flight."""
+
+SYNTHETIC = "**Synthetic data**: the sandbox profile, whose vendors are simulated. Never mix it with real data.\n\n"
 
 CATCH_UP_DAYS = 10
 """How far back the switched-on automation looks for missing days by itself."""
@@ -54,9 +57,10 @@ def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
 def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
     @dg.asset(
         key=dataset.asset_key,
-        description=dataset.description,
+        description=(SYNTHETIC if settings().profile == "sandbox" else "") + dataset.description,
         group_name=dataset.vendor,
         kinds=set(dataset.kinds),
+        tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,
         partitions_def=TRADING_DAYS,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_PER_RUN),

@@ -24,7 +24,7 @@ import polars as pl
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_runs import claim_run
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
-from data_assets.ingest.outcome import NotStored, Outcome, Stored
+from data_assets.ingest.outcome import NotStored, Outcome, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import checks_run_with, day_evaluation, latest_materialization
@@ -116,7 +116,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
         metadata={
             "rows": stored.rows,
             "MB": round(stored.size / 1e6, 3),
-            **stored.metadata,
+            **{name: _plain(value) for name, value in stored.metadata.items()},
             "path": dg.MetadataValue.path(lake.locate(stored.path)),
             "size": stored.size,
             "sha256": stored.sha256,
@@ -124,6 +124,11 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "preview": _preview(lake, dataset, day),
         },
     )
+
+
+def _plain(value: Scalar) -> Scalar:
+    """A share such as 0.0000197823936696 as a person reads it; the plots lose nothing by six digits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 class DayRecorder:

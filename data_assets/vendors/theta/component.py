@@ -87,7 +87,11 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 "trading day, sorted by expiration, strike, right and time; nothing filled, dropped or rounded."
             ),
             columns={
-                name: (str(column.dtype), f"{column.meaning} ({column.unit})") for name, column in COLUMNS.items()
+                name: (
+                    str(column.dtype),
+                    f"{column.meaning} [{column.unit}]" if column.dtype.is_numeric() else column.meaning,
+                )
+                for name, column in COLUMNS.items()
             },
             checks=CHECKS,
             open_source=open_source,
@@ -95,7 +99,6 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             max_concurrency=settings().theta_max_concurrent_requests,
             typical_day_bytes=DAY_BYTES,
             metadata={
-                "profile": settings().profile,
                 "source": "Theta Data, option/history/quote (v3), through the local Theta Terminal",
             },
         )
