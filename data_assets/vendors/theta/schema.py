@@ -112,7 +112,7 @@ class QuoteReader:
         """
         raw = _read(lines, self._names, COLUMNS, self._symbol)
         frame = raw.with_columns(
-            pl.lit(self._symbol).alias("symbol"),
+            pl.col("symbol").cast(pl.String),
             _expiration(),
             _right(),
             (_timestamp(raw["timestamp"]) - self._offset).dt.replace_time_zone("UTC").alias("timestamp"),
@@ -144,7 +144,7 @@ def read_contracts(body: bytes, symbol: str) -> pl.DataFrame:
     """
     header, _, lines = body.partition(b"\n")
     raw = _read(lines, _names(header, CONTRACT), CONTRACT, symbol)
-    frame = raw.with_columns(pl.lit(symbol).alias("symbol"), _expiration(), _right())
+    frame = raw.with_columns(pl.col("symbol").cast(pl.String), _expiration(), _right())
     _refuse_absent_values(frame, raw)
     return frame.unique(maintain_order=True)
 
