@@ -13,7 +13,7 @@ only as long as no older day (one that was in flight already) proves it wrong by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -45,7 +45,7 @@ class History:
         self._empty: set[int] = set()
         self._refused: dict[int, str] = {}
         self._oldest_with_data = -1
-        self._row_start: int | None = None
+        self._row_starts: set[int] = set()
 
     def ended(self, position: int, outcome: Outcome) -> None:
         """Take in how the day at `position` ended."""
@@ -64,13 +64,13 @@ class History:
             start -= 1
         while end + 1 in self._empty:
             end += 1
-        if end - start + 1 >= BOUNDARY_DAYS and start > self._oldest_with_data:
-            self._row_start = start
+        if end - start + 1 >= BOUNDARY_DAYS:
+            self._row_starts.add(start)
 
     def boundary(self) -> DataBoundary | None:
         """Where the data begins, if twenty empty days in a row say so and no older day says otherwise."""
-        start = self._row_start
-        if start is None or start < self._oldest_with_data:
+        start = self._first_beyond_data(self._row_starts)
+        if start is None:
             return None
         return DataBoundary(
             data_from=self._days[self._oldest_with_data] if self._oldest_with_data >= 0 else None,
@@ -91,9 +91,12 @@ class History:
                 f"have no data; {known}",
                 tried=False,
             )
-        refused = min((position for position in self._refused if position > self._oldest_with_data), default=None)
+        refused = self._first_beyond_data(self._refused)
         if refused is None:
             return None
         return NotEntitled(
             f"not asked: the vendor refused the newer day {self._days[refused]}: {self._refused[refused]}", tried=False
         )
+
+    def _first_beyond_data(self, positions: Iterable[int]) -> int | None:
+        return min((position for position in positions if position > self._oldest_with_data), default=None)

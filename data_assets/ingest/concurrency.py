@@ -129,7 +129,7 @@ class ConcurrencyLimit:
 class Gate:
     """Lets at most `limit.current` requests through at once.
 
-    A lowered limit holds back the next request, never a running one.
+    A lowered limit holds back the next request, never a running one; a raised one is noticed as the next request ends.
     """
 
     def __init__(self, limit: ConcurrencyLimit) -> None:
