@@ -99,7 +99,8 @@ def day_checks(
             for verdict in _verdicts(context.instance, asset_key, day, selected, evaluate):
                 by_check[verdict.name][day] = verdict
                 if not context.has_partition_key and not _materializes(context, asset_key):
-                    context.op_execution_context.log_event(day_evaluation(context.instance, asset_key, day, verdict))
+                    evaluation = day_evaluation(context.instance, asset_key, day, verdict)
+                    context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]  # the op takes it too
         for name, verdicts in by_check.items():
             if context.has_partition_key:
                 (verdict,) = verdicts.values()
