@@ -244,6 +244,12 @@ class TestTimestamps:
     def test_sees_a_contract_that_comes_back(self):
         day = pl.concat([GOOD[:200], GOOD[391:], GOOD[200:391]])
         assert timestamps(summary_of(day)).metadata["scattered_contracts"] == 1
+        one_foreign_row = pl.concat([GOOD[:200], GOOD[391:392], GOOD[200:391], GOOD[392:]])
+        assert timestamps(summary_of(one_foreign_row)).metadata["scattered_contracts"] == 2
+
+    def test_sees_contracts_in_reverse(self):
+        verdict = timestamps(summary_of(quotes_of(*reversed(chain()))))
+        assert (verdict.passed, verdict.metadata["misplaced_contracts"]) == (False, 17)
 
     def test_orders_the_roots_of_one_expiration_before_their_strikes(self):
         roots = [Contract(strike=s, symbol=root) for root in ("SPX", "SPXW") for s in (4000.0, 4100.0)]
