@@ -75,7 +75,7 @@ def test_one_odd_contract_of_its_expiration_does_not_decide():
     others = many(30, expiration=date(2024, 1, 5))
     assert verdict(*others, Contract(end=NOON), Contract(strike=900.0)) is None
     assert verdict(*others, Contract(end=NOON), Contract(strike=900.0, end=NOON)) is not None
-    assert verdict(*others, Contract(end=NOON), *many(9), Contract(strike=900.0, end=NOON)) is not None
+    assert verdict(*others, Contract(strike=399.0, end=NOON), *many(9), Contract(strike=900.0, end=NOON)) is not None
 
 
 def test_ending_later_than_the_others_is_not_short():
