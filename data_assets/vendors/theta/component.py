@@ -120,7 +120,7 @@ def judge_quotes(
     close, option_close = min(hours.close, last), min(hours.option_close, last)
     summary = merge_summaries(
         [
-            contract_summary(batch, open_=hours.open, close=option_close, interval=interval)
+            contract_summary(batch, open_=hours.open, close=last, interval=interval)
             for batch in lake.batches(dataset.key, day)
         ]
     )
