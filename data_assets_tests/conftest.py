@@ -1,0 +1,15 @@
+"""What every test gets: no deadline on a shared machine, and no settings of the person who runs them."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+
+# A run of hypothesis on a busy machine is slow now and then; that says nothing about the code.
+hypothesis.settings.register_profile("shared_machine", deadline=None)
+hypothesis.settings.load_profile("shared_machine")
+
+for name in list(os.environ):
+    if name.startswith(("DATA_ASSETS_", "THETA_")) or name in ("DAGSTER_HOME", "AWS_PROFILE"):
+        del os.environ[name]
