@@ -72,14 +72,15 @@ def check_day(text: str, now: datetime | None = None) -> str:
     return _trading_day(day).isoformat()
 
 
-def contiguous_ranges(keys: Iterable[str]) -> list[tuple[str, str]]:
+def contiguous_ranges(keys: Iterable[str], longest: int | None = DAYS_PER_RUN) -> list[tuple[str, str]]:
     """Group keys into the ranges that a Dagster run can cover, newest first.
 
     Two days are neighbours when no session lies between them, so a Friday and the Monday after it are. A block of
-    neighbours is cut from its newest end into ranges of at most ``DAYS_PER_RUN`` keys.
+    neighbours is cut from its newest end into ranges of at most ``longest`` keys.
 
     Args:
         keys: keys of ``TRADING_DAYS`` in any order; repeated ones count once.
+        longest: most keys in a range; None for no bound, where nothing is to be run.
 
     Returns:
         (oldest key, newest key) of each range, both included.
@@ -89,7 +90,8 @@ def contiguous_ranges(keys: Iterable[str]) -> list[tuple[str, str]]:
     """
     ranges: list[list[date]] = []
     for day in sorted({_trading_day(_date(key)) for key in keys}, reverse=True):
-        if ranges and len(ranges[-1]) < DAYS_PER_RUN and previous_session(ranges[-1][-1]) == day:
+        has_room = bool(ranges) and (longest is None or len(ranges[-1]) < longest)
+        if has_room and previous_session(ranges[-1][-1]) == day:
             ranges[-1].append(day)
         else:
             ranges.append([day])
