@@ -15,6 +15,8 @@ from aiohttp import web
 
 HOST = "127.0.0.1"
 
+_GRACE_SECONDS = 0.1  # aiohttp takes 0 for no limit, and a stalled handler never ends by itself
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -66,7 +68,7 @@ class LoopbackServer:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.router.add_get("/{path:.*}", self._handler, allow_head=False)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, self._wanted_port).start()

@@ -10,9 +10,11 @@ here is meant to be traded on.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from data_assets.sandbox.market import Floats, generator, minute_of_day, prices, uniform
-from data_assets.trading_calendar import LAST_SESSION, is_session, previous_session, session, sessions
+from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, is_session, previous_session, session, sessions
 
 NATIONAL_BBO, LOCKED, CROSSED = 50, 5, 16
 RIGHTS = pl.Enum(["CALL", "PUT"])
@@ -102,16 +104,13 @@ def expirations(symbol: str, day: date) -> tuple[date, ...]:
     the long-dated ones of January, June and December for two and a half years. The morning-settled index roots have
     monthly ones alone, and none that ends on ``day``: they have no quotes on their last day.
     """
-    fridays = [
-        day + timedelta(days=ahead) for ahead in range(_LEAPS.days) if (day + timedelta(ahead)).weekday() == _FRIDAY
+    monthly = [
+        *_between(_third_fridays(), day, day + _MONTHLIES),
+        *(last for last in _between(_third_fridays(), day, day + _LEAPS) if last.month in (1, 6, 12)),
     ]
-    thirds = [friday for friday in fridays if 15 <= friday.day <= 21]
-    wanted = [friday for friday in thirds if friday - day <= _MONTHLIES or friday.month in (1, 6, 12)]
     if symbol in _MORNING_SETTLED:
-        return tuple(expiration for expiration in _sessions_of(wanted) if expiration > day)
-    wanted += [friday for friday in fridays if friday - day <= _WEEKLIES]
-    dailies = sessions(day, day + _DAILIES)
-    return tuple(sorted({*dailies, *(expiration for expiration in _sessions_of(wanted) if expiration >= day)}))
+        return tuple(sorted({*monthly} - {day}))
+    return tuple(sorted({*sessions(day, day + _DAILIES), *_between(_fridays(), day, day + _WEEKLIES), *monthly}))
 
 
 @lru_cache(maxsize=64)
@@ -149,9 +148,27 @@ def open_price(symbol: str, day: date) -> float:
     return float(prices(underlying(symbol), day, opened, opened)[0])
 
 
-def _sessions_of(days: list[date]) -> list[date]:
-    known = [day for day in days if day <= LAST_SESSION]
-    return sorted({day if is_session(day) else previous_session(day) for day in known})
+@cache
+def _fridays() -> list[date]:
+    """The last session of every week: its Friday, or the session before where that is a holiday."""
+    first = FIRST_SESSION + timedelta(days=(_FRIDAY - FIRST_SESSION.weekday()) % 7)
+    weeks = range((LAST_SESSION - first) // timedelta(weeks=1) + 1)
+    return [_session_up_to(first + timedelta(weeks=week)) for week in weeks]
+
+
+@cache
+def _third_fridays() -> list[date]:
+    months = product(range(FIRST_SESSION.year, LAST_SESSION.year + 1), range(1, 13))
+    middles = [date(year, month, 15) for year, month in months if date(year, month, 15) > FIRST_SESSION]
+    return [_session_up_to(middle + timedelta(days=(_FRIDAY - middle.weekday()) % 7)) for middle in middles]
+
+
+def _session_up_to(day: date) -> date:
+    return day if is_session(day) else previous_session(day)
+
+
+def _between(days: list[date], first: date, last: date) -> list[date]:
+    return days[bisect_left(days, first) : bisect_right(days, last)]
 
 
 def _strikes(symbol: str, expiration: date, spot: float, count: int) -> tuple[float, ...]:

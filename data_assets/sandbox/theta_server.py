@@ -149,6 +149,8 @@ class ThetaServer:
         except Refused as refused:
             record.status = refused.status
             return web.Response(status=refused.status, text=refused.text)
+        except ConnectionResetError:  # the client left in the middle of a block; nothing reads this answer
+            return web.Response()
         finally:
             record.end = time.monotonic()
 
