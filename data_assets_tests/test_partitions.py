@@ -1,0 +1,381 @@
+"""Trading days as Dagster sees them: in its definitions, in its subsets, and in a backfill by its own daemon."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._grpc.client import DagsterGrpcClient
+from dagster_graphql.schema import create_schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_assets import trading_calendar as calendar
+from data_assets.partitions import (
+    DAYS_PER_RUN,
+    FIRST_DAY,
+    TRADING_DAYS,
+    check_day,
+    contiguous_ranges,
+    partition_keys,
+)
+
+NEW_YORK = ZoneInfo("America/New_York")
+NOW = datetime(2024, 8, 5, 12, tzinfo=UTC)  # a Monday
+KEYS = partition_keys(now=NOW)
+DEADLINE = 120  # seconds; how long a hanging daemon may hold up the suite
+
+
+def is_partition(day: str, now: datetime) -> bool:
+    return day in partition_keys(now=now)
+
+
+# --- which days exist ---------------------------------------------------------------------------------------------
+
+
+def test_the_first_eight_years_are_2012_days():
+    keys = partition_keys(date(2016, 8, 4), date(2024, 8, 2), now=NOW)
+    assert len(keys) == 2012
+    assert keys == KEYS
+    assert (keys[0], keys[-1]) == ("2016-08-04", "2024-08-02")
+
+
+def test_partition_keys_are_the_sessions_up_to_the_calendars_end_and_never_a_closed_day():
+    keys = partition_keys(now=datetime(2041, 1, 1, tzinfo=UTC))
+    assert keys == [day.isoformat() for day in calendar.sessions(FIRST_DAY, calendar.LAST_SESSION)]
+
+
+def test_partition_keys_keeps_both_bounds():
+    assert partition_keys(date(2024, 7, 3), date(2024, 7, 8), now=NOW) == ["2024-07-03", "2024-07-05", "2024-07-08"]
+    assert partition_keys(start=date(2024, 8, 1), now=NOW) == ["2024-08-01", "2024-08-02"]
+    assert partition_keys(end=date(2016, 8, 5), now=NOW) == ["2016-08-04", "2016-08-05"]
+    assert partition_keys(date(2024, 7, 8), date(2024, 7, 3), now=NOW) == []
+
+
+@pytest.mark.parametrize(("friday", "hour"), [("2024-01-12", 19), ("2024-07-12", 20)])
+def test_fridays_partition_exists_on_friday_evening_in_new_york_and_all_weekend(friday, hour):
+    day = date.fromisoformat(friday)
+    evening = datetime(day.year, day.month, day.day, hour, tzinfo=NEW_YORK)
+    assert not is_partition(friday, evening - timedelta(seconds=1))
+    for hours in (0, 12, 24, 48, 60):
+        moment = evening + timedelta(hours=hours)
+        assert partition_keys(now=moment)[-1] == friday, moment
+
+
+def test_a_partition_never_exists_before_its_session_and_the_late_option_trading_ended():
+    for day in calendar.sessions(FIRST_DAY, calendar.LAST_SESSION):
+        appears = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        assert calendar.session(day).option_close < appears
+
+
+@settings(max_examples=40)
+@given(st.integers(0, int((datetime(2040, 12, 31, tzinfo=UTC) - datetime(2016, 8, 6, tzinfo=UTC)).total_seconds())))
+def test_at_any_moment_the_newest_partition_is_the_newest_session_of_a_day_of_utc_that_is_over(second):
+    now = datetime(2016, 8, 6, tzinfo=UTC) + timedelta(seconds=second)
+    assert partition_keys(now=now)[-1] == calendar.previous_session(now.date()).isoformat()
+
+
+# --- one definition, in every process -----------------------------------------------------------------------------
+
+
+def test_two_fresh_processes_derive_the_identical_definition():
+    code = (
+        "from data_assets.partitions import TRADING_DAYS as days\n"
+        "print(days.get_serializable_unique_identifier(), hash(days.exclusions[-1].timestamp), len(days.exclusions))"
+    )
+    zones = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1"}, {"TZ": "America/New_York", "PYTHONHASHSEED": "2"}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], env=os.environ | zone, stdout=subprocess.PIPE, text=True)
+        for zone in zones
+    ]
+    first, second = (process.communicate(timeout=DEADLINE)[0] for process in running)
+    assert first == second
+    assert first.split()[0] == TRADING_DAYS.get_serializable_unique_identifier()
+
+
+# --- a day that a person typed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("day", ["2016-08-04", "2024-07-03", "2024-08-02"])
+def test_a_day_with_a_partition_is_its_own_key(day):
+    assert check_day(day, now=NOW) == day
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("2024-07-04", "2024-07-04 is a market holiday; the nearest sessions are 2024-07-03 and 2024-07-05"),
+        ("2024-07-06", "2024-07-06 is a weekend day; the nearest sessions are 2024-07-05 and 2024-07-08"),
+        ("2024-08-05", "2024-08-05 lies after 2024-08-02, the newest day that has a partition"),
+        ("2024-08-03", "2024-08-03 lies after 2024-08-02, the newest day that has a partition"),
+        ("2050-01-03", "2050-01-03 lies after 2024-08-02, the newest day that has a partition"),
+        ("2016-08-03", "2016-08-03 lies before 2016-08-04, the first trading day of every dataset"),
+        ("1999-12-25", "1999-12-25 lies before 2016-08-04, the first trading day of every dataset"),
+        ("20240703", "'20240703' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
+        ("2024-7-3", "'2024-7-3' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
+        ("2024-02-30", "'2024-02-30' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
+        ("yesterday\n", "'yesterday\\n' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
+    ],
+)
+def test_any_other_text_is_refused_in_one_line_that_names_the_nearest_days(text, complaint):
+    with pytest.raises(ValueError) as raised:
+        check_day(text, now=NOW)
+    assert str(raised.value) == complaint
+
+
+@given(st.one_of(st.text(max_size=12), st.dates(date(2016, 1, 1), date(2025, 1, 1)).map(date.isoformat)))
+def test_a_text_is_accepted_exactly_when_it_is_a_key(text):
+    if text in KEYS:
+        assert check_day(text, now=NOW) == text
+    else:
+        with pytest.raises(ValueError) as raised:
+            check_day(text, now=NOW)
+        assert len(str(raised.value).splitlines()) == 1
+
+
+# --- ranges a run can cover ---------------------------------------------------------------------------------------
+
+KEY_SETS = st.one_of(
+    st.sets(st.sampled_from(KEYS), max_size=60),
+    st.tuples(st.integers(0, len(KEYS) - 1), st.integers(0, 180), st.sets(st.sampled_from(KEYS), max_size=5)).map(
+        lambda drawn: set(KEYS[drawn[0] : drawn[0] + drawn[1]]) - drawn[2]
+    ),
+)
+
+
+def test_neighbours_over_a_weekend_or_a_holiday_share_a_range_and_others_do_not():
+    days = ["2024-05-28", "2024-05-10", "2024-05-13", "2024-05-15", "2024-05-24", "2024-05-10"]
+    assert contiguous_ranges(days) == [
+        ("2024-05-24", "2024-05-28"),
+        ("2024-05-15", "2024-05-15"),
+        ("2024-05-10", "2024-05-13"),
+    ]
+    assert contiguous_ranges([]) == []
+
+
+@given(KEY_SETS)
+def test_ranges_cover_exactly_the_keys_newest_first_and_are_as_few_as_can_be(keys):
+    ranges = contiguous_ranges(keys)
+    covered = [TRADING_DAYS.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)) for bounds in ranges]
+    newest_first = [key for range_keys in covered for key in reversed(range_keys)]
+    assert newest_first == sorted(keys, reverse=True)
+    assert all(len(range_keys) <= DAYS_PER_RUN for range_keys in covered)
+    for newer, older in pairwise(covered):
+        neighbours = KEYS.index(older[-1]) + 1 == KEYS.index(newer[0])
+        assert not neighbours or len(newer) == DAYS_PER_RUN
+
+
+@pytest.mark.parametrize("key", ["2024-07-04", "2024-07-06", "2016-08-03", "today"])
+def test_a_range_of_what_is_no_trading_day_is_refused(key):
+    with pytest.raises(ValueError):
+        contiguous_ranges(["2024-07-03", key])
+
+
+# --- what is left of a subset -------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, len(KEYS) - 40), st.sets(st.integers(0, 39), min_size=1))
+def test_what_a_subset_lacks_is_exactly_the_days_taken_out_of_it(first, gaps):
+    wanted = KEYS[first : first + 40]
+    missing = [wanted[index] for index in sorted(gaps)]
+    whole = TRADING_DAYS.subset_with_partition_keys(wanted)
+    stored = TRADING_DAYS.subset_with_partition_keys(set(wanted) - set(missing))
+    left = whole - stored
+    assert list(left.get_partition_keys()) == missing
+    assert len(left) == len(missing)
+    assert all((key in left) == (key in missing) for key in wanted)
+
+
+# --- a backfill of missing and failed days, by the real daemon ----------------------------------------------------
+
+PROBE = """
+import json
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
+
+HOME = Path(os.environ["DAGSTER_HOME"])
+
+
+@dg.asset(
+    partitions_def=TRADING_DAYS,
+    backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
+    output_required=False,
+)
+def probe(context) -> None:
+    (HOME / f"{context.run.run_id}.asked").write_text(json.dumps(list(context.partition_keys)))
+    if (HOME / "down").exists():
+        raise dg.Failure("the vendor is down", allow_retries=False)
+    for day in context.partition_keys:
+        context.log_event(dg.AssetMaterialization("probe", partition=day))
+
+
+defs = dg.Definitions(assets=[probe])
+"""
+
+HEALTH = """
+query ($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) { ... on AssetNode {
+    partitionKeysByDimension { partitionKeys }
+    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startTime startKey endKey } } }
+} } }"""
+
+BACKFILL = """
+mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+} }"""
+
+
+@contextmanager
+def process(log: Path, *arguments: str) -> Iterator[None]:
+    with log.open("w") as output:
+        started = subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield
+        finally:
+            started.terminate()
+            try:
+                started.wait(20)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait()
+
+
+def eventually(what: str, holds) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {DEADLINE} s in vain: {what}"
+        time.sleep(0.2)
+
+
+class Deployment:
+    """A Dagster home with one probe asset: its instance, its code server, and the questions that the UI asks."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance, workspace: WorkspaceProcessContext) -> None:
+        self.home, self.instance, self.workspace = home, instance, workspace
+        self.schema = create_schema()
+
+    def graphql(self, query: str, **variables: object) -> dict:
+        context = self.workspace.create_request_context()
+        result = asyncio.run(self.schema.execute_async(query, variables=variables, context_value=context))
+        assert not result.errors
+        return result.data
+
+    def health(self) -> tuple[list[str], list[dict]]:
+        node = self.graphql(HEALTH, asset={"path": ["probe"]})["assetNodeOrError"]
+        statuses = node["assetPartitionStatuses"]
+        return node["partitionKeysByDimension"][0]["partitionKeys"], statuses["ranges"]
+
+    def missing_and_failed(self, start: str, end: str) -> list[str]:
+        """The launch dialog's choice: a day's status is that of the first range that holds it, none means missing."""
+        keys, ranges = self.health()
+
+        def status(key: str) -> str:
+            holding = (found["status"] for found in ranges if found["startKey"] <= key <= found["endKey"])
+            return next(holding, "MISSING")
+
+        return [key for key in keys if start <= key <= end and status(key) in ("MISSING", "FAILED")]
+
+    def backfill(self, days: list[str]) -> str:
+        params = {"assetSelection": [{"path": ["probe"]}], "partitionNames": days, "fromFailure": False, "tags": []}
+        launched = self.graphql(BACKFILL, params=params)["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return launched["backfillId"]
+
+    def run_here(self, start: str, end: str) -> None:
+        spec = importlib.util.spec_from_file_location("probe_location", self.home / "probe.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        tags = {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end}
+        dg.materialize([module.probe], instance=self.instance, tags=tags, raise_on_error=False)
+
+    def store(self, days: list[str]) -> None:
+        for day in days:
+            self.instance.report_runless_asset_event(dg.AssetMaterialization("probe", partition=day))
+
+
+@pytest.fixture
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    # Not tmp_path: a socket's path may be no longer than 104 characters on macOS.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        home = Path(folder)
+        monkeypatch.setenv("DAGSTER_HOME", folder)
+        (home / "dagster.yaml").write_text(
+            "telemetry: {enabled: false}\n"
+            "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+        )
+        (home / "probe.py").write_text(PROBE)
+        socket, workspace_file = str(home / "code.sock"), home / "workspace.yaml"
+        workspace_file.write_text(f"load_from: [grpc_server: {{socket: {socket}, host: localhost}}]\n")
+        server = process(
+            home / "server.log", "dagster", "api", "grpc", "-f", str(home / "probe.py"), "--socket", socket
+        )
+        with server, dg.DagsterInstance.get() as instance:
+
+            def answers() -> bool:
+                try:
+                    return DagsterGrpcClient(socket=socket).ping("there?") is not None
+                except DagsterUserCodeUnreachableError:
+                    return False
+
+            eventually("the code server answers", answers)
+            with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace_file)])) as workspace:
+                yield Deployment(home, instance, workspace)
+
+
+def test_a_backfill_of_missing_and_failed_days_asks_for_exactly_each_lone_day(deployment: Deployment):
+    """A failed Monday, a failed Tuesday after Memorial Day and a Friday found rotten, each among stored neighbours."""
+    monday, friday, tuesday = "2024-05-13", "2024-05-17", "2024-05-28"
+    days = partition_keys(date(2024, 5, 9), date(2024, 5, 29))
+    (deployment.home / "down").touch()
+    deployment.run_here(days[0], days[-1])
+    assert deployment.missing_and_failed(days[0], days[-1]) == days
+    deployment.store([day for day in days if day not in (monday, tuesday)])
+    assert deployment.missing_and_failed(days[0], days[-1]) == [monday, tuesday]
+    deployment.run_here(friday, friday)
+    (deployment.home / "down").unlink()
+
+    # The hard case is there: what remains of the failed week begins on the closed days before the lone day.
+    failed = {found["startTime"] for found in deployment.health()[1] if found["status"] == "FAILED"}
+    assert {datetime.fromtimestamp(start, UTC).strftime("%a %d") for start in failed} == {"Sat 11", "Fri 17", "Sat 25"}
+
+    wanted = deployment.missing_and_failed(days[0], days[-1])
+    assert wanted == [monday, friday, tuesday]
+    statuses = deployment.instance.get_status_by_partition(dg.AssetKey("probe"), days, TRADING_DAYS)
+    assert [day for day in days if statuses[day].value == "FAILED"] == wanted
+
+    backfill_id = deployment.backfill(wanted)
+
+    def runs() -> list[dg.DagsterRun]:
+        return list(deployment.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill_id})))
+
+    def asked() -> list[list[str]]:
+        files = (deployment.home / f"{run.run_id}.asked" for run in runs())
+        return sorted(json.loads(file.read_text()) for file in files if file.exists())
+
+    def over() -> bool:
+        return {*wanted} <= {day for days in asked() for day in days} and all(run.is_finished for run in runs())
+
+    with process(
+        deployment.home / "daemon.log", "dagster._daemon", "run", "-w", str(deployment.home / "workspace.yaml")
+    ):
+        eventually("every wanted day was asked for and the runs ended", over)
+    assert asked() == [[monday], [friday], [tuesday]]
+    assert deployment.missing_and_failed(days[0], days[-1]) == []
