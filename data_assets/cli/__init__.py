@@ -6,6 +6,7 @@ day does not, 2 for a wrong call or setting, said in one line. Not here: any com
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 
@@ -27,9 +28,10 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.0)
+            ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
         command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{cmd_name}"), cmd_name)
         return command
 
@@ -44,12 +46,19 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; a wrong setting ends it as a wrong call does."""
+    """Run the command; a wrong call or setting ends it with one line."""
     from data_assets.lake.errors import LakeError
     from data_assets.settings import SettingsError
 
     try:
-        cli()
-    except (SettingsError, LakeError) as error:
-        click.echo(f"Error: {error}", err=True)
+        sys.exit(cli(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(2)
+    except (click.ClickException, SettingsError, LakeError) as error:
+        # Click itself would print the usage and a hint at --help above it.
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"Error: {' '.join(text.split())}", err=True)
+        sys.exit(2)
+    except click.Abort:  # Ctrl-C where nothing was at work
+        sys.exit(1)
