@@ -20,6 +20,7 @@ from data_assets.cli.local_run import run_range
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    days_between,
     days_options,
     enter_project,
     find_dataset,
@@ -30,7 +31,7 @@ from data_assets.ingest.dagster_days import run_watcher
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
-from data_assets.partitions import contiguous_ranges, partition_keys
+from data_assets.partitions import contiguous_ranges
 
 WANTED: Mapping[str, frozenset[DayState]] = {
     "missing": frozenset({DayState.MISSING}),
@@ -78,7 +79,7 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
     enter_project()
     asset_key = find_dataset(key)
     with open_instance() as instance:
-        states = day_states(instance, asset_key, partition_keys(start, end))
+        states = day_states(instance, asset_key, days_between(start, end))
         days = [day for day, state in states.items() if state in (WANTED[only] if only else BY_DEFAULT)]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
         with open_display(asset_key.to_user_string(), len(days)) as display:

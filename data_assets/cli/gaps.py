@@ -15,6 +15,7 @@ from rich.console import Console
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    days_between,
     days_options,
     enter_project,
     json_option,
@@ -22,7 +23,7 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.partitions import contiguous_ranges, partition_keys
+from data_assets.partitions import contiguous_ranges
 
 
 @click.command(short_help="List the days that are missing or failed.")
@@ -33,7 +34,7 @@ def gaps(key: str | None, start: date | None, end: date | None, as_json: bool) -
     """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any."""
     enter_project()
     selected = select_datasets(key)
-    days = partition_keys(start, end)
+    days = days_between(start, end)
     with open_instance() as instance:
         found = {name: _gaps(day_states(instance, asset_key, days)) for name, asset_key in selected.items()}
     if as_json:

@@ -18,7 +18,7 @@ import click
 import dagster as dg
 
 from data_assets.ingest.dagster_runs import end_interrupted_runs
-from data_assets.partitions import TRADING_DAYS, check_day
+from data_assets.partitions import TRADING_DAYS, check_day, partition_keys
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT, EXIT_WRONG_CALL = 0, 1, 2
 
@@ -108,6 +108,17 @@ def days_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--from` and `--to`, both inclusive."""
     command = click.option("--to", "end", type=TradingDay(), help="Last day; default: the newest.")(command)
     return click.option("--from", "start", type=TradingDay(), help="First day; default: the oldest.")(command)
+
+
+def days_between(start: date | None, end: date | None) -> list[str]:
+    """The trading days that `--from` and `--to` ask for, oldest first; never none.
+
+    Raises:
+        click.UsageError: the range ends before it starts.
+    """
+    if start and end and end < start:
+        raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
+    return partition_keys(start, end)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

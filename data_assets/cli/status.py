@@ -21,6 +21,7 @@ from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
     check_names,
+    days_between,
     days_options,
     enter_project,
     json_option,
@@ -28,7 +29,6 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, day_states
-from data_assets.partitions import partition_keys
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20
@@ -52,7 +52,7 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
     """
     enter_project()
     selected = select_datasets(key)
-    keys = partition_keys(start, end)
+    keys = days_between(start, end)
     with open_instance() as instance:
         overview = {name: summarize(day_states(instance, asset_key, keys)) for name, asset_key in selected.items()}
         shown = keys if start or end else keys[-NEWEST_DAYS:]

@@ -17,6 +17,7 @@ from data_assets.cli.local_run import run_range
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    days_between,
     days_options,
     enter_project,
     json_option,
@@ -27,7 +28,7 @@ from data_assets.ingest.dagster_days import integrity
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.lake import Lake
-from data_assets.partitions import contiguous_ranges, partition_keys
+from data_assets.partitions import contiguous_ranges
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.wiring import open_lake
 
@@ -43,7 +44,7 @@ def verify(key: str | None, start: date | None, end: date | None, as_json: bool)
     """
     enter_project()
     selected = select_datasets(key)
-    lake, days = open_lake(), partition_keys(start, end)
+    lake, days = open_lake(), days_between(start, end)
     console = Console(stderr=as_json)
     found: dict[str, dict[str, object]] = {}
     any_bad = False
