@@ -22,12 +22,11 @@ import dagster as dg
 import polars as pl
 
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_runs import claim_run
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import NotStored, Outcome, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.lake.lake import Corrupt, Lake
-from data_assets.quality.asset_checks import checks_run_with, day_evaluation, latest_materialization
+from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
@@ -142,8 +141,6 @@ class DayRecorder:
 
     def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
-        # In a run of one day the checks' own step records them; a range run's step cannot do it by day.
-        self._log_checks = not (context.has_partition_key and checks_run_with(context.run))
 
     async def record(self, day: date, outcome: Outcome) -> None:
         """Record how a day ended. Runs in a thread: every event waits for the database's disk."""
@@ -155,11 +152,8 @@ class DayRecorder:
         key = day.isoformat()
         if isinstance(outcome, Stored):
             self._context.log_event(_materialization(self._dataset, self._lake, day, outcome))
-            if self._log_checks:
-                for verdict in day_verdicts(self._context.instance, self._dataset, self._lake, key):
-                    self._context.log_event(
-                        day_evaluation(self._context.instance, self._dataset.asset_key, key, verdict)
-                    )
+            for verdict in day_verdicts(self._context.instance, self._dataset, self._lake, key):
+                self._context.log_event(day_evaluation(self._context.instance, self._dataset.asset_key, key, verdict))
         else:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
 
@@ -212,7 +206,6 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         dagster.Failure: some day did not store; the text says which and why. The stored days stay materialized.
         dagster.DagsterExecutionInterruptedError: the run was told to stop. The stored days stay materialized.
     """
-    claim_run(context.instance, context.run_id)
     lake = open_lake()
     swept = lake.sweep()
     if swept:

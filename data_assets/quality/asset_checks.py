@@ -1,10 +1,12 @@
-"""Verdicts as Dagster asset checks: executable alone in the UI, and recorded per trading day.
+"""Verdicts as Dagster asset checks: recorded per trading day, and executable alone.
 
 Here: the checks' definitions, and the one private import that recording a check for one day of a range run needs.
 Not here: any rule (`option_quotes` and its like), and where the stored files are.
 
 Dagster 1.13 records a partition for a check's result only in runs of a single partition. In a range run a day's result
-counts for that day only if it is logged as an evaluation with its partition and with the materialization it judged.
+counts for that day only if it is logged as an evaluation with its partition and with the materialization it judged. So
+that is how every run does it. The steps of these checks work only in runs of checks alone: an ingest step has no output
+for them to depend on, so Dagster skips them, and it has evaluated the checks of each day itself.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -34,9 +36,17 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 
 def day_evaluation(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str, verdict: Verdict
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str, verdict: Verdict, *, whole_asset: bool = False
 ) -> dg.AssetCheckEvaluation:
-    """The event that records one verdict for one day; to be logged from inside a step."""
+    """The event that records one verdict on one day; to be logged from inside a step.
+
+    Args:
+        instance: where the day's materialization is found, which the verdict is on.
+        asset_key: the asset.
+        day: the day that was judged.
+        verdict: the judgement.
+        whole_asset: record it for the asset rather than for the day, which is what a run without days is planned for.
+    """
     record = latest_materialization(instance, asset_key, day)
     return dg.AssetCheckEvaluation(
         asset_key=asset_key,
@@ -45,27 +55,9 @@ def day_evaluation(
         severity=_severity(verdict),
         description=verdict.summary,
         metadata=verdict.metadata,
-        partition=day,
+        partition=None if whole_asset else day,
         target_materialization_data=record
         and JudgedMaterialization(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp),
-    )
-
-
-def checks_run_with(run: dg.DagsterRun) -> bool:
-    """Whether this run of an asset has steps of its own for the asset's checks."""
-    return run.asset_check_selection is None or len(run.asset_check_selection) > 0
-
-
-def _in_one_result(name: str, verdicts: Mapping[str, Verdict]) -> dg.AssetCheckResult:
-    failed = {day: verdict for day, verdict in verdicts.items() if not verdict.passed}
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR
-        if any(verdict.severity == "error" for verdict in failed.values())
-        else dg.AssetCheckSeverity.WARN,
-        description=f"{len(verdicts) - len(failed)} of {len(verdicts)} days pass"
-        + "".join(f"; {day}: {verdict.summary}" for day, verdict in list(failed.items())[:3]),
     )
 
 
@@ -94,39 +86,25 @@ def day_checks(
     )
     def checks_of_day(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         selected = [name for name in checks if dg.AssetCheckKey(asset_key, name) in context.selected_asset_check_keys]
-        by_check: dict[str, dict[str, Verdict]] = {name: {} for name in selected}
-        for day in _days_of(context, asset_key):
+        of_days = context.has_partition_key or context.has_partition_key_range
+        days = context.op_execution_context.partition_keys if of_days else _newest_day(context.instance, asset_key)
+        for day in days:
             for verdict in _verdicts(context.instance, asset_key, day, selected, evaluate):
-                by_check[verdict.name][day] = verdict
-                if not context.has_partition_key and not _materializes(context, asset_key):
-                    evaluation = day_evaluation(context.instance, asset_key, day, verdict)
-                    context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]  # the op takes it too
-        for name, verdicts in by_check.items():
-            if context.has_partition_key:
-                (verdict,) = verdicts.values()
-                yield dg.AssetCheckResult(
-                    check_name=name,
-                    passed=verdict.passed,
-                    severity=_severity(verdict),
-                    description=verdict.summary,
-                    metadata=verdict.metadata,
-                )
-            else:
-                yield _in_one_result(name, verdicts)
+                for whole_asset in (False,) if of_days else (False, True):
+                    event = day_evaluation(context.instance, asset_key, day, verdict, whole_asset=whole_asset)
+                    context.op_execution_context.log_event(event)  # type: ignore[arg-type]
+        if not days:
+            context.log.warning(f"{asset_key.to_user_string()}: no day is stored yet, so there is nothing to judge")
+        # Every result has been logged. One that is yielded would be recorded for no day, or, in a run without days, not
+        # at all: Dagster then fails to tell which materialization it judged.
+        yield from ()
 
     return checks_of_day
 
 
-def _days_of(context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey) -> Sequence[str]:
-    """The days of this run that have something to judge; of a run without days, the newest stored day."""
-    if context.has_partition_key or context.has_partition_key_range:
-        return list(context.op_execution_context.partition_keys)
-    return sorted(context.instance.get_materialized_partitions(asset_key))[-1:]
-
-
-def _materializes(context: dg.AssetCheckExecutionContext, asset_key: dg.AssetKey) -> bool:
-    """Whether this very run materializes the asset: its step has logged each day's evaluations already."""
-    return asset_key in (context.run.asset_selection or ())
+def _newest_day(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Sequence[str]:
+    """What a run without days judges: the newest stored day, if there is one."""
+    return sorted(instance.get_materialized_partitions(asset_key))[-1:]
 
 
 def _verdicts(
