@@ -2,46 +2,73 @@
 
 Here: who owns a run (host, process, its start), and what to do when the owner is gone. Not here: what runs do.
 
-Dagster's own monitoring cannot tell that a process on this machine was killed: the run would count as started, its days
-as in progress and its pool slot as held, for ever. So every ingest run says which process it is, and the command (at
-its start) and a sensor (every half minute) end the runs whose process is gone. Days that such a run had stored stay.
+Dagster notices that a run's process was killed only while the code server that started it lives. After a power cut, or
+when all of them were killed together, the run would count as started, its days as in progress and its pool slot as
+held, for ever. So a run says which process it is before it waits for a slot, and the command (at its start) and a
+sensor (every half minute) end the runs whose process is gone. Days that such a run had stored stay.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import psutil
 
-HOST, PROCESS, PROCESS_STARTED = "data_assets/host", "data_assets/process", "data_assets/process_started"
+OWNED_RUN, HOST = "data_assets/run", "data_assets/host"
+PROCESS, PROCESS_STARTED = "data_assets/process", "data_assets/process_started"
 
 _ALIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-def this_process() -> Mapping[str, str]:
-    """The run tags that name the process a run lives in."""
-    process = psutil.Process()
-    return {HOST: socket.gethostname(), PROCESS: str(process.pid), PROCESS_STARTED: f"{process.create_time():.2f}"}
+def ownership(run_id: str) -> dict[str, str]:
+    """The tags by which a run says that it lives in this process.
+
+    They name the run too, because a retry starts with the tags of the run before it, whose process is another one.
+    """
+    return {
+        OWNED_RUN: run_id,
+        HOST: socket.gethostname(),
+        PROCESS: str(os.getpid()),
+        PROCESS_STARTED: _started(psutil.Process()),
+    }
 
 
-def claim_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Write into the run's tags that it lives in this process."""
-    instance.add_run_tags(run_id, dict(this_process()))
+def _started(process: psutil.Process) -> str:
+    return f"{process.create_time():.2f}"
 
 
-def _owner_is_gone(tags: Mapping[str, str]) -> bool:
+class _OwnedRuns(dg.Executor):
+    """Executes a run in its own process, once the run's tags say which one that is."""
+
+    def __init__(self, in_process: Any) -> None:
+        self._in_process = in_process
+
+    @property
+    def retries(self) -> Any:
+        return self._in_process.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        plan_context.instance.add_run_tags(plan_context.run_id, ownership(plan_context.run_id))
+        yield from self._in_process.execute(plan_context, execution_plan)
+
+
+@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)  # type: ignore[call-overload]
+def in_owned_process(context: dg.InitExecutorContext) -> dg.Executor:
+    """Dagster's in-process executor, for runs that can be told apart from those whose process died."""
+    return _OwnedRuns(dg.in_process_executor.executor_creation_fn(context))  # type: ignore[misc]
+
+
+def _owner_is_gone(run: dg.DagsterRun) -> bool:
     """Whether the owner was a process of this machine that has ended; unknown and foreign owners count as alive."""
-    if tags.get(HOST) != socket.gethostname():
+    if run.tags.get(OWNED_RUN) != run.run_id or run.tags[HOST] != socket.gethostname():
         return False
-    pid = int(tags[PROCESS])
-    if pid == os.getpid():
-        return tags[PROCESS_STARTED] != this_process()[PROCESS_STARTED]
     try:
-        process = psutil.Process(pid)
-        return process.status() == psutil.STATUS_ZOMBIE or f"{process.create_time():.2f}" != tags[PROCESS_STARTED]
+        process = psutil.Process(int(run.tags[PROCESS]))
+        return process.status() == psutil.STATUS_ZOMBIE or _started(process) != run.tags[PROCESS_STARTED]
     except psutil.NoSuchProcess:
         return True
 
@@ -50,7 +77,7 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End every run whose process is gone and free its pool slot; returns the ids of the runs ended."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_ALIVE)):
-        if not _owner_is_gone(run.tags):
+        if not _owner_is_gone(run):
             continue
         text = (
             "the process of this run ended without a word (killed, or the machine stopped); what it had stored is kept"

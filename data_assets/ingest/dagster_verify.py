@@ -16,7 +16,6 @@ import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import failure, integrity, not_stored_event
-from data_assets.ingest.dagster_runs import claim_run
 from data_assets.ingest.outcome import NotStored, Rejected
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.wiring import open_lake
@@ -31,7 +30,6 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     Raises:
         dagster.Failure: some day has no whole file; its text says which and why.
     """
-    claim_run(context.instance, context.run_id)
     lake = open_lake()
     bad: dict[date, NotStored] = {}
     for key in sorted(context.partition_keys, reverse=True):
