@@ -8,9 +8,11 @@ a run (`dagster_days`, `dagster_verify`).
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 
+from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import day_verdicts, ingest_days
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
@@ -77,7 +79,8 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         },
     )
     def market_data(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-        (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
+        with account_lock(Path(context.instance.storage_directory()), dataset.vendor, context.log.info):
+            (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
         # Each day was recorded by its own event as it was stored. A function that returns has an output, which would
         # record every day of the run again, the failed ones too; a generator that yields nothing has none.
         yield from ()

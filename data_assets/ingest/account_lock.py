@@ -1,0 +1,45 @@
+"""One ingest step at a time per vendor account, for all processes of this machine.
+
+Dagster's pool is the limit that people see and that holds across machines. On SQLite, though, two runs that ask for a
+slot at the same instant can both get it: its claim reads and writes in two statements. So a file lock stands behind it.
+The kernel takes the lock from a process that dies, however it dies.
+
+Here: the lock. Not here: the pool, which a run waits for first, and which vendor a dataset belongs to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+LOOK_AGAIN_SECONDS = 0.2
+
+
+@contextmanager
+def account_lock(folder: Path, vendor: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Hold a vendor's account while the context lasts, once nobody else on this machine does.
+
+    Args:
+        folder: where the lock file is; the same for all processes that share the account.
+        vendor: whose account.
+        say: told once, in one line, if there is a wait.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{vendor}.lock").open("wb") as file:
+        if not _taken(file):
+            say(f"waiting for another run of this machine, which uses the {vendor} account")
+            while not _taken(file):
+                time.sleep(LOOK_AGAIN_SECONDS)  # not a blocking lock: a signal must be able to end the wait
+        yield
+
+
+def _taken(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
