@@ -6,6 +6,7 @@ Here: finding them, and refusing names and days that do not exist. Not here: wha
 from __future__ import annotations
 
 import difflib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,9 +40,22 @@ def enter_project() -> Path:
 @contextmanager
 def open_instance() -> Iterator[dg.DagsterInstance]:
     """The project's Dagster instance, after runs whose process is gone have been ended."""
-    with dg.DagsterInstance.get() as instance:
+    with _get_instance() as instance:
         end_interrupted_runs(instance)
         yield instance
+
+
+def _get_instance() -> dg.DagsterInstance:
+    """Open the instance, one process at a time.
+
+    Two processes that make its databases at the same instant leave them with two revisions, which no start accepts.
+    """
+    folder = os.open(os.environ["DAGSTER_HOME"], os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        return dg.DagsterInstance.get()
+    finally:
+        os.close(folder)
 
 
 @cache
