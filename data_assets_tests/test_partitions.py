@@ -228,7 +228,7 @@ def probe(context) -> None:
         context.log_event(dg.AssetMaterialization("probe", partition=day))
 
 
-defs = dg.Definitions(assets=[probe])
+defs = dg.Definitions(assets=[probe], executor=dg.in_process_executor)
 """
 
 HEALTH = """
