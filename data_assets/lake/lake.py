@@ -163,13 +163,9 @@ class Lake:
 
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""
-        kind = self._kind()
-        if kind is None:
-            try:
-                created = self._storage.create(MARKER, json.dumps({"synthetic": self.synthetic}).encode() + b"\n")
-            except OSError as error:
-                raise write_error(error, self.locate(MARKER)) from error
-            kind = self.synthetic if created else self._kind()
+        kind = self._marked_kind()
+        if kind is None and (kind := self._kind_of_files()) in (None, self.synthetic):
+            kind = self.synthetic if self._mark() else self._marked_kind()
         if kind != self.synthetic:
             held, wanted = ("synthetic", "real") if kind else ("real", "synthetic")
             raise LakeError(
@@ -177,18 +173,25 @@ class Lake:
                 "set DATA_ASSETS_LAKE to another folder, or DATA_ASSETS_PROFILE to the profile that this lake is of"
             )
 
-    def _kind(self) -> bool | None:
-        """Whether the lake holds synthetic data; None where there is neither marker nor file."""
+    def _mark(self) -> bool:
+        try:
+            return self._storage.create(MARKER, json.dumps({"synthetic": self.synthetic}).encode() + b"\n")
+        except OSError as error:
+            raise write_error(error, self.locate(MARKER)) from error
+
+    def _marked_kind(self) -> bool | None:
         try:
             with self._storage.open(MARKER) as file:
                 return bool(json.loads(file.read())["synthetic"])
         except FileNotFoundError:
-            pass
+            return None
         except (ValueError, KeyError, TypeError):
             raise LakeError(
-                f'{self.locate(MARKER)}: is damaged; it holds {{"synthetic": true}} or {{"synthetic": false}}, '
-                "as the footers of the lake's files say: write it again"
+                f'{self.locate(MARKER)}: is damaged; write {{"synthetic": true}} or {{"synthetic": false}} into it, '
+                "as the footers of the lake's files say"
             ) from None
+
+    def _kind_of_files(self) -> bool | None:
         first = next(_partitions(self._storage.names()), None)
         return None if first is None else self.provenance(*first).synthetic
 

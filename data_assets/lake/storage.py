@@ -8,6 +8,7 @@ Here: durable publishing, listing, opening, deleting. Not here: what is in a fil
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -18,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -27,6 +28,9 @@ from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import LakeError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
 RETRIES = 5
@@ -119,10 +123,14 @@ class LocalFolder:
                 return False
             temp, file = self.new_temp(name)
             with file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                self.publish(temp, name)
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    self.publish(temp, name)
+                except BaseException:
+                    tempfiles.remove(temp)
+                    raise
             return True
 
     def open(self, name: str) -> BinaryIO:
@@ -234,8 +242,9 @@ class Bucket:
 
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
-        with self._asking(name):
-            meta = obstore.head(self._store, name)
+        meta = self._head(name)
+        if meta is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.locate(name))
         return cast(BinaryIO, _ObjectReader(self, name, meta["size"], meta["e_tag"]))
 
     def read_range(self, name: str, start: int, end: int, etag: str | None) -> memoryview:
@@ -249,11 +258,8 @@ class Bucket:
 
     def size(self, name: str) -> int | None:
         """See `Storage`."""
-        with self._asking(name):
-            try:
-                return obstore.head(self._store, name)["size"]
-            except FileNotFoundError:
-                return None
+        meta = self._head(name)
+        return None if meta is None else meta["size"]
 
     def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
         """See `Storage`."""
@@ -283,11 +289,18 @@ class Bucket:
         lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}", lake)
 
+    def _head(self, name: str) -> ObjectMeta | None:
+        with self._asking(name):
+            try:
+                return obstore.head(self._store, name)
+            except FileNotFoundError:
+                return None
+
     @contextmanager
     def _asking(self, name: str) -> Iterator[None]:
         try:
             yield
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:  # not found is the answer of a missing bucket too
             said = str(error).splitlines()[0]
             raise LakeError(
                 f"{self.locate(name)}: the object store refused ({said}); check the bucket in DATA_ASSETS_LAKE "
@@ -314,6 +327,9 @@ class _ObjectReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         return self._position
+
+    def readall(self) -> bytes:
+        return self.read(max(self._size - self._position, 0)) or b""
 
     def readinto(self, buffer: Any) -> int:
         end = min(self._position + len(buffer), self._size)

@@ -92,12 +92,11 @@ class DayWriter:
     def __init__(
         self, storage: Storage, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str], *, synthetic: bool
     ) -> None:
-        empty = pl.DataFrame(schema.empty_table())
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
         self._name = partition_path(dataset, day)
-        self._columns = empty.schema
-        self._schema = empty.to_arrow().schema
-        self._sort_by = _checked_order(empty.schema, sort_by)
+        self._columns = pl.Schema(schema)
+        self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
+        self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []

@@ -1,0 +1,138 @@
+"""One flipped bit, one lost byte: wherever it is, `verify` finds it."""
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lake_days import DATASET, DAY, quotes, store
+
+from data_assets.lake.lake import Corrupt, Lake
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory):
+    """A lake with one day of two row groups: the lake, its file, the file's bytes and what was recorded."""
+    folder = tmp_path_factory.mktemp("lake")
+    lake = Lake(str(folder), synthetic=True)
+    recorded = store(lake, quotes(expirations=2, strikes=80, minutes=391))
+    path = folder / recorded.path
+    return lake, path, path.read_bytes(), recorded
+
+
+@pytest.fixture
+def damaged(day):
+    """Writes other bytes over the day's file, and puts the right ones back afterwards."""
+    _, path, data, _ = day
+    yield path.write_bytes
+    path.write_bytes(data)
+
+
+def flipped(data, position, bit=0):
+    changed = bytearray(data)
+    changed[position] ^= 1 << bit
+    return bytes(changed)
+
+
+def column_chunks(path):
+    metadata = pq.read_metadata(path)
+    return [
+        metadata.row_group(group).column(column)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    ]
+
+
+def test_the_undamaged_file_is_fine(day):
+    lake, path, _, recorded = day
+    assert pq.read_metadata(path).num_row_groups == 2
+    lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
+    lake.verify(DATASET, DAY, sha256=None, rows=None)
+
+
+def test_page_checksums_find_damage_in_every_column_without_a_recorded_digest(day, damaged):
+    lake, path, data, _ = day
+    for chunk in column_chunks(path):
+        start = chunk.dictionary_page_offset
+        for last in (chunk.data_page_offset - 1, start + chunk.total_compressed_size - 1):
+            damaged(flipped(data, last))
+            with pytest.raises(Corrupt, match="damaged"):
+                lake.verify(DATASET, DAY, sha256=None, rows=None)
+            with pytest.raises(Corrupt, match="damaged"):
+                list(lake.batches(DATASET, DAY))
+
+
+@pytest.mark.parametrize("place", ["first magic", "last magic", "footer length", "footer", "metadata", "page"])
+def test_a_flipped_bit_is_found_in_every_kind_of_place(day, damaged, place):
+    lake, path, data, recorded = day
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    position = {
+        "first magic": 1,
+        "last magic": len(data) - 2,
+        "footer length": len(data) - 8,
+        "footer": footer + 20,
+        "metadata": data.index(b"data_assets.raw_sha256") + len(b"data_assets.raw_sha256") + 8,
+        "page": column_chunks(path)[7].data_page_offset + 100,
+    }[place]
+    damaged(flipped(data, position))
+    with pytest.raises(Corrupt):
+        lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_flipped_bit_is_found_anywhere(day, drawn):
+    lake, path, data, recorded = day
+    position = drawn.draw(st.integers(0, len(data) - 1))
+    try:
+        path.write_bytes(flipped(data, position, drawn.draw(st.integers(0, 7))))
+        with pytest.raises(Corrupt):
+            lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
+    finally:
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.3, 0.99, "all but a byte"])
+def test_truncation_is_found_without_a_recorded_digest(day, damaged, left):
+    lake, _, data, _ = day
+    damaged(data[:-1] if isinstance(left, str) else data[: int(len(data) * left)])
+    for operation in (
+        lambda: lake.verify(DATASET, DAY, sha256=None, rows=None),
+        lambda: list(lake.batches(DATASET, DAY)),
+        lambda: lake.provenance(DATASET, DAY),
+    ):
+        with pytest.raises(Corrupt, match="damaged"):
+            operation()
+
+
+def test_a_footer_that_contradicts_the_file_is_found(day, damaged):
+    """Values of the footer's own metadata, changed so that the file still reads: rows, columns, kind, dataset."""
+    lake, _, data, recorded = day
+    for said, other in (
+        (str(recorded.rows).encode(), str(recorded.rows + 1).encode()),
+        (b'["strike", "double"]', b'["strike", "dooble"]'),
+        (b"data_assets.synthetic\x18\x04true", b"data_assets.synthetic\x18\x04null"),
+        (b"theta/option_quotes/QQQ", b"theta/option_quotes/QQX"),
+    ):
+        assert len(said) == len(other)
+        assert data.count(said) == 1
+        damaged(data.replace(said, other))
+        with pytest.raises(Corrupt, match="its footer says"):
+            lake.verify(DATASET, DAY, sha256=None, rows=None)
+
+
+def test_a_parquet_file_of_someone_else_is_found(day, damaged, tmp_path):
+    lake, _, _, _ = day
+    quotes().write_parquet(tmp_path / "theirs.parquet")
+    damaged((tmp_path / "theirs.parquet").read_bytes())
+    with pytest.raises(Corrupt, match="no whole provenance"):
+        lake.verify(DATASET, DAY, sha256=None, rows=None)
+
+
+def test_the_error_says_what_to_do(day, damaged):
+    lake, path, data, _ = day
+    damaged(data[:100])
+    with pytest.raises(Corrupt) as told:
+        lake.verify(DATASET, DAY, sha256=None, rows=None)
+    assert str(told.value).startswith(f"{path}: damaged (")
+    assert str(told.value).endswith("backfill this day again to replace the file")
+    assert "\n" not in str(told.value)

@@ -1,0 +1,193 @@
+"""The two storages behind one interface."""
+
+import io
+import os
+import socket
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
+
+from data_assets.lake.errors import LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.storage import LocalFolder, open_storage
+
+NAME = "a/b/date=2024-01-03/data.parquet"
+
+
+@pytest.fixture
+def storage(lake_url):
+    return open_storage(lake_url)
+
+
+def put(storage, name, data):
+    path, file = storage.new_temp(name)
+    with file:
+        file.write(data)
+        file.flush()
+        storage.publish(path, name)
+
+
+def test_published_bytes_come_back(storage, tmp_path):
+    assert storage.size(NAME) is None
+    put(storage, NAME, b"one")
+    put(storage, NAME, b"three")
+    assert storage.size(NAME) == 5
+    with storage.open(NAME) as file:
+        assert file.read() == b"three"
+    assert temp_files(tmp_path) == []
+
+
+def test_a_reader_seeks_and_reads_ranges(storage):
+    data = bytes(range(256)) * 40
+    put(storage, NAME, data)
+    with storage.open(NAME) as file:
+        assert file.seekable()
+        assert file.seek(-10, io.SEEK_END) == len(data) - 10
+        assert file.read(100) == data[-10:]
+        assert file.read(1) == b""
+        assert file.seek(300) == 300
+        assert (file.read(7), file.tell()) == (data[300:307], 307)
+        assert file.seek(3, io.SEEK_CUR) == 310
+        assert file.read() == data[310:]
+
+
+def test_an_opened_file_is_one_version(storage):
+    """A local reader keeps the version it opened; a reader of a bucket says that there is another one now."""
+    put(storage, NAME, b"old" * 1000)
+    with storage.open(NAME) as file:
+        assert file.read(3) == b"old"
+        put(storage, NAME, b"new" * 1000)
+        if isinstance(storage, LocalFolder):
+            assert b"new" not in file.read()
+        else:
+            with pytest.raises(LakeError, match="was replaced while it was read"):
+                file.read()
+
+
+def test_a_missing_file(storage):
+    with pytest.raises(FileNotFoundError):
+        storage.open(NAME)
+    storage.delete(NAME)
+    assert storage.names() == []
+
+
+def test_create_stores_only_the_first(storage):
+    assert storage.create("_x.json", b"1")
+    assert not storage.create("_x.json", b"2")
+    with storage.open("_x.json") as file:
+        assert file.read() == b"1"
+
+
+def test_of_many_creators_one_wins(storage):
+    won = []
+    creators = [
+        threading.Thread(target=lambda n=n: won.append(n) if storage.create("_x.json", b"%d" % n) else None)
+        for n in range(8)
+    ]
+    for creator in creators:
+        creator.start()
+    for creator in creators:
+        creator.join()
+    with storage.open("_x.json") as file:
+        assert [int(file.read())] == won
+
+
+def test_delete(storage):
+    put(storage, NAME, b"x")
+    storage.delete(NAME)
+    assert storage.size(NAME) is None
+
+
+NAMES = sorted(["a-b/c", "a/b-c/d", "a/b/date=1/x", "a/b/date=2/x", "a/c/x", "b", "b-c/d"])
+
+
+def test_names_in_a_range(storage):
+    for name in NAMES:
+        put(storage, name, b"x")
+    assert storage.names() == NAMES
+    assert storage.names("a/b") == ["a/b/date=1/x", "a/b/date=2/x"]
+    assert storage.names("a/b", after="a/b/date=1/x") == ["a/b/date=2/x"]
+    assert storage.names("a/b", after="a/b/date=2", until="a/b/date=2/x") == ["a/b/date=2/x"]
+    assert storage.names("a/b", until="a/b/date=1/y") == ["a/b/date=1/x"]
+    assert storage.names("nothing") == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    storage = LocalFolder(tmp_path_factory.mktemp("names"))
+    names = [f"{a}/{b}{c}/{d}" for a in "xy" for b in ("k", "k-", "l") for c in ("", "1") for d in ("f", "g")]
+    for name in names:
+        storage.create(name, b"")
+    return storage, sorted(names)
+
+
+texts = st.text(st.sampled_from("xyk-l1fg/"), max_size=6)
+
+
+@given(texts, texts)
+def test_pruning_a_walk_by_folder_loses_no_name(folder, after, until):
+    storage, names = folder
+    assert storage.names("", after, until) == [name for name in names if after < name <= until]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_folder(tmp_path):
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        LocalFolder(tmp_path).names("x/y")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux for the name of a descriptor")
+def test_local_publishing_syncs_the_folder_and_every_new_one_above_it(tmp_path, monkeypatch):
+    real, synced = os.fsync, []
+
+    def fsync(descriptor):
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    storage = LocalFolder(tmp_path / "new" / "lake")
+    monkeypatch.setattr(os, "fsync", fsync)
+    path, file = storage.new_temp(NAME)
+    root = str(tmp_path)
+    assert synced == [root + rest for rest in ("", "/new", "/new/lake", "/new/lake/a", "/new/lake/a/b")]
+    synced.clear()
+    storage.publish(path, NAME)
+    file.close()
+    assert synced == [f"{root}/new/lake/a/b/date=2024-01-03"]
+
+
+def test_a_bucket_that_is_not_there_is_told(bucket_url):
+    with pytest.raises(LakeError, match="AWS_") as told:
+        open_storage("s3://no-such-bucket/lake").create("x", b"x")
+    assert "\n" not in str(told.value)
+    with pytest.raises(LakeError, match="AWS_"):
+        open_storage("s3://no-such-bucket/lake").names()
+
+
+def test_an_endpoint_that_is_not_there_is_told(bucket_url, monkeypatch):
+    monkeypatch.setattr("data_assets.lake.storage.RETRIES", 0)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        storage = open_storage("s3://bucket/lake")
+        for operation in (lambda: storage.size("x"), lambda: storage.names(), lambda: storage.open("x")):
+            with pytest.raises(LakeError, match="AWS_ENDPOINT_URL"):
+                operation()
+
+
+def test_a_staged_day_that_the_object_store_refuses_leaves_no_temp_file(bucket_url, tmp_path):
+    lake = Lake(bucket_url, synthetic=True)
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:
+        writer.write(quotes())
+        staged = writer.finish(provenance())
+    bucket = bucket_url.split("/")[2]
+    client = boto3.client("s3")
+    client.delete_object(Bucket=bucket, Key="some/prefix/_lake.json")
+    client.delete_bucket(Bucket=bucket)
+    with pytest.raises(LakeError, match="the object store refused"):
+        staged.publish()
+    assert temp_files(tmp_path) == []
