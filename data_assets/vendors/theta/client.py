@@ -31,6 +31,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
+from data_assets.quality.contract_summary import CONTRACT
 from data_assets.vendors.theta import schema
 
 CONNECT_SECONDS = 10.0
@@ -58,6 +59,7 @@ INTERVALS = {
 """The vendor's intervals of at least a second; the shorter ones, and ticks, are no grid that a day could be held to."""
 
 _CONNECTED = "CONNECTED"
+_SYNTHETIC_SERVER = "data_assets-sandbox"  # as the sandbox spells it; vendors know nothing else of it
 _REASON_LENGTH = 200
 _ERROR_BODY_SIZE = 4096
 _START = "start it with `java -jar ThetaTerminalv3.jar` (Java 21), or set THETA_BASE_URL to where it runs"
@@ -112,6 +114,7 @@ class ThetaClient:
         base_url: str,
         *,
         max_concurrent: int,
+        real_data_only: bool = False,
         stall_seconds: float = STALL_SECONDS,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
@@ -120,11 +123,13 @@ class ThetaClient:
         Args:
             base_url: such as http://127.0.0.1:25503/v3.
             max_concurrent: requests in flight at once, probes included; at most the tier's limit.
+            real_data_only: refuse a server which says that its data is synthetic.
             stall_seconds: how long a body or an answer may bring no byte. There is no limit on the whole.
             poll_seconds: pause between status probes while the vendor is down.
         """
         self._base_url = httpx.URL(base_url.rstrip("/"))
         self._slots = asyncio.Semaphore(max_concurrent)
+        self._real_data_only = real_data_only
         self._stall_seconds = stall_seconds
         self._poll_seconds = poll_seconds
         self._has_answered = False
@@ -165,7 +170,7 @@ class ThetaClient:
             yield response.aiter_bytes()
 
     async def listed_contracts(self, symbol: str, day: date) -> pl.DataFrame | None:
-        """The contracts quoted on ``day`` according to the vendor, in the columns of ``schema.CONTRACT``.
+        """The contracts quoted on ``day`` according to the vendor, in the columns of ``contract_summary.CONTRACT``.
 
         Returns:
             No rows where the vendor has no list for the day; None where the account's tier lacks the call.
@@ -177,7 +182,7 @@ class ThetaClient:
             if isinstance(ended.outcome, NotEntitled):
                 return None
             if isinstance(ended.outcome, NoData):
-                return pl.DataFrame(schema={name: schema.SCHEMA[name] for name in schema.CONTRACT})
+                return pl.DataFrame(schema={name: schema.SCHEMA[name] for name in CONTRACT})
             raise
         return schema.read_contracts(body, symbol)
 
@@ -232,6 +237,11 @@ class ThetaClient:
             try:
                 async with self._http.stream("GET", self._url(path), params=params) as response:
                     self._has_answered = True
+                    if self._real_data_only and response.headers.get("Server") == _SYNTHETIC_SERVER:
+                        raise RunEnded(
+                            f"the server at {self._shown} is the sandbox, whose data is synthetic, and "
+                            "DATA_ASSETS_PROFILE is live: stop it and start the Theta Terminal, or set THETA_BASE_URL"
+                        )
                     if response.status_code != httpx.codes.OK:
                         raise error_of(response.status_code, await _error_text(response), asked, self._shown)
                     yield response

@@ -16,15 +16,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import polars as pl
 import pyarrow as pa
 
 from data_assets.ingest.outcome import DayEnded, Rejected
+from data_assets.quality.contract_summary import CONTRACT
+from data_assets.trading_calendar import NEW_YORK
 
 SCHEMA_VERSION = 1
-NEW_YORK = ZoneInfo("America/New_York")
 RIGHT = pl.Enum(["CALL", "PUT"])
 
 
@@ -43,7 +43,7 @@ class Column:
     meaning: str
 
 
-_EXCHANGE = "Theta exchange code: 5 CBOE, 6 ISE, 7 ARCA, 9 PHLX, 42 C2, 60 BATS, 69 PEARL and others"
+_EXCHANGE = "Theta exchange code: 5 CBOE, 6 ISE, 7 ARCA, 9 PHLX, 42 C2, 60 BATS, 69 PERL and others"
 _CONDITION = "Theta quote condition: 50 national best bid and offer (nearly every row), 5 locked, 16 crossed and others"
 
 COLUMNS: dict[str, Column] = {
@@ -54,7 +54,7 @@ COLUMNS: dict[str, Column] = {
     "timestamp": Column(
         pl.Datetime("us", "UTC"),
         "instant, UTC",
-        "end of the interval: the row is the last quote known at this instant, not an average. "
+        "instant of the snapshot: the row is the last quote known then, not an average. "
         "At 09:30 New York every side is 0, as no quote is carried in from before the open",
     ),
     "bid_size": Column(pl.Int32(), "contracts", "size at the best bid; 0 where there is no bid"),
@@ -72,7 +72,6 @@ COLUMNS: dict[str, Column] = {
 }
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
-CONTRACT = ("symbol", "expiration", "strike", "right")
 SORT_BY = ("expiration", "strike", "right", "timestamp")
 
 _TEXT_RIGHT = pl.Enum(["CALL", "PUT", "C", "P"])  # position modulo 2 is the right

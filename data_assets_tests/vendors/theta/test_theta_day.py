@@ -4,6 +4,7 @@ import asyncio
 import csv
 import hashlib
 import io
+import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -574,6 +575,8 @@ async def test_cancelling_at_any_moment_leaves_no_file(tmp_path: Path):
                 except asyncio.CancelledError:
                     cancelled += 1
                 assert left_in(tmp_path) == [], meter
+                at_work = [thread.name for thread in threading.enumerate() if thread.name.startswith("theta-")]
+                assert at_work == [], "a thread that still works could make the file again"
     assert cancelled >= 4
 
 
