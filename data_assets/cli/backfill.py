@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +30,7 @@ from data_assets.cli.project import (
 )
 from data_assets.ingest.dagster_days import run_watcher
 from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
 from data_assets.partitions import contiguous_ranges
@@ -38,6 +40,7 @@ WANTED: Mapping[str, frozenset[DayState]] = {
     "failed": frozenset({DayState.FAILED}),
     "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.STORED}),
 }
+LOOK_AGAIN_SECONDS = 1.0
 BY_DEFAULT = WANTED["missing"] | WANTED["failed"]
 
 
@@ -80,12 +83,13 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
     asset_key = find_dataset(key)
     with open_instance() as instance:
         states = day_states(instance, asset_key, days_between(start, end))
-        days = [day for day, state in states.items() if state in (WANTED[only] if only else BY_DEFAULT)]
+        wanted = WANTED[only] if only else BY_DEFAULT
+        days = [day for day, state in states.items() if state in wanted]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
         with open_display(asset_key.to_user_string(), len(days)) as display:
             if elsewhere:
                 display.say(f"{len(elsewhere)} days are left to the run that is at them now")
-            result = run_backfill(instance, asset_key, days, display)
+            result = run_backfill(instance, asset_key, days, display, wanted)
         display.summary(result.stored, result.not_stored, result.interrupted)
     if as_json:
         click.echo(json.dumps(result.document()))
@@ -93,41 +97,68 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
 
 
 def run_backfill(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: list[str], display: Display
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    days: list[str],
+    display: Display,
+    wanted: frozenset[DayState] = BY_DEFAULT,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless."""
     result = BackfillResult(asset_key.to_user_string())
-    ranges = contiguous_ranges(days)
-    for position, (first, last) in enumerate(ranges):
-        asked = [day for day in days if first <= day <= last]
-        _say_who_holds_the_slot(instance, asset_key, display)
-        display.report = None
-        watching = run_watcher.set(display)
-        try:
-            run_range(instance, asset_key, first, last)
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            result.interrupted = True
-        finally:
-            run_watcher.reset(watching)
-        report = display.report
-        if report is not None:
-            _take(result, report)
-            result.interrupted |= report.stopped
-        for day in asked:
-            if day not in result.not_stored and day not in result.stored:
-                reason = (
-                    "stopped before it was done"
-                    if result.interrupted
-                    else "its run broke off; the UI's Runs page says why"
-                )
-                result.not_stored[day] = Failed(reason)
-        verdict = _verdict_on_older_days(report)
-        if result.interrupted or verdict is not None:
-            rest = verdict or Failed("stopped before it was asked for", tried=False)
-            older = [day for lower, upper in ranges[position + 1 :] for day in days if lower <= day <= upper]
-            result.not_stored |= dict.fromkeys(older, rest)
-            break
+    try:
+        _run_ranges(instance, asset_key, days, wanted, display, result)
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        result.interrupted = True
+    left = [day for day in days if day not in result.stored and day not in result.not_stored]
+    result.not_stored |= dict.fromkeys(left, Failed("stopped before it was done"))
     return result
+
+
+def _run_ranges(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    days: list[str],
+    wanted: frozenset[DayState],
+    display: Display,
+    result: BackfillResult,
+) -> None:
+    remaining = days
+    while remaining:
+        _wait_for_the_account(instance, asset_key, display)
+        # The run that was waited for may have stored some of them.
+        states = day_states(instance, asset_key, remaining)
+        result.stored += [day for day, state in states.items() if state not in wanted and state is DayState.STORED]
+        remaining = [day for day, state in states.items() if state in wanted]
+        if not remaining:
+            return
+        first, last = contiguous_ranges(remaining)[0]
+        report = _run_watched(instance, asset_key, first, last, display, result)
+        asked = [day for day in remaining if first <= day <= last]
+        lost = [day for day in asked if day not in result.stored and day not in result.not_stored]
+        result.not_stored |= dict.fromkeys(lost, Failed("its run broke off; the UI's Runs page says why"))
+        remaining = [day for day in remaining if day < first]
+        if (verdict := _verdict_on_older_days(report)) is not None:
+            result.not_stored |= dict.fromkeys(remaining, verdict)
+            return
+
+
+def _run_watched(
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    first: str,
+    last: str,
+    display: Display,
+    result: BackfillResult,
+) -> IngestReport | None:
+    display.report = None
+    watching = run_watcher.set(display)
+    try:
+        run_range(instance, asset_key, first, last)
+    finally:
+        run_watcher.reset(watching)
+        if display.report is not None:
+            _take(result, display.report)
+    return display.report
 
 
 def _take(result: BackfillResult, report: IngestReport) -> None:
@@ -147,8 +178,16 @@ def _verdict_on_older_days(report: IngestReport | None) -> NotStored | None:
     return next((end for end in report.outcomes.values() if isinstance(end, NotStored) and not end.tried), None)
 
 
-def _say_who_holds_the_slot(instance: dg.DagsterInstance, asset_key: dg.AssetKey, display: Display) -> None:
-    pool = asset_key.path[0]
-    holders = {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}
-    if holders:
-        display.say(f"waiting for run {', '.join(sorted(holders))}: one ingest step at a time uses the {pool} account")
+def _wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, display: Display) -> None:
+    """Wait until no run holds the vendor's slot.
+
+    A run that is started while another holds it waits too, but Dagster's in-process executor spins meanwhile, and no
+    signal reaches it.
+    """
+    pool, said = asset_key.path[0], False
+    while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
+        if not said:
+            said = True
+            display.say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
+        time.sleep(LOOK_AGAIN_SECONDS)
+        end_interrupted_runs(instance)

@@ -15,6 +15,9 @@ from aiohttp import web
 
 HOST = "127.0.0.1"
 
+SYNTHETIC_SERVER = "data_assets-sandbox"
+"""The `Server` header of every answer, by which a client that wants real data knows to refuse it."""
+
 _GRACE_SECONDS = 0.1  # aiohttp takes 0 for no limit, and a stalled handler never ends by itself
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -30,8 +33,9 @@ class LoopbackServer:
     A handler whose client leaves is cancelled.
     """
 
-    def __init__(self, handler: Handler, port: int = 0) -> None:
+    def __init__(self, handler: Handler, port: int = 0, *, says_synthetic: bool = True) -> None:
         self._handler = handler
+        self._says_synthetic = says_synthetic
         self._wanted_port = port
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sandbox-server", daemon=True)
@@ -67,6 +71,8 @@ class LoopbackServer:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
+        if self._says_synthetic:
+            app.on_response_prepare.append(_say_synthetic)
         app.router.add_get("/{path:.*}", self._handler, allow_head=False)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE_SECONDS)
         await runner.setup()
@@ -80,6 +86,10 @@ class LoopbackServer:
         finally:
             self._started.set()
             await runner.cleanup()
+
+
+async def _say_synthetic(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SYNTHETIC_SERVER
 
 
 def wait_for_interrupt() -> None:

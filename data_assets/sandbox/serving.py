@@ -59,6 +59,8 @@ class SandboxTheta:
         body_file: a CSV file that is every quote request's body, for benchmarks; cheapest with ``content-length``.
         now: the current time, aware; what is later does not exist yet.
         port: 0 for any free one.
+        says_synthetic: whether its answers say that they are no real data, which the live profile refuses. Only a test
+            of the live profile has a reason to hide it.
 
     Raises:
         ValueError: a fault that changes rows together with ``body_file``, whose rows are sent as they are.
@@ -83,6 +85,7 @@ class SandboxTheta:
         body_file: Path | None = None,
         now: Callable[[], datetime] = _utc_now,
         port: int = 0,
+        says_synthetic: bool = True,
     ) -> None:
         changed = sorted({fault.kind for fault in faults} & QUOTES_ONLY)
         if body_file is not None and changed:
@@ -95,7 +98,7 @@ class SandboxTheta:
             CsvText(quoted=quoted, line_end=line_end, fraction=fraction),
             Delivery(framing=framing, bytes_per_second=bytes_per_second, body_file=body_file),
         )
-        self._server = LoopbackServer(self._theta.answer, port)
+        self._server = LoopbackServer(self._theta.answer, port, says_synthetic=says_synthetic)
 
     def __enter__(self) -> SandboxTheta:
         self._server.__enter__()
