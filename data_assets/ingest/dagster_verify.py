@@ -35,15 +35,13 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     for key in sorted(context.partition_keys, reverse=True):
         day = date.fromisoformat(key)
         record = latest_materialization(context.instance, dataset.asset_key, key)
-        if record is None or record.asset_materialization is None:
-            bad[day] = Rejected("nothing was ever stored for this day; backfill it")
-            continue
-        verdict = integrity(lake, dataset.name, day, record)
-        if verdict.passed:
+        verdict = integrity(lake, dataset.name, day, record) if record else None
+        if record and record.asset_materialization and verdict and verdict.passed:
             # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
             context.log_event(record.asset_materialization)
         else:
-            bad[day] = Rejected(f"{verdict.summary}; backfill the day to fetch it again")
+            found = verdict.summary if verdict else "nothing was ever stored for this day"
+            bad[day] = Rejected(f"{found}; backfill the day to fetch it again")
             context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
         raise failure(dataset, bad, len(context.partition_keys))
