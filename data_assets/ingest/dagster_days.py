@@ -103,7 +103,11 @@ def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lak
 def _preview(lake: Lake, dataset: MarketDataset, day: date) -> dg.MetadataValue:
     frame = lake.scan(dataset.name, day, day).head(PREVIEW_ROWS).collect()
     with pl.Config(
-        tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_cols=-1
+        tbl_formatting="MARKDOWN",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_cols=-1,
+        tbl_width_chars=-1,  # a name broken over two lines is no header of a Markdown table any more
     ):
         return dg.MetadataValue.md(str(frame))
 
