@@ -21,7 +21,12 @@ import psutil
 OWNED_RUN, HOST = "data_assets/run", "data_assets/host"
 PROCESS, PROCESS_STARTED = "data_assets/process", "data_assets/process_started"
 
-_ALIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,  # its days count as in progress already
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def ownership(run_id: str) -> dict[str, str]:
@@ -76,7 +81,7 @@ def _owner_is_gone(run: dg.DagsterRun) -> bool:
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End every run whose process is gone and free its pool slot; returns the ids of the runs ended."""
     ended = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=_ALIVE)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
         if not _owner_is_gone(run):
             continue
         text = (
