@@ -15,6 +15,7 @@ import dagster as dg
 from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import day_verdicts, ingest_days
+from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import day_checks
@@ -79,8 +80,12 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         },
     )
     def market_data(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-        with account_lock(Path(context.instance.storage_directory()), dataset.vendor, context.log.info):
-            (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
+        try:
+            with account_lock(Path(context.instance.storage_directory()), dataset.vendor, context.log.info):
+                (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
+        except dg.DagsterExecutionInterruptedError:
+            end_as_canceled(context.instance, context.run_id)
+            raise
         # Each day was recorded by its own event as it was stored. A function that returns has an output, which would
         # record every day of the run again, the failed ones too; a generator that yields nothing has none.
         yield from ()

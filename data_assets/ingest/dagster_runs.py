@@ -96,6 +96,17 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     return ended
 
 
+def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Let a run that was interrupted end as canceled, so that its open days are missing again; called before its end.
+
+    Dagster itself does so only after the UI's Terminate. A Ctrl-C, or a service manager's stop, would be a failure and
+    turn the days red, although nothing is wrong with them.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.STARTED:
+        instance.report_run_canceling(run, message="a signal (Ctrl-C, or a service manager) told this run to stop")
+
+
 @dg.sensor(
     name="interrupted_runs",
     minimum_interval_seconds=30,
