@@ -7,6 +7,7 @@ Not here: the work of a run (`ingest`), and what the display looks like (`displa
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -40,8 +41,10 @@ WANTED: Mapping[str, frozenset[DayState]] = {
     "failed": frozenset({DayState.FAILED}),
     "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.STORED}),
 }
-LOOK_AGAIN_SECONDS = 1.0
 BY_DEFAULT = WANTED["missing"] | WANTED["failed"]
+
+LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
+LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclass
@@ -79,6 +82,7 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
 
     The run shows in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     enter_project()
     asset_key = find_dataset(key)
     with open_instance() as instance:
@@ -86,10 +90,11 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
         wanted = WANTED[only] if only else BY_DEFAULT
         days = [day for day, state in states.items() if state in wanted]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
-        with open_display(asset_key.to_user_string(), len(days)) as display:
+        with open_display(asset_key.to_user_string(), len(days) + len(elsewhere)) as display:
             if elsewhere:
                 display.say(f"{len(elsewhere)} days are left to the run that is at them now")
             result = run_backfill(instance, asset_key, days, display, wanted)
+            result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
         display.summary(result.stored, result.not_stored, result.interrupted)
     if as_json:
         click.echo(json.dumps(result.document()))
@@ -110,7 +115,9 @@ def run_backfill(
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         result.interrupted = True
     left = [day for day in days if day not in result.stored and day not in result.not_stored]
-    result.not_stored |= dict.fromkeys(left, Failed("stopped before it was done"))
+    result.not_stored |= dict.fromkeys(
+        left, Failed("stopped before it was done") if result.interrupted else LEFT_TO_ANOTHER_RUN
+    )
     return result
 
 
@@ -133,6 +140,8 @@ def _run_ranges(
             return
         first, last = contiguous_ranges(remaining)[0]
         report = _run_watched(instance, asset_key, first, last, display, result)
+        if result.interrupted:
+            return
         asked = [day for day in remaining if first <= day <= last]
         lost = [day for day in asked if day not in result.stored and day not in result.not_stored]
         result.not_stored |= dict.fromkeys(lost, Failed("its run broke off; the UI's Runs page says why"))
@@ -153,7 +162,8 @@ def _run_watched(
     display.report = None
     watching = run_watcher.set(display)
     try:
-        run_range(instance, asset_key, first, last)
+        ended = run_range(instance, asset_key, first, last)
+        result.interrupted = _was_canceled(instance, ended.run_id)
     finally:
         run_watcher.reset(watching)
         if display.report is not None:
@@ -167,6 +177,11 @@ def _take(result: BackfillResult, report: IngestReport) -> None:
             result.stored.append(day.isoformat())
         else:
             result.not_stored[day.isoformat()] = outcome
+
+
+def _was_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status == dg.DagsterRunStatus.CANCELED
 
 
 def _verdict_on_older_days(report: IngestReport | None) -> NotStored | None:
