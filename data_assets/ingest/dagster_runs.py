@@ -18,8 +18,9 @@ from typing import Any
 import dagster as dg
 import psutil
 
-OWNED_RUN, HOST = "data_assets/run", "data_assets/host"
-PROCESS, PROCESS_STARTED = "data_assets/process", "data_assets/process_started"
+# Dagster keeps tags with this prefix out of its lists of runs: there they would bury what a person looks for.
+OWNED_RUN, HOST = ".dagster/data_assets/run", ".dagster/data_assets/host"
+PROCESS, PROCESS_STARTED = ".dagster/data_assets/process", ".dagster/data_assets/process_started"
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,  # its days count as in progress already
