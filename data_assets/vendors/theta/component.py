@@ -11,6 +11,7 @@ from datetime import date
 from typing import Literal
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.dagster_assets import dataset_definitions
@@ -24,7 +25,7 @@ from data_assets.settings import settings
 from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
 from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource
-from data_assets.vendors.theta.schema import COLUMNS
+from data_assets.vendors.theta.schema import COLUMNS, Column
 from data_assets.wiring import theta_endpoint
 
 DAY_BYTES = 100_000_000
@@ -82,17 +83,12 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         return MarketDataset(
             key=key,
             description=(
-                f"Option quotes of **{self.symbol}**: the national best bid and offer of every listed contract at each "
-                f"{self.interval}, 09:30 to {self.end_time[:5]} New York, as the Theta Terminal sends them. One file a "
-                "trading day, sorted by expiration, strike, right and time; nothing filled, dropped or rounded."
+                f"Option quotes of {self.symbol}: the national best bid and offer of every listed contract, a snapshot "
+                f"every {self.interval} from 09:30 to {self.end_time[:5]} New York, as the Theta Terminal sends them. "
+                "One file a trading day, sorted by expiration, strike, right and time. Nothing is filled, dropped or "
+                "rounded."
             ),
-            columns={
-                name: (
-                    str(column.dtype),
-                    f"{column.meaning} [{column.unit}]" if column.dtype.is_numeric() else column.meaning,
-                )
-                for name, column in COLUMNS.items()
-            },
+            columns={name: (_type_name(column.dtype), _meaning(column)) for name, column in COLUMNS.items()},
             checks=CHECKS,
             open_source=open_source,
             evaluate=evaluate,
@@ -102,6 +98,19 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 "source": "Theta Data, option/history/quote (v3), through the local Theta Terminal",
             },
         )
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    """A column's type as a person reads it: `String`, `Enum: CALL, PUT`, `Datetime, UTC`."""
+    if isinstance(dtype, pl.Enum):
+        return f"Enum: {', '.join(dtype.categories)}"
+    return f"Datetime, {dtype.time_zone}" if isinstance(dtype, pl.Datetime) else str(dtype)
+
+
+def _meaning(column: Column) -> str:
+    """What a column says, and what its numbers count where they count something."""
+    counts = column.dtype.is_numeric() and column.unit != "code"
+    return f"{column.meaning} [{column.unit}]" if counts else column.meaning
 
 
 def _thresholds(values: Mapping[str, float]) -> option_quotes.QuoteThresholds:
