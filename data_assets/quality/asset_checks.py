@@ -35,6 +35,15 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
 
 
+def _shown(verdict: Verdict) -> dict[str, int | float | str]:
+    """A verdict's metadata as the page shows it at once: it hides lists behind a link, empty ones too."""
+    return {
+        name: "; ".join(value) if isinstance(value, list) else value
+        for name, value in verdict.metadata.items()
+        if value != []
+    }
+
+
 def day_evaluation(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str, verdict: Verdict, *, whole_asset: bool = False
 ) -> dg.AssetCheckEvaluation:
@@ -54,7 +63,7 @@ def day_evaluation(
         passed=verdict.passed,
         severity=_severity(verdict),
         description=verdict.summary,
-        metadata=verdict.metadata,
+        metadata=_shown(verdict),
         partition=None if whole_asset else day,
         target_materialization_data=record
         and JudgedMaterialization(storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp),
