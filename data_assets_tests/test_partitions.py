@@ -168,16 +168,22 @@ def test_neighbours_over_a_weekend_or_a_holiday_share_a_range_and_others_do_not(
     assert contiguous_ranges([]) == []
 
 
-@given(KEY_SETS)
-def test_ranges_cover_exactly_the_keys_newest_first_and_are_as_few_as_can_be(keys):
-    ranges = contiguous_ranges(keys)
+def test_a_run_covers_at_most_fifty_days_unless_told_otherwise():
+    newest = KEYS[-51:]
+    assert contiguous_ranges(newest) == [(newest[1], newest[-1]), (newest[0], newest[0])]
+    assert contiguous_ranges(newest, longest=None) == [(newest[0], newest[-1])]
+
+
+@given(KEY_SETS, st.sampled_from([DAYS_PER_RUN, 1, 7, None]))
+def test_ranges_cover_exactly_the_keys_newest_first_and_are_as_few_as_can_be(keys, longest):
+    ranges = contiguous_ranges(keys, longest=longest)
     covered = [TRADING_DAYS.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)) for bounds in ranges]
     newest_first = [key for range_keys in covered for key in reversed(range_keys)]
     assert newest_first == sorted(keys, reverse=True)
-    assert all(len(range_keys) <= DAYS_PER_RUN for range_keys in covered)
+    assert all(longest is None or len(range_keys) <= longest for range_keys in covered)
     for newer, older in pairwise(covered):
         neighbours = KEYS.index(older[-1]) + 1 == KEYS.index(newer[0])
-        assert not neighbours or len(newer) == DAYS_PER_RUN
+        assert not neighbours or len(newer) == longest
 
 
 @pytest.mark.parametrize("key", ["2024-07-04", "2024-07-06", "2016-08-03", "today"])

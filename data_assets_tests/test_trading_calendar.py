@@ -15,6 +15,7 @@ from data_assets import trading_calendar as calendar
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NotASession
 
 NEW_YORK = ZoneInfo("America/New_York")
+TOKYO = ZoneInfo("Asia/Tokyo")
 ALL = calendar.sessions(FIRST_SESSION, LAST_SESSION)
 DAYS = st.dates(FIRST_SESSION, LAST_SESSION)
 INNER_DAYS = st.dates(FIRST_SESSION + timedelta(days=7), LAST_SESSION - timedelta(days=7))
@@ -179,7 +180,7 @@ def test_the_ends_of_the_calendar_have_no_neighbour_beyond():
     st.datetimes(
         datetime.fromisoformat("2004-01-01"),
         datetime.fromisoformat("2040-12-30"),
-        timezones=st.sampled_from([UTC, NEW_YORK]),
+        timezones=st.sampled_from([UTC, NEW_YORK, TOKYO]),
     )
 )
 def test_the_last_ended_session_has_ended_and_the_next_has_not(now):
@@ -188,8 +189,9 @@ def test_the_last_ended_session_has_ended_and_the_next_has_not(now):
     assert calendar.session(calendar.next_session(ended)).option_close > now
 
 
-def test_a_session_ends_with_the_late_option_trading_to_the_second():
-    close = calendar.session(date(2024, 12, 24)).option_close
+@pytest.mark.parametrize("zone", [UTC, NEW_YORK, TOKYO])
+def test_a_session_ends_with_the_late_option_trading_to_the_second_in_whatever_zone(zone):
+    close = calendar.session(date(2024, 12, 24)).option_close.astimezone(zone)
     assert calendar.last_ended_session(close) == date(2024, 12, 24)
     assert calendar.last_ended_session(close - timedelta(seconds=1)) == date(2024, 12, 23)
 
