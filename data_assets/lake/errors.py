@@ -40,3 +40,8 @@ def write_error(error: OSError, where: str) -> LakeError:
     return LakeError(
         f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"
     )
+
+
+def read_error(error: OSError, where: str) -> LakeError:
+    """Say in the lake's words why ``where`` could not be read, when that says nothing about its content."""
+    return LakeError(f"{where}: cannot be read ({error.strerror or error}); check the disk and the file's permissions")

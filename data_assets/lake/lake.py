@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, write_error
 from data_assets.lake.layout import PARTITION_FILE, dataset_path, day_folder, parse_partition_path, partition_path
-from data_assets.lake.parquet_file import damage_named, digest_of, row_groups
+from data_assets.lake.parquet_file import digest_of, reading, row_groups
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
 from data_assets.lake.writer import DayWriter
@@ -207,7 +207,7 @@ class Lake:
             raise LakeError(
                 f"{where}: cannot be read ({error.strerror}); check the disk and the permissions"
             ) from error
-        with file, damage_named(where):
+        with file, reading(where):
             yield file, where
 
 
@@ -219,7 +219,7 @@ def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
 
 def _footer(file: BinaryIO, where: str) -> tuple[Footer, pa.Schema]:
     file.seek(0)
-    with damage_named(where):
+    with reading(where):
         parquet = pq.ParquetFile(file)
         try:
             return from_metadata(parquet.metadata.metadata), parquet.schema_arrow

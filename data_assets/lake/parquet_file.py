@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.errors import Corrupt, LakeError, read_error
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.storage import Storage
 
@@ -106,8 +106,7 @@ class NewParquet:
         self._pending = [rows]
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        # One chunk per row group: page borders, and so the file's bytes, depend on the rows, not on how they arrived.
-        self._encoder.write_table(rows.rechunk().to_arrow(), row_group_size=ROW_GROUP_ROWS)
+        self._encoder.write_table(rows.to_arrow(), row_group_size=ROW_GROUP_ROWS)
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
@@ -130,7 +129,7 @@ class NewParquet:
         os.fsync(self._file.fileno())
         if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        with self.path.open("rb") as file, damage_named(str(self.path)):
+        with self.path.open("rb") as file, reading(str(self.path)):
             problem = self._difference(file, metadata)
         if problem:
             raise LakeError(
@@ -186,24 +185,24 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     Raises:
         Corrupt: a page, a header or the footer is damaged.
     """
-    with damage_named(where):
+    with reading(where):
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
         groups = parquet.num_row_groups
     for group in range(groups):
-        with damage_named(where):
+        with reading(where):
             frame = pl.DataFrame(parquet.read_row_group(group))
         yield frame
 
 
 @contextlib.contextmanager
-def damage_named(where: str) -> Iterator[None]:
-    """Turn what Arrow raises on a damaged file, and what the system raises on a failing medium, into `Corrupt`."""
+def reading(where: str) -> Iterator[None]:
+    """Say in the lake's words why a file could not be read: it is damaged (`Corrupt`), or nothing is known about it."""
     try:
         yield
-    except OSError as error:  # Arrow's own carry no errno
+    except OSError as error:  # Arrow's own, about the content, carry no errno
         if error.errno is None or error.errno == errno.EIO:
             raise Corrupt(f"damaged ({_one_line(error)})", where) from error
-        raise
+        raise read_error(error, where) from error
     except (pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise Corrupt(f"damaged ({_one_line(error)})", where) from error
 

@@ -9,6 +9,7 @@ Here: making, locking, finding and sweeping them. Not here: what is written into
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -16,6 +17,8 @@ import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+TRIES = 100
 
 _TEMP = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
@@ -51,17 +54,20 @@ def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
     Raises:
         OSError: the file cannot be made there.
     """
-    while True:
+    for tries_left in reversed(range(TRIES)):
         make_folder(folder)
         path = folder / f".{name}.{secrets.token_hex(8)}.tmp"
         try:
             file = path.open("xb")
         except FileNotFoundError:  # a sweep took the still empty folder away in between
+            if not tries_left:
+                raise
             continue
         fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(file, path):
             return path, file
         file.close()  # a sweep had the lock between open and flock, and removed the file
+    raise OSError(errno.EAGAIN, "sweeps took every new temporary file", str(folder))
 
 
 def remove(path: Path) -> None:

@@ -10,6 +10,8 @@ Here: the order of rows, and the life of a day's temporary file. Not here: encod
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake.errors import LakeError, write_error
 from data_assets.lake.layout import partition_path
-from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, damage_named
+from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading
 from data_assets.lake.provenance import Provenance, to_metadata
 from data_assets.lake.storage import Storage
 
@@ -46,7 +48,7 @@ class StoredFile:
 
 
 class StagedFile:
-    """A whole, synced and verified file under a temporary name.
+    """A whole, synced and verified file under a temporary name; it goes with this object unless it is published.
 
     Attributes:
         name: the name it will have, relative to the lake's root.
@@ -60,6 +62,7 @@ class StagedFile:
         self._storage, self._file = storage, file
         self.name, self.provenance = name, provenance
         self.rows, self.size, self.sha256 = file.rows, file.size, file.sha256
+        weakref.finalize(self, file.discard)  # a cancelled task never receives the file that its thread finished
 
     def publish(self) -> StoredFile:
         """Give the file its final name, durably. Called at most once.
@@ -85,8 +88,9 @@ class StagedFile:
 class DayWriter:
     """Writes one day of one dataset; a context manager that leaves nothing behind unless ``finish`` was reached.
 
-    Made by `Lake.writer`. ``write`` and ``finish`` may be called from any thread, one at a time. Nothing is on disk
-    before the first sorted run.
+    Made by `Lake.writer`. ``write`` and ``finish`` may be called from any thread, one at a time; leaving the context
+    waits for the one under way. Nothing is on disk before the first sorted run. After an error the writer has ended:
+    the rows of a day are in one file or in none.
     """
 
     def __init__(
@@ -102,7 +106,9 @@ class DayWriter:
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
         self._buffered = 0
-        self._closed = 0  # rows of the buffer before its last, perhaps unfinished group
+        self._complete = 0  # rows of the buffer before its last, perhaps unfinished group
+        self._ended = False
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -110,13 +116,14 @@ class DayWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._drop()
+        with self._lock:
+            self._drop()
 
     def write(self, frame: pl.DataFrame) -> None:
         """Take the next rows, in the order they arrived.
 
         Raises:
-            ValueError: the frame's columns are not those of the schema.
+            ValueError: the frame's columns are not those of the schema, or the writer has ended.
             LakeError: they cannot be written (`DiskFull` where there is no room); the temporary file is gone.
         """
         if frame.schema != self._columns:
@@ -128,29 +135,30 @@ class DayWriter:
                     or "their order differs"
                 )
             )
-        if frame.is_empty():
-            return
-        group = frame[self._group]
-        others = group.ne_missing(group[-1]).arg_true()
-        if len(others):
-            self._closed = self._buffered + others[-1] + 1
-        elif self._buffer and not group.head(1).eq_missing(self._buffer[-1][self._group].tail(1)).item():
-            self._closed = self._buffered
-        self._buffer.append(frame)
-        self._buffered += frame.height
-        if self._buffered >= ROW_GROUP_ROWS and self._closed:
-            with self._cleaned():
+        with self._working():
+            if frame.is_empty():
+                return
+            group = frame[self._group]
+            others = group.ne_missing(group[-1]).arg_true()
+            if len(others):
+                self._complete = self._buffered + others[-1] + 1
+            elif self._buffer and not group.head(1).eq_missing(self._buffer[-1][self._group].tail(1)).item():
+                self._complete = self._buffered
+            self._buffer.append(frame)
+            self._buffered += frame.height
+            if self._buffered >= ROW_GROUP_ROWS and self._complete:
                 rows = pl.concat(self._buffer)
-                self._write_run(rows.head(self._closed))
-                self._buffer = [rows.slice(self._closed)]
-                self._buffered -= self._closed
-                self._closed = 0
+                self._write_run(rows.head(self._complete))
+                self._buffer = [rows.slice(self._complete)]
+                self._buffered -= self._complete
+                self._complete = 0
 
     def finish(self, provenance: Provenance) -> StagedFile:
         """Bring the day to disk, whole, sorted, synced and read back, under its temporary name.
 
         Raises:
-            ValueError: there are no rows (an empty day is an outcome, not a file), or the provenance is another day's.
+            ValueError: there are no rows (an empty day is an outcome, not a file), the provenance is another day's, or
+                the writer has ended.
             LakeError: it cannot be written, or the provenance is of the other kind of lake; the temporary file is gone.
         """
         if (provenance.dataset, provenance.day) != (self._dataset, self._day):
@@ -160,7 +168,7 @@ class DayWriter:
                 f"{self._name}: {_kind(provenance.synthetic)} rows do not go into a lake of {_kind(self._synthetic)} "
                 "data; set DATA_ASSETS_LAKE to a folder of their own"
             )
-        with self._cleaned():
+        with self._working():
             if self._buffer:
                 self._write_run(pl.concat(self._buffer))
                 self._buffer = []
@@ -170,9 +178,9 @@ class DayWriter:
             if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
                 self._merge(index)
             self._file.seal(to_metadata(provenance, self._file.rows, self._schema))
-        staged = StagedFile(self._storage, self._name, self._file, provenance)
-        self._file = None
-        return staged
+            staged = StagedFile(self._storage, self._name, self._file, provenance)
+            self._file, self._ended = None, True
+            return staged
 
     def _write_run(self, rows: pl.DataFrame) -> None:
         if self._file is None:
@@ -208,18 +216,21 @@ class DayWriter:
         return NewParquet(self._storage, self._name, self._schema, self._sort_by)
 
     @contextmanager
-    def _cleaned(self) -> Iterator[None]:
-        where = self._storage.locate(self._name)
-        try:
-            yield
-        except OSError as error:
-            self._drop()
-            raise write_error(error, where) from error
-        except BaseException:
-            self._drop()
-            raise
+    def _working(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended:
+                raise ValueError(f"{self._name}: this writer has ended; begin the day again with a new one")
+            try:
+                yield
+            except OSError as error:
+                self._drop()
+                raise write_error(error, self._storage.locate(self._name)) from error
+            except BaseException:
+                self._drop()
+                raise
 
     def _drop(self) -> None:
+        self._ended = True
         self._buffer, self._index = [], []
         if self._file is not None:
             self._file.discard()
@@ -256,7 +267,7 @@ def _batches(index: pl.DataFrame, group: str) -> Iterator[pl.DataFrame]:
 def _gather(runs: NewParquet, pieces: pl.DataFrame) -> pl.DataFrame:
     """The rows of ``pieces`` (start and length, in order of start), copied so that no row group stays in memory."""
     parts = []
-    with runs.path.open("rb") as file, damage_named(str(runs.path)):
+    with runs.path.open("rb") as file, reading(str(runs.path)):
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
         for number in range(parquet.num_row_groups):
             first = number * ROW_GROUP_ROWS

@@ -1,12 +1,16 @@
 """One flipped bit, one lost byte: wherever it is, `verify` finds it."""
 
+import errno
+import os
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lake_days import DATASET, DAY, quotes, store
 
-from data_assets.lake.lake import Corrupt, Lake
+from data_assets.lake.lake import Corrupt, Lake, LakeError
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +140,48 @@ def test_the_error_says_what_to_do(day, damaged):
     assert str(told.value).startswith(f"{path}: damaged (")
     assert str(told.value).endswith("backfill this day again to replace the file")
     assert "\n" not in str(told.value)
+
+
+def test_what_says_nothing_of_the_file_is_no_damage(day, monkeypatch):
+    """A mount that went away or forbids reading is told as such; the medium's own failure is damage."""
+    lake, path, _, recorded = day
+
+    def failing(number):
+        real = Path.open
+
+        def open_failing(self, *args, **kwargs):
+            file = real(self, *args, **kwargs)
+            return _FailingReader(file, number) if self == path else file
+
+        return open_failing
+
+    for number, kind in ((errno.ESTALE, LakeError), (errno.EIO, Corrupt)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", failing(number))
+            with pytest.raises(LakeError) as told:
+                lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
+        assert type(told.value) is kind
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", failing(number))
+            with pytest.raises(LakeError) as told:
+                list(lake.batches(DATASET, DAY))
+        assert type(told.value) is kind
+
+
+class _FailingReader:
+    """A file whose reads fail as the system makes them fail."""
+
+    def __init__(self, file, number):
+        self._file, self._number = file, number
+
+    def read(self, size=-1):
+        raise OSError(self._number, os.strerror(self._number))
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()

@@ -1,5 +1,6 @@
 """Whatever order rows arrive in, the file is the sorted one, bit for bit, with its checks declared."""
 
+import gc
 import os
 import struct
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -30,7 +32,7 @@ from lake_days import (
     temp_files,
 )
 
-from data_assets.lake import parquet_file, writer
+from data_assets.lake import parquet_file, tempfiles, writer
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.layout import partition_path
 
@@ -42,7 +44,7 @@ def lake(tmp_path):
 
 @contextmanager
 def row_groups_of_16():
-    """So that small frames go through every path of large ones; without syncs, which cost time and are proven elsewhere."""
+    """So that small frames take every path of large ones; without syncs, which cost time and are proven elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (parquet_file, writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 16)
@@ -100,21 +102,35 @@ def test_any_order_of_arrival_gives_the_same_file(file_in_order, frames):
     assert stored(lake).equals(DAY_ROWS)
 
 
-@pytest.mark.parametrize("arrival", ["in order", "groups shuffled", "rows shuffled"])
-def test_a_day_of_many_row_groups(lake, arrival, tmp_path):
+def test_a_day_of_many_row_groups(lake, tmp_path):
     day = quotes(expirations=9, strikes=50, minutes=391)
-    shuffled = {
-        "in order": day,
-        "groups shuffled": pl.concat(reversed(day.partition_by("expiration"))),
-        "rows shuffled": day.sample(fraction=1, shuffle=True, seed=3),
-    }[arrival]
-    file = store(lake, *pieces(shuffled, 50_001))
-    assert stored(lake).equals(day)
-    lake.verify(DATASET, DAY, sha256=file.sha256, rows=day.height)
+    in_order = store(lake, *pieces(day, 50_001))
     groups = parquet(lake).metadata
     sizes = [groups.row_group(n).num_rows for n in range(groups.num_row_groups)]
-    assert sizes[:-1] == [122_880] * (day.height // 122_880)
+    assert sizes == [122_880, 122_880, day.height - 2 * 122_880]
+    lake.verify(DATASET, DAY, sha256=in_order.sha256, rows=day.height)
+    for shuffled in (
+        pl.concat(reversed(day.partition_by("expiration"))),
+        day.sample(fraction=1, shuffle=True, seed=3),
+    ):
+        assert store(lake, *pieces(shuffled, 40_003)) == in_order
+    assert stored(lake).equals(day)
     assert temp_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 13, 60])
+def test_groups_that_come_in_order_are_written_once(lake, small_row_groups, monkeypatch, tmp_path, size):
+    """Rows may be in any order within their groups; a second file is made only where groups come back."""
+    real, made = tempfiles.create, []
+    monkeypatch.setattr(tempfiles, "create", lambda folder, name: made.append(name) or real(folder, name))
+    rows = DAY_ROWS.sort("expiration", pl.col("ask"))
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        made.clear()
+        for frame in pieces(rows, size):
+            day_writer.write(frame)
+        day_writer.finish(provenance()).publish()
+    assert made == ["data.parquet"]
+    assert stored(lake).equals(DAY_ROWS)
 
 
 def test_row_groups_span_groups(lake, small_row_groups):
@@ -270,6 +286,61 @@ def test_another_thread_may_write(lake):
             thread.join()
         day_writer.finish(provenance()).publish()
     assert stored(lake).equals(day)
+
+
+def test_a_writer_that_failed_takes_no_more(lake, monkeypatch):
+    """Else the rows after the failure would become a short day."""
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer, row_groups_of_16():
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", lambda *args, **kwargs: Path("no such file").stat())
+            with pytest.raises(LakeError, match="cannot be written"):
+                day_writer.write(DAY_ROWS)
+        with pytest.raises(ValueError, match="this writer has ended"):
+            day_writer.write(DAY_ROWS)
+        with pytest.raises(ValueError, match="this writer has ended"):
+            day_writer.finish(provenance())
+
+
+def test_a_finished_writer_takes_no_more(lake):
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        day_writer.write(quotes())
+        day_writer.finish(provenance()).discard()
+        with pytest.raises(ValueError, match="this writer has ended"):
+            day_writer.write(quotes())
+
+
+def test_leaving_while_another_thread_writes_leaves_nothing(lake, small_row_groups, tmp_path):
+    """As when a task is cancelled that waits for its writing thread."""
+    writing = threading.Event()
+    ended = []
+
+    def write_on(day_writer):
+        try:
+            while True:
+                day_writer.write(DAY_ROWS)
+                writing.set()
+        except ValueError as error:
+            ended.append(str(error))
+
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        thread = threading.Thread(target=write_on, args=(day_writer,))
+        thread.start()
+        assert writing.wait(60)
+    assert temp_files(tmp_path) == []
+    thread.join()
+    assert "this writer has ended" in ended[0]
+    assert temp_files(tmp_path) == []
+
+
+def test_a_staged_file_that_nobody_took_goes_away(lake, tmp_path):
+    """As when a task is cancelled while its thread finishes the day."""
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        day_writer.write(quotes())
+        staged = day_writer.finish(provenance())
+    assert len(temp_files(tmp_path)) == 1
+    del staged
+    gc.collect()
+    assert temp_files(tmp_path) == []
 
 
 def test_what_a_failing_disk_changed_is_found_before_publishing(lake, monkeypatch, tmp_path):

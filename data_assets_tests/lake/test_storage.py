@@ -10,9 +10,10 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
+from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 
-from data_assets.lake.errors import LakeError
+from data_assets.lake import parquet_file, writer
+from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.storage import LocalFolder, open_storage
 
@@ -126,12 +127,12 @@ def folder(tmp_path_factory):
     return storage, sorted(names)
 
 
-texts = st.text(st.sampled_from("xyk-l1fg/"), max_size=6)
-
-
-@given(texts, texts)
-def test_pruning_a_walk_by_folder_loses_no_name(folder, after, until):
+@given(st.data())
+def test_pruning_a_walk_by_folder_loses_no_name(folder, drawn):
     storage, names = folder
+    beginnings = st.sampled_from(names).flatmap(lambda name: st.integers(0, len(name)).map(lambda cut: name[:cut]))
+    borders = st.builds("{}{}".format, beginnings, st.sampled_from(["", "-", "/", "0", "z"]))
+    after, until = drawn.draw(borders), drawn.draw(borders)
     assert storage.names("", after, until) == [name for name in names if after < name <= until]
 
 
@@ -181,9 +182,9 @@ def test_an_endpoint_that_is_not_there_is_told(bucket_url, monkeypatch):
 
 def test_a_staged_day_that_the_object_store_refuses_leaves_no_temp_file(bucket_url, tmp_path):
     lake = Lake(bucket_url, synthetic=True)
-    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:
-        writer.write(quotes())
-        staged = writer.finish(provenance())
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        day_writer.write(quotes())
+        staged = day_writer.finish(provenance())
     bucket = bucket_url.split("/")[2]
     client = boto3.client("s3")
     client.delete_object(Bucket=bucket, Key="some/prefix/_lake.json")
@@ -191,3 +192,16 @@ def test_a_staged_day_that_the_object_store_refuses_leaves_no_temp_file(bucket_u
     with pytest.raises(LakeError, match="the object store refused"):
         staged.publish()
     assert temp_files(tmp_path) == []
+
+
+def test_a_day_replaced_while_it_is_read_is_not_called_damaged(bucket_url, monkeypatch):
+    for module in (parquet_file, writer):
+        monkeypatch.setattr(module, "ROW_GROUP_ROWS", 16)
+    lake = Lake(bucket_url, synthetic=True)
+    store(lake, quotes(seed=1))
+    batches = lake.batches(DATASET, DAY)
+    assert next(batches).height == 16
+    store(lake, quotes(seed=2))
+    with pytest.raises(LakeError, match="was replaced while it was read") as told:
+        list(batches)
+    assert not isinstance(told.value, Corrupt)

@@ -2,6 +2,7 @@
 
 import fcntl
 import threading
+from pathlib import Path
 
 import pytest
 from lake_days import temp_files
@@ -66,3 +67,9 @@ def test_a_folder_with_other_files_stays(tmp_path):
     with file:
         tempfiles.remove(path)
     assert (tmp_path / "day" / "data.parquet").read_bytes() == b"old"
+
+
+def test_a_folder_that_never_takes_a_file_ends_in_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "open", lambda *args, **kwargs: (tmp_path / "nothing").stat())
+    with pytest.raises(FileNotFoundError):
+        tempfiles.create(tmp_path, "data.parquet")
