@@ -74,7 +74,12 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         @asynccontextmanager
         async def open_source(lake: Lake) -> AsyncIterator[Source]:
             with theta_endpoint() as base_url:
-                async with ThetaClient(base_url, max_concurrent=settings().theta_max_concurrent_requests) as client:
+                client = ThetaClient(
+                    base_url,
+                    max_concurrent=settings().theta_max_concurrent_requests,
+                    real_data_only=not lake.synthetic,
+                )
+                async with client:
                     yield ThetaQuotesSource(quotes, lake=lake, client=client)
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:

@@ -22,6 +22,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
+from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import LargeRequest, QuoteRequest, ThetaClient
 from data_assets_tests.vendors.theta.raw_http import Answer, Terminal, always, by_path, response, terminal, until_close
 
@@ -351,3 +352,19 @@ async def test_waiting_for_a_terminal_that_never_was_ends_at_once():
     async with ThetaClient(f"http://127.0.0.1:{closed_port()}/v3", max_concurrent=1) as client:
         with pytest.raises(RunEnded, match="is not running"):
             await client.wait_until_up("QQQ", seconds=60)
+
+
+async def test_a_client_that_wants_real_data_refuses_the_sandbox_and_no_other_server() -> None:
+    with SandboxTheta(contracts=4) as sandbox:
+        async with ThetaClient(sandbox.base_url, max_concurrent=1, real_data_only=True) as client:
+            with pytest.raises(RunEnded, match=r"synthetic.*DATA_ASSETS_PROFILE is live.*THETA_BASE_URL"):
+                await client.listed_contracts("QQQ", DAY)
+            with pytest.raises(RunEnded, match="synthetic"):
+                await download(client)
+        async with ThetaClient(sandbox.base_url, max_concurrent=1) as client:
+            assert await download(client)
+    async with (
+        terminal(always(response(200, b"header\n"))) as server,
+        ThetaClient(server.base_url, max_concurrent=1, real_data_only=True) as client,
+    ):
+        assert await download(client) == b"header\n"
