@@ -1,0 +1,225 @@
+"""A project in a folder of its own, and the real `data-assets` command run in it.
+
+Here: starting the executable as a person's shell would, and looking at what it left: files, events, slots. Not here:
+any expectation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import dagster as dg
+import polars as pl
+
+from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.lake import tempfiles
+from data_assets.lake.lake import Lake
+from data_assets.partitions import partition_keys
+from data_assets.sandbox.serving import SandboxTheta
+
+DATASET = "theta/option_quotes/QQQ"
+ASSET = dg.AssetKey(DATASET.split("/"))
+POOL = "theta"
+
+SOURCES = Path(__file__).resolve().parents[2]
+EXECUTABLE = Path(sys.executable).with_name("data-assets")
+OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
+
+PATIENCE_SECONDS = 120
+"""After which a test gives up on a process; nothing is asserted about how long anything takes."""
+
+
+def sessions(first: str, count: int) -> list[str]:
+    """`count` trading days from `first` on."""
+    return partition_keys(date.fromisoformat(first))[:count]
+
+
+def span(days: Sequence[str]) -> tuple[str, str, str, str]:
+    """The options that ask for `days`, which lie side by side."""
+    return ("--from", days[0], "--to", days[-1])
+
+
+class Running:
+    """A started command, whose output is read while it works.
+
+    Attributes:
+        process: the process.
+        lines: what it has said on stderr.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._stdout: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, kept), daemon=True)
+            for stream, kept in ((process.stdout, self._stdout), (process.stderr, self.lines))
+            if stream is not None
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream: IO[str], kept: list[str]) -> None:
+        for line in stream:
+            kept.append(line)
+
+    def ended(self) -> bool:
+        """Whether the process is over."""
+        return self.process.poll() is not None
+
+    def wait_for(self, reached: Callable[[], bool]) -> None:
+        """Return as soon as `reached()` holds; the process must not end before."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not reached():
+            assert not self.ended(), f"ended before: {self.lines}"
+            assert time.monotonic() < give_up, f"never came to that: {self.lines}"
+            time.sleep(0.005)
+
+    def says(self, text: str) -> bool:
+        """Whether `text` stands in a line of stderr so far."""
+        return any(text in line for line in self.lines)
+
+    def stored_days(self) -> list[str]:
+        """The days that it says it has stored, in that order."""
+        return [line.split()[1] for line in self.lines if line.startswith("✓")]
+
+    def end(self, number: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Send signal `number`, if any, and wait until the process is over."""
+        if number is not None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        for reader in self._readers:
+            reader.join()
+        return subprocess.CompletedProcess(self.process.args, code, "".join(self._stdout), "".join(self.lines))
+
+
+class Project:
+    """A project folder with Dagster's own files in it, nothing else.
+
+    Attributes:
+        folder: where commands run.
+        environment: what they see of this project's variables; the variables around the tests never reach them.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("dagster.yaml", "workspace.yaml"):
+            shutil.copy(SOURCES / name, folder)
+        self.folder = folder
+        self.environment = environment
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, **options: Any) -> Running:
+        """Start the command; `options` are those of `subprocess.Popen`."""
+        return self.start_program(str(EXECUTABLE), *arguments, **options)
+
+    def start_program(self, *command: str, **options: Any) -> Running:
+        """Start any program in the folder and environment of the project."""
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**outside, **self.environment},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **{**pipes, **options},
+        )
+        self._started.append(process)
+        return Running(process)
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return self.start(*arguments, **options).end()
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The project's Dagster instance, whose paths are relative to the folder."""
+        with chdir(self.folder), dg.DagsterInstance.from_config(str(self.folder)) as instance:
+            yield instance
+
+    def states(self, days: Sequence[str]) -> dict[str, DayState]:
+        """The days as the grid shows them."""
+        with self.instance() as instance:
+            return day_states(instance, ASSET, days)
+
+    @property
+    def lake_folder(self) -> Path:
+        """Where the files of the project's profile are."""
+        return self.folder / "lake" / self.environment.get("DATA_ASSETS_PROFILE", "sandbox")
+
+    def file(self, day: str) -> Path:
+        """The file of one day, there or not."""
+        return self.lake_folder / DATASET / f"date={day}" / "data.parquet"
+
+    def files(self) -> list[str]:
+        """The days that have a file."""
+        return sorted(path.parent.name.removeprefix("date=") for path in self.lake_folder.rglob("data.parquet"))
+
+    def temp_files(self) -> list[Path]:
+        """The lake's temporary files, whoever wrote them."""
+        return list(tempfiles.find(self.lake_folder))
+
+    def rows(self, day: str) -> pl.DataFrame:
+        """The rows of one day as any reader of the lake sees them."""
+        lake = Lake(str(self.lake_folder), synthetic="DATA_ASSETS_PROFILE" not in self.environment)
+        when = date.fromisoformat(day)
+        return lake.scan(DATASET, when, when).collect()
+
+
+def live(base_url: str, **more: str) -> dict[str, str]:
+    """The environment of a project whose Theta Terminal answers at `base_url`."""
+    return {"DATA_ASSETS_PROFILE": "live", "THETA_BASE_URL": base_url, **more}
+
+
+def document(ended: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON document that is all of a command's stdout."""
+    assert ended.stdout.endswith("\n"), f"no document on stdout: {ended}"
+    assert ended.stdout.count("\n") == 1, f"more than a document on stdout: {ended.stdout}"
+    return json.loads(ended.stdout)
+
+
+def recorded(instance: dg.DagsterInstance) -> list[str]:
+    """The day of every materialization in the event log, oldest first."""
+    records = instance.fetch_materializations(ASSET, limit=10_000).records
+    return [record.partition_key or "" for record in reversed(records)]
+
+
+def asked_days(server: SandboxTheta, since: int = 0) -> list[str]:
+    """The day of every request for one, in the order of arrival, without the first `since` requests."""
+    dates = [request.params["date"] for request in server.requests[since:] if "date" in request.params]
+    return [date.fromisoformat(text).isoformat() for text in dates]
+
+
+def slots_held(instance: dg.DagsterInstance) -> list[Any]:
+    """Who holds the vendor's slot, or waits for it."""
+    info = instance.event_log_storage.get_concurrency_info(POOL)
+    return [*info.claimed_slots, *info.pending_steps]
+
+
+def run_statuses(instance: dg.DagsterInstance) -> list[str]:
+    """How the runs stand, oldest first."""
+    return [run.status.value for run in reversed(instance.get_runs())]
