@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, write_error
-from data_assets.lake.layout import PARTITION_FILE, dataset_path, day_folder, parse_partition_path, partition_path
+from data_assets.lake.layout import dataset_path, day_folder, parse_partition_path, partition_path
 from data_assets.lake.parquet_file import digest_of, reading, row_groups
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
@@ -66,7 +66,7 @@ class Lake:
         names = self._storage.names(
             dataset_path(dataset), after=day_folder(dataset, start), until=partition_path(dataset, end)
         )
-        return [day for owner, day in _partitions(names) if owner == dataset]
+        return [day for _, day in _partitions(names)]
 
     def scan(self, dataset: str, start: date, end: date, columns: Sequence[str] | None = None) -> pl.LazyFrame:
         """The rows of the days from ``start`` to ``end``, both inclusive, in order of day; no other day's file is read.
@@ -213,7 +213,7 @@ class Lake:
 
 def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
     for name in names:
-        if name.endswith(f"/{PARTITION_FILE}") and "/date=" in name:
+        with suppress(ValueError):  # the marker, and whatever else people keep beside the lake's files
             yield parse_partition_path(name)
 
 

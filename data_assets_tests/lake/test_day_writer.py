@@ -1,5 +1,6 @@
 """Whatever order rows arrive in, the file is the sorted one, bit for bit, with its checks declared."""
 
+import errno
 import gc
 import os
 import struct
@@ -288,12 +289,20 @@ def test_another_thread_may_write(lake):
     assert stored(lake).equals(day)
 
 
-def test_a_writer_that_failed_takes_no_more(lake, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(PermissionError(errno.EACCES, "Permission denied"), LakeError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_a_writer_that_failed_takes_no_more(lake, monkeypatch, failure, told):
     """Else the rows after the failure would become a short day."""
+
+    def failing(*args, **kwargs):
+        raise failure
+
     with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer, row_groups_of_16():
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "open", lambda *args, **kwargs: Path("no such file").stat())
-            with pytest.raises(LakeError, match="cannot be written"):
+            patch.setattr(Path, "open", failing)
+            with pytest.raises(told):
                 day_writer.write(DAY_ROWS)
         with pytest.raises(ValueError, match="this writer has ended"):
             day_writer.write(DAY_ROWS)
@@ -309,27 +318,29 @@ def test_a_finished_writer_takes_no_more(lake):
             day_writer.write(quotes())
 
 
-def test_leaving_while_another_thread_writes_leaves_nothing(lake, small_row_groups, tmp_path):
-    """As when a task is cancelled that waits for its writing thread."""
-    writing = threading.Event()
-    ended = []
+def test_leaving_while_another_thread_writes_leaves_nothing(lake, small_row_groups, monkeypatch, tmp_path):
+    """As when a task is cancelled that waits for its writing thread: the thread is about to make the file."""
+    real, about_to_open, may_open = Path.open, threading.Event(), threading.Event()
 
-    def write_on(day_writer):
-        try:
-            while True:
-                day_writer.write(DAY_ROWS)
-                writing.set()
-        except ValueError as error:
-            ended.append(str(error))
+    def slow_open(*args, **kwargs):
+        about_to_open.set()
+        assert may_open.wait(60)
+        return real(*args, **kwargs)
 
-    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
-        thread = threading.Thread(target=write_on, args=(day_writer,))
-        thread.start()
-        assert writing.wait(60)
+    day_writer = lake.writer(DATASET, DAY, SCHEMA, SORT_BY)
+    monkeypatch.setattr(Path, "open", slow_open)
+    writing = threading.Thread(target=day_writer.write, args=(DAY_ROWS,))
+    leaving = threading.Thread(target=day_writer.__exit__, args=(None, None, None))
+    writing.start()
+    assert about_to_open.wait(60)
+    leaving.start()
+    leaving.join(0.2)
+    may_open.set()
+    writing.join()
+    leaving.join()
     assert temp_files(tmp_path) == []
-    thread.join()
-    assert "this writer has ended" in ended[0]
-    assert temp_files(tmp_path) == []
+    with pytest.raises(ValueError, match="this writer has ended"):
+        day_writer.write(DAY_ROWS)
 
 
 def test_a_staged_file_that_nobody_took_goes_away(lake, tmp_path):

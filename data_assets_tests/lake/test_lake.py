@@ -154,12 +154,18 @@ def test_scan_of_a_range_backwards_is_refused(lake):
         lake.scan(DATASET, DAY, DAY - timedelta(days=1))
 
 
-def test_days_and_datasets(lake):
+def test_days_and_datasets(lake, lake_url):
     days = [date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3), date(2024, 2, 1)]
     for day in days:
         store(lake, quotes(), day=day)
     store(lake, quotes(), dataset="theta/option_quotes/QQQ-X", day=DAY)
     store(lake, quotes(), dataset="theta/option_quotes/QQQ/sub", day=DAY)
+    for foreign in (
+        "notes.txt",
+        f"{DATASET}/date=2024-01-03/more/date=2024-01-04/data.parquet",
+        f"{DATASET}/date=x/data.parquet",
+    ):
+        open_storage(lake_url).create(foreign, b"theirs")
     assert lake.days(DATASET) == days
     assert lake.days(DATASET, date(2024, 1, 2), date(2024, 1, 3)) == days[1:3]
     assert lake.days(DATASET, date(2024, 1, 4), date(2024, 1, 31)) == []
