@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ UI_PORT = 3000
 @click.command(short_help="Fill a synthetic lake with some days and open the UI.")
 @click.option("--serve/--no-serve", default=True, help="Serve the UI afterwards, until Ctrl-C.")
 def demo(serve: bool) -> None:
-    """Backfill the newest ten trading days and two older ones in the sandbox; the day between them is cut short.
+    """Backfill the newest ten trading days and a few older ones in the sandbox; one of the older is cut short.
 
     The vendor simulator cuts that one day's download, so that the grid shows what a failed day looks like and there is
     a gap to close. Needs no subscription.
@@ -33,8 +34,7 @@ def demo(serve: bool) -> None:
     folder = enter_project()
     os.environ["DATA_ASSETS_PROFILE"] = "sandbox"  # synthetic days never go where the live ones are
     os.environ.pop("DATA_ASSETS_LAKE", None)
-    days = partition_keys()[-(NEWEST + 1 + BEYOND_THE_GAP) :]
-    gap = days[BEYOND_THE_GAP]
+    days, gap = choose_days(partition_keys())
     os.environ["DATA_ASSETS_SANDBOX_FAULTS"] = json.dumps([{"kind": "cut", "day": gap}])
     _fill(days, gap, folder)
     if serve:
@@ -42,6 +42,23 @@ def demo(serve: bool) -> None:
         os.environ["PYTHONWARNINGS"] = "ignore:Function"  # `dagster dev` warns of its own successor, a developer's tool
         dagster = Path(sys.executable).with_name("dagster")
         os.execv(dagster, [str(dagster), "dev", "--port", str(UI_PORT)])
+
+
+def choose_days(sessions: list[str]) -> tuple[list[str], str]:
+    """The days to fill, and the one of them to spoil: older than the newest ten, with older days behind it.
+
+    Its neighbours are those of the calendar: beside a weekend the UI's partition bar (Dagster 1.13) can paint a day in
+    its neighbour's colour.
+    """
+    place = len(sessions) - NEWEST - 1
+    while not _amid_the_week(*sessions[place - 1 : place + 2]):
+        place -= 1
+    return sessions[place - BEYOND_THE_GAP :], sessions[place]
+
+
+def _amid_the_week(before: str, day: str, after: str) -> bool:
+    one = timedelta(days=1)
+    return date.fromisoformat(before) + one == date.fromisoformat(day) == date.fromisoformat(after) - one
 
 
 def _fill(days: list[str], gap: str, folder: Path) -> None:

@@ -17,14 +17,11 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import day_verdicts, ingest_days
 from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
-from data_assets.partitions import TRADING_DAYS
+from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
 from data_assets.quality.asset_checks import day_checks
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
-
-DAYS_PER_RUN = 50
-"""A run costs seconds to start, and a crash costs at most what its run had in flight."""
 
 SYNTHETIC = "Synthetic data from simulated vendors (sandbox profile); never mix it with real data.\n\n"
 """Without emphasis: the catalog's list shows the start of a description as it is written."""
