@@ -79,7 +79,7 @@ def test_a_misspelt_variable_is_refused_and_the_right_one_named(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str
 ) -> None:
     monkeypatch.setenv(name, "x")
-    with pytest.raises(SettingsError, match=f"^{name} .*did you mean {meant}"):
+    with pytest.raises(SettingsError, match=rf"^{name} .*did you mean {meant}"):
         read_settings()
 
 

@@ -46,4 +46,8 @@ class Source(Protocol):
         """
 
     async def wait_until_up(self) -> None:
-        """Return when the vendor answers again after ``VendorDown``; raise ``Transient`` or ``RunEnded`` if it does not."""
+        """Return when the vendor answers again after `VendorDown`.
+
+        Raises:
+            IngestError: it does not: `Transient` if another wait may help, else `RunEnded`.
+        """

@@ -67,7 +67,7 @@ class NewParquet:
     """A Parquet file in the making, under a temporary name whose lock it holds.
 
     Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come. Columns are dictionary-encoded and
-    zstd-compressed, which for quotes in cents is smaller than byte stream split or delta encodings, and as fast.
+    zstd-compressed, which for quotes in cents is smaller than byte stream split, and as fast.
 
     Attributes:
         path: the temporary file.
