@@ -1,0 +1,164 @@
+"""A project whose runs happen in the test's own process, on a real SQLite instance, against a Theta-compatible server.
+
+Here: launching as the daemon, the UI and the command do, and reading what the event log holds afterwards. Not here: any
+expectation.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from data_assets.cli.project import definitions
+from data_assets.ingest.dagster_health import day_states
+from data_assets.sandbox.serving import SandboxTheta
+from data_assets.settings import settings
+
+ASSET = dg.AssetKey(["theta", "option_quotes", "QQQ"])
+CHECKS = ("contract_set", "grid", "integrity", "quotes", "timestamps")
+PARTITION, RANGE_START, RANGE_END = (
+    "dagster/partition",
+    "dagster/asset_partition_range_start",
+    "dagster/asset_partition_range_end",
+)
+
+SOURCES = Path(__file__).resolve().parents[2]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def flip_a_byte(path: Path) -> None:
+    """Damage a file as a bad disk does."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def of_day(day: str) -> dict[str, str]:
+    """The tag of a run that the UI launches for one day."""
+    return {PARTITION: day}
+
+
+def of_days(first: str, last: str) -> dict[str, str]:
+    """The tags of a run that a backfill launches for a range of days."""
+    return {RANGE_START: first, RANGE_END: last}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a check in the event log."""
+
+    check: str
+    day: str | None
+    passed: bool
+    severity: str
+    summary: str | None
+    judged: int | None
+    """The storage id of the materialization it judged."""
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """A project folder, its instance, and the vendor's server."""
+
+    folder: Path
+    instance: dg.DagsterInstance
+    theta: SandboxTheta
+
+    def materialize(self, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
+        """Run the asset as the UI and the daemon do: the asset selected, and its checks' steps with it."""
+        job = definitions().resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            asset_selection=[ASSET],
+            instance=self.instance,
+            tags=dict(tags),
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+
+    def execute_checks(self, names: Collection[str], tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
+        """Run checks alone."""
+        keys = {dg.AssetCheckKey(ASSET, name) for name in names}
+        job = definitions().resolve_implicit_global_asset_job_def()
+        return job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
+            instance=self.instance, tags=dict(tags), raise_on_error=False, run_config=QUIET
+        )
+
+    def states(self, days: Sequence[str]) -> dict[str, str]:
+        """The days as the grid shows them."""
+        return {day: state.value for day, state in day_states(self.instance, ASSET, days).items()}
+
+    def materializations(self) -> list[dg.EventLogRecord]:
+        """All of them, oldest first."""
+        return list(reversed(self.instance.fetch_materializations(ASSET, limit=1000).records))
+
+    def times_materialized(self) -> Counter[str | None]:
+        """How often each day was."""
+        return Counter(record.partition_key for record in self.materializations())
+
+    def evaluations(self, run_id: str) -> list[Evaluation]:
+        """The check evaluations that a run recorded, in their order."""
+        found = []
+        for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+            each: Any = entry.dagster_event.event_specific_data  # type: ignore[union-attr]
+            judged = each.target_materialization_data
+            found.append(
+                Evaluation(
+                    each.check_name,
+                    each.partition,
+                    each.passed,
+                    each.severity.value,
+                    each.description,
+                    judged and judged.storage_id,
+                )
+            )
+        return found
+
+    def check_states(self, name: str) -> dict[str | None, str]:
+        """The state of a check by day, as the UI's partition view of it shows; None is the asset as a whole."""
+        infos = self.instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(ASSET, name)])
+        assert len({info.partition_key for info in infos}) == len(infos)
+        return {info.partition_key: info.latest_execution_status.value for info in infos}
+
+    def messages(self, run_id: str) -> str:
+        """The run's log as text."""
+        return "\n".join(entry.user_message or entry.message for entry in self.instance.all_logs(run_id))
+
+    def file(self, day: str) -> Path:
+        """The file of one day, there or not."""
+        return self.folder / "lake" / "live" / ASSET.to_user_string() / f"date={day}" / "data.parquet"
+
+    def days_fetched(self) -> list[str]:
+        """The day of every request for quotes that the vendor saw, in order."""
+        return [
+            date.fromisoformat(request.params["date"]).isoformat()
+            for request in self.theta.requests
+            if request.path == "/v3/option/history/quote"
+        ]
+
+
+@contextmanager
+def in_process_project(folder: Path, **sandbox: Any) -> Iterator[InProcess]:
+    """A new project in `folder`; `sandbox` are options of its vendor's server."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(SOURCES / name, folder)
+    options = {"contracts": 8, "says_synthetic": False, **sandbox}
+    with pytest.MonkeyPatch.context() as patch, SandboxTheta(**options) as theta:
+        patch.chdir(folder)
+        patch.setenv("DAGSTER_HOME", str(folder))
+        patch.setenv("DATA_ASSETS_PROFILE", "live")
+        patch.setenv("THETA_BASE_URL", theta.base_url)
+        settings.cache_clear()
+        try:
+            with dg.DagsterInstance.get() as instance:
+                yield InProcess(folder, instance, theta)
+        finally:
+            settings.cache_clear()

@@ -1,0 +1,176 @@
+"""The code location, loaded as `dagster` and `dg` load it, and everything it defines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from data_assets.definitions import defs
+from data_assets.partitions import TRADING_DAYS
+from data_assets.settings import settings
+
+SOURCES = Path(__file__).resolve().parents[1]
+OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "PYTHON")
+
+OPTION_QUOTES = {
+    "symbol": "String",
+    "expiration": "Date",
+    "strike": "Float64",
+    "right": "Enum: CALL, PUT",
+    "timestamp": "Datetime, UTC",
+    "bid_size": "Int32",
+    "bid_exchange": "Int16",
+    "bid": "Float64",
+    "bid_condition": "Int16",
+    "ask_size": "Int32",
+    "ask_exchange": "Int16",
+    "ask": "Float64",
+    "ask_condition": "Int16",
+}
+EVERY_ASSET = {
+    "theta/option_quotes/QQQ": {
+        "group": "theta",
+        "pool": {"theta"},
+        "kinds": {"parquet"},
+        "columns": OPTION_QUOTES,
+        "checks": {"contract_set", "grid", "integrity", "quotes", "timestamps"},
+    },
+}
+
+
+def fresh(
+    home: Path, program: list[str], *, cwd: Path = SOURCES, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of this environment as from a clean shell with the environment activated."""
+    (home / "dagster.yaml").touch()
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return subprocess.run(
+        [Path(sys.executable).with_name(program[0]), *program[1:]],
+        cwd=cwd,
+        env={**outside, "DAGSTER_HOME": str(home), "VIRTUAL_ENV": sys.prefix, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (["dagster", "definitions", "validate", "-w", "workspace.yaml"], "Validation successful for code location"),
+        (["dg", "check", "defs"], "All definitions loaded successfully"),
+    ],
+    ids=["dagster", "dg"],
+)
+def test_the_code_location_loads_without_a_word_of_warning(tmp_path: Path, program: list[str], says: str) -> None:
+    ended = fresh(tmp_path, program)
+
+    text = ended.stdout + ended.stderr
+    assert ended.returncode == 0, text
+    assert says in text
+    # `dagster definitions validate` loads a workspace as `dagster dev` does, and warns of itself that it is superseded.
+    warnings = [line for line in text.splitlines() if "warning" in line.lower() and "SupersessionWarning" not in line]
+    assert warnings == []
+
+
+def test_dg_lists_every_asset_check_and_sensor(tmp_path: Path) -> None:
+    ended = fresh(tmp_path, ["dg", "list", "defs", "--json"])
+
+    assert ended.returncode == 0, ended.stderr
+    listed = json.loads(ended.stdout)
+    assert {asset["asset_key"] for asset in listed["assets"]} == set(EVERY_ASSET)
+    assert {check["key"] for check in listed["asset_checks"]} == {
+        f"{key}:{check}" for key, asset in EVERY_ASSET.items() for check in asset["checks"]
+    }
+    assert "interrupted_runs" in {sensor["name"] for sensor in listed["sensors"]}
+
+
+COST = """
+import sys, time
+start = time.process_time()
+import dagster
+dagsters_own = time.process_time() - start
+start = time.process_time()
+from data_assets.definitions import defs
+defs()
+ours = time.process_time() - start
+print(dagsters_own, ours, *(name for name in sys.argv[1:] if name in sys.modules))
+"""
+NEEDED_BY_NO_DEFINITION = [
+    "aiohttp",
+    "data_assets.sandbox.serving",
+    "duckdb",
+    "ib_async",
+    "matplotlib",
+    "pyarrow.dataset",
+]
+
+
+def test_loading_costs_little_more_than_dagster_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = fresh(tmp_path, ["python", "-c", COST, *NEEDED_BY_NO_DEFINITION], cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    dagsters_own, ours, *loaded = ended.stdout.split()
+    with capsys.disabled():
+        print(f"\n  CPU: import dagster {float(dagsters_own):.2f} s, the code location {float(ours):.2f} s beyond it")
+    assert loaded == []
+    assert float(ours) < 6 * float(dagsters_own)
+
+
+@pytest.fixture
+def in_profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_ASSETS_PROFILE", request.param)
+    settings.cache_clear()
+    yield request.param
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("in_profile", ["sandbox", "live"], indirect=True)
+def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> None:
+    graph = defs().resolve_asset_graph()
+
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(EVERY_ASSET)
+    for name, expected in EVERY_ASSET.items():
+        node = graph.get(dg.AssetKey(name.split("/")))
+        synthetic = {"synthetic"} if in_profile == "sandbox" else set()
+        assert node.group_name == expected["group"]
+        assert node.pools == expected["pool"]
+        assert node.kinds == expected["kinds"] | synthetic
+        assert node.partitions_def is TRADING_DAYS, "for unequal ones the launch dialog loses 'missing and failed only'"
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=50)
+        assert node.automation_condition is not None
+        assert node.automation_condition.get_label() == "catch_up_recent_days"
+        assert {key.name for key in node.check_keys} == expected["checks"]
+        schema = node.metadata["dagster/column_schema"]
+        assert {column.name: column.type for column in schema.columns} == expected["columns"]
+        assert list(expected["columns"]) == [column.name for column in schema.columns]
+        assert all(column.description for column in schema.columns)
+        assert node.tags["data_assets/profile"] == in_profile
+        assert ("Synthetic" in (node.description or "")) is (in_profile == "sandbox")
+
+
+def test_every_check_is_of_a_day_and_none_holds_a_run_up() -> None:
+    graph = defs().resolve_asset_graph()
+
+    for key in graph.asset_check_keys:
+        spec = graph.get_check_spec(key)
+        assert spec.partitions_def is TRADING_DAYS
+        assert spec.description
+        assert not spec.blocking, "what must hold is validated before a day is published"
+
+
+def test_the_sensor_for_interrupted_runs_is_on_by_itself_and_the_automation_is_not() -> None:
+    repository = defs().get_repository_def()
+
+    assert repository.get_sensor_def("interrupted_runs").default_status == dg.DefaultSensorStatus.RUNNING
+    automation = repository.get_sensor_def("default_automation_condition_sensor")
+    assert automation.default_status == dg.DefaultSensorStatus.STOPPED

@@ -1,0 +1,111 @@
+"""A block of YAML in, a dataset out; and another symbol as another block and no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from data_assets.settings import settings
+from data_assets.vendors.theta.component import ThetaDataset
+
+SOURCES = Path(__file__).resolve().parents[3]
+BLOCK = """
+type: data_assets.vendors.theta.component.ThetaDataset
+attributes:
+  dataset: quotes
+  symbol: IWM
+  end_time: "16:00:00"
+  absent_tolerance: 0.01
+"""
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_a_block_becomes_a_dataset_named_after_its_symbol() -> None:
+    dataset = ThetaDataset.resolve_from_yaml("{dataset: quotes, symbol: IWM}").market_dataset()
+
+    assert dataset.name == "theta/option_quotes/IWM"
+    assert dataset.asset_key == dg.AssetKey(["theta", "option_quotes", "IWM"])
+    assert dataset.vendor == "theta"
+    assert "IWM" in dataset.description
+    assert "integrity" in dataset.checks
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ("{dataset: trades, symbol: IWM}", "dataset"),
+        ("{dataset: quotes, symbol: iwm}", "symbol"),
+        ("{dataset: quotes, symbol: ../IWM}", "symbol"),
+        ("{dataset: quotes}", "symbol"),
+        ("{dataset: quotes, symbol: IWM, interval: 7m}", "interval"),
+        ("{dataset: quotes, symbol: IWM, end_time: '25:00:00'}", "end_time"),
+        ("{dataset: quotes, symbol: IWM, absent_tolerance: 1.5}", "absent_tolerance"),
+        ("{dataset: quotes, symbol: IWM, thresholds: {crosed: 0.1}}", "crosed"),
+        ("{dataset: quotes, symbol: IWM, colour: blue}", "colour"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_name(block: str, named: str) -> None:
+    with pytest.raises(Exception, match=named):
+        ThetaDataset.resolve_from_yaml(block).market_dataset()
+
+
+def test_the_concurrency_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THETA_MAX_CONCURRENT_REQUESTS", "2")
+    settings.cache_clear()
+
+    assert ThetaDataset.resolve_from_yaml("{dataset: quotes, symbol: IWM}").market_dataset().max_concurrency == 2
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project as someone else would have it, with one block more in the folder of QQQ's."""
+    folder = tmp_path / "clone"
+    shutil.copytree(SOURCES / "data_assets", folder / "data_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
+        shutil.copy(SOURCES / name, folder)
+    with (folder / "data_assets/defs/theta/option_quotes_qqq/defs.yaml").open("a") as file:
+        file.write(f"---{BLOCK}")
+    return folder
+
+
+def test_another_symbol_is_another_block_and_fills_by_the_same_command(clone: Path) -> None:
+    def run(*arguments: str) -> object:
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_", "THETA_"))}
+        ended = subprocess.run(
+            [Path(sys.executable).with_name("data-assets"), *arguments, "--json"],
+            cwd=clone,
+            env={**outside, "PYTHONPATH": str(clone), "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.stdout, ended.stderr
+        return json.loads(ended.stdout)
+
+    days = ["2024-07-02", "2024-07-03"]
+    result = run("backfill", "theta/option_quotes/IWM", "--from", days[0], "--to", days[-1])
+
+    assert result == {"dataset": "theta/option_quotes/IWM", "stored": days, "not_stored": {}}
+    assert run("gaps", "--from", days[0], "--to", days[-1]) == {
+        "theta/option_quotes/IWM": {"missing": [], "failed": []},
+        "theta/option_quotes/QQQ": {"missing": days, "failed": []},
+    }
+    frame = pl.read_parquet(clone / "lake/sandbox/theta/option_quotes/IWM" / f"date={days[0]}" / "data.parquet")
+    assert frame["symbol"].unique().to_list() == ["IWM"]
+    assert frame["timestamp"].dt.strftime("%H:%M").max() == "20:00", "the block's own end of the day, 16:00 New York"
