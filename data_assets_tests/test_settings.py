@@ -85,7 +85,7 @@ def test_a_misspelt_variable_is_refused_and_the_right_one_named(
 
 def test_an_unknown_variable_of_ours_is_refused_in_the_file_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATA_ASSETS_COLOUR=blue\n")
-    with pytest.raises(SettingsError, match=rf"^{name} .*did you mean {meant}"):
+    with pytest.raises(SettingsError, match=r"^DATA_ASSETS_COLOUR "):
         read_settings()
 
 
