@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from data_assets.sandbox.admission import Admission, QueueFull
 from data_assets.sandbox.fault_schedule import FaultSchedule
@@ -247,7 +248,7 @@ class ThetaServer:
         if self._delivery.framing == "chunked" or self._delivery.bytes_per_second is not None or fault is not None:
             return await self._send(request, record, _file_blocks(path), fault)
         record.status = 200
-        response = web.FileResponse(path, headers={"Content-Type": _CSV})
+        response = _FileSentOnce(path, headers={"Content-Type": _CSV})
         await response.prepare(request)  # sends the file from the kernel, while the place is still held
         return response
 
@@ -293,6 +294,13 @@ class ThetaServer:
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class _FileSentOnce(web.FileResponse):
+    """A file that a handler may send before it returns: aiohttp prepares what is returned, and would send it again."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None if self.prepared else await super().prepare(request)
 
 
 class _Pace:

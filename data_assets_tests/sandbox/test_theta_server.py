@@ -454,6 +454,19 @@ def test_a_body_file_is_every_days_body(tmp_path, framing, pace):
             assert ("content-length" in answer.headers) == (framing == "content-length")
 
 
+def test_a_body_file_leaves_its_connection_usable(tmp_path, caplog):
+    path = tmp_path / "day.csv"
+    path.write_bytes(HEADER + b"\n" + b"x" * 1_000_000)
+    with SandboxTheta(body_file=path, framing="content-length") as server, httpx.Client() as client:
+        connections = set()
+        for _ in range(2):
+            answer = client.get(server.base_url + QUOTES, params=WHOLE_DAY)
+            assert answer.content == path.read_bytes()
+            connections.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+    assert len(connections) == 1
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_throttled_answer_is_paced():
     with SandboxTheta(contracts=4, bytes_per_second=400_000) as server:
         answer = quotes(server)
