@@ -37,19 +37,23 @@ class LineBlocks:
         self._held += len(chunk)
         if self._held < self._size:
             return None
-        block, rest = _cut(b"".join(self._chunks))
+        block, tail = self._cut()
         if not block:
-            raise LineTooLong(f"{self._held} bytes without a line end")
-        self._chunks, self._held = [rest], len(rest)
+            raise LineTooLong(f"{len(tail)} bytes without a line end")
+        self._chunks, self._held = [tail], len(tail)
         return block
 
     def finish(self) -> tuple[bytes, bytes]:
         """The stream has ended: the whole lines not given yet, and what followed the last line end, if anything."""
-        lines, tail = _cut(b"".join(self._chunks))
+        lines, tail = self._cut()
         self._chunks, self._held = [], 0
         return lines, tail
 
-
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    end = data.rfind(_LINE_END) + 1
-    return data[:end], data[end:]
+    def _cut(self) -> tuple[bytes, bytes]:
+        """Up to and with the last line end, and what follows it; each byte is copied once, as blocks are large."""
+        for number in reversed(range(len(self._chunks))):
+            if end := self._chunks[number].rfind(_LINE_END) + 1:
+                lines, first = self._chunks[: number + 1], self._chunks[number]
+                lines[number] = first[:end]
+                return b"".join(lines), b"".join([first[end:], *self._chunks[number + 1 :]])
+        return b"", b"".join(self._chunks)

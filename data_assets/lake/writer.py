@@ -210,6 +210,9 @@ class DayWriter:
     def _sorted(self, rows: pl.DataFrame) -> pl.DataFrame:
         if rows.is_sorted(self._sort_by):
             return rows
+        *groups, _ = self._sort_by
+        if groups and (pieces := _pieces_sorted(rows, groups)).is_sorted(self._sort_by):
+            return pieces
         return rows.sort(self._sort_by, maintain_order=True)
 
     def _new_file(self) -> NewParquet:
@@ -254,6 +257,19 @@ def _checked_order(columns: pl.Schema, sort_by: Sequence[str]) -> list[str]:
                 f"{column}: list the categories of a sort column in the order of their text, as Parquet sorts them"
             )
     return list(sort_by)
+
+
+def _pieces_sorted(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Sort by ``by`` the stretches of rows in which it does not change: the contracts of a vendor who sends them whole.
+
+    Half the price of sorting the rows, and the same where each stretch is in order and none comes twice.
+    """
+    end = pl.col("len").cum_sum()
+    stretches = rows.select(pl.struct(by).rle().struct.unnest()).select(
+        pl.col("value").struct.unnest(), start=end - pl.col("len"), end=end
+    )
+    order = stretches.sort(by, maintain_order=True).select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode())
+    return rows[order.to_series()]
 
 
 def _batches(index: pl.DataFrame, group: str) -> Iterator[pl.DataFrame]:

@@ -111,7 +111,7 @@ class QuoteReader:
         """
         raw = _read(lines, self._names, COLUMNS, self._symbol)
         frame = raw.with_columns(
-            pl.col("symbol").cast(pl.String),
+            _symbol(self._symbol),
             _expiration(),
             _right(),
             (_timestamp(raw["timestamp"]) - self._offset).dt.replace_time_zone("UTC").alias("timestamp"),
@@ -143,7 +143,7 @@ def read_contracts(body: bytes, symbol: str) -> pl.DataFrame:
     """
     header, _, lines = body.partition(b"\n")
     raw = _read(lines, _names(header, CONTRACT), CONTRACT, symbol)
-    frame = raw.with_columns(pl.col("symbol").cast(pl.String), _expiration(), _right())
+    frame = raw.with_columns(_symbol(symbol), _expiration(), _right())
     _refuse_absent_values(frame, raw)
     return frame.unique(maintain_order=True)
 
@@ -214,6 +214,11 @@ def _why_unreadable(error: str, fields: int, symbol: str) -> str:
     if "fields" in error or "schema" in error.lower():
         return f"a line does not have the header's {fields} fields"
     return f"the lines do not parse: {_short(error)}"
+
+
+def _symbol(asked: str) -> pl.Expr:
+    """As text. It was read as an enum of this one value, and repeating that is cheaper than looking each one up."""
+    return pl.when(pl.col("symbol").is_not_null()).then(pl.lit(asked)).alias("symbol")
 
 
 def _expiration() -> pl.Expr:
