@@ -95,7 +95,7 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
                 display.say(f"{len(elsewhere)} days are left to the run that is at them now")
             result = run_backfill(instance, asset_key, days, display, wanted)
             result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
-        display.summary(result.stored, result.not_stored, result.interrupted)
+            display.summary(result.stored, result.not_stored, result.interrupted)
     if as_json:
         click.echo(json.dumps(result.document()))
     sys.exit(EXIT_SOME_DAY_DOES_NOT if result.not_stored or result.interrupted else EXIT_OK)

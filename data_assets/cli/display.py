@@ -5,6 +5,8 @@ Here: drawing. Everything goes to stderr; stdout is for documents. Not here: cou
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,10 +96,10 @@ class Display:
             Text(self._name, style="bold"),
             ProgressBar(total=max(self._total, 1), completed=done, width=30),
             f"{done}/{self._total} days",
-            f"{snapshot.bytes_per_second / 1e6:.1f} MB/s",
-            f"{snapshot.rows_per_second:,.0f} rows/s",
-            f"{snapshot.concurrency} at once",
-            f"ETA {_duration(snapshot.eta)}" if snapshot.eta is not None else "ETA …",
+        )
+        rates = Text(
+            f"  {snapshot.bytes_per_second / 1e6:.1f} MB/s  {snapshot.rows_per_second:,.0f} rows/s  "
+            f"{snapshot.concurrency} at once  ETA {_duration(snapshot.eta) if snapshot.eta is not None else '…'}"
         )
         days = Table.grid(padding=(0, 2))
         for active in snapshot.active:
@@ -105,7 +107,7 @@ class Display:
             days.add_row(
                 f"  {active.day}", active.phase, f"{active.received / 1e6:.1f} MB", f"{active.rows:,} rows", tries
             )
-        return Group(head, days)
+        return Group(head, rates, days)
 
     def summary(self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool) -> None:
         """The last words: how many days are stored, and what is not and why."""
@@ -130,5 +132,9 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def open_display(name: str, total: int) -> Iterator[Display]:
-    """A display on stderr."""
-    yield Display(name, total, Console(stderr=True))
+    """A display on stderr, as it is now.
+
+    Dagster leads the stderr of a running step through a pipe, to keep it with the run: no terminal to draw in.
+    """
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as screen:
+        yield Display(name, total, Console(file=screen))
