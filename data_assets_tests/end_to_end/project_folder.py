@@ -132,14 +132,13 @@ class Project:
     def start_program(self, *command: str, **options: Any) -> Running:
         """Start any program in the folder and environment of the project."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
             command,
             cwd=self.folder,
             env={**outside, **self.environment},
-            stdin=subprocess.DEVNULL,
             text=True,
-            **{**pipes, **options},
+            **{**streams, **options},
         )
         self._started.append(process)
         return Running(process)

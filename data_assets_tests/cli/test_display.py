@@ -1,0 +1,87 @@
+"""What a running backfill shows: a live picture in a terminal, and one plain line at a time elsewhere."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import termios
+import threading
+
+import pytest
+
+from data_assets.sandbox.faults import Fault
+from data_assets_tests.end_to_end.project_folder import DATASET, sessions, span
+
+DAYS = sessions("2024-01-02", 6)
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_a_live_picture(theta, live_project, columns):
+    project = live_project(theta(bytes_per_second=200_000), THETA_MAX_CONCURRENT_REQUESTS="2", TERM="xterm-256color")
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = bytearray()
+    reader = threading.Thread(target=read_all, args=(terminal, shown))
+    reader.start()
+
+    command = project.start("backfill", DATASET, *span(DAYS), stdin=inside, stderr=inside)
+    os.close(inside)
+    ended = command.end()
+    reader.join()
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    raw = shown.decode()
+    assert "\x1b[" in raw, "a live picture is drawn with control sequences"
+    text = CONTROL.sub("", raw)
+    for part in (
+        rf"{DATASET}  ━+",
+        r"[1-5]/6 days",
+        r"\d+\.\d MB/s",
+        r"[\d,]+ rows/s",
+        r"2 at once",
+        r"ETA \d+ s",
+        rf"{DAYS[0]} +fetching",
+    ):
+        assert re.search(part, text), f"{part} was never shown: {text[-3000:]}"
+    for day in DAYS:
+        assert re.search(rf"✓ {day}  [\d,]+ rows", text)
+    assert f"{DATASET}: 6 of 6 days stored" in text
+    assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= columns
+
+
+def read_all(terminal: int, shown: bytearray) -> None:
+    try:
+        while block := os.read(terminal, 65536):
+            shown.extend(block)
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    finally:
+        os.close(terminal)
+
+
+def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
+    server = theta(bytes_per_second=100_000, faults=[Fault(kind="renamed_column", day=DAYS[0])])
+    project = live_project(server, THETA_MAX_CONCURRENT_REQUESTS="2")
+
+    ended = project.run("backfill", DATASET, *span(DAYS))
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", ended.stderr)
+    *lines, summary, hint = ended.stderr.splitlines()
+    stored = [line for line in lines if re.fullmatch(r"✓ \S+  [\d,]+ rows  \d+\.\d MB", line)]
+    failed = [line for line in lines if line.startswith(f"✗ {DAYS[0]}  Rejected: ")]
+    progress = [
+        line
+        for line in lines
+        if re.fullmatch(r"\d/6 days · .*\d MB/s · \S+ rows/s · \d at once · ETA (unknown|\d+ s|.* min .*)", line)
+    ]
+    assert sorted(line.split()[1] for line in stored) == DAYS[1:]
+    assert len(failed) == 1
+    assert progress
+    assert len(stored) + len(failed) + len(progress) == len(lines)
+    assert summary == f"{DATASET}: 5 of 6 days stored"
+    assert hint == f"1 days not stored; try them again with: data-assets backfill {DATASET}"

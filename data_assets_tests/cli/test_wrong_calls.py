@@ -1,0 +1,60 @@
+"""Exit 2 and one line on stderr that says what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_assets.partitions import partition_keys
+from data_assets_tests.end_to_end.project_folder import DATASET
+
+NEWEST = partition_keys()[-1]
+
+CALLS = {
+    "holiday": (("gaps", "--from", "2024-01-01"), "2024-01-01 is a market holiday", "2023-12-29 and 2024-01-02"),
+    "weekend": (
+        ("backfill", DATASET, "--to", "2024-01-06"),
+        "2024-01-06 is a weekend day",
+        "2024-01-05 and 2024-01-08",
+    ),
+    "future": (("verify", "--to", "2031-01-02"), "2031-01-02 lies after", NEWEST),
+    "too early": (("status", "--from", "2016-08-03"), "2016-08-03 lies before", "2016-08-04"),
+    "no date": (("gaps", "--from", "20240103"), "'20240103' is not a date", "YYYY-MM-DD"),
+    "reversed": (("gaps", "--from", "2024-01-03", "--to", "2024-01-02"), "--to 2024-01-02 lies before", "swap"),
+    "key": (("backfill", "theta/option_quote/QQQ"), "no dataset 'theta/option_quote/QQQ'", DATASET),
+    "key to list": (("gaps", "thet"), "no dataset 'thet'", DATASET),
+    "no key": (("backfill",), "Missing argument", "KEY"),
+    "only": (("backfill", DATASET, "--only", "mising"), "'mising' is not one of", "'missing', 'failed', 'all'"),
+    "option": (("backfill", DATASET, "--form", "2024-01-02"), "--form", "--from"),
+    "command": (("backfil", DATASET), "no command 'backfil'", "backfill"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "wrong", "right"), CALLS.values(), ids=CALLS)
+def test_a_wrong_call(new_project, arguments, wrong, right):
+    refused(new_project().run(*arguments, "--json"), wrong, right)
+
+
+SETTINGS = {
+    "value": ({"DATA_ASSETS_PROFILE": "prod"}, "DATA_ASSETS_PROFILE", "sandbox"),
+    "number": ({"THETA_MAX_CONCURRENT_REQUESTS": "99"}, "THETA_MAX_CONCURRENT_REQUESTS", "1 to 16"),
+    "name": ({"DATA_ASSETS_LAEK": "/tmp"}, "DATA_ASSETS_LAEK", "DATA_ASSETS_LAKE"),
+}
+
+
+@pytest.mark.parametrize(("variables", "wrong", "right"), SETTINGS.values(), ids=SETTINGS)
+def test_a_wrong_setting(new_project, variables, wrong, right):
+    refused(new_project(**variables).run("backfill", DATASET, "--json"), wrong, right)
+
+
+def test_a_wrong_setting_in_the_env_file(new_project):
+    project = new_project()
+    (project.folder / ".env").write_text("THETA_BASE_URL=localhost:25503\n")
+    refused(project.run("verify", "--json"), "THETA_BASE_URL", "http")
+
+
+def refused(ended, wrong, right):
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert wrong in ended.stderr
+    assert right in ended.stderr

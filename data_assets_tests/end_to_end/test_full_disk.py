@@ -1,0 +1,48 @@
+"""No room for a day: it fails and says so, and what was stored before stays as it was."""
+
+from __future__ import annotations
+
+import resource
+
+from data_assets.ingest.dagster_health import DayState
+from data_assets_tests.end_to_end.project_folder import DATASET, document, recorded, sessions, span
+
+CONTRACTS = 800
+"""A day of so many is larger than Dagster's databases, which the limit must not meet."""
+
+
+def test_no_room_fails_the_day_and_keeps_the_old_file(theta, live_project):
+    new, old = days = sessions("2024-01-02", 2)
+    project = live_project(theta(contracts=CONTRACTS))
+    assert project.run("backfill", DATASET, *span([old])).returncode == 0
+    before, stat = project.file(old).read_bytes(), project.file(old).stat()
+    room = len(before) // 2
+
+    ended = project.run(
+        "backfill",
+        DATASET,
+        *span(days),
+        "--only",
+        "all",
+        "--json",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+
+    assert ended.returncode == 1
+    assert document(ended)["stored"] == []
+    for day in days:
+        why = document(ended)["not_stored"][day]
+        assert why["outcome"] == "Failed"
+        assert "no room to write it" in why["reason"]
+        assert "free space" in why["reason"]
+    assert "Traceback" not in ended.stderr
+    assert project.temp_files() == []
+    assert project.files() == [old]
+    assert project.file(old).read_bytes() == before
+    assert project.file(old).stat().st_ino == stat.st_ino
+    assert project.states(days) == {new: DayState.FAILED, old: DayState.FAILED}
+
+    assert project.run("backfill", DATASET, *span(days)).returncode == 0
+    assert project.files() == days
+    with project.instance() as instance:
+        assert sorted(recorded(instance)) == [new, old, old]
