@@ -398,11 +398,9 @@ class _Run:
                 second_cancellation = error
                 for task in unfinished:
                     task.cancel()
-        for (
-            task
-        ) in tasks:  # retrieved, so that asyncio does not report it as lost; the first error is on its way already
-            if not task.cancelled():
-                task.exception()
+        for task in self._in_work:  # the first error is on its way to the caller; what followed it is not lost either
+            if not task.cancelled() and (late := task.exception()) is not None:
+                logger.error("while the run was ended: %s", _one_line(late), exc_info=late)
         if second_cancellation is not None:
             raise second_cancellation
 

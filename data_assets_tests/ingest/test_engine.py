@@ -141,7 +141,7 @@ def test_a_day_is_recorded_before_the_run_is_over():
     assert len(recorded_when_last_was_asked) >= 6
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     seconds=st.lists(st.sampled_from([0, 0.5, 1, 3]), min_size=1, max_size=15),
     record_seconds=st.sampled_from([0, 0.5, 2]),
@@ -279,6 +279,21 @@ def test_after_a_halving_the_days_in_work_stay_below_the_new_limit():
     assert named(report.outcomes.values()) == ["Stored"] * 3
     assert max(count for at, count in at_once if at == 0) == 3
     assert [count for at, count in at_once if 30 < at < 60] == [1], "three were halved to one"
+
+
+@pytest.mark.parametrize("ends", [None, Rejected("header")])
+def test_answers_let_the_requests_in_flight_climb_to_the_cap(ends):
+    source = ScriptedSource(lambda day, _: Answer(ends))
+    bring_in(source, 60, cap=6)
+    assert source.most_in_flight == 6
+
+
+@pytest.mark.parametrize("error", [Transient("cut"), VendorDown("474")])
+def test_many_failing_tries_lower_the_requests_in_flight(error):
+    progress = Progress()
+    source = ScriptedSource(lambda day, _: Answer(error))
+    bring_in(source, 4, cap=3, progress=progress)
+    assert progress.snapshot().concurrency < 3
 
 
 def test_full_memory_lowers_the_requests_in_flight():
@@ -429,7 +444,7 @@ def test_a_publication_that_fails_leaves_no_file(error, outcome):
     assert source.published == []
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(fail_at=st.integers(0, 9), cap=st.integers(1, 4), record_seconds=st.sampled_from([0, 0.5, 3]))
 def test_an_error_of_record_ends_the_run_with_that_error(fail_at, cap, record_seconds):
     source, ledger = ScriptedSource(), Ledger(seconds=record_seconds, fail_at=fail_at)

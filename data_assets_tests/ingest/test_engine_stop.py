@@ -163,6 +163,47 @@ def test_stop_before_the_start_asks_for_nothing():
 
 
 @pytest.mark.parametrize("how", ["stop", "cancel"])
+def test_a_day_without_a_file_that_is_being_recorded_is_finished_too(how):
+    ledger = Ledger(seconds=1)
+    interrupt(ScriptedSource(lambda day, _: Answer(Rejected("header"))), ledger, 1, 1.5, how)
+    assert ledger.days == days(1)
+
+
+def test_an_error_of_record_after_the_run_was_cancelled_is_logged(caplog):
+    ended = interrupt(ScriptedSource(), Ledger(seconds=1, fail_at=0), 3, 1.5, "cancel", cap=1)
+    assert ended.report is None
+    assert "the event log is gone" in caplog.text
+
+
+def test_no_request_that_waited_at_the_gate_slips_through_at_the_instant_of_the_stop():
+    def source() -> ScriptedSource:
+        return ScriptedSource(lambda day, attempt: Answer(Throttled("429")) if attempt == 1 else Answer(seconds=30))
+
+    undisturbed = source()
+    interrupt(undisturbed, Ledger(), 2, 1000, "stop", cap=2)
+    first_retry, second_retry = (at for at, _ in undisturbed.asked[2:])
+    assert second_retry == first_retry + 30, "the second waits at the gate for the first"
+    same_instant_but_after_it = second_retry + 5e-10  # within the loop's clock resolution: one iteration serves both
+    stopped = source()
+    interrupt(stopped, Ledger(), 2, same_instant_but_after_it, "stop", cap=2)
+    assert stopped.asked == undisturbed.asked[:3]
+
+
+def test_a_day_whose_task_somebody_else_cancelled_is_unfinished_and_not_called_untried():
+    def script(day: date, _: int) -> Answer:
+        if day == days(40)[0]:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        return Answer(NoData("472"))
+
+    ended = interrupt(ScriptedSource(script), Ledger(), 40, 1000, "stop")
+    assert ended.report is not None
+    assert ended.report.unfinished == (days(40)[0],)
+    assert ended.report.boundary is not None
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
 @pytest.mark.parametrize("at", [1.5, 2.5])
 def test_a_day_that_is_being_published_or_recorded_is_finished(how, at):
     source, ledger = ScriptedSource(), Ledger(seconds=1)
@@ -218,7 +259,8 @@ def test_a_source_that_turns_its_cancellation_into_an_error_is_not_asked_again()
     assert ended.took == 0
 
 
-def test_a_source_that_takes_its_time_to_clean_up_is_cancelled_once_and_waited_for():
+@pytest.mark.parametrize("first_ends", [None, RunEnded("no terminal")])
+def test_a_source_that_takes_its_time_to_clean_up_is_cancelled_once_and_waited_for(first_ends):
     cleaned = []
 
     class Slow(ScriptedSource):
@@ -229,7 +271,8 @@ def test_a_source_that_takes_its_time_to_clean_up_is_cancelled_once_and_waited_f
                 await asyncio.sleep(2)
                 cleaned.append(day)
 
-    source = Slow(lambda day, _: Answer(seconds=1 if day == days(3)[0] else 10))
-    ended = interrupt(source, Ledger(), 3, 4.0, "stop", cap=2)
-    assert cleaned == days(3)
-    assert ended.took == 2
+    source = Slow(lambda day, _: Answer(first_ends, seconds=1) if day == days(2)[0] else Answer(seconds=10))
+    ended = interrupt(source, Ledger(), 2, 4.0, "stop", cap=2)
+    assert cleaned == days(2)
+    assert source.temporary == set()
+    assert ended.took == (2 if first_ends is None else 1)
