@@ -1,0 +1,177 @@
+"""A real `dagster dev` in a project folder, driven through the GraphQL that the UI uses.
+
+Here: starting and killing it, and the UI's mutations and queries. Not here: any expectation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from data_assets.partitions import partition_keys
+from data_assets_tests.end_to_end.project_folder import DATASET, OURS, Project
+
+PATIENCE_SECONDS = 240
+LOCATION = {"repositoryLocationName": "data_assets", "repositoryName": "__repository__"}
+ASSET_JOB = "__ASSET_JOB"
+ASSET_KEY = {"path": DATASET.split("/")}
+
+LAUNCH_BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL = (
+    """query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
+)
+LAUNCH_RUN = """mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
+    __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
+GRID = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    partitionStats { numMaterialized numFailed numMaterializing } } } }"""
+CHECKS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { assetChecksOrError {
+    ... on AssetChecks { checks { name partitionStatuses {
+        ... on AssetCheckTimePartitionStatuses { ranges { status startKey endKey } } } } } } } } }"""
+
+
+class DagsterDev:
+    """`dagster dev` in a project's folder, with DAGSTER_HOME unset as after a plain clone.
+
+    Attributes:
+        project: the project.
+        log: what all of its processes have said, over restarts.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.log = project.folder / "dagster_dev.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
+
+    def start(self) -> None:
+        """Start it, and return when it answers and has loaded the code location."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [Path(sys.executable).with_name("dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
+                cwd=self.project.folder,
+                env={**outside, **self.project.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._url = f"http://127.0.0.1:{port}"
+        self.wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._url}/server_info", timeout=PATIENCE_SECONDS):
+                return bool(self.graphql("{ repositoriesOrError { __typename } }"))
+        except OSError:
+            return False
+
+    def cut_the_power(self) -> None:
+        """Kill every process of it at once, the runs' processes too."""
+        if self._process is None:
+            return
+        leader = psutil.Process(self._process.pid)
+        processes = [leader, *leader.children(recursive=True)]
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
+        self._process.wait()
+        self._process = None
+
+    def wait_for(self, reached: Callable[[], object]) -> None:
+        """Return as soon as `reached()` is true."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not reached():
+            assert self._process is not None
+            assert self._process.poll() is None, self.log.read_text()[-4000:]
+            assert time.monotonic() < give_up, self.log.read_text()[-4000:]
+            time.sleep(0.2)
+
+    def graphql(self, query: str, **variables: object) -> Any:
+        """The data of an answer without errors."""
+        request = urllib.request.Request(
+            f"{self._url}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+                answer = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            answer = json.loads(error.read())
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def launch_backfill(self, days: Sequence[str]) -> str:
+        """What the dialog's "Launch backfill" does; returns the backfill's id."""
+        params = {"assetSelection": [ASSET_KEY], "partitionNames": list(days), "fromFailure": False}
+        answer = self.graphql(LAUNCH_BACKFILL, params=params)["launchPartitionBackfill"]
+        return str(answer["backfillId"])
+
+    def backfill_status(self, backfill_id: str) -> str:
+        """REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, ..."""
+        return str(self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
+
+    def launch_run(self, tags: Mapping[str, str]) -> str:
+        """What "Launch 1 run" does, with the tags that name its days; returns the run's id."""
+        return self._launch([ASSET_KEY], None, tags)
+
+    def launch_checks(self, names: Sequence[str], tags: Mapping[str, str]) -> str:
+        """Checks alone; returns the run's id."""
+        return self._launch([], [{"assetKey": ASSET_KEY, "name": name} for name in names], tags)
+
+    def _launch(self, assets: list[Any], checks: list[Any] | None, tags: Mapping[str, str]) -> str:
+        selector = {**LOCATION, "pipelineName": ASSET_JOB, "assetSelection": assets}
+        if checks is not None:
+            selector["assetCheckSelection"] = checks
+        params = {
+            "selector": selector,
+            "mode": "default",
+            "runConfigData": "{}",
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        answer = self.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def terminate(self, run_id: str) -> None:
+        """What the UI's "Terminate" does."""
+        answer = self.graphql(TERMINATE, id=run_id)["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+
+    def grid(self) -> dict[str, int]:
+        """How many days are green, red and blue."""
+        stats = self.graphql(GRID, key=ASSET_KEY)["assetNodeOrError"]["partitionStats"]
+        return {"green": stats["numMaterialized"], "red": stats["numFailed"], "blue": stats["numMaterializing"]}
+
+    def checks(self) -> dict[str, dict[str, str]]:
+        """Check name -> day -> status, as the check's own grid shows it."""
+        node = self.graphql(CHECKS, key=ASSET_KEY)["assetNodeOrError"]
+        return {
+            check["name"]: {
+                day: each["status"]
+                for each in check["partitionStatuses"]["ranges"]
+                for day in partition_keys(date.fromisoformat(each["startKey"]), date.fromisoformat(each["endKey"]))
+            }
+            for check in node["assetChecksOrError"]["checks"]
+        }

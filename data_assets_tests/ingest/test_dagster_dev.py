@@ -1,0 +1,211 @@
+"""Backfills, stops and crashes as people meet them: through a real `dagster dev`, its daemon and its code server.
+
+The tests share one `dagster dev`, each with days of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from data_assets.ingest.dagster_runs import PROCESS
+from data_assets.sandbox.faults import Fault
+from data_assets.sandbox.serving import SandboxTheta
+from data_assets_tests.end_to_end.project_folder import ASSET, Project, asked_days, live, sessions, slots_held
+from data_assets_tests.ingest.dagster_dev import DagsterDev
+from data_assets_tests.ingest.in_process import CHECKS, of_day, of_days
+
+pytestmark = pytest.mark.timeout(600)
+
+FILLED = sessions("2024-07-01", 6)
+STOPPED = sessions("2024-08-05", 3)
+KILLED = sessions("2024-09-09", 3)
+CUT_OFF = sessions("2024-10-07", 3)
+FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@pytest.fixture(scope="module")
+def theta() -> Iterator[SandboxTheta]:
+    """A day of each group is not had at the first request."""
+    faults = [
+        Fault(kind="renamed_column", day=date.fromisoformat(FILLED[2]), times=1),
+        *(Fault(kind="stall", day=date.fromisoformat(days[1]), times=1) for days in (STOPPED, KILLED, CUT_OFF)),
+    ]
+    with SandboxTheta(contracts=8, faults=faults, says_synthetic=False) as theta:
+        yield theta
+
+
+@pytest.fixture(scope="module")
+def dev(theta: SandboxTheta, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
+    dev = DagsterDev(Project(tmp_path_factory.mktemp("dev") / "project", **live(theta.base_url)))
+    shorten_waits(dev.project.folder / "dagster.yaml")
+    try:
+        dev.start()
+        yield dev
+    finally:
+        dev.cut_the_power()
+
+
+def shorten_waits(dagster_yaml: Path) -> None:
+    """The project's own configuration, but for the pause before a dead run's slot is given back."""
+    text = dagster_yaml.read_text()
+    for wait in ("poll_interval_seconds", "free_slots_after_run_end_seconds"):
+        assert f"{wait}: 30" in text
+        text = text.replace(f"{wait}: 30", f"{wait}: 3")
+    dagster_yaml.write_text(text)
+
+
+def run_of(dev: DagsterDev, run_id: str) -> dg.DagsterRun:
+    with dev.project.instance() as instance:
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run
+
+
+def finished(dev: DagsterDev, run_id: str) -> str:
+    """How a run ended, once it has."""
+    dev.wait_for(lambda: run_of(dev, run_id).status.value in FINISHED)
+    return run_of(dev, run_id).status.value
+
+
+def states(dev: DagsterDev, days: list[str]) -> list[str]:
+    return [state.value for state in dev.project.states(days).values()]
+
+
+def held_up(dev: DagsterDev, days: list[str]) -> str:
+    """A run of three days that has stored the first and the last and waits for the one between."""
+    run_id = dev.launch_run(of_days(days[0], days[-1]))
+    dev.wait_for(lambda: states(dev, days) == ["stored", "in progress", "stored"])
+    return run_id
+
+
+def retries_of(dev: DagsterDev, run_id: str) -> list[dg.DagsterRun]:
+    with dev.project.instance() as instance:
+        return [run for run in instance.get_runs() if run.parent_run_id == run_id]
+
+
+def runs_of_backfill(dev: DagsterDev, backfill: str) -> list[dg.DagsterRun]:
+    with dev.project.instance() as instance:
+        return list(instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill})))
+
+
+def slots(dev: DagsterDev) -> list[Any]:
+    with dev.project.instance() as instance:
+        return slots_held(instance)
+
+
+def test_a_backfill_fills_the_grid_but_for_the_failed_day_which_one_more_run_turns_green(dev: DagsterDev) -> None:
+    backfill = dev.launch_backfill(FILLED)
+    dev.wait_for(lambda: runs_of_backfill(dev, backfill))
+    (run,) = runs_of_backfill(dev, backfill)
+    assert finished(dev, run.run_id) == "FAILURE"
+
+    assert run.asset_selection == {ASSET}
+    assert of_days(FILLED[0], FILLED[-1]).items() <= run.tags.items(), "all days in one run"
+    assert dev.grid() == {"green": 5, "red": 1, "blue": 0}
+    assert states(dev, FILLED) == ["stored", "stored", "failed", "stored", "stored", "stored"]
+
+    assert finished(dev, dev.launch_run(of_day(FILLED[2]))) == "SUCCESS"
+
+    assert dev.grid() == {"green": 6, "red": 0, "blue": 0}
+    assert dev.checks() == dict.fromkeys(CHECKS, dict.fromkeys(FILLED, "SUCCEEDED"))
+    dev.wait_for(lambda: dev.backfill_status(backfill) not in ("REQUESTED", "FAILING"))
+    assert dev.backfill_status(backfill) == "COMPLETED_FAILED"
+    assert len(runs_of_backfill(dev, backfill)) == 1, "a run that ended by itself is not tried again"
+
+
+def test_checks_launched_alone_are_recorded_per_day_and_fetch_nothing(dev: DagsterDev, theta: SandboxTheta) -> None:
+    asked = len(theta.requests)
+
+    newest, missing = sessions(FILLED[-1], 2)
+
+    run_id = dev.launch_checks(["grid", "integrity"], of_days(newest, missing))
+
+    assert finished(dev, run_id) == "SUCCESS"
+    checks = dev.checks()
+    for name in ("grid", "integrity"):
+        assert checks[name] == {**dict.fromkeys(FILLED, "SUCCEEDED"), missing: "FAILED"}
+    assert checks["quotes"] == dict.fromkeys(FILLED, "SUCCEEDED")
+    assert len(theta.requests) == asked
+
+
+def test_terminate_keeps_what_is_stored_and_leaves_no_temporary_file(dev: DagsterDev) -> None:
+    run_id = held_up(dev, STOPPED)
+
+    dev.terminate(run_id)
+
+    assert finished(dev, run_id) == "CANCELED"
+    assert states(dev, STOPPED) == ["stored", "missing", "stored"]
+    assert dev.project.temp_files() == []
+    assert not dev.project.file(STOPPED[1]).exists()
+    dev.wait_for(lambda: slots(dev) == [])
+    assert retries_of(dev, run_id) == []
+
+
+def test_a_killed_run_is_retried_once_and_does_not_fetch_what_it_has_stored(
+    dev: DagsterDev, theta: SandboxTheta
+) -> None:
+    run_id = held_up(dev, KILLED)
+    asked = len(theta.requests)
+
+    os.kill(int(run_of(dev, run_id).tags[PROCESS]), signal.SIGKILL)
+
+    assert finished(dev, run_id) == "FAILURE"
+    dev.wait_for(lambda: retries_of(dev, run_id))
+    (retry,) = retries_of(dev, run_id)
+    assert finished(dev, retry.run_id) == "SUCCESS"
+    assert states(dev, KILLED) == ["stored", "stored", "stored"]
+    assert set(asked_days(theta, asked)) == {KILLED[1]}
+    assert dev.project.temp_files() == []
+
+
+def test_after_a_power_cut_the_history_is_there_and_the_run_is_ended_and_retried(
+    dev: DagsterDev, theta: SandboxTheta
+) -> None:
+    run_id = held_up(dev, CUT_OFF)
+    before = dev.grid()
+    asked = len(theta.requests)
+
+    dev.cut_the_power()
+    assert states(dev, CUT_OFF) == ["stored", "in progress", "stored"], "nobody was left to say otherwise"
+    dev.start()
+
+    assert dev.grid()["green"] >= before["green"]
+    assert finished(dev, run_id) == "FAILURE"
+    dev.wait_for(lambda: retries_of(dev, run_id))
+    (retry,) = retries_of(dev, run_id)
+    assert finished(dev, retry.run_id) == "SUCCESS"
+    assert states(dev, CUT_OFF) == ["stored", "stored", "stored"]
+    assert set(asked_days(theta, asked)) == {CUT_OFF[1]}
+    assert dev.project.temp_files() == []
+    assert slots(dev) == []
+    with dev.project.instance() as instance:
+        (ended_by,) = (
+            entry.message
+            for entry in instance.all_logs(run_id)
+            if entry.dagster_event_type == dg.DagsterEventType.PIPELINE_FAILURE
+        )
+    assert "what it had stored is kept" in ended_by
+
+
+def test_each_day_was_materialized_once_per_run_that_was_planned_for_it(dev: DagsterDev) -> None:
+    with dev.project.instance() as instance:
+        recorded = Counter(record.partition_key for record in instance.fetch_materializations(ASSET, limit=100).records)
+    assert recorded == Counter(
+        [*FILLED, STOPPED[0], STOPPED[2], *KILLED, KILLED[0], KILLED[2], *CUT_OFF, CUT_OFF[0], CUT_OFF[2]]
+    )
+
+
+def test_the_daemon_had_no_error_of_its_own(dev: DagsterDev) -> None:
+    said = [line for line in dev.log.read_text().splitlines() if "dagster.daemon" in line]
+
+    assert any("interrupted_runs" in line for line in said)
+    assert [line for line in said if "ERROR" in line or "error" in line] == []
