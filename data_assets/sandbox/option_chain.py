@@ -2,16 +2,17 @@
 
 Here: expirations, strikes and Black-Scholes quotes around the underlying's path. Not here: a vendor's text or protocol.
 
-A chain is built expiration by expiration, so that a day of ten million rows needs no more memory than one of its
-expirations. Sizes, exchanges and the rare locked and crossed quotes look like those of the consolidated tape; nothing
-here is meant to be traded on.
+A chain's quotes are built block by block, so that a day of ten million rows needs no more memory than a small one.
+Sizes, exchanges and the rare locked and crossed quotes look like those of the consolidated tape; nothing here is meant
+to be traded on.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache, lru_cache
 from itertools import product
@@ -34,6 +35,7 @@ _DAILIES, _WEEKLIES, _MONTHLIES, _LEAPS = (timedelta(days=days) for days in (14,
 _FRIDAY = 4
 _MINUTES_PER_YEAR = 365 * 24 * 60
 _PAIRS_PER_EXPIRATION = 4
+_STRIKES_PER_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Listing:
         """One row per contract: symbol String, expiration Date, strike Float64, right Enum."""
         return self._columns(1)
 
+    def blocks(self) -> Iterator[Listing]:
+        """The listing in pieces of at most 64 strikes (52,000 rows), whose quotes put together are its own."""
+        for first in range(0, len(self.strikes), _STRIKES_PER_BLOCK):
+            yield replace(self, strikes=self.strikes[first : first + _STRIKES_PER_BLOCK])
+
     def quotes(self) -> pl.DataFrame:
         """The quote of every contract at every minute of the day, contracts whole, in the vendor's order.
 
@@ -76,6 +83,9 @@ class Listing:
             right Enum, timestamp Datetime("us") (New York wall clock), sizes Int32, exchanges and conditions Int16, bid
             and ask Float64 (dollars). Every contract's first row is all zero: no quote is carried into the session.
         """
+        return pl.concat([block._block_quotes() for block in self.blocks()])
+
+    def _block_quotes(self) -> pl.DataFrame:
         minutes = self.minutes
         midnight = np.datetime64(self.day, "us")
         clock = midnight + np.array(minutes, dtype="timedelta64[m]")
@@ -184,7 +194,7 @@ def _strikes(symbol: str, expiration: date, spot: float, count: int) -> tuple[fl
 def _quote_columns(listing: Listing) -> dict[str, pl.Series]:
     values = _values(listing)
     tick = np.where(values < 300, 5, 10) if underlying(listing.symbol) == "SPX" else np.ones(1, dtype=np.int64)
-    random = generator("quotes", listing.symbol, listing.day, listing.expiration)
+    random = generator("quotes", listing.symbol, listing.day, listing.expiration, listing.strikes[0])
     # One 64-bit draw per row, cut into fields: several draws per row would cost more than all the pricing.
     draw = random.integers(0, 2**64, size=values.shape, dtype=np.uint64)
     half_spread = (0.4 + 0.006 * values) * (0.6 + 0.8 * _bits(draw, 36, 12) / 2**12)

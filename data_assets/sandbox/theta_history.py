@@ -73,7 +73,7 @@ class ThetaHistory:
         return sum(len(self._asked(listing, query)) * len(self._minutes(listing, query)) for listing in listings)
 
     def frames(self, query: Query, listings: Sequence[Listing], leave_out: bool = False) -> Iterator[pl.DataFrame]:
-        """The rows that a request asks for and that are known by now, an expiration at a time; none without rows.
+        """The rows that a request asks for and that are known by now, a block of contracts at a time; none empty.
 
         Args:
             query: the request.
@@ -89,10 +89,13 @@ class ThetaHistory:
                 contracts = contracts[number % _LEFT_OUT_EVERY != 0]
             minutes = listing.minutes
             offsets = np.array([minute - minutes[0] for minute in self._minutes(listing, query)], dtype=np.int64)
-            rows = contracts[:, None] * len(minutes) + offsets
-            if rows.size:
-                quotes = listing.quotes()
-                yield quotes if rows.size == quotes.height else quotes[rows.ravel()]
+            for block in listing.blocks():
+                in_block = 2 * len(block.strikes)
+                rows = contracts[contracts < in_block][:, None] * len(minutes) + offsets
+                contracts = contracts[contracts >= in_block] - in_block
+                if rows.size:
+                    quotes = block.quotes()
+                    yield quotes if rows.size == quotes.height else quotes[rows.ravel()]
 
     def listed(self, endpoint: str, query: Query) -> pl.DataFrame:
         """The answer of a list endpoint; without rows where there is nothing to list."""

@@ -246,15 +246,22 @@ class ThetaServer:
         self, request: web.Request, record: RequestRecord, path: Path, fault: Fault | None
     ) -> web.StreamResponse:
         if self._delivery.framing == "chunked" or self._delivery.bytes_per_second is not None or fault is not None:
-            return await self._send(request, record, _file_blocks(path), fault)
+            size = await self._in_pool(lambda: path.stat().st_size)
+            return await self._send(request, record, _file_blocks(path), fault, size)
         record.status = 200
         response = _FileSentOnce(path, headers={"Content-Type": _CSV})
         await response.prepare(request)  # sends the file from the kernel, while the place is still held
         return response
 
     async def _send(
-        self, request: web.Request, record: RequestRecord, body: Iterator[bytes], fault: Fault | None
+        self,
+        request: web.Request,
+        record: RequestRecord,
+        body: Iterator[bytes],
+        fault: Fault | None,
+        size: int | None = None,
     ) -> web.StreamResponse:
+        """Send ``body`` as it is generated where that can be: its framing needs no length, or its ``size`` is known."""
         async with aclosing(self._ahead(body)) as pieces:
             first = await anext(pieces, b"")
             if not first:
@@ -262,7 +269,8 @@ class ThetaServer:
             record.status = 200
             breaks = fault is not None and fault.kind in ("cut", "stall", "reset")
             response = web.StreamResponse(headers={"Content-Type": _CSV})
-            if self._delivery.framing == "chunked" and not breaks:
+            if not breaks and (self._delivery.framing == "chunked" or size is not None):
+                response.content_length = size if self._delivery.framing == "content-length" else None
                 await response.prepare(request)
                 pace = _Pace(response, self._delivery.bytes_per_second)
                 await pace.write(first)

@@ -20,7 +20,7 @@ FRAMINGS = pytest.mark.parametrize("framing", ["chunked", "content-length"])
 
 
 def quotes(theta: SandboxTheta, **changed: str) -> httpx.Response:
-    return httpx.get(theta.base_url + QUOTES, params=WHOLE_DAY | changed)
+    return httpx.get(theta.base_url + QUOTES, params=WHOLE_DAY | changed, timeout=60)
 
 
 def read(theta: SandboxTheta, timeout: float = 60.0) -> tuple[bytes, httpx.Headers, Exception | None]:
@@ -74,7 +74,7 @@ def test_a_rate_strikes_the_same_requests_in_every_server():
     def statuses(seed: int) -> list[int]:
         with (
             SandboxTheta(contracts=4, fault_seed=seed, faults=[Fault(kind="status", status=500, rate=0.5)]) as theta,
-            httpx.Client(base_url=theta.base_url) as client,
+            httpx.Client(base_url=theta.base_url, timeout=60) as client,
         ):
             return [client.get(QUOTES, params=WHOLE_DAY | {"right": "call"}).status_code for _ in range(24)]
 
@@ -145,7 +145,7 @@ def test_a_stalled_body_sends_half_and_then_nothing_until_the_client_leaves(fram
 
 
 def test_a_server_stops_without_waiting_for_a_stalled_client(caplog):
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="stall")]) as theta:
             request = client.build_request("GET", theta.base_url + QUOTES, params=WHOLE_DAY)
             pieces = client.send(request, stream=True).iter_raw()
@@ -158,7 +158,7 @@ def test_a_server_stops_without_waiting_for_a_stalled_client(caplog):
 def test_a_client_that_leaves_in_the_middle_makes_no_noise(caplog):
     with SandboxTheta(contracts=2000) as theta:
         for _ in range(3):
-            with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY) as answer:
+            with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY, timeout=60) as answer:
                 next(answer.iter_raw())
         while any(record.end is None for record in theta.requests):
             time.sleep(0.01)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from io import BytesIO
 
 import httpx
@@ -32,7 +32,7 @@ def theta():
 
 
 def get(theta: SandboxTheta, path: str, **params: str) -> httpx.Response:
-    return httpx.get(theta.base_url + path, params=params)
+    return httpx.get(theta.base_url + path, params=params, timeout=60)
 
 
 def quotes(theta: SandboxTheta, **changed: str | None) -> httpx.Response:
@@ -63,6 +63,19 @@ def test_a_day_is_exactly_the_chain_of_the_market(theta):
     assert answer.headers["content-type"].startswith("text/csv")
     got = rows(answer).cast(dict(truth.schema))
     assert got.equals(truth)
+
+
+def test_an_expiration_of_many_blocks_is_whole_and_filtered_alike():
+    listing = chain("QQQ", DAY, 5000)[0]
+    assert len(list(listing.blocks())) > 1
+    truth = listing.quotes()
+    assert truth.equals(pl.concat(block.quotes() for block in listing.blocks()))
+    with SandboxTheta(contracts=5000) as server:
+        puts = rows(quotes(server, max_dte="0", right="put", start_time="12:00:00", end_time="12:10:00"))
+        last = rows(quotes(server, max_dte="0", strike=str(listing.strikes[-1])))
+    noon = pl.col("timestamp").dt.time().is_between(time(12, 0), time(12, 10))
+    assert last.cast(dict(truth.schema)).equals(truth.filter(pl.col("strike") == listing.strikes[-1]))
+    assert puts.cast(dict(truth.schema)).equals(truth.filter(pl.col("right") == "PUT", noon))
 
 
 def test_a_row_is_spelled_as_the_vendor_spells_it(theta):
@@ -415,7 +428,7 @@ async def test_a_tier_serves_so_many_at_once_queues_sixteen_and_turns_the_rest_a
 
 async def test_clients_that_leave_give_their_places_back():
     with SandboxTheta(contracts=4, tier="value", faults=[Fault(kind="stall")]) as server:
-        async with httpx.AsyncClient(base_url=server.base_url) as client:
+        async with httpx.AsyncClient(base_url=server.base_url, timeout=60) as client:
             for round_ in range(1, 4):
                 leaving = [asyncio.create_task(client.get(QUOTES, params=WHOLE_DAY)) for _ in range(18)]
                 await until(lambda seen=18 * round_: len(server.requests) == seen)
