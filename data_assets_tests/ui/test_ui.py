@@ -22,7 +22,7 @@ from data_assets.vendors.theta.schema import COLUMNS
 if TYPE_CHECKING:
     from data_assets_tests.ui.conftest import Site
 
-pytestmark = pytest.mark.timeout(600)  # a module's server starts within its first test
+pytestmark = pytest.mark.timeout(900)  # a module's server starts within its first test
 
 GREEN, RED, GRAY = "accent-green", "accent-red", "accent-gray"
 REASON = r"Failed: the body stopped short: .* \(gave up after 4 failed tries\)"
