@@ -147,7 +147,7 @@ class DayWriter:
             self._buffer.append(frame)
             self._buffered += frame.height
             if self._buffered >= ROW_GROUP_ROWS and self._complete:
-                rows = pl.concat(self._buffer)
+                rows = pl.concat(self._buffer, rechunk=True)  # sorting takes three times as long in pieces
                 self._write_run(rows.head(self._complete))
                 self._buffer = [rows.slice(self._complete)]
                 self._buffered -= self._complete
@@ -170,7 +170,7 @@ class DayWriter:
             )
         with self._working():
             if self._buffer:
-                self._write_run(pl.concat(self._buffer))
+                self._write_run(pl.concat(self._buffer, rechunk=True))
                 self._buffer = []
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")

@@ -191,7 +191,8 @@ def _read(lines: bytes, names: list[str], wanted: Sequence[str] | dict[str, Colu
     """The wanted columns in their order; dates and times still text, because Polars would guess their format."""
     read_as = {name: _read_as(name, symbol) if name in wanted else pl.String() for name in names}
     try:
-        return pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted)
+        # Polars reads in several chunks; joining them once is cheaper than every later step's own work on each of them.
+        return pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted).rechunk()
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names), symbol)) from None
 
