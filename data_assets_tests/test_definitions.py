@@ -17,7 +17,7 @@ from data_assets.partitions import TRADING_DAYS
 from data_assets.settings import settings
 
 SOURCES = Path(__file__).resolve().parents[1]
-OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "PYTHON")
+OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
 
 OPTION_QUOTES = {
     "symbol": "String",
