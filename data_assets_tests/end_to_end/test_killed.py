@@ -9,6 +9,7 @@ from random import Random
 from signal import SIGKILL
 
 from data_assets.ingest.dagster_health import DayState
+from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     ASSET,
     DATASET,
@@ -74,6 +75,23 @@ def test_a_backfill_killed_ten_times_ends_as_an_undisturbed_one(theta, live_proj
         assert project.rows(day).equals(undisturbed.rows(day))
         assert project.rows(day).schema == undisturbed.rows(day).schema
         assert without_footer(project.file(day)) == without_footer(undisturbed.file(day))
+
+
+def test_the_temporary_file_of_a_killed_process_goes_with_the_next_run(theta, live_project):
+    """A large day is on disk while it arrives; the server stalls halfway, so that the kill meets it there."""
+    (day,) = sessions("2024-01-02", 1)
+    project = live_project(theta(contracts=1000, faults=[Fault(kind="stall", times=1)]))
+    killed = project.start("backfill", DATASET, *span([day]))
+    folder = project.file(day).parent
+    killed.wait_for(lambda: folder in [path.parent for path in project.temp_files()])
+    killed.end(SIGKILL)
+    assert [path.parent for path in project.temp_files()] == [folder]
+    assert project.files() == []
+
+    assert project.run("backfill", DATASET, *span([day])).returncode == 0
+
+    assert project.temp_files() == []
+    assert project.files() == [day]
 
 
 KILLED_BEFORE_IT_STARTED = f"""
