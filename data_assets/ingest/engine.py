@@ -267,7 +267,7 @@ class _Run:
                 self._end(_one_line(error))
                 outcome = Failed(_one_line(error))
             except asyncio.CancelledError as error:
-                if _cancellation_was_asked_for():
+                if not self._may_ask() or _cancellation_was_asked_for():
                     raise
                 return self._unexpected(day, error)
             except Exception as error:  # noqa: BLE001  a defect in one dataset's code must not hide how its day ended

@@ -153,6 +153,17 @@ def test_one_burst_of_refusals_halves_once_and_the_next_one_again():
     assert limit.current == 4
 
 
+def test_the_first_round_after_a_halving_climbs_whatever_the_pace_was_before():
+    clock = Clock()
+    limit = ConcurrencyLimit(8, clock)
+    for _ in range(5):
+        rounds(limit, clock, 1, bytes_per_second=100e6 * limit.current)
+    assert limit.current == 8
+    limit.throttled()
+    clock.now += COOL_DOWN_SECONDS
+    assert rounds(limit, clock, 1, bytes_per_second=1e6) == [5]
+
+
 def test_more_than_a_fifth_of_failed_tries_halves_and_a_fifth_does_not():
     clock = Clock()
     limit = ConcurrencyLimit(3, clock)

@@ -391,6 +391,21 @@ def test_a_day_being_published_when_the_run_ends_is_kept():
     assert named(report.outcomes.values()) == ["Stored", "Failed"]
 
 
+def test_the_first_reason_to_end_is_the_runs():
+    def script(day: date, _: int) -> Answer:
+        if day == days(5)[0]:
+            return Answer(RunEnded("no terminal"), seconds=1)
+        return Answer(publish_error=RunEnded("the lake is gone"), seconds=0.5)
+
+    report, _ = bring_in(ScriptedSource(script), 5, cap=2, thread_seconds=1)
+    assert report.ended == "no terminal"
+    assert [outcome.reason for outcome in report.outcomes.values()] == [
+        "no terminal",
+        "the lake is gone",
+        *["no terminal"] * 3,
+    ]
+
+
 def test_a_defect_of_the_source_fails_its_day_and_shows_the_traceback(caplog):
     bad = days(9)[4]
     source = ScriptedSource(lambda day, _: Answer(ValueError("strike\ncolumn") if day == bad else None))

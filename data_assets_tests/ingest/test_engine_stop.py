@@ -185,8 +185,11 @@ def test_no_request_that_waited_at_the_gate_slips_through_at_the_instant_of_the_
     assert second_retry == first_retry + 30, "the second waits at the gate for the first"
     same_instant_but_after_it = second_retry + 5e-10  # within the loop's clock resolution: one iteration serves both
     stopped = source()
-    interrupt(stopped, Ledger(), 2, same_instant_but_after_it, "stop", cap=2)
+    ended = interrupt(stopped, Ledger(), 2, same_instant_but_after_it, "stop", cap=2)
     assert stopped.asked == undisturbed.asked[:3]
+    assert ended.report is not None
+    assert named(ended.report.outcomes.values()) == ["Stored"]
+    assert len(ended.report.unfinished) == 1
 
 
 def test_a_day_whose_task_somebody_else_cancelled_is_unfinished_and_not_called_untried():
