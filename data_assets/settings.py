@@ -35,6 +35,10 @@ def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL")
+    try:
+        parts.port  # noqa: B018  reading it is what checks it
+    except ValueError:
+        raise ValueError("must be a URL whose port is a number from 0 to 65535") from None
     return value.rstrip("/")
 
 
@@ -132,9 +136,13 @@ def read_settings() -> Settings:
     """Read and check the settings of this process.
 
     Raises:
-        SettingsError: naming the variable and what it accepts.
+        SettingsError: naming the variable and what it accepts, or the file that is no text.
     """
-    _refuse_unknown({name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))})
+    try:
+        in_file = dotenv_values(ENV_FILE)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{Path(ENV_FILE).absolute()}: is not UTF-8 text; save it again as UTF-8") from None
+    _refuse_unknown({name.upper() for name in (*os.environ, *in_file)})
     try:
         return Settings()
     except ValidationError as error:

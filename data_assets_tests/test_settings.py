@@ -45,6 +45,8 @@ def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DATA_ASSETS_LAKE", "ftp://host/lake"),
         ("DATA_ASSETS_LAKE", " "),
         ("THETA_BASE_URL", "127.0.0.1:25503"),
+        ("THETA_BASE_URL", "http://127.0.0.1:99999/v3"),
+        ("THETA_BASE_URL", "http://127.0.0.1:port/v3"),
         ("THETA_MAX_CONCURRENT_REQUESTS", "0"),
         ("THETA_MAX_CONCURRENT_REQUESTS", "many"),
         ("DATA_ASSETS_SANDBOX_CONTRACTS", "3"),
@@ -100,6 +102,14 @@ def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("THETA_MAX_CONCURRENT_REQUESTS", "8")
     settings = read_settings()
     assert (settings.profile, settings.theta_max_concurrent_requests) == ("live", 8)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / ".env").write_bytes("THETA_BASE_URL=http://127.0.0.1/é\n".encode(encoding))
+    with pytest.raises(SettingsError, match="is not UTF-8 text") as caught:
+        read_settings()
+    assert str(caught.value).startswith(str(tmp_path / ".env"))
 
 
 def test_the_example_file_holds_every_variable_and_only_defaults(tmp_path: Path) -> None:
