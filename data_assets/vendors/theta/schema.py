@@ -192,9 +192,13 @@ def _read(lines: bytes, names: list[str], wanted: Sequence[str] | dict[str, Colu
     read_as = {name: _read_as(name, symbol) if name in wanted else pl.String() for name in names}
     try:
         # Polars reads in several chunks; joining them once is cheaper than every later step's own work on each of them.
-        return pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted).rechunk()
+        rows = pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted).rechunk()
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names), symbol)) from None
+    sent = lines.count(b"\n") + (lines[-1:] not in (b"\n", b""))
+    if rows.height != sent:
+        raise _rejected(f"{sent:,} lines read as {rows.height:,} rows: a quoted field goes on over the end of its line")
+    return rows
 
 
 def _read_as(name: str, symbol: str) -> pl.DataType:

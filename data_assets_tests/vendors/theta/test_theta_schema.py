@@ -51,6 +51,22 @@ def rejection(body: str, symbol: str = "AAPL", day: date = DAY) -> str:
     return caught.value.outcome.reason
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("swallowed", [1, 3])
+@pytest.mark.parametrize("last", [True, False], ids=["with a last line end", "without"])
+def test_rows_swallowed_by_a_quoted_field_are_missed(line_end: str, swallowed: int, last: bool):
+    rows = [f"{ROW},x", f'{ROW},"x', *[f"{ROW},x"] * (swallowed - 1), f'{ROW},x"', f"{ROW},x"]
+    body = line_end.join([f"{HEADER},venue", *rows]) + line_end * last
+    assert rejection(body).startswith(f"{swallowed + 3} lines read as 3 rows: a quoted field")
+    assert read(body.replace('"', "")).height == swallowed + 3
+
+
+def test_a_contract_swallowed_by_a_quoted_field_is_missed():
+    body = b'symbol,expiration,strike,right,venue\nAAPL,2024-11-08,220,CALL,"x\nAAPL,2024-11-08,221,CALL,x"\n'
+    with pytest.raises(DayEnded, match="2 lines read as 1 rows"):
+        read_contracts(body, "AAPL")
+
+
 def test_the_documented_rows():
     contract = ("AAPL", date(2024, 11, 8), 220.0, "CALL")
     assert read(DOCUMENTED).rows() == [
