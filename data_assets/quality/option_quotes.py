@@ -135,14 +135,21 @@ def grid(
 
 
 def contract_set(
-    summary: pl.DataFrame, listed: int | None, absent: Sequence[str], extra: int, tolerance: float
+    summary: pl.DataFrame,
+    *,
+    listed: int | None,
+    absent: int,
+    absent_names: Sequence[str],
+    extra: int,
+    tolerance: float,
 ) -> Verdict:
     """Whether the day holds the contracts that the vendor's list names.
 
     Args:
         summary: of the whole day.
         listed: contracts listed for the day; None where the list could not be had (a tier without that call).
-        absent: names of the listed contracts that the day lacks.
+        absent: how many of the listed contracts the day lacks.
+        absent_names: the names of them, or of the first of them.
         extra: contracts of the day that are not listed.
         tolerance: the share of the listed contracts that may be absent (else an error) or extra (else a warning).
     """
@@ -155,14 +162,12 @@ def contract_set(
             summary=f"cannot tell: the vendor's contract list was not available; the day holds {contracts:,} contracts",
             metadata={"contracts": contracts},
         )
-    too_many_absent = len(absent) > tolerance * listed
+    too_many_absent = absent > tolerance * listed
     too_many_extra = extra > tolerance * listed
-    shown = list(absent[:NAMES_SHOWN])
-    found = (
-        f"{len(absent):,} of {listed:,} listed contracts are absent" if absent else f"all {listed:,} listed are here"
-    )
+    shown = list(absent_names[:NAMES_SHOWN])
+    found = f"{absent:,} of {listed:,} listed contracts are absent" if absent else f"all {listed:,} listed are here"
     if shown:
-        found += f" ({', '.join(shown)}{', …' if len(absent) > NAMES_SHOWN else ''})"
+        found += f" ({', '.join(shown)}{', …' if absent > len(shown) else ''})"
     if extra:
         found += f"; {extra:,} of the day's {contracts:,} contracts are not listed"
     return Verdict(
@@ -173,7 +178,7 @@ def contract_set(
         metadata={
             "contracts": contracts,
             "listed": listed,
-            "absent": len(absent),
+            "absent": absent,
             "extra": extra,
             "tolerance": tolerance,
             "absent_contracts": shown,

@@ -24,7 +24,7 @@ def all_verdicts(day: pl.DataFrame) -> dict[str, Verdict]:
     summary = summary_of(day)
     verdicts = (
         grid_of(summary),
-        contract_set(summary, 18, (), 0, 0.005),
+        contract_set(summary, listed=18, absent=0, absent_names=(), extra=0, tolerance=0.005),
         quotes(summary, QuoteThresholds()),
         timestamps(summary),
     )
@@ -141,6 +141,12 @@ class TestGrid:
 class TestContractSet:
     SUMMARY = summary_of(GOOD)
 
+    def judge(self, listed: int | None, names: list[str], extra: int, absent: int | None = None) -> Verdict:
+        absent = len(names) if absent is None else absent
+        return contract_set(
+            self.SUMMARY, listed=listed, absent=absent, absent_names=names, extra=extra, tolerance=0.005
+        )
+
     @pytest.mark.parametrize(
         ("listed", "absent", "extra", "passed", "severity"),
         [
@@ -154,11 +160,11 @@ class TestContractSet:
         ],
     )
     def test_tolerates_a_share_of_the_list(self, listed, absent, extra, passed, severity):
-        verdict = contract_set(self.SUMMARY, listed, ["QQQ 2024-01-19 400 C"] * absent, extra, 0.005)
+        verdict = self.judge(listed, ["QQQ 2024-01-19 400 C"] * absent, extra)
         assert (verdict.passed, verdict.severity) == (passed, severity)
 
     def test_names_what_is_absent_even_within_the_tolerance(self):
-        verdict = contract_set(self.SUMMARY, 1000, ["QQQ 2024-01-19 400 C", "QQQ 2024-01-19 401 P"], 1, 0.005)
+        verdict = self.judge(1000, ["QQQ 2024-01-19 400 C", "QQQ 2024-01-19 401 P"], 1)
         assert verdict.passed
         assert verdict.summary == (
             "2 of 1,000 listed contracts are absent (QQQ 2024-01-19 400 C, QQQ 2024-01-19 401 P); "
@@ -166,15 +172,23 @@ class TestContractSet:
         )
 
     def test_names_ten_at_most(self):
-        verdict = contract_set(self.SUMMARY, 18, [f"name {n}" for n in range(12)], 0, 0.005)
+        verdict = self.judge(18, [f"name {n}" for n in range(12)], 0)
         assert verdict.metadata["absent_contracts"] == [f"name {n}" for n in range(10)]
         assert verdict.metadata["absent"] == 12
         assert verdict.summary == (
             f"12 of 18 listed contracts are absent ({', '.join(f'name {n}' for n in range(10))}, …)"
         )
 
+    @pytest.mark.parametrize("named", [0, 3, 50])
+    def test_counts_the_absent_that_are_not_named_too(self, named):
+        verdict = self.judge(20_000, [f"name {n}" for n in range(named)], 0, absent=101)
+        assert (verdict.passed, verdict.severity) == (False, "error")
+        assert verdict.metadata["absent"] == 101
+        assert verdict.summary.startswith("101 of 20,000 listed contracts are absent")
+        assert verdict.summary.endswith(", …)") == (named > 0)
+
     def test_without_a_list_it_says_that_it_cannot_tell(self):
-        verdict = contract_set(self.SUMMARY, None, (), 0, 0.005)
+        verdict = self.judge(None, [], 0)
         assert verdict.passed
         assert verdict.summary.startswith("cannot tell")
 

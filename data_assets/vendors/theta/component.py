@@ -151,7 +151,8 @@ def judge_quotes(
         option_quotes.contract_set(
             summary,
             listed=details.get("contracts_listed"),
-            absent=details.get("contracts_absent_names", []),
+            absent=details.get("contracts_absent", 0),
+            absent_names=details.get("contracts_absent_names", []),
             extra=details.get("contracts_extra", 0),
             tolerance=dataset.absent_tolerance,
         ),

@@ -33,10 +33,13 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.lake.lake import Lake
+from data_assets.quality.option_quotes import QuoteThresholds
+from data_assets.quality.verdict import Verdict
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import ThetaClient
+from data_assets.vendors.theta.component import judge_quotes
 from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource, not_yet
 from data_assets.vendors.theta.schema import COLUMNS, SCHEMA, SORT_BY
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
@@ -426,6 +429,21 @@ async def test_a_whole_raw_body_is_stored(tmp_path: Path):
         ended = await fetch(server.base_url, tmp_path)
     assert ended.rows == 20 * ALL_DAY
     assert stored(tmp_path).rows() == by_hand(BODY.encode())
+
+
+def judged(folder: Path, dataset: QuotesDataset = DATASET) -> dict[str, Verdict]:
+    lake = Lake(str(folder), synthetic=True)
+    verdicts = judge_quotes(lake, dataset, DAY, QuoteThresholds(), grid_tolerance=0.0)
+    return {verdict.name: verdict for verdict in verdicts}
+
+
+async def test_the_check_counts_every_absent_contract_not_only_the_named(tmp_path: Path):
+    absent = "".join(f"QQQ,2024-01-05,{strike}.000,CALL\r\n" for strike in range(500, 560))
+    async with raw_terminal(BODY, LISTED + absent) as server:
+        await fetch(server.base_url, tmp_path, replace(DATASET, absent_tolerance=0.75))
+    assert len(details(tmp_path)["contracts_absent_names"]) < 60
+    verdict = judged(tmp_path, replace(DATASET, absent_tolerance=0.7))["contract_set"]
+    assert (verdict.passed, verdict.severity, verdict.metadata["absent"]) == (False, "error", 60)
 
 
 @pytest.mark.parametrize("listed", [LISTED, None], ids=["list", "no list"])
