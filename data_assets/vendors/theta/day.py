@@ -171,7 +171,8 @@ class ThetaQuotesSource:
             if not isinstance(ended.outcome, NoData):
                 raise
             if request.expiration == "*" and request.right == "both":
-                raise _no_data(ended.outcome.reason, listed) from ended
+                _refuse_contradiction(ended.outcome.reason, listed, request.day)
+                raise
             return
         if not rows and listed is not None and listed.is_empty():
             return
@@ -242,7 +243,9 @@ class _StagedQuotes:
 def _audit(intake: Intake, listed: pl.DataFrame | None, tolerance: float) -> ListComparison | None:
     """Compare the day's contracts with the vendor's list; None where there is none to compare with."""
     if not intake.rows:
-        raise DayEnded(NoData("Theta holds no quotes of this day in any part of the request, and lists no contract"))
+        reason = "Theta holds no quotes of this day in any part of the request"
+        _refuse_contradiction(reason, listed, intake.hours.day)
+        raise DayEnded(NoData(reason))
     if listed is None or listed.is_empty():
         return None
     comparison = absent_contracts(intake.summary, listed, day=intake.hours.day)
@@ -271,10 +274,14 @@ def _metadata(intake: Intake, comparison: ListComparison | None, seconds: float)
     return metadata
 
 
-def _no_data(reason: str, listed: pl.DataFrame | None) -> DayEnded:
-    if listed is not None and not listed.is_empty():
-        reason += f", though its list names {listed.height:,} contracts"
-    return DayEnded(NoData(reason))
+def _refuse_contradiction(no_data: str, listed: pl.DataFrame | None, day: date) -> None:
+    """Raise where the vendor's list names contracts for a day of which it says that it holds nothing."""
+    alive = 0 if listed is None else listed.filter(pl.col("expiration") >= day).height
+    if alive:
+        raise Transient(
+            f"{no_data}, though its own list names {alive:,} contracts of that day: the two contradict each other, and "
+            "no data is believed only without such a list; ask again later"
+        )
 
 
 def _some(names: Iterable[str], shown: int = 5) -> str:

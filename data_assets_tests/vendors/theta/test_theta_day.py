@@ -4,6 +4,7 @@ import asyncio
 import csv
 import hashlib
 import io
+import re
 import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -287,12 +288,27 @@ async def test_a_renamed_column_is_rejected_with_both_headers(tmp_path: Path):
     assert "expected symbol," in outcome.reason
 
 
-@pytest.mark.parametrize(("status", "kind"), [(472, NoData), (403, NotEntitled), (471, NotEntitled)])
-async def test_a_refusal_is_an_outcome(tmp_path: Path, status: int, kind: type[NotStored]):
+@pytest.mark.parametrize("status", [403, 471])
+async def test_a_refusal_is_an_outcome(tmp_path: Path, status: int):
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="status", status=status)]) as theta:
         outcome = await ending(theta.base_url, tmp_path)
-    assert type(outcome) is kind
-    assert ("though its list names" in outcome.reason) == (status == 472)
+    assert type(outcome) is NotEntitled
+
+
+async def test_no_data_of_a_day_whose_contracts_are_listed_is_not_believed(tmp_path: Path):
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="status", status=472)]) as theta:
+        error = await failure(theta.base_url, tmp_path)
+    assert type(error) is Transient
+    assert "holds no data for QQQ option quotes of 2024-01-03" in str(error)
+    assert re.search(r"though its own list names \d+ contracts", str(error))
+
+
+@pytest.mark.parametrize("list_status", [471, 472])
+async def test_no_data_without_a_list_of_contracts_is_believed(tmp_path: Path, list_status: int):
+    faults = [Fault(kind="status", status=472), Fault(kind="status", status=list_status, endpoint=LIST)]
+    with SandboxTheta(contracts=CONTRACTS, faults=faults) as theta:
+        outcome = await ending(theta.base_url, tmp_path)
+    assert type(outcome) is NoData
 
 
 async def test_before_the_vendors_first_day_there_is_no_data(tmp_path: Path):
@@ -429,6 +445,28 @@ async def test_a_whole_raw_body_is_stored(tmp_path: Path):
         ended = await fetch(server.base_url, tmp_path)
     assert ended.rows == 20 * ALL_DAY
     assert stored(tmp_path).rows() == by_hand(BODY.encode())
+
+
+NOTHING = response(472, b"No data found for your request")
+
+
+async def test_no_data_is_believed_if_all_that_is_listed_had_expired(tmp_path: Path):
+    stale = LISTED.partition("\n")[0] + "\nQQQ,1882-01-05,7.000,CALL\n"
+    async with terminal(by_path({QUOTES: NOTHING, LIST: response(200, stale.encode())})) as server:
+        assert type(await ending(server.base_url, tmp_path)) is NoData
+
+
+@pytest.mark.parametrize(("listed", "kind"), [(response(200, LISTED.encode()), Transient), (NOTHING, DayEnded)])
+async def test_no_data_in_any_part_is_held_against_the_list_too(tmp_path: Path, listed: bytes, kind: type[IngestError]):
+    async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        too_large = query.get("right") == "both"
+        writer.write(listed if path == LIST else response(570, b"large") if too_large else NOTHING)
+
+    async with terminal(answer) as server:
+        error = await failure(server.base_url, tmp_path)
+    assert type(error) is kind
+    assert "no quotes of this day in any part" in str(error)
+    assert not isinstance(error, DayEnded) or type(error.outcome) is NoData
 
 
 def judged(folder: Path, dataset: QuotesDataset = DATASET) -> dict[str, Verdict]:
