@@ -131,7 +131,7 @@ def judge_quotes(
 ) -> list[Verdict]:
     """The verdicts on a stored day, read row group by row group so that memory does not grow with the day."""
     hours, interval, last = session(day), INTERVALS[dataset.interval], dataset.last_snapshot(day)
-    close, option_close = min(hours.close, last), min(hours.option_close, last)
+    close, option_close = dataset.last_points(hours)
     summary = merge_summaries(
         [
             contract_summary(batch, open_=hours.open, close=last, interval=interval)

@@ -11,10 +11,10 @@ day. Irregular days are not refused here: the checks describe them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from time import perf_counter
 
 import polars as pl
 
@@ -74,9 +74,11 @@ class QuotesDataset:
         if self.interval not in INTERVALS:
             raise ValueError(f"interval {self.interval!r}: must be one of {', '.join(INTERVALS)}")
         try:
-            datetime.strptime(self.end_time, "%H:%M:%S")  # noqa: DTZ007  a time of day has no zone
+            last = datetime.strptime(self.end_time, "%H:%M:%S").time()  # noqa: DTZ007  a time of day has no zone
         except ValueError:
             raise ValueError(f"end_time {self.end_time!r}: must be HH:MM:SS in New York, such as 16:15:00") from None
+        if last <= time.fromisoformat(_START_TIME):
+            raise ValueError(f"end_time {self.end_time!r}: must be after {_START_TIME}, the open in New York")
         if not 0 <= self.absent_tolerance <= 1:
             raise ValueError(f"absent_tolerance {self.absent_tolerance}: must be a share from 0 to 1, such as 0.005")
 
@@ -88,6 +90,19 @@ class QuotesDataset:
         """The instant of the last snapshot asked for, UTC."""
         wall_clock = datetime.strptime(f"{day} {self.end_time}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
         return wall_clock - schema.utc_offset(day)
+
+    def last_points(self, hours: Session) -> tuple[datetime, datetime]:
+        """The last points of the grid that a contract can reach by the underlying's close and by the option close.
+
+        The grid begins at the open, and the window that was asked for may end before a close: snapshots of an hour end
+        at 15:30 for both.
+        """
+        interval, window_end = INTERVALS[self.interval], self.last_snapshot(hours.day)
+
+        def reached(end: datetime) -> datetime:
+            return hours.open + (min(end, window_end) - hours.open) // interval * interval
+
+        return reached(hours.close), reached(hours.option_close)
 
 
 def not_yet(hours: Session, now: datetime) -> str | None:
@@ -134,7 +149,7 @@ class ThetaQuotesSource:
         hours = session(day)
         if reason := not_yet(hours, self._clock()):
             raise DayEnded(NotPublished(reason))
-        started = time.perf_counter()
+        started = perf_counter()
         listed = await self._client.listed_contracts(self._dataset.symbol, day)
         try:
             with self._intake(hours, meter) as intake:
@@ -143,7 +158,7 @@ class ThetaQuotesSource:
                 staged = await intake.finish(self._provenance(intake, listed, comparison))
         except LakeError as error:
             raise RunEnded(str(error)) from error
-        return _StagedQuotes(staged, _metadata(intake, comparison, time.perf_counter() - started))
+        return _StagedQuotes(staged, _metadata(intake, comparison, perf_counter() - started))
 
     def _intake(self, hours: Session, meter: DayMeter) -> Intake:
         return Intake(
@@ -151,6 +166,7 @@ class ThetaQuotesSource:
             symbol=self._dataset.symbol,
             hours=hours,
             window_end=self._dataset.last_snapshot(hours.day),
+            last_points=self._dataset.last_points(hours),
             interval=INTERVALS[self._dataset.interval],
             meter=meter,
         )

@@ -46,6 +46,7 @@ class Intake:
         symbol: str,
         hours: Session,
         window_end: datetime,
+        last_points: tuple[datetime, datetime],
         interval: timedelta,
         meter: DayMeter,
     ) -> None:
@@ -56,6 +57,7 @@ class Intake:
             symbol: option root.
             hours: the day's session.
             window_end: the last instant that was asked for, UTC.
+            last_points: of the grid, by the underlying's close and by the option close, UTC.
             interval: between two snapshots of a contract.
             meter: told of bytes and rows, on the event loop's thread.
         """
@@ -68,6 +70,7 @@ class Intake:
         self._symbol = symbol
         self._interval = interval
         self._window_end = window_end
+        self._last_points = last_points
         self._meter = meter
         self._digest = hashlib.sha256()
         self._writer = writer
@@ -135,7 +138,7 @@ class Intake:
         summary = body.summary()
         if summary is None:
             return 0
-        close, option_close = (min(end, self._window_end) for end in (self.hours.close, self.hours.option_close))
+        close, option_close = self._last_points
         if reason := last_contract_whole(summary, close=close, option_close=option_close):
             raise Transient(f"the body stopped short: {reason}")
         self.summary = merge_summaries([self.summary, summary]) if self.rows else summary

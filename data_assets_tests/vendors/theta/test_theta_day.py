@@ -234,6 +234,8 @@ async def test_another_root_interval_and_end_are_only_values(tmp_path: Path):
         ({"interval": "1min"}, "interval '1min': must be one of 1s"),
         ({"interval": "tick"}, "interval 'tick'"),
         ({"end_time": "4pm"}, "end_time '4pm': must be HH:MM:SS"),
+        ({"end_time": "09:30:00"}, "end_time '09:30:00': must be after 09:30:00"),
+        ({"end_time": "04:15:00"}, "end_time '04:15:00': must be after 09:30:00"),
         ({"absent_tolerance": 5}, "absent_tolerance 5"),
     ],
 )
@@ -469,10 +471,35 @@ async def test_no_data_in_any_part_is_held_against_the_list_too(tmp_path: Path, 
     assert not isinstance(error, DayEnded) or type(error.outcome) is NoData
 
 
-def judged(folder: Path, dataset: QuotesDataset = DATASET) -> dict[str, Verdict]:
+def judged(folder: Path, dataset: QuotesDataset = DATASET, day: date = DAY) -> dict[str, Verdict]:
     lake = Lake(str(folder), synthetic=True)
-    verdicts = judge_quotes(lake, dataset, DAY, QuoteThresholds(), grid_tolerance=0.0)
+    verdicts = judge_quotes(lake, dataset, day, QuoteThresholds(), grid_tolerance=0.0)
     return {verdict.name: verdict for verdict in verdicts}
+
+
+@pytest.mark.parametrize(
+    ("interval", "end_time", "day", "last"),
+    [
+        ("1m", "16:15:00", DAY, "16:15"),
+        ("10m", "16:15:00", DAY, "16:10"),
+        ("30m", "16:15:00", DAY, "16:00"),
+        ("1h", "16:15:00", DAY, "15:30"),
+        ("1h", "16:15:00", date(2024, 7, 3), "12:30"),
+        ("1m", "15:59:30", DAY, "15:59"),
+        ("1m", "16:07:30", DAY, "16:07"),
+        ("1h", "10:00:00", DAY, "09:30"),
+    ],
+)
+async def test_every_interval_and_end_is_stored_and_regular(
+    tmp_path: Path, interval: str, end_time: str, day: date, last: str
+):
+    dataset = replace(DATASET, interval=interval, end_time=end_time)
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        await fetch(theta.base_url, tmp_path, dataset, day)
+    latest = stored(tmp_path, day)["timestamp"].dt.convert_time_zone(NEW_YORK.key).max()
+    assert f"{latest:%H:%M}" == last
+    verdict = judged(tmp_path, dataset, day)["grid"]
+    assert verdict.passed, verdict.summary
 
 
 async def test_the_check_counts_every_absent_contract_not_only_the_named(tmp_path: Path):
