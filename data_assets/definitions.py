@@ -15,7 +15,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from data_assets.ingest.dagster_runs import in_owned_process, interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.ingest.dagster_runs import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
 from data_assets.settings import settings  # noqa: E402
 
 
@@ -26,5 +26,5 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
-        dg.Definitions(sensors=[interrupted_runs], executor=in_owned_process),
+        dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),
     )

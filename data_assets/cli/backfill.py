@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,7 +17,7 @@ import click
 import dagster as dg
 
 from data_assets.cli.display import Display, open_display
-from data_assets.cli.local_run import run_range
+from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -31,10 +30,11 @@ from data_assets.cli.project import (
 )
 from data_assets.ingest.dagster_days import run_watcher
 from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
+from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
+from data_assets.wiring import open_lake
 
 WANTED: Mapping[str, frozenset[DayState]] = {
     "missing": frozenset({DayState.MISSING}),
@@ -44,7 +44,6 @@ WANTED: Mapping[str, frozenset[DayState]] = {
 BY_DEFAULT = WANTED["missing"] | WANTED["failed"]
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
-LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclass
@@ -86,14 +85,15 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
     enter_project()
     asset_key = find_dataset(key)
     with open_instance() as instance:
-        states = day_states(instance, asset_key, days_between(start, end))
+        lake = open_lake()
+        states = day_states(instance, asset_key, days_between(start, end), lake)
         wanted = WANTED[only] if only else BY_DEFAULT
         days = [day for day, state in states.items() if state in wanted]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
         with open_display(asset_key.to_user_string(), len(days) + len(elsewhere)) as display:
             if elsewhere:
                 display.say(f"{len(elsewhere)} days are left to the run that is at them now")
-            result = run_backfill(instance, asset_key, days, display, wanted)
+            result = run_backfill(instance, asset_key, days, display, lake, wanted)
             result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
             display.summary(result.stored, result.not_stored, result.interrupted)
     if as_json:
@@ -106,17 +106,18 @@ def run_backfill(
     asset_key: dg.AssetKey,
     days: list[str],
     display: Display,
+    lake: Lake,
     wanted: frozenset[DayState] = BY_DEFAULT,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless."""
     result = BackfillResult(asset_key.to_user_string())
     try:
-        _run_ranges(instance, asset_key, days, wanted, display, result)
+        _run_ranges(instance, asset_key, days, wanted, display, lake, result)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         result.interrupted = True
     left = [day for day in days if day not in result.stored and day not in result.not_stored]
     result.not_stored |= dict.fromkeys(
-        left, Failed("stopped before it was done") if result.interrupted else LEFT_TO_ANOTHER_RUN
+        left, Failed("stopped before it was done", tried=False) if result.interrupted else LEFT_TO_ANOTHER_RUN
     )
     return result
 
@@ -127,13 +128,14 @@ def _run_ranges(
     days: list[str],
     wanted: frozenset[DayState],
     display: Display,
+    lake: Lake,
     result: BackfillResult,
 ) -> None:
     remaining = days
     while remaining:
-        _wait_for_the_account(instance, asset_key, display)
+        wait_for_the_account(instance, asset_key, display.say)
         # The run that was waited for may have stored some of them.
-        states = day_states(instance, asset_key, remaining)
+        states = day_states(instance, asset_key, remaining, lake)
         result.stored += [day for day, state in states.items() if state not in wanted and state is DayState.STORED]
         remaining = [day for day, state in states.items() if state in wanted]
         if not remaining:
@@ -163,7 +165,8 @@ def _run_watched(
     watching = run_watcher.set(display)
     try:
         ended = run_range(instance, asset_key, first, last)
-        result.interrupted = _was_canceled(instance, ended.run_id)
+        stopped = display.report is not None and display.report.stopped
+        result.interrupted = stopped or _was_canceled(instance, ended.run_id)
     finally:
         run_watcher.reset(watching)
         if display.report is not None:
@@ -191,18 +194,3 @@ def _verdict_on_older_days(report: IngestReport | None) -> NotStored | None:
     if report.ended is not None:
         return Failed(report.ended, tried=False)
     return next((end for end in report.outcomes.values() if isinstance(end, NotStored) and not end.tried), None)
-
-
-def _wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, display: Display) -> None:
-    """Wait until no run holds the vendor's slot.
-
-    A run that is started while another holds it waits too, but Dagster's in-process executor spins meanwhile, and no
-    signal reaches it.
-    """
-    pool, said = asset_key.path[0], False
-    while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
-        if not said:
-            said = True
-            display.say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
-        time.sleep(LOOK_AGAIN_SECONDS)
-        end_interrupted_runs(instance)

@@ -32,13 +32,14 @@ def demo(serve: bool) -> None:
     a gap to close. Needs no subscription.
     """
     folder = enter_project()
-    os.environ["DATA_ASSETS_PROFILE"] = "sandbox"  # synthetic days never go where the live ones are
-    os.environ.pop("DATA_ASSETS_LAKE", None)
+    # Set, not unset: what is unset would be read from `.env`, and synthetic days never go where the live ones are.
+    os.environ["DATA_ASSETS_PROFILE"] = "sandbox"
+    os.environ["DATA_ASSETS_LAKE"] = str(folder / "lake" / "sandbox")
     days, gap = choose_days(partition_keys())
     os.environ["DATA_ASSETS_SANDBOX_FAULTS"] = json.dumps([{"kind": "cut", "day": gap}])
     _fill(days, gap, folder)
     if serve:
-        os.environ.pop("DATA_ASSETS_SANDBOX_FAULTS")
+        os.environ["DATA_ASSETS_SANDBOX_FAULTS"] = "[]"
         os.environ["PYTHONWARNINGS"] = "ignore:Function"  # `dagster dev` warns of its own successor, a developer's tool
         dagster = Path(sys.executable).with_name("dagster")
         os.execv(dagster, [str(dagster), "dev", "--port", str(UI_PORT)])
@@ -70,16 +71,16 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     from data_assets.ingest.dagster_health import day_health, day_states
     from data_assets.wiring import open_lake
 
-    console, key = Console(), find_dataset(DATASET)
+    console, key, lake = Console(), find_dataset(DATASET), open_lake()
     with open_instance() as instance:
-        missing = [day for day, state in day_states(instance, key, days).items() if state in BY_DEFAULT]
+        missing = [day for day, state in day_states(instance, key, days, lake).items() if state in BY_DEFAULT]
         with open_display(DATASET, len(missing)) as display:
-            result = run_backfill(instance, key, missing, display)
+            result = run_backfill(instance, key, missing, display, lake)
         if result.interrupted:
             sys.exit(1)
-        console.print(overview_table({DATASET: summarize(day_states(instance, key, partition_keys()))}))
-        console.print(days_table(DATASET, day_health(instance, key, check_names(key), days)))
-    console.print(f"files:  {open_lake().url}", highlight=False, soft_wrap=True)
+        console.print(overview_table({DATASET: summarize(day_states(instance, key, partition_keys(), lake))}))
+        console.print(days_table(DATASET, day_health(instance, key, check_names(key), days, lake)))
+    console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in result.not_stored:
         console.print(
             f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {DATASET} --only failed\n"

@@ -24,6 +24,7 @@ from data_assets.cli.project import (
 )
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.partitions import contiguous_ranges
+from data_assets.wiring import open_lake
 
 
 @click.command(short_help="List the days that are missing or failed.")
@@ -35,8 +36,9 @@ def gaps(key: str | None, start: date | None, end: date | None, as_json: bool) -
     enter_project()
     selected = select_datasets(key)
     days = days_between(start, end)
+    lake = open_lake()
     with open_instance() as instance:
-        found = {name: _gaps(day_states(instance, asset_key, days)) for name, asset_key in selected.items()}
+        found = {name: _gaps(day_states(instance, asset_key, days, lake)) for name, asset_key in selected.items()}
     if as_json:
         click.echo(json.dumps(found))
     else:

@@ -17,7 +17,10 @@ from typing import Any
 
 import click
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
+from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import TRADING_DAYS, check_day, partition_keys
 
@@ -41,19 +44,23 @@ def enter_project() -> Path:
 def open_instance() -> Iterator[dg.DagsterInstance]:
     """The project's Dagster instance, after runs whose process is gone have been ended."""
     with _get_instance() as instance:
+        refuse_foreign_history(instance)
         end_interrupted_runs(instance)
         yield instance
 
 
 def _get_instance() -> dg.DagsterInstance:
-    """Open the instance, one process at a time.
+    """Open the instance, one process at a time, without captured logs.
 
-    Two processes that make its databases at the same instant leave them with two revisions, which no start accepts.
+    Two processes that make its databases at the same instant leave them with two revisions, which no start accepts. And
+    what a run prints belongs to this terminal; the processes that would capture it die of a Ctrl-C with a traceback.
     """
+    terminal = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
     folder = os.open(os.environ["DAGSTER_HOME"], os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        return dg.DagsterInstance.get()
+        home = os.environ["DAGSTER_HOME"]
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": terminal}))
     finally:
         os.close(folder)
 

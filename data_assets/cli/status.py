@@ -53,11 +53,14 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
     enter_project()
     selected = select_datasets(key)
     keys = days_between(start, end)
+    lake = open_lake()
     with open_instance() as instance:
-        overview = {name: summarize(day_states(instance, asset_key, keys)) for name, asset_key in selected.items()}
+        overview = {
+            name: summarize(day_states(instance, asset_key, keys, lake)) for name, asset_key in selected.items()
+        }
         shown = keys if start or end else keys[-NEWEST_DAYS:]
         days = {
-            name: day_health(instance, asset_key, check_names(asset_key), shown)
+            name: day_health(instance, asset_key, check_names(asset_key), shown, lake)
             for name, asset_key in selected.items()
             if key is not None
         }
@@ -70,7 +73,7 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
         console.print(overview_table(overview))
         for name, rows in days.items():
             console.print(days_table(name, rows))
-        console.print(f"lake: {open_lake().url}", style="dim", highlight=False)
+        console.print(f"lake: {lake.url}", style="dim", highlight=False)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
 
 

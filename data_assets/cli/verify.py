@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import click
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 
-from data_assets.cli.local_run import run_range
+from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -45,18 +48,18 @@ def verify(key: str | None, start: date | None, end: date | None, as_json: bool)
     enter_project()
     selected = select_datasets(key)
     lake, days = open_lake(), days_between(start, end)
-    console = Console(stderr=as_json)
+    console, notices = Console(stderr=as_json), Console(stderr=True)
     found: dict[str, dict[str, object]] = {}
     any_bad = False
     with open_instance() as instance:
         for name, asset_key in selected.items():
             ok, bad = verify_dataset(instance, lake, asset_key, days)
-            turn_red(instance, asset_key, sorted(bad))
             found[name] = {"ok": ok, "bad": bad}
             any_bad |= bool(bad)
-            console.print(f"[bold]{name}[/bold]  {len(ok)} days are whole, {len(bad)} are not", highlight=False)
+            console.print(f"[bold]{name}[/bold]  {len(ok)} days are whole, damaged: {len(bad)}", highlight=False)
             for day, reason in bad.items():
-                console.print(f"  [red]✗[/red] {day}  {reason}", highlight=False)
+                console.print(f"  [red]✗[/red] {day}  {escape(reason)}", highlight=False, soft_wrap=True)
+            turn_red(instance, asset_key, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
     if as_json:
         click.echo(json.dumps(found))
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any_bad else EXIT_OK)
@@ -80,7 +83,10 @@ def verify_dataset(
     return ok, bad
 
 
-def turn_red(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: list[str]) -> None:
+def turn_red(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: list[str], say: Callable[[str], object]
+) -> None:
     """Run the asset's verify mode over damaged days, so that the grid shows them as failed."""
     for first, last in contiguous_ranges(days):
-        run_range(instance, asset_key, first, last, {VERIFY: "true"})
+        wait_for_the_account(instance, asset_key, say)
+        run_range(instance, asset_key, first, last, tags={VERIFY: "true"})

@@ -15,6 +15,7 @@ import dagster as dg
 from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import day_verdicts, ingest_days
+from data_assets.ingest.dagster_history import mark_history
 from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
 from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
@@ -80,6 +81,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         },
     )
     def market_data(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        mark_history(context.instance)
         try:
             with account_lock(Path(context.instance.storage_directory()), dataset.vendor, context.log.info):
                 (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)

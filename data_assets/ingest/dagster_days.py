@@ -23,7 +23,7 @@ import polars as pl
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
-from data_assets.ingest.outcome import NotStored, Outcome, Scalar, Stored
+from data_assets.ingest.outcome import NotStored, Outcome, Rejected, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
@@ -226,12 +226,27 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         watcher.run_ended(report)
     context.log.info(line(progress.snapshot()))
     if report.stopped:
+        if still_damaged := _damaged(context.instance, dataset, lake, report.unfinished):
+            # Ended as canceled, the run would give these days back the green of their last good run.
+            raise failure(dataset, still_damaged, len(days))
         raise dg.DagsterExecutionInterruptedError(
             f"{dataset.name}: told to stop; {len(report.unfinished)} days were not finished and left no file"
         )
     not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
     if not_stored:
         raise failure(dataset, not_stored, len(days))
+
+
+def _damaged(
+    instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, days: Iterable[date]
+) -> dict[date, NotStored]:
+    """Those of `days` that were stored once and are not whole any more."""
+    damaged: dict[date, NotStored] = {}
+    for day in days:
+        record = latest_materialization(instance, dataset.asset_key, day.isoformat())
+        if record is not None and not (verdict := integrity(lake, dataset.name, day, record)).passed:
+            damaged[day] = Rejected(f"told to stop before the damaged day was replaced: {verdict.summary}")
+    return damaged
 
 
 async def _ingest(

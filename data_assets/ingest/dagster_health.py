@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import latest_materialization
 
@@ -25,8 +27,15 @@ class DayState(StrEnum):
     MISSING = "missing"
 
 
-def day_states(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str]) -> dict[str, DayState]:
-    """The state of each of `days`, in their order, as `DagsterInstance.get_status_by_partition` would say it.
+def day_states(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str], lake: Lake | None = None
+) -> dict[str, DayState]:
+    """The state of each of `days`, in their order, as the grid shows it.
+
+    With a lake, a day counts as stored only if that lake holds its file: a record is a claim about a lake, and the
+    settings may name another one by now.
+
+    The states are those of `DagsterInstance.get_status_by_partition`.
 
     That call asks three subsets about every single key, two seconds for ten years of days; listing the subsets' keys
     takes a tenth of it.
@@ -41,6 +50,10 @@ def day_states(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Seque
         (DayState.IN_PROGRESS, cached.deserialize_in_progress_partition_subsets(TRADING_DAYS)),
     ):
         states |= dict.fromkeys(subset.get_partition_keys(), state)
+    if lake is not None and days:
+        first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+        there = {day.isoformat() for day in lake.days(asset_key.to_user_string(), first, last)}
+        states = {day: state for day, state in states.items() if state is not DayState.STORED or day in there}
     return {day: states.get(day, DayState.MISSING) for day in days}
 
 
@@ -81,12 +94,12 @@ class DayHealth:
 
 
 def day_health(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str]
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str], lake: Lake
 ) -> list[DayHealth]:
     """One row per day, in the order given. Costs two look-ups a day: for weeks, not for decades."""
     checks = _check_states(instance, asset_key, check_names, days)
     rows = []
-    for day, state in day_states(instance, asset_key, days).items():
+    for day, state in day_states(instance, asset_key, days, lake).items():
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         why = why_not_stored(instance, asset_key, day) if state is not DayState.STORED else None

@@ -1,26 +1,26 @@
 """Runs whose process died: found, ended, and their vendor's slot given back.
 
-Here: who owns a run (host, process, its start), and what to do when the owner is gone. Not here: what runs do.
+Here: how a run says that it is alive, and what to do when its process is gone. Not here: what runs do.
 
 Dagster notices that a run's process was killed only while the code server that started it lives. After a power cut, or
 when all of them were killed together, the run would count as started, its days as in progress and its pool slot as
-held, for ever. So a run says which process it is before it waits for a slot, and the command (at its start) and a
-sensor (every half minute) end the runs whose process is gone. Days that such a run had stored stay.
+held, for ever. So a run holds a lock file from before it waits for a slot until its process ends, however it ends, and
+the command (at its start) and a sensor (every half minute) end the runs whose lock nobody holds. A lock says it where a
+process id could not: ids are used again, clocks are set, machines are renamed. Days that such a run had stored stay.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
-import os
-import socket
+import fcntl
+import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import dagster as dg
-import psutil
 
-# Dagster keeps tags with this prefix out of its lists of runs: there they would bury what a person looks for.
-OWNED_RUN, HOST = ".dagster/data_assets/run", ".dagster/data_assets/host"
-PROCESS, PROCESS_STARTED = ".dagster/data_assets/process", ".dagster/data_assets/process_started"
+from data_assets.ingest.dagster_history import refuse_foreign_history
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,  # its days count as in progress already
@@ -29,26 +29,37 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+KEPT_SECONDS = 86_400.0
 
-def ownership(run_id: str) -> dict[str, str]:
-    """The tags by which a run says that it lives in this process.
-
-    They name the run too, because a retry starts with the tags of the run before it, whose process is another one.
-    """
-    return {
-        OWNED_RUN: run_id,
-        HOST: socket.gethostname(),
-        PROCESS: str(os.getpid()),
-        PROCESS_STARTED: _started(psutil.Process()),
-    }
+_held: dict[str, BinaryIO] = {}
+"""The lock files of the runs that live in this process; the kernel lets go of them when it ends."""
 
 
-def _started(process: psutil.Process) -> str:
-    return f"{process.create_time():.2f}"
+def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:
+    return Path(instance.storage_directory()) / "living_runs" / run_id
 
 
-class _OwnedRuns(dg.Executor):
-    """Executes a run in its own process, once the run's tags say which one that is."""
+def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
+    path = _lock_file(instance, run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)  # waits at most for somebody who looks whether the run is alive
+    _held[run_id] = file
+
+
+@contextmanager
+def living_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Say that a run lives in this process, from before it is created until after it has ended."""
+    _hold(instance, run_id)
+    try:
+        yield
+    finally:
+        _lock_file(instance, run_id).unlink(missing_ok=True)
+        _held.pop(run_id).close()
+
+
+class _LivingRuns(dg.Executor):
+    """Executes a run in its own process, once the run's lock says that it lives."""
 
     def __init__(self, in_process: Any) -> None:
         self._in_process = in_process
@@ -58,43 +69,59 @@ class _OwnedRuns(dg.Executor):
         return self._in_process.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        plan_context.instance.add_run_tags(plan_context.run_id, ownership(plan_context.run_id))
+        if plan_context.run_id not in _held:  # a run of the command is held from before its creation
+            _hold(plan_context.instance, plan_context.run_id)
+        # Not let go of here: the run's end is written after this, and until then it must count as alive.
         yield from self._in_process.execute(plan_context, execution_plan)
 
 
 @dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)  # type: ignore[call-overload]
-def in_owned_process(context: dg.InitExecutorContext) -> dg.Executor:
+def in_living_process(context: dg.InitExecutorContext) -> dg.Executor:
     """Dagster's in-process executor, for runs that can be told apart from those whose process died."""
-    return _OwnedRuns(dg.in_process_executor.executor_creation_fn(context))  # type: ignore[misc]
+    return _LivingRuns(dg.in_process_executor.executor_creation_fn(context))  # type: ignore[misc]
 
 
-def _owner_is_gone(run: dg.DagsterRun) -> bool:
-    """Whether the owner was a process of this machine that has ended; unknown and foreign owners count as alive."""
-    if run.tags.get(OWNED_RUN) != run.run_id or run.tags[HOST] != socket.gethostname():
-        return False
+def _process_is_gone(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the run began on this machine and nobody holds its lock; a run without a lock file counts as alive."""
     try:
-        process = psutil.Process(int(run.tags[PROCESS]))
-        return process.status() == psutil.STATUS_ZOMBIE or _started(process) != run.tags[PROCESS_STARTED]
-    except psutil.NoSuchProcess:
+        file = _lock_file(instance, run_id).open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
         return True
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End every run whose process is gone and free its pool slot; returns the ids of the runs ended."""
     ended = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        if not _owner_is_gone(run):
+    unfinished = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))]
+    for run_id in unfinished:
+        if not _process_is_gone(instance, run_id):
             continue
-        text = (
-            "the process of this run ended without a word (killed, or the machine stopped); what it had stored is kept"
-        )
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.status not in _UNFINISHED:
+            continue  # it ended by itself between the two looks
+        text = "the process of this run was killed, or its machine stopped; what it had stored is kept"
         if run.status == dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, message=text)
         else:
             instance.report_run_failed(run, message=text)
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        ended.append(run.run_id)
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+        _lock_file(instance, run_id).unlink(missing_ok=True)
+        ended.append(run_id)
+    _forget_all_but(instance, unfinished)
     return ended
+
+
+def _forget_all_but(instance: dg.DagsterInstance, unfinished: list[str]) -> None:
+    """Remove the lock files of runs that ended long ago; a run that is only now being created has a young one."""
+    for path in _lock_file(instance, "any").parent.glob("*"):
+        if path.name not in unfinished and time.time() - path.stat().st_mtime > KEPT_SECONDS:
+            path.unlink(missing_ok=True)
 
 
 def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -115,6 +142,7 @@ def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
     description="Ends runs whose process was killed, so that their days show as failed and the vendor's slot is free.",
 )
 def interrupted_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Look once for runs whose process is gone."""
+    """Look once for runs whose process is gone; fails, to be seen, in an instance of the other profile."""
+    refuse_foreign_history(context.instance)
     ended = end_interrupted_runs(context.instance)
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run's process is alive")

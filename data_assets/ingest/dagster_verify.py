@@ -17,7 +17,7 @@ import dagster as dg
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import failure, integrity, not_stored_event
 from data_assets.ingest.outcome import NotStored, Rejected
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.wiring import open_lake
 
 VERIFY = "data_assets/verify"
@@ -40,8 +40,10 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
             # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
             context.log_event(record.asset_materialization)
         else:
-            found = verdict.summary if verdict else "nothing was ever stored for this day"
-            bad[day] = Rejected(f"{found}; backfill the day to fetch it again")
+            if verdict:
+                context.log_event(day_evaluation(context.instance, dataset.asset_key, key, verdict))
+            never = "nothing was ever stored for this day; backfill it"
+            bad[day] = Rejected(verdict.summary if verdict else never)
             context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
         raise failure(dataset, bad, len(context.partition_keys))
