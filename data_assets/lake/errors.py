@@ -18,6 +18,10 @@ class DiskFull(LakeError):
     """There is no room for the file (disk, quota or file-size limit)."""
 
 
+class LakeUnusable(LakeError):
+    """The lake as a whole, rather than one file of it, cannot be written to: its root, its marker, or its kind."""
+
+
 class Corrupt(LakeError):
     """A stored file is not what was stored.
 

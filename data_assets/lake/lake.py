@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import Corrupt, LakeError, write_error
+from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
 from data_assets.lake.layout import dataset_path, day_folder, parse_partition_path, partition_path
 from data_assets.lake.parquet_file import digest_of, reading, row_groups
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
@@ -47,7 +47,8 @@ class Lake:
 
         Raises:
             ValueError: ``dataset`` is not a dataset key, or ``sort_by`` does not fit ``schema``.
-            LakeError: the lake holds data of the other kind, or cannot be written.
+            LakeUnusable: the lake holds data of the other kind, or its root or marker cannot be read or written.
+            DiskFull: there is no room for the marker.
         """
         writer = DayWriter(self._storage, dataset, day, schema, sort_by, synthetic=self.synthetic)
         self._claim()
@@ -163,12 +164,19 @@ class Lake:
 
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""
-        kind = self._marked_kind()
-        if kind is None and (kind := self._kind_of_files()) in (None, self.synthetic):
-            kind = self.synthetic if self._mark() else self._marked_kind()
+        try:
+            kind = self._marked_kind()
+            if kind is None and (kind := self._kind_of_files()) in (None, self.synthetic):
+                kind = self.synthetic if self._mark() else self._marked_kind()
+        except DiskFull:
+            raise
+        except LakeError as error:
+            raise LakeUnusable(str(error)) from error
+        except OSError as error:
+            raise LakeUnusable(str(read_error(error, self.url))) from error
         if kind != self.synthetic:
             held, wanted = ("synthetic", "real") if kind else ("real", "synthetic")
-            raise LakeError(
+            raise LakeUnusable(
                 f"DATA_ASSETS_LAKE: {self.url} holds {held} data, and {wanted} data never goes into the same lake; "
                 "set DATA_ASSETS_LAKE to another folder, or DATA_ASSETS_PROFILE to the profile that this lake is of"
             )

@@ -21,6 +21,7 @@ import polars as pl
 from data_assets.ingest.outcome import (
     DayEnded,
     Failed,
+    IngestError,
     NoData,
     NotPublished,
     RunEnded,
@@ -29,7 +30,7 @@ from data_assets.ingest.outcome import (
     Transient,
 )
 from data_assets.ingest.source import DayMeter, StagedDay
-from data_assets.lake.errors import LakeError
+from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
@@ -157,7 +158,7 @@ class ThetaQuotesSource:
                 comparison = _audit(intake, listed, self._dataset.absent_tolerance)
                 staged = await intake.finish(self._provenance(intake, listed, comparison))
         except LakeError as error:
-            raise RunEnded(str(error)) from error
+            raise _ending(error) from error
         return _StagedQuotes(staged, _metadata(intake, comparison, perf_counter() - started))
 
     def _intake(self, hours: Session, meter: DayMeter) -> Intake:
@@ -248,12 +249,19 @@ class _StagedQuotes:
         try:
             stored = self._staged.publish()
         except LakeError as error:
-            raise RunEnded(str(error)) from error
+            raise _ending(error) from error
         return Stored(stored.path, stored.rows, stored.size, stored.sha256, self._metadata)
 
     def discard(self) -> None:
         """See ``StagedDay``."""
         self._staged.discard()
+
+
+def _ending(error: LakeError) -> IngestError:
+    """The run, where no other day could be stored either; else this day, whose own folder or file it is."""
+    if isinstance(error, DiskFull | LakeUnusable):
+        return RunEnded(str(error))
+    return DayEnded(Failed(str(error)))
 
 
 def _audit(intake: Intake, listed: pl.DataFrame | None, tolerance: float) -> ListComparison | None:

@@ -5,6 +5,8 @@ import csv
 import hashlib
 import io
 import re
+import resource
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -33,7 +35,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
-from data_assets.lake.lake import Lake
+from data_assets.lake.lake import MARKER, Lake
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.sandbox.faults import Fault
@@ -42,7 +44,7 @@ from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.component import judge_quotes
 from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource, not_yet
-from data_assets.vendors.theta.schema import COLUMNS, SCHEMA, SORT_BY
+from data_assets.vendors.theta.schema import ARROW_SCHEMA, COLUMNS, SCHEMA, SORT_BY
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
 
 DAY = date(2024, 1, 3)
@@ -589,21 +591,61 @@ async def test_test_contracts_of_1882_are_kept_and_counted_and_extra_columns_nam
     assert stored(tmp_path).columns == list(COLUMNS)
 
 
-async def test_a_lake_that_cannot_be_written_ends_the_run(tmp_path: Path):
-    (tmp_path / "theta").write_bytes(b"a file where the dataset's folder should be")
-    with SandboxTheta(contracts=CONTRACTS) as theta, pytest.raises(RunEnded, match="cannot be written"):
-        await fetch(theta.base_url, tmp_path)
+async def test_a_days_folder_that_cannot_be_written_fails_that_day_alone(tmp_path: Path):
+    folder = tmp_path / "theta/option_quotes/QQQ"
+    folder.mkdir(parents=True)
+    (folder / f"date={DAY}").write_bytes(b"a file where the day's folder should be")
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        with pytest.raises(DayEnded, match="cannot be written") as caught:
+            await fetch(theta.base_url, tmp_path)
+        await fetch(theta.base_url, tmp_path, day=date(2024, 1, 4))
+    assert type(caught.value.outcome) is Failed
+    assert stored(tmp_path, date(2024, 1, 4)).height
 
 
-async def test_a_day_that_cannot_get_its_name_ends_the_run(tmp_path: Path):
+async def test_a_day_that_cannot_get_its_name_fails_that_day_alone(tmp_path: Path):
     lake = Lake(str(tmp_path), synthetic=True)
     with SandboxTheta(contracts=CONTRACTS) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
             staged = await ThetaQuotesSource(DATASET, lake=lake, client=client).fetch(DAY, Meter())
     day = tmp_path / "theta/option_quotes/QQQ/date=2024-01-03"
     (day / "data.parquet").mkdir()
-    with pytest.raises(RunEnded, match="cannot be written"):
+    with pytest.raises(DayEnded, match="cannot be written") as caught:
         staged.publish()
+    assert type(caught.value.outcome) is Failed
+    assert left_in(tmp_path) == []
+
+
+async def test_a_lake_that_cannot_be_written_ends_the_run(tmp_path: Path):
+    (tmp_path / "lake").write_bytes(b"a file where the lake's folder should be")
+    with SandboxTheta(contracts=CONTRACTS) as theta, pytest.raises(RunEnded, match="lake"):
+        await fetch(theta.base_url, tmp_path / "lake")
+
+
+@pytest.mark.parametrize("marker", [b"{", None], ids=["damaged", "a folder"])
+async def test_a_lake_whose_marker_is_unreadable_ends_the_run(tmp_path: Path, marker: bytes | None):
+    if marker is None:
+        (tmp_path / MARKER).mkdir()
+    else:
+        (tmp_path / MARKER).write_bytes(marker)
+    with SandboxTheta(contracts=CONTRACTS) as theta, pytest.raises(RunEnded, match=str(tmp_path)):
+        await fetch(theta.base_url, tmp_path)
+
+
+@pytest.mark.parametrize("step", ["marker", "rows"])
+async def test_a_full_disk_ends_the_run(tmp_path: Path, step: str):
+    if step == "rows":
+        Lake(str(tmp_path), synthetic=True).writer(DATASET.key, DAY, ARROW_SCHEMA, SORT_BY)
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            with pytest.raises(RunEnded, match="no room to write it"):
+                await fetch(theta.base_url, tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            signal.signal(signal.SIGXFSZ, ignored)
     assert left_in(tmp_path) == []
 
 
