@@ -41,7 +41,7 @@ class LoopbackServer:
         self._thread = threading.Thread(target=self._run, name="sandbox-server", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._failure: OSError | None = None
+        self._failure: BaseException | None = None
         self._port = 0
 
     @property
@@ -52,13 +52,15 @@ class LoopbackServer:
     def __enter__(self) -> LoopbackServer:
         self._thread.start()
         self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
+        if self._failure is None:
+            return self
+        self._thread.join()
+        if isinstance(self._failure, OSError):
             raise PortTaken(
                 f"port {self._wanted_port} cannot be served ({self._failure.strerror}): "
                 "stop what listens there, a Theta Terminal perhaps, or take another port"
             ) from self._failure
-        return self
+        raise self._failure
 
     def __exit__(self, *_: object) -> None:
         if self._loop is not None and self._stop is not None:
@@ -66,7 +68,12 @@ class LoopbackServer:
         self._thread.join()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  raised again by the thread that waits for the start
+            self._failure = error
+        finally:
+            self._started.set()
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -81,10 +88,7 @@ class LoopbackServer:
             self._port = runner.addresses[0][1]
             self._started.set()
             await self._stop.wait()
-        except OSError as error:
-            self._failure = error
         finally:
-            self._started.set()
             await runner.cleanup()
 
 

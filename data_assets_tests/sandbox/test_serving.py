@@ -55,6 +55,12 @@ def test_a_taken_port_is_named():
             pass
 
 
+@pytest.mark.timeout(30)
+def test_a_server_that_cannot_start_says_why_whatever_the_reason():
+    with pytest.raises(OverflowError, match="port must be 0-65535"), SandboxTheta(port=99999):
+        pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_foreground_server_ends_cleanly_when_asked_to(number):
     with subprocess.Popen(
