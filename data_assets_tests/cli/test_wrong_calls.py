@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from data_assets.partitions import partition_keys
@@ -50,6 +52,18 @@ def test_a_wrong_setting_in_the_env_file(new_project):
     project = new_project()
     (project.folder / ".env").write_text("THETA_BASE_URL=localhost:25503\n")
     refused(project.run("verify", "--json"), "THETA_BASE_URL", "http")
+
+
+def test_the_sandbox_on_a_port_that_is_taken(new_project):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused(new_project().run("sandbox", "--theta-port", port), f"port {port}", "take another port")
+
+
+def test_the_sandbox_on_a_port_that_cannot_be(new_project):
+    refused(new_project().run("sandbox", "--theta-port", "99999"), "99999", "0<=x<=65535")
 
 
 def refused(ended, wrong, right):
