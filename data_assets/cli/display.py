@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 
 from rich.console import Console, Group, RenderableType
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import Progress, Snapshot, _duration, line
+from data_assets.ingest.progress import Progress, Snapshot, duration, line
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
@@ -42,6 +42,9 @@ class Display:
     def __init__(self, name: str, total: int, console: Console) -> None:
         self._name, self._total, self._console = name, total, console
         self._done_before = 0
+        self._progress: Progress | None = None
+        self._last_reason: str | None = None
+        self._same_reason = 0
         self.report: IngestReport | None = None
 
     def say(self, text: str) -> None:
@@ -51,9 +54,10 @@ class Display:
     @contextmanager
     def watch(self, progress: Progress) -> Iterator[None]:
         """Show a run while the context lasts."""
+        self._progress = progress
         ended = threading.Event()
         live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        with live or _nothing():
+        with live or nullcontext():
             thread = threading.Thread(target=self._draw, args=(progress, live, ended), daemon=True)
             thread.start()
             try:
@@ -61,6 +65,7 @@ class Display:
             finally:
                 ended.set()
                 thread.join()
+                self._end_the_reason()
         self._done_before += progress.snapshot().done
 
     def _draw(self, progress: Progress, live: Live | None, ended: threading.Event) -> None:
@@ -78,12 +83,29 @@ class Display:
                 return
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
-        """One line for a day, above the live part."""
+        """One line for a day, above the live part; one for all days that what was said of a newer one settles."""
+        if isinstance(outcome, NotStored) and not outcome.tried and outcome.reason == self._last_reason:
+            self._same_reason += 1
+            return
+        self._end_the_reason()
         if isinstance(outcome, NotStored):
+            self._last_reason = outcome.reason
             text = f"[red]✗[/red] {day}  {outcome.name}: {escape(outcome.reason)}"
         else:
+            tries = self._tries(day)
             text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {outcome.size / 1e6:.1f} MB"
+            text += f"  ({tries} tries)" if tries > 1 else ""
         self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _tries(self, day: date) -> int:
+        """How often a day was asked for; it is in work until the watcher has heard of its end."""
+        active = self._progress.snapshot().active if self._progress is not None else ()
+        return next((each.attempt for each in active if each.day == day), 0)
+
+    def _end_the_reason(self) -> None:
+        if self._same_reason:
+            self.say(f"  and {_days(self._same_reason, 'older ')} for the same reason")
+        self._last_reason, self._same_reason = None, 0
 
     def run_ended(self, report: IngestReport) -> None:
         """Keep how the days of the run ended."""
@@ -99,7 +121,7 @@ class Display:
         )
         rates = Text(
             f"  {snapshot.bytes_per_second / 1e6:.1f} MB/s  {snapshot.rows_per_second:,.0f} rows/s  "
-            f"{snapshot.concurrency} at once  ETA {_duration(snapshot.eta) if snapshot.eta is not None else '…'}"
+            f"{snapshot.concurrency} at once  ETA {duration(snapshot.eta) if snapshot.eta is not None else '…'}"
         )
         days = Table.grid(padding=(0, 2))
         for active in snapshot.active:
@@ -119,15 +141,14 @@ class Display:
         )
         if not_stored:
             self._console.print(
-                f"{len(not_stored)} days not stored; try them again with: data-assets backfill {self._name}",
+                f"{_days(len(not_stored))} not stored; try them again with: data-assets backfill {self._name}",
                 highlight=False,
                 soft_wrap=True,
             )
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _days(count: int, which: str = "") -> str:
+    return f"{count} {which}{'day' if count == 1 else 'days'}"
 
 
 @contextmanager
@@ -137,4 +158,7 @@ def open_display(name: str, total: int) -> Iterator[Display]:
     Dagster leads the stderr of a running step through a pipe, to keep it with the run: no terminal to draw in.
     """
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as screen:
-        yield Display(name, total, Console(file=screen))
+        display = Display(name, total, Console(file=screen))
+        if total:
+            display.say(f"{name}: {_days(total)} to do")
+        yield display

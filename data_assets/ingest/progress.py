@@ -202,14 +202,14 @@ def line(snapshot: Snapshot) -> str:
     parts = [f"{snapshot.done}/{snapshot.total} days"]
     parts += [f"{snapshot.counts[name]} {words}" for name, words in _IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
-        return " · ".join([*parts, f"took {_duration(snapshot.elapsed)}"])
+        return " · ".join([*parts, f"took {duration(snapshot.elapsed)}"])
     return " · ".join(
         [
             *parts,
             f"{snapshot.bytes_per_second / 1e6:.1f} MB/s",
             f"{_short(snapshot.rows_per_second)} rows/s",
             f"{snapshot.concurrency} at once",
-            "ETA unknown" if snapshot.eta is None else f"ETA {_duration(snapshot.eta)}",
+            "ETA unknown" if snapshot.eta is None else f"ETA {duration(snapshot.eta)}",
         ]
     )
 
@@ -220,7 +220,8 @@ def _short(number: float) -> str:
     return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Whole seconds in words: `41 s`, `2 min 10 s`, `25 h 1 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import re
+import socket
 import struct
 import termios
 import threading
+from datetime import date
 
 import pytest
+from rich.console import Console
 
+from data_assets.cli.display import Display
+from data_assets.ingest.outcome import Failed, Stored
+from data_assets.ingest.progress import Progress
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.end_to_end.project_folder import DATASET, sessions, span
+from data_assets_tests.end_to_end.project_folder import DATASET, live, sessions, span
 
 DAYS = sessions("2024-01-02", 6)
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -71,7 +78,7 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", ended.stderr)
-    *lines, summary, hint = ended.stderr.splitlines()
+    first, *lines, summary, hint = ended.stderr.splitlines()
     stored = [line for line in lines if re.fullmatch(r"✓ \S+  [\d,]+ rows  \d+\.\d MB", line)]
     failed = [line for line in lines if line.startswith(f"✗ {DAYS[0]}  Rejected: ")]
     progress = [
@@ -79,9 +86,62 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
         for line in lines
         if re.fullmatch(r"\d/6 days · .*\d MB/s · \S+ rows/s · \d at once · ETA (unknown|\d+ s|.* min .*)", line)
     ]
+    assert first == f"{DATASET}: 6 days to do"
     assert sorted(line.split()[1] for line in stored) == DAYS[1:]
     assert len(failed) == 1
     assert progress
     assert len(stored) + len(failed) + len(progress) == len(lines)
     assert summary == f"{DATASET}: 5 of 6 days stored"
-    assert hint == f"1 days not stored; try them again with: data-assets backfill {DATASET}"
+    assert hint == f"1 day not stored; try them again with: data-assets backfill {DATASET}"
+
+
+def test_a_stored_day_says_how_many_tries_it_took(theta, live_project):
+    project = live_project(theta(faults=[Fault(kind="cut", day=DAYS[1], times=2)]))
+
+    ended = project.run("backfill", DATASET, *span(DAYS[:2]))
+
+    assert ended.returncode == 0, ended.stderr
+    line = {line.split()[1]: line for line in ended.stderr.splitlines() if line.startswith("✓")}
+    assert re.fullmatch(r"✓ \S+  [\d,]+ rows  \d+\.\d MB  \(3 tries\)", line[DAYS[1]])
+    assert "tries" not in line[DAYS[0]]
+
+
+def test_what_is_said_of_all_older_days_is_said_once(new_project):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and never listens
+        project = new_project(**live(f"http://127.0.0.1:{closed.getsockname()[1]}/v3"))
+        ended = project.run("backfill", DATASET, *span(DAYS))
+
+    assert ended.returncode == 1, ended.stderr
+    days = [line for line in ended.stderr.splitlines() if line.startswith(("✗", "  and"))]
+    *each, rest = days
+    assert each[0].startswith(f"✗ {DAYS[-1]}  Failed: the Theta Terminal is not running")
+    assert re.fullmatch(rf"  and {len(DAYS) - len(each)} older days? for the same reason", rest)
+    assert f"{DATASET}: 0 of 6 days stored" in ended.stderr
+
+
+STORED = Stored("p", 1, 1, "0" * 64)
+REFUSED = Failed("no terminal", tried=False)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "lines"),
+    [
+        ([REFUSED], ["✗ 1"]),
+        ([REFUSED, REFUSED], ["✗ 1", "  and 1 older day for the same reason"]),
+        ([Failed("no terminal"), REFUSED, REFUSED], ["✗ 1", "  and 2 older days for the same reason"]),
+        ([Failed("cut"), Failed("cut")], ["✗ 1", "✗ 2"]),
+        ([REFUSED, REFUSED, Failed("cut"), REFUSED], ["✗ 1", "  and 1 older day for the same reason", "✗ 3", "✗ 4"]),
+        ([REFUSED, STORED, REFUSED], ["✗ 1", "✓ 2", "✗ 3"]),
+    ],
+)
+def test_only_days_that_were_not_asked_for_are_counted_together(outcomes, lines):
+    screen = io.StringIO()
+    display = Display(DATASET, len(outcomes), Console(file=screen))
+
+    with display.watch(Progress()):
+        for number, outcome in enumerate(outcomes, 1):
+            display.day_ended(date(2024, 1, number), outcome)
+
+    shown = [re.sub(r"2024-01-0(\d)  .*", r"\1", line) for line in screen.getvalue().splitlines()]
+    assert shown == lines
