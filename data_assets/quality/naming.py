@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from data_assets.trading_calendar import NEW_YORK
+
 NAMES_SHOWN = 10
 """How many contracts a verdict names at most."""
-
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 def contract_name(symbol: str, expiration: date, strike: float, right: str) -> str:
