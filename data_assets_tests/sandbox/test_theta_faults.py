@@ -96,11 +96,9 @@ def test_a_lost_connection_is_474_for_every_request_and_the_status_says_so():
 
 def test_a_lost_connection_comes_back():
     with SandboxTheta(contracts=4, faults=[Fault(kind="disconnected", seconds=0.2, times=1)]) as theta:
-        lost = time.monotonic()
         assert quotes(theta).status_code == 474
         while httpx.get(theta.base_url + "/terminal/mdds/status").text == "DISCONNECTED":
             time.sleep(0.02)
-        assert time.monotonic() - lost >= 0.2
         assert quotes(theta).status_code == 200
 
 
