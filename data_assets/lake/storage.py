@@ -151,7 +151,9 @@ class LocalFolder:
         def may_hold_names(folder: str) -> bool:
             return folder >= after[: len(folder)] and (until is None or folder <= until)
 
-        for parent, folders, files in os.walk(self._root / prefix, onerror=_raise_unless_missing):
+        # Links are followed: a dataset that somebody moved to another disk and linked back is still of this lake.
+        walk = os.walk(self._root / prefix, onerror=_raise_unless_missing, followlinks=True)
+        for parent, folders, files in walk:
             within = "" if Path(parent) == self._root else Path(parent).relative_to(self._root).as_posix() + "/"
             folders[:] = [folder for folder in folders if may_hold_names(f"{within}{folder}/")]
             found += [within + file for file in files if not tempfiles.is_temp(file)]

@@ -79,7 +79,7 @@ def remove(path: Path) -> None:
 
 def find(root: Path) -> Iterator[Path]:
     """Every temporary file under ``root``, whoever owns it."""
-    for folder, _, files in os.walk(root):
+    for folder, _, files in os.walk(root, followlinks=True):
         yield from (Path(folder, name) for name in files if is_temp(name))
 
 

@@ -269,3 +269,15 @@ def test_an_address_that_is_no_lake_is_told(url):
     with pytest.raises(LakeError, match="DATA_ASSETS_LAKE") as told:
         Lake(url, synthetic=True)
     assert "secret" not in str(told.value)
+
+
+def test_a_dataset_on_another_disk_that_is_linked_into_the_lake_is_of_the_lake(tmp_path):
+    root, elsewhere = tmp_path / "lake", tmp_path / "other disk"
+    store(Lake(str(root), synthetic=True), quotes())
+    (root / "theta").rename(elsewhere)
+    (root / "theta").symlink_to(elsewhere)
+    (root / MARKER).unlink()
+
+    assert Lake(str(root), synthetic=True).datasets() == [DATASET]
+    with pytest.raises(LakeError, match="holds synthetic data"):
+        Lake(str(root), synthetic=False).writer(DATASET, DAY, SCHEMA, SORT_BY)
