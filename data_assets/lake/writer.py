@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake.errors import LakeError, write_error
 from data_assets.lake.layout import partition_path
-from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading
+from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading, row_groups
 from data_assets.lake.provenance import Provenance, to_metadata
 from data_assets.lake.storage import Storage
 
@@ -63,6 +63,15 @@ class StagedFile:
         self.name, self.provenance = name, provenance
         self.rows, self.size, self.sha256 = file.rows, file.size, file.sha256
         weakref.finalize(self, file.discard)  # a cancelled task never receives the file that its thread finished
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The rows in the file's order, a row group at a time; not after ``publish`` or ``discard``.
+
+        Raises:
+            LakeError: the temporary file cannot be read.
+        """
+        with reading(str(self._file.path)), self._file.path.open("rb") as file:
+            yield from row_groups(file, str(self._file.path))
 
     def publish(self) -> StoredFile:
         """Give the file its final name, durably. Called at most once.

@@ -24,6 +24,7 @@ from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import last_contract_whole
 from data_assets.quality.contract_summary import contract_summary, merge_summaries
+from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta import schema
 
@@ -145,9 +146,27 @@ class Intake:
         return int(summary["rows"].sum())
 
     async def finish(self, provenance: Provenance) -> StagedFile:
-        """Bring the day to disk under its temporary name."""
-        self._staged = self._in_order.submit(self._writer.finish, provenance)
+        """Bring the day to disk under its temporary name.
+
+        Raises:
+            DayEnded: ``Rejected``, if a contract has two rows of one instant.
+        """
+        self._staged = self._in_order.submit(self._finish, provenance)
         return await asyncio.wrap_future(self._staged)
+
+    def _finish(self, provenance: Provenance) -> StagedFile:
+        staged = self._writer.finish(provenance)
+        try:
+            # Rows that came in order are unique. The others show only in the sorted file, where repeats lie together.
+            if self.summary["disordered"].sum():
+                _refuse_repeats(merge_summaries([self._summarize(batch) for batch in staged.batches()]))
+        except BaseException:
+            staged.discard()
+            raise
+        return staged
+
+    def _summarize(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return contract_summary(rows, open_=self.hours.open, close=self._window_end, interval=self._interval)
 
     async def _take(self, block: bytes, body: _Body, pending: deque[Future[int]]) -> None:
         if len(pending) >= LOOK_AHEAD:
@@ -163,6 +182,19 @@ class Intake:
         self._writer.write(frame)
         body.add(summary)
         return frame.height
+
+
+def _refuse_repeats(sorted_day: pl.DataFrame) -> None:
+    repeated = sorted_day.filter(pl.col("disordered") > 0)
+    if repeated.is_empty():
+        return
+    raise DayEnded(
+        Rejected(
+            f"{repeated['disordered'].sum():,} rows repeat the contract and timestamp of another, in "
+            f"{repeated.height:,} contracts such as {contract_names(repeated.head(1))[0]}: the vendor sent them twice, "
+            "as an older terminal may that ignores a parameter; update the terminal and run this day again"
+        )
+    )
 
 
 class _Body:

@@ -36,6 +36,7 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.lake.lake import MARKER, Lake
+from data_assets.lake.parquet_file import ROW_GROUP_ROWS
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.sandbox.faults import Fault
@@ -471,6 +472,62 @@ async def test_no_data_in_any_part_is_held_against_the_list_too(tmp_path: Path, 
     assert type(error) is kind
     assert "no quotes of this day in any part" in str(error)
     assert not isinstance(error, DayEnded) or type(error.outcome) is NoData
+
+
+ROWS = BODY.splitlines(keepends=True)[1:]
+ONE_CONTRACT = slice(ALL_DAY, 2 * ALL_DAY)
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeated", "contracts", "example"),
+    [
+        ([row for row in ROWS for _ in range(2)], 20 * ALL_DAY, 20, 400),
+        (ROWS + ROWS, 20 * ALL_DAY, 20, 400),
+        (ROWS[ONE_CONTRACT] + ROWS, ALL_DAY, 1, 401),
+        ([*ROWS[:500], ROWS[499], *ROWS[500:]], 1, 1, 401),
+        ([*ROWS[:500], ROWS[499].replace("1.05", "1.06"), *ROWS[500:]], 1, 1, 401),
+        ([ROWS[-1], *ROWS], 1, 1, 419),
+    ],
+    ids=["each row", "the day", "a contract, apart", "one row", "another price", "far apart"],
+)
+async def test_a_contract_with_two_rows_of_one_instant_is_rejected(
+    tmp_path: Path, rows: list[str], repeated: int, contracts: int, example: int
+):
+    async with raw_terminal(HEADER + "\r\n" + "".join(rows)) as server:
+        outcome = await ending(server.base_url, tmp_path)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.startswith(
+        f"{repeated:,} rows repeat the contract and timestamp of another, "
+        f"in {contracts:,} contracts such as QQQ 2024-01-05 {example} C:"
+    )
+
+
+async def test_a_repeat_on_the_border_of_two_row_groups_is_rejected(tmp_path: Path):
+    rows = [row for strike in range(400, 710) for row in grid(strike, ALL_DAY).splitlines(keepends=True)]
+    last_of_a_group = rows[ROW_GROUP_ROWS - 1]
+    async with raw_terminal(HEADER + "\r\n" + "".join([last_of_a_group, *rows]), listed=None) as server:
+        outcome = await ending(server.base_url, tmp_path)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.startswith("1 rows repeat")
+
+
+async def test_a_terminal_that_ignores_the_right_does_not_store_every_row_twice(tmp_path: Path):
+    async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        too_large = query.get("right") == "both"
+        quotes = response(570, b"large") if too_large else until_close(BODY.encode())
+        writer.write(response(200, LISTED.encode()) if path == LIST else quotes)
+
+    async with terminal(answer) as server:
+        outcome = await ending(server.base_url, tmp_path)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.startswith(f"{20 * ALL_DAY:,} rows repeat")
+
+
+async def test_disorder_alone_is_sorted_and_stored(tmp_path: Path):
+    rows = [row for minute in range(ALL_DAY) for row in ROWS[ALL_DAY - 1 - minute :: ALL_DAY]]
+    async with raw_terminal(HEADER + "\r\n" + "".join([*rows[20:], *rows[:20]])) as server:
+        await fetch(server.base_url, tmp_path)
+    assert stored(tmp_path).rows() == by_hand(BODY.encode())
 
 
 def judged(folder: Path, dataset: QuotesDataset = DATASET, day: date = DAY) -> dict[str, Verdict]:
