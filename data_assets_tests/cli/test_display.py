@@ -40,7 +40,7 @@ def test_a_terminal_shows_a_live_picture(theta, live_project, columns):
     ended = command.end()
     reader.join()
 
-    assert (ended.returncode, ended.stdout) == (0, "")
+    assert (ended.returncode, ended.stdout) == (0, ""), shown.decode()
     raw = shown.decode()
     assert "\x1b[" in raw, "a live picture is drawn with control sequences"
     text = CONTROL.sub("", raw)
