@@ -18,7 +18,7 @@ from data_assets.partitions import partition_keys
 
 CONTRACTS = 4
 FIRST, LAST = date(2016, 8, 4), date(2024, 8, 2)
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 240.0
 RUNS_PER_DAY_SAMPLE = 5
 
 

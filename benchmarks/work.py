@@ -195,7 +195,8 @@ def recorded(first: str, last: str) -> Measured:
         result = run_range(instance, key, first, last)
         seconds = time.perf_counter() - started
     if not result.success:
-        raise RuntimeError(f"the run failed: {result.run_id}")
+        why = [event.step_failure_data.error_display_string for event in result.all_events if event.is_step_failure]
+        raise RuntimeError(f"the run failed: {why[0] if why else 'before its step began'}")
     file = Path("lake", "live", DATASET, f"date={last}", "data.parquet").absolute()
     return {"seconds": seconds, "file": str(file), **times.totals()}
 
