@@ -67,7 +67,7 @@ class BackfillResult:
         }
 
 
-@click.command(short_help="Download the days that are missing or failed.")
+@click.command()
 @click.argument("key")
 @days_options
 @click.option(

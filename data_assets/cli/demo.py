@@ -23,7 +23,7 @@ BEYOND_THE_GAP = 2
 UI_PORT = 3000
 
 
-@click.command(short_help="Fill a synthetic lake with some days and open the UI.")
+@click.command()
 @click.option("--serve/--no-serve", default=True, help="Serve the UI afterwards, until Ctrl-C.")
 def demo(serve: bool) -> None:
     """Backfill the newest ten trading days and a few older ones in the sandbox; one of the older is cut short.

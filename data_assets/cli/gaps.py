@@ -27,7 +27,7 @@ from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
 
-@click.command(short_help="List the days that are missing or failed.")
+@click.command()
 @click.argument("key", required=False)
 @days_options
 @json_option

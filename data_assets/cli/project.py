@@ -24,7 +24,7 @@ from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import TRADING_DAYS, check_day, partition_keys
 
-EXIT_OK, EXIT_SOME_DAY_DOES_NOT, EXIT_WRONG_CALL = 0, 1, 2
+EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
 
 
 def enter_project() -> Path:

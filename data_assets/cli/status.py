@@ -41,7 +41,7 @@ COLOURS = {
 }
 
 
-@click.command(short_help="Show how complete and how healthy each dataset is.")
+@click.command()
 @click.argument("key", required=False)
 @days_options
 @json_option

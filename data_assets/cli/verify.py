@@ -36,7 +36,7 @@ from data_assets.quality.asset_checks import latest_materialization
 from data_assets.wiring import open_lake
 
 
-@click.command(short_help="Read stored files again and find damage.")
+@click.command()
 @click.argument("key", required=False)
 @days_options
 @json_option

@@ -32,7 +32,7 @@ CATCH_UP_DAYS = 10
 
 
 def catch_up_recent_days() -> dg.AutomationCondition:
-    """Ask by itself for the missing days of the last sessions, once each; off until switched on in the UI.
+    """Ask by itself for the missing sessions of the last ten days, once each; off until switched on in the UI.
 
     Bounded on purpose: a bare "missing" would ask for years at the first tick. A day that failed is left to a person.
     """

@@ -126,7 +126,6 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     expect(metadata(page, "sha256")).to_have_text(hashlib.sha256(file.read_bytes()).hexdigest())
     expect(metadata(page, "path")).to_have_text(str(file))
     expect(metadata(page, "synthetic")).to_have_text("true")
-    keep(page, "day-metadata")
 
     metadata(page, "preview").get_by_text("[Show Markdown]").click()
     preview = page.get_by_role("dialog")
