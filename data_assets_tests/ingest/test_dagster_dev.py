@@ -6,6 +6,7 @@ The tests share one `dagster dev`, each with days of its own.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_assets.ingest.dagster_runs import PROCESS
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.end_to_end.project_folder import ASSET, Project, asked_days, live, sessions, slots_held
@@ -74,6 +74,15 @@ def finished(dev: DagsterDev, run_id: str) -> str:
     """How a run ended, once it has."""
     dev.wait_for(lambda: run_of(dev, run_id).status.value in FINISHED)
     return run_of(dev, run_id).status.value
+
+
+def process_of(dev: DagsterDev, run_id: str) -> int:
+    """The id of the process that executes a run, as the run's log says it."""
+    with dev.project.instance() as instance:
+        said = " ".join(entry.message for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT))
+    found = re.search(r"in process \(pid: (\d+)\)", said)
+    assert found is not None, said
+    return int(found[1])
 
 
 def states(dev: DagsterDev, days: list[str]) -> list[str]:
@@ -156,7 +165,7 @@ def test_a_killed_run_is_retried_once_and_does_not_fetch_what_it_has_stored(
     run_id = held_up(dev, KILLED)
     asked = len(theta.requests)
 
-    os.kill(int(run_of(dev, run_id).tags[PROCESS]), signal.SIGKILL)
+    os.kill(process_of(dev, run_id), signal.SIGKILL)
 
     assert finished(dev, run_id) == "FAILURE"
     dev.wait_for(lambda: retries_of(dev, run_id))

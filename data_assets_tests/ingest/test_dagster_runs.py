@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -15,15 +15,7 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.project import definitions
-from data_assets.ingest.dagster_runs import (
-    HOST,
-    OWNED_RUN,
-    PROCESS,
-    PROCESS_STARTED,
-    end_interrupted_runs,
-    interrupted_runs,
-    ownership,
-)
+from data_assets.ingest.dagster_runs import end_interrupted_runs, interrupted_runs, living_run
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.ingest.in_process import ASSET, InProcess, in_process_project, of_days
 
@@ -33,8 +25,6 @@ NEXT_WEEK = "2024-07-08"
 POOL = "theta"
 PATIENCE = 120
 LOG = Path("process.log")
-NOBODY = str(2**22 + 1)
-"""Above every process id that Linux or macOS gives."""
 
 
 @pytest.fixture
@@ -120,56 +110,78 @@ def test_a_run_killed_while_it_waits_for_the_slot_is_ended_and_the_run_that_hold
         assert project.instance.get_run_by_id(holding.run_id).status == dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
 
 
-def planned(project: InProcess, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
-    """A run in the event log, without any process."""
+def planned(project: InProcess, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    """A run in the event log, which no process has claimed."""
     job = definitions().resolve_implicit_global_asset_job_def()
-    run = project.instance.create_run_for_job(job, asset_selection={ASSET}, status=status, tags=of_days(*DAYS[:2]))
-    project.instance.add_run_tags(
-        run.run_id, {name: run.run_id if value == "{run}" else value for name, value in tags.items()}
-    )
-    return run
+    return project.instance.create_run_for_job(job, asset_selection={ASSET}, status=status, tags=of_days(*DAYS[:2]))
 
 
-HERE = socket.gethostname()
-OWNERS = {
-    "a dead process": ({OWNED_RUN: "{run}", HOST: HERE, PROCESS: NOBODY, PROCESS_STARTED: "1.00"}, True),
-    "a process that got a dead one's id": ({**ownership("{run}"), PROCESS_STARTED: "1.00"}, True),
-    "this process": (ownership("{run}"), False),
-    "a process of another machine": ({**ownership("{run}"), HOST: f"not-{HERE}", PROCESS: NOBODY}, False),
-    "the dead process of the run it retries": ({**ownership("the run before"), PROCESS: NOBODY}, False),
-    "nobody yet": ({}, False),
-}
+CLAIM_AND_DIE = """
+import os, signal, sys
+from contextlib import ExitStack
+import dagster as dg
+from data_assets.ingest.dagster_runs import living_run
+with dg.DagsterInstance.get() as instance, ExitStack() as lives:
+    for run_id in sys.argv[1:]:
+        lives.enter_context(living_run(instance, run_id))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-@pytest.mark.parametrize(("owner", "gone"), OWNERS.values(), ids=OWNERS)
-def test_only_runs_whose_own_process_on_this_machine_is_gone_are_ended(
-    project: InProcess, owner: dict[str, str], gone: bool
+def claimed_by_a_process_that_died(*runs: dg.DagsterRun) -> None:
+    ended = subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, *(run.run_id for run in runs)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_a_run_is_left_alone_while_its_process_lives_and_when_no_process_of_this_machine_claimed_it(
+    project: InProcess,
 ) -> None:
-    run = planned(project, dg.DagsterRunStatus.STARTED, **owner)
+    here, elsewhere = (planned(project, dg.DagsterRunStatus.STARTED) for _ in range(2))
 
-    assert end_interrupted_runs(project.instance) == ([run.run_id] if gone else [])
+    with living_run(project.instance, here.run_id):
+        assert end_interrupted_runs(project.instance) == []
 
-    assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], "failed" if gone else "in progress")
+    for run in (here, elsewhere):
+        assert project.instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED  # type: ignore[union-attr]
+    assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], "in progress")
 
 
-@pytest.mark.parametrize(
-    ("status", "becomes", "its_days"),
-    [
-        (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.FAILURE, "failed"),
-        (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE, "failed"),
-        (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, "missing"),
-        (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.SUCCESS, "missing"),
-    ],
-    ids=lambda value: value.value if isinstance(value, dg.DagsterRunStatus) else "",
-)
-def test_the_sensor_ends_each_run_as_it_was_going_to(
-    project: InProcess, status: dg.DagsterRunStatus, becomes: dg.DagsterRunStatus, its_days: str
-) -> None:
-    run = planned(project, status, **OWNERS["a dead process"][0])
+def test_the_sensor_ends_each_run_as_it_was_going_to(project: InProcess) -> None:
+    Status = dg.DagsterRunStatus
+    becomes = {
+        Status.NOT_STARTED: Status.FAILURE,
+        Status.STARTING: Status.FAILURE,
+        Status.STARTED: Status.FAILURE,
+        Status.CANCELING: Status.CANCELED,
+        Status.SUCCESS: Status.SUCCESS,
+        Status.CANCELED: Status.CANCELED,
+    }
+    runs = {status: planned(project, status) for status in becomes}
+    claimed_by_a_process_that_died(*runs.values())
 
     tick = interrupted_runs(dg.build_sensor_context(instance=project.instance))
 
+    found = {status: project.instance.get_run_by_id(run.run_id) for status, run in runs.items()}
+    assert {status: run and run.status for status, run in found.items()} == becomes
     assert isinstance(tick, dg.SkipReason)
-    assert (run.run_id in (tick.skip_message or "")) is (status != becomes)
-    assert project.instance.get_run_by_id(run.run_id).status == becomes  # type: ignore[union-attr]
+    for status, run in runs.items():
+        assert (run.run_id in (tick.skip_message or "")) is (becomes[status] != status)
+    again = interrupted_runs(dg.build_sensor_context(instance=project.instance))
+    assert isinstance(again, dg.SkipReason)
+    assert again.skip_message == "every run's process is alive"
+
+
+@pytest.mark.parametrize(
+    ("status", "its_days"),
+    [(dg.DagsterRunStatus.STARTED, "failed"), (dg.DagsterRunStatus.CANCELING, "missing")],
+    ids=["started", "canceling"],
+)
+def test_the_days_of_an_ended_run_are_not_in_progress_any_more(
+    project: InProcess, status: dg.DagsterRunStatus, its_days: str
+) -> None:
+    claimed_by_a_process_that_died(planned(project, status))
+    assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], "in progress")
+
+    end_interrupted_runs(project.instance)
+
     assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], its_days)
