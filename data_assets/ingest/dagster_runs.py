@@ -42,8 +42,10 @@ def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:
 def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
     path = _lock_file(instance, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("wb")
-    fcntl.flock(file, fcntl.LOCK_EX)  # waits at most for somebody who looks whether the run is alive
+    unclaimed = path.with_suffix(".new")
+    file = unclaimed.open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    unclaimed.rename(path)  # not earlier: whoever finds it without its lock takes the run for dead
     _held[run_id] = file
 
 
