@@ -103,7 +103,6 @@ def test_a_gap_says_why_and_one_backfill_closes_it(page: Page, site: Site, keep:
 
 def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, keep: Callable[[Page, str], None]):
     day = site.gap.on_demand
-    page.set_viewport_size({"width": 1400, "height": 1250})  # all of a day's metadata in one picture
     page.goto(site.asset("partitions", default_range=day))
     expect_counts(page, missing=1, materialized=0)
     page.get_by_role("button", name="Materialize…").click()
@@ -134,7 +133,6 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     preview.get_by_role("button", name="Close").click()
     expect(preview).to_be_hidden()
 
-    page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(site.asset("checks"))
     for check in CHECKS:
         page.locator(f"[title='{check}']").first.click()
