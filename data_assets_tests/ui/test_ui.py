@@ -121,7 +121,7 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     contracts = stored.select("symbol", "expiration", "strike", "right").n_unique()
     expect(metadata(page, "rows")).to_have_text(str(stored.height))
     expect(metadata(page, "contracts")).to_have_text(str(contracts))
-    expect(metadata(page, "MB")).to_have_text(f"{file.stat().st_size / 1e6:.3f}".rstrip("0"))
+    expect(metadata(page, "MB")).to_have_text(f"{round(file.stat().st_size / 1e6, 3):g}")
     expect(metadata(page, "sha256")).to_have_text(hashlib.sha256(file.read_bytes()).hexdigest())
     expect(metadata(page, "path")).to_have_text(str(file))
     expect(metadata(page, "synthetic")).to_have_text("true")
