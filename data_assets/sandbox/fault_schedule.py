@@ -26,17 +26,25 @@ class FaultSchedule:
         self._matched: Counter[int] = Counter()
         self._struck: Counter[int] = Counter()
 
-    def strike(self, endpoint: str, first: date | None = None, last: date | None = None, rows: int = 0) -> Fault | None:
+    def strike(
+        self,
+        endpoint: str,
+        first: date | None = None,
+        last: date | None = None,
+        rows: int = 0,
+        symbol: str | None = None,
+    ) -> Fault | None:
         """The first fault that strikes this request, if one does.
 
         Args:
-            endpoint: path after ``/v3/``.
+            endpoint: path after ``/v3/``, or the name of a request of IB.
             first: first day asked for; None where the request has no day.
             last: last day asked for.
             rows: rows of the whole answer.
+            symbol: the ticker asked for, where faults can be narrowed to one.
         """
         for place, fault in enumerate(self._faults):
-            if not _matches(fault, endpoint, first, last, rows):
+            if not _matches(fault, endpoint, first, last, rows, symbol):
                 continue
             number = self._matched[place]
             self._matched[place] += 1
@@ -48,8 +56,10 @@ class FaultSchedule:
         return None
 
 
-def _matches(fault: Fault, endpoint: str, first: date | None, last: date | None, rows: int) -> bool:
+def _matches(fault: Fault, endpoint: str, first: date | None, last: date | None, rows: int, symbol: str | None) -> bool:
     if fault.endpoint != endpoint or (fault.kind == "large_request" and rows <= fault.rows):
+        return False
+    if fault.symbol is not None and fault.symbol != symbol:
         return False
     if fault.day is None:
         return True

@@ -7,11 +7,14 @@ The settings import this module, so it stays light.
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 QUOTE_ENDPOINT = "option/history/quote"
+IB_HISTORICAL_DATA = "ib/historical_data"
+IB_HEAD_TIMESTAMP = "ib/head_timestamp"
+IB_CONTRACT_DETAILS = "ib/contract_details"
 
 FaultKind = Literal[
     "status",  # answer with `status` instead of data
@@ -22,28 +25,89 @@ FaultKind = Literal[
     "reset",  # send half of the body, then reset the connection
     "missing_contract",  # leave one contract in twenty out of the body
     "renamed_column",  # call `bid` something else
+    "no_data",  # IB: 162 without data, though there is some
+    "pacing",  # IB: 162 pacing violation
+    "permissions",  # IB: 162 no market data permissions
+    "tws_error",  # IB: `code` with `text`, which ends the request
+    "hmds_disconnect",  # IB: 165, then nothing
+    "silence",  # IB: nothing at all
+    "half_frame",  # IB: half of the answer, then the end of the connection
+    "half_frame_reset",  # IB: half of the answer, then a reset
+    "connection_lost",  # IB: 1100 to every client, 1102 after `seconds`, and only then the answers
+    "farm_lost",  # IB: the same with 2105 and 2106
+    "restart",  # IB: no connections and no listener for `seconds`
+    "short_day",  # IB: the last tenth of the bars is missing
+    "wrong_count",  # IB: one bar more announced than sent
+    "bad_bar",  # IB: one bar's high below its low
+    "fractional_volume",  # IB: volumes in round lots, with fractions
+    "wrong_session",  # IB: the bars of the session before
 ]
 QUOTES_ONLY: frozenset[FaultKind] = frozenset({"large_request", "missing_contract", "renamed_column"})
+IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
+    {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
+)
+_IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"no_data", "pacing", "permissions", "hmds_disconnect"})
+_IB_ANY_REQUEST: frozenset[FaultKind] = frozenset(
+    {"tws_error", "silence", "half_frame", "half_frame_reset", "connection_lost", "farm_lost", "restart"}
+)
+_IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
+    IB_HISTORICAL_DATA: IB_BARS_ONLY | _IB_REQUESTS_TO_HMDS | _IB_ANY_REQUEST,
+    IB_HEAD_TIMESTAMP: _IB_REQUESTS_TO_HMDS | _IB_ANY_REQUEST,
+    IB_CONTRACT_DETAILS: _IB_ANY_REQUEST,
+}
 
 
 class Fault(BaseModel):
-    """One fault, and the requests it strikes: all that match, `rate` of them, or the first `times` of them."""
+    """One fault, and the requests it strikes: all that match, `rate` of them, or the first `times` of them.
+
+    Without an `endpoint` a fault strikes the requests for its vendor's data: quotes, or bars. `symbol` narrows a fault
+    of IB to one ticker.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: FaultKind
     endpoint: str = QUOTE_ENDPOINT
     day: date | None = None
+    symbol: str | None = None
     rate: float = Field(default=1.0, gt=0, le=1)
     times: int | None = Field(default=None, ge=1)
     status: int | None = Field(default=None, ge=400, le=599)
     seconds: float = Field(default=2.0, gt=0)
     rows: int = Field(default=1_000_000, ge=1)
+    code: int | None = Field(default=None, ge=100, le=99_999)
+    text: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strike_the_vendors_data(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "endpoint" in given:
+            return given
+        of_ib = str(given.get("kind")) in _IB_ENDPOINTS[IB_HISTORICAL_DATA]
+        return {**given, "endpoint": IB_HISTORICAL_DATA} if of_ib else given
 
     @model_validator(mode="after")
     def _status_belongs_to_its_kind(self) -> Fault:
         if (self.kind == "status") != (self.status is not None):
             raise ValueError('"status" is given with kind "status", and only there')
+        return self
+
+    @model_validator(mode="after")
+    def _code_belongs_to_its_kind(self) -> Fault:
+        if (self.kind == "tws_error") != (self.code is not None) or (self.text and self.code is None):
+            raise ValueError('"code", perhaps with "text", is given with kind "tws_error", and only there')
+        return self
+
+    @model_validator(mode="after")
+    def _kind_fits_the_vendor(self) -> Fault:
+        strikes_ib = self.endpoint in _IB_ENDPOINTS
+        if strikes_ib and self.kind not in _IB_ENDPOINTS[self.endpoint]:
+            known = ", ".join(sorted(_IB_ENDPOINTS[self.endpoint]))
+            raise ValueError(f'"{self.kind}" does not strike {self.endpoint}; what does: {known}')
+        if not strikes_ib and self.kind in _IB_ENDPOINTS[IB_HISTORICAL_DATA]:
+            raise ValueError(f'"{self.kind}" strikes {", ".join(_IB_ENDPOINTS)} and no other endpoint')
+        if not strikes_ib and self.symbol is not None:
+            raise ValueError(f'"symbol" narrows the faults of {", ".join(_IB_ENDPOINTS)} and of no other endpoint')
         return self
 
     @model_validator(mode="after")

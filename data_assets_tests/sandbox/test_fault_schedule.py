@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_assets.sandbox.fault_schedule import FaultSchedule
-from data_assets.sandbox.faults import QUOTE_ENDPOINT, Fault
+from data_assets.sandbox.faults import (
+    IB_CONTRACT_DETAILS,
+    IB_HEAD_TIMESTAMP,
+    IB_HISTORICAL_DATA,
+    QUOTE_ENDPOINT,
+    Fault,
+)
 
 DAY, OTHER = date(2024, 1, 3), date(2024, 1, 4)
 
@@ -66,9 +72,31 @@ def test_the_first_fault_that_strikes_wins():
     assert [schedule.strike(QUOTE_ENDPOINT, DAY, DAY) for _ in range(2)] == [spent, other]
 
 
+def test_a_fault_of_ib_strikes_its_bars_unless_it_says_otherwise():
+    assert Fault(kind="silence").endpoint == IB_HISTORICAL_DATA
+    assert Fault(kind="silence", endpoint=IB_HEAD_TIMESTAMP).endpoint == IB_HEAD_TIMESTAMP
+    assert Fault(kind="cut").endpoint == QUOTE_ENDPOINT
+
+
+def test_a_symbol_narrows_a_fault():
+    schedule = FaultSchedule([Fault(kind="permissions", symbol="AAPL")])
+    assert schedule.strike(IB_HISTORICAL_DATA, DAY, DAY, symbol="MSFT") is None
+    assert schedule.strike(IB_HISTORICAL_DATA, DAY, DAY) is None
+    assert schedule.strike(IB_HISTORICAL_DATA, DAY, DAY, symbol="AAPL") is not None
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        {"kind": "tws_error"},
+        {"kind": "tws_error", "text": "without a code"},
+        {"kind": "silence", "code": 162},
+        {"kind": "silence", "text": "what is silent says nothing"},
+        {"kind": "silence", "endpoint": QUOTE_ENDPOINT},
+        {"kind": "cut", "endpoint": IB_HISTORICAL_DATA},
+        {"kind": "short_day", "endpoint": IB_HEAD_TIMESTAMP},
+        {"kind": "no_data", "endpoint": IB_CONTRACT_DETAILS},
+        {"kind": "cut", "symbol": "QQQ"},
         {"kind": "status"},
         {"kind": "cut", "status": 500},
         {"kind": "renamed_column", "endpoint": "option/list/symbols"},
