@@ -1,7 +1,9 @@
-"""Trading days as Dagster partitions: the one definition that every dataset shares, and what scripts ask of it.
+"""Trading days as Dagster partitions, the one definition that every daily dataset shares, and the months of them.
 
-Here: ``TRADING_DAYS``, and the checks and groupings of its keys. Not here: sessions and hours (``trading_calendar``),
-and which days of a dataset are missing or failed (the Dagster instance knows).
+Here: ``TRADING_DAYS`` and ``MONTHS``, and the checks and groupings of their keys. Not here: sessions and hours
+(``trading_calendar``), and which days of a dataset are missing or failed (the Dagster instance knows).
+
+A key is always a date: the day, or the first of the month.
 
 Every asset must use this very object: for assets whose definitions differ, the launch dialog loses "missing and failed
 only", and a backfill of several assets refuses them.
@@ -18,7 +20,7 @@ and statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 import dagster as dg
 
@@ -38,18 +40,30 @@ TRADING_DAYS = dg.TimeWindowPartitionsDefinition(
     ],
 )
 
+MONTHS = dg.MonthlyPartitionsDefinition(
+    start_date=FIRST_DAY.replace(day=1).isoformat(),
+    timezone="UTC",
+    end_offset=1,  # the month under way has a partition too: its days so far are worth a file
+)
 
-def partition_keys(start: date | None = None, end: date | None = None, now: datetime | None = None) -> list[str]:
+
+def partition_keys(
+    start: date | None = None,
+    end: date | None = None,
+    now: datetime | None = None,
+    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS,
+) -> list[str]:
     """The keys that exist, oldest first.
 
     Args:
         start: the oldest day wanted, included; None for no bound.
         end: the newest day wanted, included; None for no bound.
         now: an aware datetime, the moment asked about; None for this one.
+        partitions: ``TRADING_DAYS``, or ``MONTHS`` for the months that hold any of those days.
     """
-    oldest = (start or date.min).isoformat()
-    newest = (end or date.max).isoformat()
-    return [key for key in TRADING_DAYS.get_partition_keys(current_time=now) if oldest <= key <= newest]
+    start, newest = start or date.min, (end or date.max).isoformat()
+    oldest = (start if partitions is TRADING_DAYS else start.replace(day=1)).isoformat()
+    return [key for key in partitions.get_partition_keys(current_time=now) if oldest <= key <= newest]
 
 
 def check_day(text: str, now: datetime | None = None) -> str:
@@ -72,26 +86,33 @@ def check_day(text: str, now: datetime | None = None) -> str:
     return _trading_day(day).isoformat()
 
 
-def contiguous_ranges(keys: Iterable[str], longest: int | None = DAYS_PER_RUN) -> list[tuple[str, str]]:
+def contiguous_ranges(
+    keys: Iterable[str],
+    longest: int | None = DAYS_PER_RUN,
+    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS,
+) -> list[tuple[str, str]]:
     """Group keys into the ranges that a Dagster run can cover, newest first.
 
     Two days are neighbours when no session lies between them, so a Friday and the Monday after it are. A block of
     neighbours is cut from its newest end into ranges of at most ``longest`` keys.
 
     Args:
-        keys: keys of ``TRADING_DAYS`` in any order; repeated ones count once.
+        keys: keys of ``partitions`` in any order; repeated ones count once.
         longest: most keys in a range; None for no bound, where nothing is to be run.
+        partitions: ``TRADING_DAYS`` or ``MONTHS``.
 
     Returns:
         (oldest key, newest key) of each range, both included.
 
     Raises:
-        ValueError: a key that ``TRADING_DAYS`` cannot hold.
+        ValueError: a key that ``partitions`` cannot hold.
     """
+    daily = partitions is TRADING_DAYS
+    checked, before = (_trading_day, previous_session) if daily else (_month, _previous_month)
     ranges: list[list[date]] = []
-    for day in sorted({_trading_day(_date(key)) for key in keys}, reverse=True):
+    for day in sorted({checked(_date(key)) for key in keys}, reverse=True):
         has_room = bool(ranges) and (longest is None or len(ranges[-1]) < longest)
-        if has_room and previous_session(ranges[-1][-1]) == day:
+        if has_room and before(ranges[-1][-1]) == day:
             ranges[-1].append(day)
         else:
             ranges.append([day])
@@ -112,3 +133,15 @@ def _trading_day(day: date) -> date:
     if day < FIRST_DAY:
         raise ValueError(f"{day} lies before {FIRST_DAY}, the first trading day of every dataset")
     return session(day).day
+
+
+def _month(day: date) -> date:
+    if day.day != 1 or day < FIRST_DAY.replace(day=1):
+        raise ValueError(
+            f"{day} is no month with trading days: write its first day, from {FIRST_DAY.replace(day=1)} on"
+        )
+    return day
+
+
+def _previous_month(month: date) -> date:
+    return (month - timedelta(days=1)).replace(day=1)

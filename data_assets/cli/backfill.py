@@ -28,8 +28,9 @@ from data_assets.cli.project import (
     json_option,
     open_instance,
 )
+from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import run_watcher
-from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
 from data_assets.lake.lake import Lake
@@ -83,17 +84,17 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     enter_project()
-    asset_key = find_dataset(key)
+    dataset = find_dataset(key)
     with open_instance() as instance:
         lake = open_lake()
-        states = day_states(instance, asset_key, days_between(start, end), lake)
+        states = states_on_disk(instance, dataset, days_between(dataset, start, end), lake)
         wanted = WANTED[only] if only else BY_DEFAULT
         days = [day for day, state in states.items() if state in wanted]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
-        with open_display(asset_key.to_user_string(), len(days) + len(elsewhere)) as display:
+        with open_display(dataset.name, len(days) + len(elsewhere)) as display:
             if elsewhere:
                 display.say(f"{len(elsewhere)} days are left to the run that is at them now")
-            result = run_backfill(instance, asset_key, days, display, lake, wanted)
+            result = run_backfill(instance, dataset, days, display, lake, wanted)
             result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
             display.summary(result.stored, result.not_stored, result.interrupted)
     if as_json:
@@ -103,16 +104,16 @@ def backfill(key: str, start: date | None, end: date | None, only: str | None, a
 
 def run_backfill(
     instance: dg.DagsterInstance,
-    asset_key: dg.AssetKey,
+    dataset: MarketDataset,
     days: list[str],
     display: Display,
     lake: Lake,
     wanted: frozenset[DayState] = BY_DEFAULT,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless."""
-    result = BackfillResult(asset_key.to_user_string())
+    result = BackfillResult(dataset.name)
     try:
-        _run_ranges(instance, asset_key, days, wanted, display, lake, result)
+        _run_ranges(instance, dataset, days, wanted, display, lake, result)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         result.interrupted = True
     left = [day for day in days if day not in result.stored and day not in result.not_stored]
@@ -124,7 +125,7 @@ def run_backfill(
 
 def _run_ranges(
     instance: dg.DagsterInstance,
-    asset_key: dg.AssetKey,
+    dataset: MarketDataset,
     days: list[str],
     wanted: frozenset[DayState],
     display: Display,
@@ -133,15 +134,15 @@ def _run_ranges(
 ) -> None:
     remaining = days
     while remaining:
-        wait_for_the_account(instance, asset_key, display.say)
+        wait_for_the_account(instance, dataset.asset_key, display.say)
         # The run that was waited for may have stored some of them.
-        states = day_states(instance, asset_key, remaining, lake)
+        states = states_on_disk(instance, dataset, remaining, lake)
         result.stored += [day for day, state in states.items() if state not in wanted and state is DayState.STORED]
         remaining = [day for day, state in states.items() if state in wanted]
         if not remaining:
             return
-        first, last = contiguous_ranges(remaining)[0]
-        report = _run_watched(instance, asset_key, first, last, display, result)
+        first, last = contiguous_ranges(remaining, dataset.days_per_run, dataset.partitions)[0]
+        report = _run_watched(instance, dataset, first, last, display, result)
         if result.interrupted:
             return
         asked = [day for day in remaining if first <= day <= last]
@@ -155,7 +156,7 @@ def _run_ranges(
 
 def _run_watched(
     instance: dg.DagsterInstance,
-    asset_key: dg.AssetKey,
+    dataset: MarketDataset,
     first: str,
     last: str,
     display: Display,
@@ -164,7 +165,7 @@ def _run_watched(
     display.report = None
     watching = run_watcher.set(display)
     try:
-        ended = run_range(instance, asset_key, first, last)
+        ended = run_range(instance, dataset.asset_key, first, last)
         stopped = display.report is not None and display.report.stopped
         result.interrupted = stopped or _was_canceled(instance, ended.run_id)
     finally:

@@ -66,20 +66,20 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
     from data_assets.cli.backfill import BY_DEFAULT, run_backfill
     from data_assets.cli.display import open_display
-    from data_assets.cli.project import check_names, find_dataset, open_instance
+    from data_assets.cli.project import find_dataset, open_instance
     from data_assets.cli.status import days_table, overview_table, summarize
-    from data_assets.ingest.dagster_health import day_health, day_states
+    from data_assets.ingest.dagster_health import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
-    console, key, lake = Console(), find_dataset(DATASET), open_lake()
+    console, dataset, lake = Console(), find_dataset(DATASET), open_lake()
     with open_instance() as instance:
-        missing = [day for day, state in day_states(instance, key, days, lake).items() if state in BY_DEFAULT]
+        missing = [day for day, state in states_on_disk(instance, dataset, days, lake).items() if state in BY_DEFAULT]
         with open_display(DATASET, len(missing)) as display:
-            result = run_backfill(instance, key, missing, display, lake)
+            result = run_backfill(instance, dataset, missing, display, lake)
         if result.interrupted:
             sys.exit(1)
-        console.print(overview_table({DATASET: summarize(day_states(instance, key, partition_keys(), lake))}))
-        console.print(days_table(DATASET, day_health(instance, key, check_names(key), days, lake)))
+        console.print(overview_table({DATASET: summarize(states_on_disk(instance, dataset, partition_keys(), lake))}))
+        console.print(days_table(DATASET, day_health(instance, dataset, days, lake)))
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in result.not_stored:
         console.print(

@@ -22,7 +22,8 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -34,16 +35,17 @@ from data_assets.wiring import open_lake
 def gaps(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
     """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any."""
     enter_project()
-    selected = select_datasets(key)
-    days = days_between(start, end)
+    selected = {dataset: days_between(dataset, start, end) for dataset in select_datasets(key)}
     lake = open_lake()
     with open_instance() as instance:
-        found = {name: _gaps(day_states(instance, asset_key, days, lake)) for name, asset_key in selected.items()}
+        found = {
+            dataset.name: _gaps(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
+        }
     if as_json:
         click.echo(json.dumps(found))
     else:
-        for name, states in found.items():
-            _print(name, states, len(days))
+        for dataset, days in selected.items():
+            _print(dataset, found[dataset.name], len(days))
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(any(states.values()) for states in found.values()) else EXIT_OK)
 
 
@@ -55,12 +57,12 @@ def _gaps(states: dict[str, DayState]) -> dict[str, list[str]]:
     }
 
 
-def _print(name: str, states: dict[str, list[str]], total: int) -> None:
+def _print(dataset: MarketDataset, states: dict[str, list[str]], total: int) -> None:
     console = Console()
     open_days = sum(len(days) for days in states.values())
-    console.print(f"[bold]{name}[/bold]  {total - open_days} of {total} sessions stored")
+    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored")
     for state, colour in (("failed", "red"), ("missing", "yellow")):
-        for first, last in contiguous_ranges(states[state], longest=None):
+        for first, last in contiguous_ranges(states[state], None, dataset.partitions):
             count = sum(1 for day in states[state] if first <= day <= last)
-            text = first if first == last else f"{first} to {last}  ({count} sessions)"
+            text = first if first == last else f"{first} to {last}  ({count} {dataset.unit}s)"
             console.print(f"  [{colour}]{state:8}[/{colour}] {text}")

@@ -20,9 +20,10 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
+from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_runs import end_interrupted_runs
-from data_assets.partitions import TRADING_DAYS, check_day, partition_keys
+from data_assets.partitions import check_day, partition_keys
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
 
@@ -74,42 +75,31 @@ def definitions() -> dg.Definitions:
 
 
 @cache
-def datasets() -> dict[str, dg.AssetKey]:
-    """Every dataset by its name: the assets whose partitions are the trading days."""
-    graph = definitions().resolve_asset_graph()
-    keys = (key for key in graph.materializable_asset_keys if graph.get(key).partitions_def == TRADING_DAYS)
-    return {key.to_user_string(): key for key in sorted(keys)}
+def datasets() -> dict[str, MarketDataset]:
+    """Every dataset by its name."""
+    definitions()
+    return dict(sorted(datasets_of_this_process.items()))
 
 
-def check_names(asset_key: dg.AssetKey) -> list[str]:
-    """The names of an asset's checks."""
-    graph = definitions().resolve_asset_graph()
-    return sorted(key.name for key in graph.asset_check_keys if key.asset_key == asset_key)
-
-
-def find_dataset(name: str) -> dg.AssetKey:
-    """The asset key of a dataset's name.
+def find_dataset(name: str) -> MarketDataset:
+    """The dataset of a name.
 
     Raises:
         click.UsageError: no such dataset; the text names the nearest one.
     """
-    key = datasets().get(name.strip("/"))
-    if key is not None:
-        return key
+    found = datasets().get(name.strip("/"))
+    if found is not None:
+        return found
     near = difflib.get_close_matches(name, datasets(), n=1, cutoff=0.0)
     raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
 
 
-def select_datasets(name: str | None) -> dict[str, dg.AssetKey]:
+def select_datasets(name: str | None) -> list[MarketDataset]:
     """The named dataset, or all whose name starts with it and a slash, or all."""
     if name is None:
-        return datasets()
+        return list(datasets().values())
     folder = name.strip("/") + "/"
-    inside = {each: key for each, key in datasets().items() if each.startswith(folder)}
-    if inside:
-        return inside
-    key = find_dataset(name)
-    return {key.to_user_string(): key}
+    return [each for key, each in datasets().items() if key.startswith(folder)] or [find_dataset(name)]
 
 
 class TradingDay(click.ParamType[date]):
@@ -131,15 +121,15 @@ def days_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--from", "start", type=TradingDay(), help="First day; default: the oldest.")(command)
 
 
-def days_between(start: date | None, end: date | None) -> list[str]:
-    """The trading days that `--from` and `--to` ask for, oldest first; never none.
+def days_between(dataset: MarketDataset, start: date | None, end: date | None) -> list[str]:
+    """The dataset's partitions that `--from` and `--to` ask for, oldest first; never none.
 
     Raises:
         click.UsageError: the range ends before it starts.
     """
     if start and end and end < start:
         raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
-    return partition_keys(start, end)
+    return partition_keys(start, end, partitions=dataset.partitions)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

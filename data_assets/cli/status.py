@@ -20,7 +20,6 @@ from rich.table import Column, Table
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
-    check_names,
     days_between,
     days_options,
     enter_project,
@@ -28,7 +27,7 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, day_states
+from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, states_on_disk
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20
@@ -51,27 +50,25 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
     Exit 1 if a day shown has failed.
     """
     enter_project()
-    selected = select_datasets(key)
-    keys = days_between(start, end)
+    selected = {dataset: days_between(dataset, start, end) for dataset in select_datasets(key)}
     lake = open_lake()
     with open_instance() as instance:
         overview = {
-            name: summarize(day_states(instance, asset_key, keys, lake)) for name, asset_key in selected.items()
+            dataset.name: summarize(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
         }
-        shown = keys if start or end else keys[-NEWEST_DAYS:]
-        days = {
-            name: day_health(instance, asset_key, check_names(asset_key), shown, lake)
-            for name, asset_key in selected.items()
+        days_shown = {
+            dataset.name: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
+            for dataset, days in selected.items()
             if key is not None
         }
     if as_json:
-        for name, rows in days.items():
+        for name, rows in days_shown.items():
             overview[name]["days"] = [asdict(row) for row in rows]
         click.echo(json.dumps(overview))
     else:
         console = Console()
         console.print(overview_table(overview))
-        for name, rows in days.items():
+        for name, rows in days_shown.items():
             console.print(days_table(name, rows))
         console.print(f"lake: {lake.url}", style="dim", highlight=False)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)

@@ -27,8 +27,9 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_days import integrity
+from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
@@ -47,35 +48,38 @@ def verify(key: str | None, start: date | None, end: date | None, as_json: bool)
     """
     enter_project()
     selected = select_datasets(key)
-    lake, days = open_lake(), days_between(start, end)
+    lake = open_lake()
     console, notices = Console(stderr=as_json), Console(stderr=True)
     found: dict[str, dict[str, object]] = {}
     any_bad = False
     with open_instance() as instance:
-        for name, asset_key in selected.items():
-            ok, bad = verify_dataset(instance, lake, asset_key, days)
-            found[name] = {"ok": ok, "bad": bad}
+        for dataset in selected:
+            ok, bad = verify_dataset(instance, lake, dataset, days_between(dataset, start, end))
+            found[dataset.name] = {"ok": ok, "bad": bad}
             any_bad |= bool(bad)
-            console.print(f"[bold]{name}[/bold]  {len(ok)} days are whole, damaged: {len(bad)}", highlight=False)
+            console.print(
+                f"[bold]{dataset.name}[/bold]  {len(ok)} {dataset.unit}s are whole, damaged: {len(bad)}",
+                highlight=False,
+            )
             for day, reason in bad.items():
                 console.print(f"  [red]✗[/red] {day}  {escape(reason)}", highlight=False, soft_wrap=True)
-            turn_red(instance, asset_key, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
+            turn_red(instance, dataset, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
     if as_json:
         click.echo(json.dumps(found))
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any_bad else EXIT_OK)
 
 
 def verify_dataset(
-    instance: dg.DagsterInstance, lake: Lake, asset_key: dg.AssetKey, days: list[str]
+    instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]
 ) -> tuple[list[str], dict[str, str]]:
     """The days whose files are as recorded, and the others with the reason. Days never stored are in neither."""
     ok: list[str] = []
     bad: dict[str, str] = {}
-    for day, state in day_states(instance, asset_key, days).items():
-        record = latest_materialization(instance, asset_key, day) if state is not DayState.MISSING else None
+    for day, state in day_states(instance, dataset.asset_key, days, dataset.partitions).items():
+        record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
         if record is None:
             continue
-        verdict = integrity(lake, asset_key.to_user_string(), date.fromisoformat(day), record)
+        verdict = integrity(lake, dataset, date.fromisoformat(day), record)
         if verdict.passed:
             ok.append(day)
         else:
@@ -84,9 +88,9 @@ def verify_dataset(
 
 
 def turn_red(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: list[str], say: Callable[[str], object]
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], say: Callable[[str], object]
 ) -> None:
     """Run the asset's verify mode over damaged days, so that the grid shows them as failed."""
-    for first, last in contiguous_ranges(days):
-        wait_for_the_account(instance, asset_key, say)
-        run_range(instance, asset_key, first, last, tags={VERIFY: "true"})
+    for first, last in contiguous_ranges(days, dataset.days_per_run, dataset.partitions):
+        wait_for_the_account(instance, dataset.asset_key, say)
+        run_range(instance, dataset.asset_key, first, last, tags={VERIFY: "true"})

@@ -1,7 +1,7 @@
 """The asset and the checks made of a dataset: the policy that every dataset shares.
 
-Here: trading-day partitions, runs of 50 days, one pool per vendor, catching up by itself. Not here: what happens inside
-a run (`dagster_days`, `dagster_verify`).
+Here: partitions, runs of many days, one pool per vendor, catching up by itself. Not here: what happens inside a run
+(`dagster_days`, `dagster_verify`).
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -11,14 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from data_assets.ingest.account_lock import account_lock
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_days import day_verdicts, ingest_days
+from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
+from data_assets.ingest.dagster_days import ingest_days
 from data_assets.ingest.dagster_history import mark_history
+from data_assets.ingest.dagster_integrity import day_verdicts
 from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
-from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
 from data_assets.quality.asset_checks import day_checks
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -26,6 +27,13 @@ from data_assets.wiring import open_lake
 
 SYNTHETIC = "Synthetic data from simulated vendors (sandbox profile); never mix it with real data.\n\n"
 """Without emphasis: the catalog's list shows the start of a description as it is written."""
+
+RECORDED_ALREADY = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+"""Marks an output whose events have been logged: each day was recorded by its own as it was stored.
+
+Dagster would record every day of the run again. Without any output it would skip the steps of assets made from this one
+in the same run. The mark is what Dagster puts on the output of observed sources, which log their events themselves.
+"""
 
 CATCH_UP_DAYS = 10
 """How far back the switched-on automation looks for missing days by itself."""
@@ -46,30 +54,32 @@ def catch_up_recent_days() -> dg.AutomationCondition:
 
 def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
     """The asset of a dataset and its checks."""
+    datasets_of_this_process[dataset.name] = dataset
 
     def verdicts(instance: dg.DagsterInstance, day: str) -> list[Verdict]:
         return day_verdicts(instance, dataset, open_lake(), day)
 
     return dg.Definitions(
         assets=[_asset(dataset)],
-        asset_checks=[day_checks(dataset.asset_key, dataset.checks, verdicts, TRADING_DAYS)],
+        asset_checks=[day_checks(dataset.asset_key, dataset.checks, verdicts, dataset.partitions)],
     )
 
 
 def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
     synthetic = settings().profile == "sandbox"
 
-    @dg.asset(
+    @dg.asset(  # type: ignore[call-overload]
         key=dataset.asset_key,
         description=(SYNTHETIC if synthetic else "") + dataset.description,
         group_name=dataset.vendor,
         kinds=dataset.kinds | ({"synthetic"} if synthetic else set()),
         tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,
-        partitions_def=TRADING_DAYS,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=DAYS_PER_RUN),
-        automation_condition=catch_up_recent_days(),
-        output_required=False,
+        partitions_def=dataset.partitions,
+        deps=[dg.AssetKey(name.split("/")) for name in dataset.upstream],
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=dataset.days_per_run),
+        automation_condition=dataset.automation or catch_up_recent_days(),
+        dagster_type=dg.Nothing,  # no value between assets: files are in the lake
         metadata={
             **dataset.metadata,
             "dagster/column_schema": dg.TableSchema(
@@ -88,8 +98,6 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         except dg.DagsterExecutionInterruptedError:
             end_as_canceled(context.instance, context.run_id)
             raise
-        # Each day was recorded by its own event as it was stored. A function that returns has an output, which would
-        # record every day of the run again, the failed ones too; a generator that yields nothing has none.
-        yield from ()
+        yield dg.Output(None, metadata=RECORDED_ALREADY)
 
     return market_data

@@ -1,7 +1,10 @@
-"""What one dataset is to Dagster: its name, its source, its checks.
+"""What one dataset is to Dagster: its name, its source, its files, its checks.
 
-Here: `MarketDataset`, a plain description. Not here: the asset made of it (`dagster_assets`), what happens inside a run
-(`dagster_days`, `dagster_verify`), and what any vendor does.
+Here: `MarketDataset`, a plain description, and those of this process by name. Not here: the asset made of it
+(`dagster_assets`), what happens inside a run (`dagster_days`, `dagster_verify`), and what any vendor does.
+
+A dataset's partitions are trading days, or months of them. A partition is known by its first day, and "day" stands for
+both wherever datasets are spoken of in general.
 """
 
 from __future__ import annotations
@@ -10,15 +13,62 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Protocol
 
 import dagster as dg
+import polars as pl
 
 from data_assets.ingest.source import Source
 from data_assets.lake.lake import Lake
+from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
 from data_assets.quality.verdict import Verdict
 
 
+class Files(Protocol):
+    """How a dataset's days lie on disk."""
+
+    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
+        """The days from `first` to `last` whose files are there and current; None where only the record can say."""
+
+    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+        """Compare what is on disk with what was recorded.
+
+        Returns:
+            What was found to hold, in one line.
+
+        Raises:
+            Corrupt: it is missing, damaged, or something else.
+        """
+
+    def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
+        """The first rows of a day, for its page; None where there is nothing to show."""
+
+
 @dataclass(frozen=True)
+class DayFiles:
+    """One Parquet file a day, in the lake's own layout.
+
+    Attributes:
+        dataset: the dataset's name.
+    """
+
+    dataset: str
+
+    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
+        """See `Files`."""
+        return set(lake.days(self.dataset, first, last))
+
+    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+        """See `Files`."""
+        lake.verify(self.dataset, day, sha256=sha256, rows=rows)
+        return f"sha256, page checksums, schema and {rows} rows are as recorded"
+
+    def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
+        """See `Files`."""
+        return lake.scan(self.dataset, day, day).head(rows).collect()
+
+
+@dataclass(frozen=True, eq=False)
 class MarketDataset:
     """One dataset, before it becomes an asset.
 
@@ -27,10 +77,17 @@ class MarketDataset:
         description: Markdown for the UI.
         columns: column name -> (type, meaning with unit).
         checks: check name -> what it verifies, in one line.
-        open_source: for one run, a source that writes to the given lake; opening it starts what the profile needs.
+        open_source: for one run, a source that writes to the given lake; opening it starts what the profile needs for
+            the days that the run is for.
         evaluate: the verdicts on a stored day, one per name in `checks` (apart from `integrity`), read from the lake.
         max_concurrency: most days in flight at once.
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.
+        partitions: trading days, or months of them.
+        days_per_run: most partitions in a run. Dagster runs assets that share it, their partitions and their days in
+            one run, where a day that one of them lacks keeps all days from the next.
+        upstream: names of the datasets it is made from.
+        own_files: how its days lie on disk, where that is not one Parquet file a day.
+        automation: when to ask for days without being told to; the catch-up of recent days by default.
         kinds: badges in the UI.
         metadata: static facts for the asset's page.
     """
@@ -39,10 +96,15 @@ class MarketDataset:
     description: str
     columns: Mapping[str, tuple[str, str]]
     checks: Mapping[str, str]
-    open_source: Callable[[Lake], AbstractAsyncContextManager[Source]]
+    open_source: Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]]
     evaluate: Callable[[Lake, date], Iterable[Verdict]]
     max_concurrency: int
     typical_day_bytes: int
+    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS
+    days_per_run: int = DAYS_PER_RUN
+    upstream: tuple[str, ...] = ()
+    own_files: Files | None = None
+    automation: dg.AutomationCondition | None = None
     kinds: frozenset[str] = frozenset({"parquet"})
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,3 +122,17 @@ class MarketDataset:
     def vendor(self) -> str:
         """The vendor: the group in the UI, and the pool that one ingest step at a time may hold."""
         return self.key[0]
+
+    @property
+    def unit(self) -> str:
+        """What one partition is called: `session`, or `month`."""
+        return "session" if self.partitions is TRADING_DAYS else "month"
+
+    @property
+    def files(self) -> Files:
+        """How its days lie on disk."""
+        return self.own_files or DayFiles(self.name)
+
+
+datasets_of_this_process: dict[str, MarketDataset] = {}
+"""The datasets of the code location by name, filled as it is loaded: Dagster's definitions keep no place for them."""

@@ -21,13 +21,13 @@ from typing import Protocol
 import dagster as dg
 import polars as pl
 
-from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
+from data_assets.ingest.dagster_integrity import day_verdicts, integrity
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import NotStored, Outcome, Rejected, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
-from data_assets.lake.lake import Corrupt, Lake
+from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
-from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
 PROGRESS_SECONDS = 10.0
@@ -53,55 +53,10 @@ run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=N
 """Set by the command around a run in its own process."""
 
 
-# ---- what the event log says of a day ------------------------------------------------------------------------------
+# ---- a day's events -------------------------------------------------------------------------------------------------
 
 
-def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
-    """The sha256 and the row count that a materialization recorded."""
-    materialization = record.asset_materialization
-    metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
-    sha256, rows = metadata.get("sha256"), metadata.get("rows")
-    return (str(sha256.value) if sha256 else None, int(str(rows.value)) if rows else None)
-
-
-def integrity(lake: Lake, dataset: str, day: date, record: dg.EventLogRecord) -> Verdict:
-    """Whether the stored file is still the one that was recorded: sha256, page checksums, rows, schema."""
-    sha256, rows = recorded_file(record)
-    if sha256 is None:
-        text = "no sha256 was recorded with this day; backfill it again"
-        return Verdict("integrity", passed=False, severity="error", summary=text, metadata={})
-    try:
-        lake.verify(dataset, day, sha256=sha256, rows=rows)
-    except Corrupt as error:
-        return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
-    return Verdict(
-        "integrity",
-        passed=True,
-        severity="error",
-        summary=f"sha256, page checksums, schema and {rows} rows are as recorded",
-        metadata={"sha256": sha256},
-    )
-
-
-def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:
-    """All verdicts on one stored day, by reading the stored file back; of a damaged file only that it is damaged."""
-    record = latest_materialization(instance, dataset.asset_key, day)
-    if record is None:
-        return []
-    when = date.fromisoformat(day)
-    whole = integrity(lake, dataset.name, when, record)
-    if not whole.passed:
-        unreadable = [
-            Verdict(name, passed=False, severity="error", summary="not judged: the file is damaged", metadata={})
-            for name in dataset.checks
-            if name != "integrity"
-        ]
-        return [*unreadable, whole]
-    return [*dataset.evaluate(lake, when), whole]
-
-
-def _preview(lake: Lake, dataset: MarketDataset, day: date) -> dg.MetadataValue:
-    frame = lake.scan(dataset.name, day, day).head(PREVIEW_ROWS).collect()
+def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
     with pl.Config(
         tbl_formatting="MARKDOWN",
         tbl_hide_column_data_types=True,
@@ -113,6 +68,7 @@ def _preview(lake: Lake, dataset: MarketDataset, day: date) -> dg.MetadataValue:
 
 
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
+    first_rows = dataset.files.preview(lake, day, PREVIEW_ROWS)
     return dg.AssetMaterialization(
         asset_key=dataset.asset_key,
         partition=day.isoformat(),
@@ -124,7 +80,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "size": stored.size,
             "sha256": stored.sha256,
             "synthetic": lake.synthetic,
-            "preview": _preview(lake, dataset, day),
+            **({} if first_rows is None else {"preview": _preview(first_rows)}),
         },
     )
 
@@ -155,6 +111,8 @@ class DayRecorder:
     def _record(self, day: date, outcome: Outcome) -> None:
         key = day.isoformat()
         if isinstance(outcome, Stored):
+            for name, stored in outcome.inputs.items():
+                self._context.log_event(_materialization(datasets_of_this_process[name], self._lake, day, stored))
             self._context.log_event(_materialization(self._dataset, self._lake, day, outcome))
             for verdict in day_verdicts(self._context.instance, self._dataset, self._lake, key):
                 self._context.log_event(day_evaluation(self._context.instance, self._dataset.asset_key, key, verdict))
@@ -175,7 +133,7 @@ class DayRecorder:
             record = latest_materialization(self._context.instance, self._dataset.asset_key, day.isoformat())
             if record is None or record.run_id not in {*kin, self._context.run_id}:
                 continue
-            if not integrity(self._lake, self._dataset.name, day, record).passed:
+            if not integrity(self._lake, self._dataset, day, record).passed:
                 continue
             if record.run_id != self._context.run_id and record.asset_materialization is not None:
                 self._context.log_event(record.asset_materialization)
@@ -244,7 +202,7 @@ def _damaged(
     damaged: dict[date, NotStored] = {}
     for day in days:
         record = latest_materialization(instance, dataset.asset_key, day.isoformat())
-        if record is not None and not (verdict := integrity(lake, dataset.name, day, record)).passed:
+        if record is not None and not (verdict := integrity(lake, dataset, day, record)).passed:
             damaged[day] = Rejected(f"told to stop before the damaged day was replaced: {verdict.summary}")
     return damaged
 
@@ -260,7 +218,7 @@ async def _ingest(
     policy = EnginePolicy(max_concurrency=dataset.max_concurrency, day_bytes=dataset.typical_day_bytes)
     stop = asyncio.Event()
     with _stop_on_signals(stop):
-        async with dataset.open_source(lake) as source:
+        async with dataset.open_source(lake, days) as source:
             ticker = asyncio.create_task(_tell_progress(context, progress))
             try:
                 return await ingest(

@@ -5,7 +5,7 @@ Here: reading. Not here: how a day gets its state (`dagster_days`), and how stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -13,6 +13,7 @@ from enum import StrEnum
 import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import latest_materialization
@@ -28,33 +29,48 @@ class DayState(StrEnum):
 
 
 def day_states(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str], lake: Lake | None = None
+    instance: dg.DagsterInstance,
+    asset_key: dg.AssetKey,
+    days: Sequence[str],
+    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS,
 ) -> dict[str, DayState]:
     """The state of each of `days`, in their order, as the grid shows it.
-
-    With a lake, a day counts as stored only if that lake holds its file: a record is a claim about a lake, and the
-    settings may name another one by now.
 
     The states are those of `DagsterInstance.get_status_by_partition`.
 
     That call asks three subsets about every single key, two seconds for ten years of days; listing the subsets' keys
     takes a tenth of it.
     """
-    cached = get_and_update_asset_status_cache_value(instance, asset_key, TRADING_DAYS)
+    cached = get_and_update_asset_status_cache_value(instance, asset_key, partitions)
     if cached is None:
         return dict.fromkeys(days, DayState.MISSING)
     states: dict[str, DayState] = {}
     for state, subset in (  # a later one wins: a stored day may have failed since, or be in work again
-        (DayState.STORED, cached.deserialize_materialized_partition_subsets(TRADING_DAYS)),
-        (DayState.FAILED, cached.deserialize_failed_partition_subsets(TRADING_DAYS)),
-        (DayState.IN_PROGRESS, cached.deserialize_in_progress_partition_subsets(TRADING_DAYS)),
+        (DayState.STORED, cached.deserialize_materialized_partition_subsets(partitions)),
+        (DayState.FAILED, cached.deserialize_failed_partition_subsets(partitions)),
+        (DayState.IN_PROGRESS, cached.deserialize_in_progress_partition_subsets(partitions)),
     ):
         states |= dict.fromkeys(subset.get_partition_keys(), state)
-    if lake is not None and days:
-        first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
-        there = {day.isoformat() for day in lake.days(asset_key.to_user_string(), first, last)}
-        states = {day: state for day, state in states.items() if state is not DayState.STORED or day in there}
     return {day: states.get(day, DayState.MISSING) for day in days}
+
+
+def states_on_disk(
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
+) -> dict[str, DayState]:
+    """The state of each of `days`, in their order: as the grid shows it, but stored only with a file in this lake.
+
+    A record is a claim about a lake, and the settings may name another one by now.
+    """
+    states = day_states(instance, dataset.asset_key, days, dataset.partitions)
+    if not days:
+        return states
+    held = dataset.files.held(lake, date.fromisoformat(min(days)), date.fromisoformat(max(days)))
+    if held is None:
+        return states
+    return {
+        day: DayState.MISSING if state is DayState.STORED and date.fromisoformat(day) not in held else state
+        for day, state in states.items()
+    }
 
 
 def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
@@ -94,12 +110,13 @@ class DayHealth:
 
 
 def day_health(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str], lake: Lake
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
 ) -> list[DayHealth]:
     """One row per day, in the order given. Costs two look-ups a day: for weeks, not for decades."""
-    checks = _check_states(instance, asset_key, check_names, days)
+    asset_key = dataset.asset_key
+    checks = _check_states(instance, asset_key, dataset.checks, days)
     rows = []
-    for day, state in day_states(instance, asset_key, days, lake).items():
+    for day, state in states_on_disk(instance, dataset, days, lake).items():
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         why = why_not_stored(instance, asset_key, day) if state is not DayState.STORED else None
@@ -119,7 +136,7 @@ def day_health(
 
 
 def _check_states(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Sequence[str], days: Sequence[str]
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Iterable[str], days: Sequence[str]
 ) -> dict[str, dict[str, str]]:
     states: dict[str, dict[str, str]] = {}
     keys = [dg.AssetCheckKey(asset_key, name) for name in check_names]

@@ -15,7 +15,8 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_days import failure, integrity, not_stored_event
+from data_assets.ingest.dagster_days import failure, not_stored_event
+from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.outcome import NotStored, Rejected
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.wiring import open_lake
@@ -35,7 +36,7 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     for key in sorted(context.partition_keys, reverse=True):
         day = date.fromisoformat(key)
         record = latest_materialization(context.instance, dataset.asset_key, key)
-        verdict = integrity(lake, dataset.name, day, record) if record else None
+        verdict = integrity(lake, dataset, day, record) if record else None
         if record and record.asset_materialization and verdict and verdict.passed:
             # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
             context.log_event(record.asset_materialization)

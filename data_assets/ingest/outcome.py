@@ -22,6 +22,7 @@ class Stored:
         size: bytes of the file.
         sha256: hexadecimal digest of the file.
         metadata: what a person wants plotted or named for this day (counts, shares, seconds).
+        inputs: the same day of other datasets, by their names, that had to be brought to disk for this one.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Stored:
     size: int
     sha256: str
     metadata: dict[str, Scalar] = field(default_factory=dict)
+    inputs: dict[str, Stored] = field(default_factory=dict)
     name: ClassVar[str] = "Stored"
 
 

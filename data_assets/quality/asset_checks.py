@@ -5,8 +5,8 @@ Not here: any rule (`option_quotes` and its like), and where the stored files ar
 
 Dagster 1.13 records a partition for a check's result only in runs of a single partition. In a range run a day's result
 counts for that day only if it is logged as an evaluation with its partition and with the materialization it judged. So
-that is how every run does it. The steps of these checks work only in runs of checks alone: an ingest step has no output
-for them to depend on, so Dagster skips them, and it has evaluated the checks of each day itself.
+that is how every run does it. The steps of these checks work only in runs of checks alone: an ingest step has evaluated
+the checks of each day itself.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -94,6 +94,8 @@ def day_checks(
         can_subset=True,
     )
     def checks_of_day(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        if context.run.asset_selection and asset_key in context.run.asset_selection:
+            return  # the ingest step of this very run has judged each day as it stored it
         selected = [name for name in checks if dg.AssetCheckKey(asset_key, name) in context.selected_asset_check_keys]
         of_days = context.has_partition_key or context.has_partition_key_range
         days = context.op_execution_context.partition_keys if of_days else _newest_day(context.instance, asset_key)

@@ -72,7 +72,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         thresholds = _thresholds(self.thresholds)
 
         @asynccontextmanager
-        async def open_source(lake: Lake) -> AsyncIterator[Source]:
+        async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
             with theta_endpoint() as base_url:
                 client = ThetaClient(
                     base_url,

@@ -1,0 +1,55 @@
+"""A stored day read back: whether its file is still the recorded one, and all verdicts on it.
+
+Here: what is judged when a day has been stored, and whenever its checks run again. Not here: the rules (`quality`), how
+a file is verified (`lake`), and how a verdict is recorded (`quality.asset_checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import dagster as dg
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.lake.lake import Corrupt, Lake
+from data_assets.quality.asset_checks import latest_materialization
+from data_assets.quality.verdict import Verdict
+
+
+def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
+    """The sha256 and the row count that a materialization recorded."""
+    materialization = record.asset_materialization
+    metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
+    sha256, rows = metadata.get("sha256"), metadata.get("rows")
+    return (str(sha256.value) if sha256 else None, int(str(rows.value)) if rows else None)
+
+
+def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
+    """Whether what is on disk is still what was recorded."""
+    sha256, rows = recorded_file(record)
+    if sha256 is None:
+        text = "no sha256 was recorded with this day; backfill it again"
+        return Verdict("integrity", passed=False, severity="error", summary=text, metadata={})
+    try:
+        found = dataset.files.verify(lake, day, sha256=sha256, rows=rows)
+    except Corrupt as error:
+        return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
+    return Verdict("integrity", passed=True, severity="error", summary=found, metadata={"sha256": sha256})
+
+
+def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:
+    """All verdicts on one stored day, by reading the stored file back; of a damaged file only that it is damaged."""
+    record = latest_materialization(instance, dataset.asset_key, day)
+    if record is None:
+        return []
+    when = date.fromisoformat(day)
+    whole = integrity(lake, dataset, when, record)
+    if not whole.passed:
+        unreadable = [
+            Verdict(name, passed=False, severity="error", summary="not judged: the file is damaged", metadata={})
+            for name in dataset.checks
+            if name != "integrity"
+        ]
+        return [*unreadable, whole]
+    return [*dataset.evaluate(lake, when), whole]
