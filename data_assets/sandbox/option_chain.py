@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from data_assets.sandbox.black_scholes import time_value
 from data_assets.sandbox.market import Floats, generator, minute_of_day, prices, uniform
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, is_session, previous_session, session, sessions
 
@@ -30,6 +31,8 @@ RIGHTS = pl.Enum(["CALL", "PUT"])
 
 _UNDERLYING = {"SPXW": "SPX", "NDXP": "NDX"}
 _MORNING_SETTLED = {"SPX", "NDX"}
+_DAILY_FROM = {"SPXW": date(2022, 5, 16)}
+_BEFORE_DAILY = (0, 2, 4)
 _EXCHANGES = np.array([4, 5, 6, 7, 9, 11, 22, 31, 42, 43, 46, 47, 60, 65, 69, 73], dtype=np.int16)
 _DAILIES, _WEEKLIES, _MONTHLIES, _LEAPS = (timedelta(days=days) for days in (14, 56, 280, 900))
 _FRIDAY = 4
@@ -111,8 +114,9 @@ def expirations(symbol: str, day: date) -> tuple[date, ...]:
     """The expirations that ``symbol`` has on ``day``, nearest first, each a trading day.
 
     Daily ones for two weeks, the last session of a week for two months, monthly ones (third Friday) for nine months and
-    the long-dated ones of January, June and December for two and a half years. The morning-settled index roots have
-    monthly ones alone, and none that ends on ``day``: they have no quotes on their last day.
+    the long-dated ones of January, June and December for two and a half years. SPXW, all of it settled in the
+    afternoon, has Mondays, Wednesdays and Fridays alone until daily ones begin on 2022-05-16. The morning-settled index
+    roots have monthly ones alone, and none that ends on ``day``: they have no quotes on their last day.
     """
     monthly = [
         *_between(_third_fridays(), day, day + _MONTHLIES),
@@ -120,7 +124,9 @@ def expirations(symbol: str, day: date) -> tuple[date, ...]:
     ]
     if symbol in _MORNING_SETTLED:
         return tuple(sorted({*monthly} - {day}))
-    return tuple(sorted({*sessions(day, day + _DAILIES), *_between(_fridays(), day, day + _WEEKLIES), *monthly}))
+    daily_from = _DAILY_FROM.get(symbol, day)
+    daily = [last for last in sessions(day, day + _DAILIES) if last >= daily_from or last.weekday() in _BEFORE_DAILY]
+    return tuple(sorted({*daily, *_between(_fridays(), day, day + _WEEKLIES), *monthly}))
 
 
 @lru_cache(maxsize=64)
@@ -240,15 +246,9 @@ def _values(listing: Listing) -> Floats:
     days = (listing.expiration - listing.day).days
     end = minute_of_day(session(listing.expiration).close)
     years = np.maximum(days * 24 * 60 + end - minutes, 0.5) / _MINUTES_PER_YEAR
-    deviation = _volatility(listing, spot[0], years[0]) * np.sqrt(years)
-
-    d1 = np.log(spot / strikes) / deviation + deviation / 2
-    d2 = d1 - deviation
-    density = np.exp(-0.5 * d1 * d1) / math.sqrt(2 * math.pi)
-    call = spot * _normal_cdf(d1, density) - strikes * _normal_cdf(d2, density * spot / strikes)
-    call = np.maximum(call, np.maximum(spot - strikes, 0))
-    put = np.maximum(call - spot + strikes, 0)
-    return np.stack((call, put), axis=1) * 100
+    worth = time_value(spot, strikes, _volatility(listing, spot[0], years[0]) * np.sqrt(years))
+    rights = [worth + np.maximum(difference, 0) for difference in (spot - strikes, strikes - spot)]
+    return np.stack(rights, axis=1) * 100
 
 
 def _volatility(listing: Listing, spot: float, years: float) -> Floats:
@@ -257,14 +257,3 @@ def _volatility(listing: Listing, spot: float, years: float) -> Floats:
     distance = np.log(np.array(listing.strikes) / spot) / (level * math.sqrt(years + 0.02))
     distance = np.clip(distance, -5, 5)
     return (level * (1 - 0.12 * distance + 0.02 * distance**2))[:, None]
-
-
-def _normal_cdf(x: Floats, density: Floats) -> Floats:
-    """The normal distribution function where its density is known: Abramowitz and Stegun 26.2.17, error below 1e-7."""
-    t = 1 / (1 + 0.2316419 * np.abs(x))
-    factors = (1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.319381530)
-    series = np.zeros_like(x)
-    for factor in factors:
-        series = (series + factor) * t
-    tail = density * series
-    return np.where(x > 0, 1 - tail, tail)

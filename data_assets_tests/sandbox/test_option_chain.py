@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_assets.sandbox.option_chain import CROSSED, LOCKED, NATIONAL_BBO, RIGHTS, chain, expirations
-from data_assets.trading_calendar import is_session, session, sessions
+from data_assets.sandbox.market import prices
+from data_assets.sandbox.option_chain import CROSSED, LOCKED, NATIONAL_BBO, RIGHTS, chain, expirations, underlying
+from data_assets.trading_calendar import NEW_YORK, is_session, next_session, session, sessions
 
 DAYS = sessions(date(2016, 1, 4), date(2030, 12, 31))
+DAILY_SPXW = date(2022, 5, 16)
 EARLY_CLOSES = [day for day in DAYS if session(day).is_early_close]
 any_day = st.one_of(st.sampled_from(DAYS), st.sampled_from(EARLY_CLOSES))
 any_symbol = st.sampled_from(["QQQ", "SPX", "SPXW", "AAPL"])
@@ -44,10 +46,32 @@ def test_expirations_are_sessions_from_the_day_on(symbol, day):
     assert list(found) == sorted(set(found))
     assert found[0] >= day
     assert timedelta(days=500) < found[-1] - day <= timedelta(days=901)
+    fortnight = sessions(day, day + timedelta(days=14))
     if symbol == "SPX":
         assert day not in found
+    elif symbol == "SPXW" and day < DAILY_SPXW:
+        weekdays = [last.weekday() for last in fortnight if last in found and last < DAILY_SPXW]
+        assert set(weekdays) <= {0, 2, 3, 4}
+        assert all(last in found for last in fortnight if last.weekday() in (0, 2, 4))
+        assert all(next_session(last).weekday() < 3 for last in found if last.weekday() == 3 and last < DAILY_SPXW)
     else:
-        assert found[: len(sessions(day, day + timedelta(days=14)))] == tuple(sessions(day, day + timedelta(days=14)))
+        assert found[: len(fortnight)] == tuple(fortnight)
+
+
+def test_spxw_expires_daily_from_2022_05_16_on():
+    before, after = expirations("SPXW", date(2022, 5, 10)), expirations("SPXW", date(2022, 5, 17))
+    assert date(2022, 5, 10) not in before  # a Tuesday, still without contracts of its own
+    assert date(2022, 5, 12) not in before
+    assert {date(2022, 5, 11), date(2022, 5, 13), date(2022, 5, 17), date(2022, 5, 19)} <= set(before)
+    assert after[0] == date(2022, 5, 17)
+
+
+@settings(deadline=None, max_examples=20)
+@given(any_day)
+def test_spx_has_third_fridays_alone_and_spxw_has_them_too(day):
+    morning, afternoon = expirations("SPX", day), expirations("SPXW", day)
+    assert all(15 <= (last if last.weekday() == 4 else last + timedelta(days=1)).day <= 21 for last in morning)
+    assert set(morning) <= set(afternoon)
 
 
 def test_a_monthly_expiration_on_a_holiday_is_the_day_before():
@@ -160,3 +184,30 @@ def test_prices_obey_the_payoff():
 def test_index_options_quote_in_nickels_and_dimes():
     frame = quotes("SPXW", date(2024, 1, 3), 200).select((pl.col("bid", "ask") * 100).round().cast(pl.Int64) % 5)
     assert frame.sum().row(0) == (0, 0)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.sampled_from(["SPX", "SPXW", "QQQ"]), any_day)
+def test_calls_less_puts_are_the_underlying_less_the_strike(symbol, day):
+    """Put-call parity, without interest and dividends, within what the spreads leave open; both index roots alike."""
+    frame = quotes(symbol, day, 120).filter(pl.col("bid") > 0)
+    opened = session(day).open.astimezone(NEW_YORK)
+    path = prices(underlying(symbol), day, opened.hour * 60 + opened.minute)
+    spot = pl.DataFrame(
+        {
+            "timestamp": pl.datetime_range(
+                opened.replace(tzinfo=None),
+                opened.replace(tzinfo=None) + timedelta(minutes=len(path) - 1),
+                "1m",
+                eager=True,
+            ),
+            "spot": path,
+        }
+    )
+    sides = frame.with_columns(mid=(pl.col("bid") + pl.col("ask")) / 2, room=(pl.col("ask") - pl.col("bid")).abs() / 2)
+    calls, puts = (sides.filter(pl.col("right") == right) for right in ("CALL", "PUT"))
+    pairs = calls.join(puts, on=["expiration", "strike", "timestamp"]).join(spot, on="timestamp")
+    gap = (pairs["mid"] - pairs["mid_right"]) - (pairs["spot"] - pairs["strike"])
+    locked_or_crossed = 0.1 + 0.02 * pairs["spot"] * (pairs["bid_condition"] + pairs["bid_condition_right"] != 100)
+    assert pairs.height > 1000
+    assert (gap.abs() <= pairs["room"] + pairs["room_right"] + locked_or_crossed).all()
