@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
-from data_assets.lake.layout import dataset_path, day_folder, parse_partition_path, partition_path
+from data_assets.lake.layout import dataset_path, day_folder, parse_partition_path, partition_path, previous_path
 from data_assets.lake.parquet_file import digest_of, reading, row_groups
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
@@ -42,15 +42,27 @@ class Lake:
         self.url, self.synthetic = url, synthetic
         self._storage = open_storage(url)
 
-    def writer(self, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str]) -> DayWriter:
+    def writer(
+        self, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str], *, whole_groups: bool = False
+    ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
+
+        Args:
+            dataset: the dataset's key.
+            day: the day.
+            schema: the columns.
+            sort_by: the order of the rows.
+            whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
+                group larger than a row group is cut all the same.
 
         Raises:
             ValueError: ``dataset`` is not a dataset key, or ``sort_by`` does not fit ``schema``.
             LakeUnusable: the lake holds data of the other kind, or its root or marker cannot be read or written.
             DiskFull: there is no room for the marker.
         """
-        writer = DayWriter(self._storage, dataset, day, schema, sort_by, synthetic=self.synthetic)
+        writer = DayWriter(
+            self._storage, dataset, day, schema, sort_by, synthetic=self.synthetic, whole_groups=whole_groups
+        )
         self._claim()
         return writer
 
@@ -93,14 +105,20 @@ class Lake:
             raise LakeError(
                 f"{dataset}: the lake {self.url} holds no day of it yet; run: data-assets backfill {dataset}"
             )
-        frame = pl.scan_parquet(
-            [self.locate(partition_path(dataset, day)) for day in some_day],
-            glob=False,
-            hive_partitioning=False,
-            credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
-        )
+        frame = self._scan([self.locate(partition_path(dataset, day)) for day in some_day])
         frame = frame if days else frame.head(0)
         return frame if columns is None else frame.select(columns)
+
+    def previous(self, dataset: str, day: date) -> pl.LazyFrame | None:
+        """The rows of a day before its file was last replaced by another revision; None where none was kept.
+
+        Raises:
+            ValueError: ``dataset`` is not a dataset key.
+        """
+        name = previous_path(dataset, day)
+        if self._storage.size(name) is None:
+            return None
+        return self._scan([self.locate(name)])
 
     def batches(self, dataset: str, day: date) -> Iterator[pl.DataFrame]:
         """The rows of a day, a row group at a time, every page checked: memory stays flat however large the day.
@@ -161,6 +179,14 @@ class Lake:
     def free_bytes(self) -> int | None:
         """Room left on the lake's disk; None for an object store."""
         return self._storage.free_bytes()
+
+    def _scan(self, files: list[str]) -> pl.LazyFrame:
+        return pl.scan_parquet(
+            files,
+            glob=False,
+            hive_partitioning=False,
+            credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
+        )
 
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""

@@ -9,6 +9,7 @@ import re
 from datetime import date
 
 PARTITION_FILE = "data.parquet"
+PREVIOUS_FILE = "previous.parquet"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTITION = re.compile(rf"(?P<dataset>.+)/date=(?P<day>\d{{4}}-\d\d-\d\d)/{re.escape(PARTITION_FILE)}")
@@ -41,6 +42,15 @@ def partition_path(dataset: str, day: date) -> str:
         ValueError: ``dataset`` is not a dataset key.
     """
     return f"{day_folder(dataset, day)}/{PARTITION_FILE}"
+
+
+def previous_path(dataset: str, day: date) -> str:
+    """The revision that a day's file replaced, where it was kept; no reader of the dataset takes it for a day.
+
+    Raises:
+        ValueError: ``dataset`` is not a dataset key.
+    """
+    return f"{day_folder(dataset, day)}/{PREVIOUS_FILE}"
 
 
 def parse_partition_path(path: str) -> tuple[str, date]:

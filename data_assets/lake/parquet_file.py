@@ -66,7 +66,9 @@ class _HashedFile:
 class NewParquet:
     """A Parquet file in the making, under a temporary name whose lock it holds.
 
-    Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come. Columns are dictionary-encoded and
+    Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come; with ``whole_groups``, of as many whole
+    groups (rows with the same value in the first sort column) as fit, so that one group is read from one row group,
+    and only a larger group is cut. Columns are dictionary-encoded and
     zstd-compressed, which for quotes in cents is smaller than byte stream split, and as fast.
 
     Attributes:
@@ -74,10 +76,13 @@ class NewParquet:
         rows: rows written so far.
     """
 
-    def __init__(self, storage: Storage, name: str, schema: pa.Schema, sort_by: Sequence[str]) -> None:
+    def __init__(
+        self, storage: Storage, name: str, schema: pa.Schema, sort_by: Sequence[str], *, whole_groups: bool = False
+    ) -> None:
         self.path, self._file = storage.new_temp(name)
         self.rows = 0
         self._schema = schema
+        self._group = sort_by[0] if whole_groups else None
         self._sink = _HashedFile(self._file)
         self._pending: list[pl.DataFrame] = []
         order = [(column, "ascending") for column in sort_by]
@@ -97,13 +102,22 @@ class NewParquet:
         """Append rows; whole row groups of them go to the file."""
         self.rows += frame.height
         self._pending.append(frame)
-        if sum(part.height for part in self._pending) < ROW_GROUP_ROWS:
+        enough = ROW_GROUP_ROWS if self._group is None else ROW_GROUP_ROWS + 1  # the next row tells if a group ends
+        if sum(part.height for part in self._pending) < enough:
             return
         rows = pl.concat(self._pending)
-        while rows.height >= ROW_GROUP_ROWS:
-            self._encode(rows.head(ROW_GROUP_ROWS))
-            rows = rows.slice(ROW_GROUP_ROWS)
+        while rows.height >= enough:
+            size = self._row_group_size(rows)
+            self._encode(rows.head(size))
+            rows = rows.slice(size)
         self._pending = [rows]
+
+    def _row_group_size(self, rows: pl.DataFrame) -> int:
+        if self._group is None:
+            return ROW_GROUP_ROWS
+        groups = rows[self._group].head(ROW_GROUP_ROWS + 1)
+        ends = groups.head(ROW_GROUP_ROWS).ne_missing(groups.slice(1)).arg_true()
+        return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
         self._encoder.write_table(rows.to_arrow(), row_group_size=ROW_GROUP_ROWS)

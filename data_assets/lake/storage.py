@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
 RETRIES = 5
 
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+
 
 class Storage(Protocol):
     """What the lake asks of the place its files are in."""
@@ -47,6 +49,14 @@ class Storage(Protocol):
 
     def publish(self, temp: Path, name: str) -> None:
         """Turn the whole, synced local file ``temp`` into ``name``, or leave what had that name before.
+
+        Raises:
+            OSError: from the local disk.
+            LakeError: from the object store.
+        """
+
+    def keep(self, name: str, previous: str) -> None:
+        """Give what is ``name`` now the name ``previous`` too, in place of what had it; ``name`` is never touched.
 
         Raises:
             OSError: from the local disk.
@@ -114,6 +124,33 @@ class LocalFolder:
         target = self._root / name
         temp.replace(target)
         tempfiles.sync_folder(target.parent)
+
+    def keep(self, name: str, previous: str) -> None:
+        """See `Storage`. A second name of the same bytes; a copy where the disk knows no such names (exFAT)."""
+        target, kept = self._root / name, self._root / previous
+        if not target.exists():
+            return
+        kept.unlink(missing_ok=True)
+        try:
+            os.link(target, kept)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._copy(target, previous)
+        tempfiles.sync_folder(kept.parent)
+
+    def _copy(self, target: Path, name: str) -> None:
+        temp, file = self.new_temp(name)
+        with file:
+            try:
+                with target.open("rb") as content:
+                    shutil.copyfileobj(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+                self.publish(temp, name)
+            except BaseException:
+                tempfiles.remove(temp)
+                raise
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
@@ -232,6 +269,12 @@ class Bucket:
                 f"{self.locate(name)}: the object store holds {stored} of {sent} bytes; run the backfill again"
             )
         tempfiles.remove(temp)
+
+    def keep(self, name: str, previous: str) -> None:
+        """See `Storage`. The store copies by itself; no byte comes here."""
+        if self.size(name) is not None:
+            with self._asking(previous):
+                obstore.copy(self._store, name, previous)
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""

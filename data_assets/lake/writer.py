@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake.errors import LakeError, write_error
-from data_assets.lake.layout import partition_path
+from data_assets.lake.layout import partition_path, previous_path
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading, row_groups
 from data_assets.lake.provenance import Provenance, to_metadata
 from data_assets.lake.storage import Storage
@@ -73,13 +73,18 @@ class StagedFile:
         with reading(str(self._file.path)), self._file.path.open("rb") as file:
             yield from row_groups(file, str(self._file.path))
 
-    def publish(self) -> StoredFile:
+    def publish(self, *, keep_previous: bool = False) -> StoredFile:
         """Give the file its final name, durably. Called at most once.
+
+        Args:
+            keep_previous: let the file that is replaced stay, as the day's one previous revision (`Lake.previous`).
 
         Raises:
             LakeError: it could not be; the temporary file is gone, and what had the name before is untouched.
         """
         try:
+            if keep_previous:
+                self._storage.keep(self.name, previous_path(self.provenance.dataset, self.provenance.day))
             self._storage.publish(self._file.path, self.name)
         except OSError as error:
             raise write_error(error, self._storage.locate(self.name)) from error
@@ -103,7 +108,15 @@ class DayWriter:
     """
 
     def __init__(
-        self, storage: Storage, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str], *, synthetic: bool
+        self,
+        storage: Storage,
+        dataset: str,
+        day: date,
+        schema: pa.Schema,
+        sort_by: Sequence[str],
+        *,
+        synthetic: bool,
+        whole_groups: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
         self._name = partition_path(dataset, day)
@@ -111,6 +124,7 @@ class DayWriter:
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
+        self._whole_groups = whole_groups
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
@@ -228,7 +242,7 @@ class DayWriter:
             self._file.write(rows[order.slice(start, ROW_GROUP_ROWS)])
 
     def _new_file(self) -> NewParquet:
-        return NewParquet(self._storage, self._name, self._schema, self._sort_by)
+        return NewParquet(self._storage, self._name, self._schema, self._sort_by, whole_groups=self._whole_groups)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -303,9 +317,10 @@ def _gather(runs: NewParquet, pieces: pl.DataFrame) -> pl.DataFrame:
     parts = []
     with runs.path.open("rb") as file, reading(str(runs.path)):
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        end = 0
         for number in range(parquet.num_row_groups):
-            first = number * ROW_GROUP_ROWS
-            inside = pieces.filter(pl.col("start") < first + ROW_GROUP_ROWS, pl.col("start") + pl.col("length") > first)
+            first, end = end, end + parquet.metadata.row_group(number).num_rows
+            inside = pieces.filter(pl.col("start") < end, pl.col("start") + pl.col("length") > first)
             if inside.is_empty():
                 continue
             rows = pl.DataFrame(parquet.read_row_group(number))
