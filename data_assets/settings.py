@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_assets.sandbox.faults import Fault
@@ -48,6 +48,20 @@ def _lake_url(value: str) -> str:
     if not value.strip():
         raise ValueError("must be a folder or an s3://bucket/prefix URL, not empty")
     return value
+
+
+def _flat_files_url(value: str) -> str:
+    parts = urlsplit(value)
+    if (parts.scheme == "s3" and parts.netloc) or (parts.scheme == "file" and not parts.netloc and parts.path):
+        return value.rstrip("/")
+    raise ValueError("must be s3://bucket, s3://bucket/prefix or file:///folder")
+
+
+def _tickers(value: str) -> str:
+    named = [ticker.strip() for ticker in value.split(",")]
+    if not all(named) or any(not ticker.isprintable() or "/" in ticker or " " in ticker for ticker in named):
+        raise ValueError("must be all, or tickers with commas between them")
+    return ",".join(named)
 
 
 class Settings(BaseSettings):
@@ -83,6 +97,73 @@ class Settings(BaseSettings):
         le=16,
         validation_alias="THETA_MAX_CONCURRENT_REQUESTS",
         description="requests in flight at once, 1 to 16; your tier's limit: Value 2, Standard 4, Pro 8",
+    )
+
+    polygon_flat_files_url: Annotated[str, AfterValidator(_flat_files_url)] = Field(
+        default="s3://flatfiles",
+        validation_alias="POLYGON_FLAT_FILES_URL",
+        description="s3://bucket of the vendor's flat files, or file:///folder of a mirror with the same keys in it",
+    )
+    polygon_s3_endpoint: Annotated[str, AfterValidator(_http_url)] = Field(
+        default="https://files.massive.com",
+        validation_alias="POLYGON_S3_ENDPOINT",
+        description="the vendor's S3 endpoint; https://files.polygon.io is its older name",
+    )
+    polygon_access_key_id: str = Field(
+        default="",
+        validation_alias="POLYGON_ACCESS_KEY_ID",
+        description="the S3 access key id on your dashboard's page of flat files",
+    )
+    polygon_secret_access_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="POLYGON_SECRET_ACCESS_KEY",
+        description="the S3 secret that belongs to the access key id (the vendor makes it your API key)",
+    )
+    polygon_cache_bytes: int = Field(
+        default=100_000_000_000,
+        ge=0,
+        validation_alias="POLYGON_CACHE_BYTES",
+        description="bytes that the vendor's own files may take on this disk, 0 or more; the least recently used go first",
+    )
+    polygon_tickers: Annotated[str, AfterValidator(_tickers)] | None = Field(
+        default=None,
+        validation_alias="POLYGON_TICKERS",
+        description="all, or tickers with commas between them; in place of those in defs.yaml",
+    )
+
+    ib_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        validation_alias="IB_HOST",
+        description="where TWS or IB Gateway runs",
+    )
+    ib_port: int = Field(
+        default=4001,
+        ge=1,
+        le=65535,
+        validation_alias="IB_PORT",
+        description="its API port: Gateway 4001 (live) or 4002 (paper), TWS 7496 (live) or 7497 (paper)",
+    )
+    ib_client_id: int = Field(
+        default=27,
+        ge=0,
+        le=999_999,
+        validation_alias="IB_CLIENT_ID",
+        description="a number that no other client of this TWS or Gateway uses",
+    )
+    ib_seconds_between_requests: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        validation_alias="IB_SECONDS_BETWEEN_REQUESTS",
+        description="pause between two requests of history, 0 to 600; the vendor asks for less haste, not for a number",
+    )
+    ib_max_requests_per_10_min: int = Field(
+        default=60,
+        ge=1,
+        le=10_000,
+        validation_alias="IB_MAX_REQUESTS_PER_10_MIN",
+        description="most requests of history in any ten minutes; 60 is the vendor's limit for bars under a minute",
     )
 
     sandbox_contracts: int = Field(

@@ -17,6 +17,7 @@ COMMANDS = {
     "gaps": "List the days that are missing or failed.",
     "status": "Show how complete and how healthy each dataset is.",
     "verify": "Read stored files again and find damage.",
+    "accept-hole": "Accept that the vendor will never have a day.",
     "sandbox": "Serve the simulated vendors on their usual ports.",
     "demo": "Fill a synthetic lake with some days and open the UI.",
 }
@@ -32,7 +33,8 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.0)
             ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
-        command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

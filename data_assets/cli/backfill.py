@@ -40,7 +40,7 @@ from data_assets.wiring import open_lake
 WANTED: Mapping[str, frozenset[DayState]] = {
     "missing": frozenset({DayState.MISSING}),
     "failed": frozenset({DayState.FAILED}),
-    "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.STORED}),
+    "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.STORED, DayState.HOLE}),
 }
 BY_DEFAULT = WANTED["missing"] | WANTED["failed"]
 

@@ -34,6 +34,7 @@ NEWEST_DAYS = 20
 PASSED = "SUCCEEDED"  # as the event log spells it
 COLOURS = {
     DayState.STORED: "green",
+    DayState.HOLE: "magenta",
     DayState.FAILED: "red",
     DayState.IN_PROGRESS: "blue",
     DayState.MISSING: "yellow",
@@ -94,10 +95,11 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
     table.add_column("stored days", no_wrap=True)
     for name, row in overview.items():
         at_work = f" +{row['in_progress']} at work" if row["in_progress"] else ""
+        holes = f" +{row['hole']} hole{'s' if row['hole'] != 1 else ''}" if row["hole"] else ""
         table.add_row(
             name,
             f"{row['sessions']:,}",
-            f"[green]{row['stored']:,}[/green]{at_work}",
+            f"[green]{row['stored']:,}[/green]{at_work}{holes}",
             f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
             f"[yellow]{row['missing']:,}[/yellow]",
             f"{row['first_stored']} to {row['last_stored']}" if row["stored"] else "-",

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import latest_materialization
@@ -23,9 +24,13 @@ class DayState(StrEnum):
     """The state of one day of one dataset, as the UI's partition grid shows it."""
 
     STORED = "stored"
+    HOLE = "hole"  # materialized without a file: somebody accepted that there will be none
     FAILED = "failed"
     IN_PROGRESS = "in progress"
     MISSING = "missing"
+
+
+DONE = frozenset({DayState.STORED, DayState.HOLE})
 
 
 def day_states(
@@ -67,10 +72,11 @@ def states_on_disk(
     held = dataset.files.held(lake, date.fromisoformat(min(days)), date.fromisoformat(max(days)))
     if held is None:
         return states
-    return {
-        day: DayState.MISSING if state is DayState.STORED and date.fromisoformat(day) not in held else state
-        for day, state in states.items()
-    }
+    without_file = [
+        day for day, state in states.items() if state is DayState.STORED and date.fromisoformat(day) not in held
+    ]
+    holes = holes_among(instance, dataset, without_file)
+    return states | {day: DayState.HOLE if day in holes else DayState.MISSING for day in without_file}
 
 
 def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
@@ -119,7 +125,8 @@ def day_health(
     for day, state in states_on_disk(instance, dataset, days, lake).items():
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
-        why = why_not_stored(instance, asset_key, day) if state is not DayState.STORED else None
+        hole = hole_reason(record) if record and state is DayState.HOLE else None
+        why = ("Hole", hole) if hole else why_not_stored(instance, asset_key, day) if state not in DONE else None
         rows.append(
             DayHealth(
                 day=day,

@@ -12,6 +12,7 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_holes import hole_reason
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.verdict import Verdict
@@ -27,6 +28,9 @@ def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
 
 def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
     """Whether what is on disk is still what was recorded."""
+    if (why := hole_reason(record)) is not None:
+        text = f"a hole, accepted by hand: {why}"
+        return Verdict("integrity", passed=True, severity="warn", summary=text, metadata={"hole": why})
     sha256, rows = recorded_file(record)
     if sha256 is None:
         text = "no sha256 was recorded with this day; backfill it again"
@@ -45,11 +49,13 @@ def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lak
         return []
     when = date.fromisoformat(day)
     whole = integrity(lake, dataset, when, record)
+    others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:
-        unreadable = [
-            Verdict(name, passed=False, severity="error", summary="not judged: the file is damaged", metadata={})
-            for name in dataset.checks
-            if name != "integrity"
+        damaged = "not judged: the file is damaged"
+        return [
+            *(Verdict(name, passed=False, severity="error", summary=damaged, metadata={}) for name in others),
+            whole,
         ]
-        return [*unreadable, whole]
+    if hole_reason(record) is not None:
+        return [*(Verdict(name, True, whole.severity, whole.summary, whole.metadata) for name in others), whole]
     return [*dataset.evaluate(lake, when), whole]

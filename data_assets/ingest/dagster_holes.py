@@ -1,0 +1,45 @@
+"""Days that a person has accepted as permanent holes: the vendor has nothing for them and never will.
+
+Here: how a hole is recorded and recognised. Not here: deciding that a day is one; that is a person's word, with a
+reason.
+
+A hole is a materialization without a file: zero rows, and who reads the event log sees why. The day counts as done, so
+no backfill asks for it again. A later success replaces it, as any materialization does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.quality.asset_checks import latest_materialization
+
+HOLE = "hole"
+
+
+def accept_hole(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, reason: str) -> None:
+    """Record that a day is a hole, outside of any run."""
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            asset_key=dataset.asset_key,
+            partition=day,
+            description=f"accepted as a permanent hole: {reason}",
+            metadata={HOLE: True, "reason": reason, "rows": 0},
+        )
+    )
+
+
+def hole_reason(record: dg.EventLogRecord) -> str | None:
+    """Why a day was accepted as a hole; None where the record is that of a file."""
+    materialization = record.asset_materialization
+    if materialization is None or HOLE not in materialization.metadata:
+        return None
+    return str(materialization.metadata["reason"].value)
+
+
+def holes_among(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> set[str]:
+    """Those of `days` whose newest record is a hole's; a look-up each."""
+    records = ((day, latest_materialization(instance, dataset.asset_key, day)) for day in days)
+    return {day for day, record in records if record is not None and hole_reason(record) is not None}

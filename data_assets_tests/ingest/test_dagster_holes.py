@@ -1,0 +1,109 @@
+"""A day that a person accepted as a permanent hole: done in the grid and in the command, until data comes after all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from data_assets.cli import cli
+from data_assets.cli.local_run import run_range
+from data_assets.cli.project import datasets
+from data_assets.ingest.dagster_health import states_on_disk, why_not_stored
+from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.quality.asset_checks import latest_materialization
+from data_assets.sandbox.faults import Fault
+from data_assets.wiring import open_lake
+from data_assets_tests.ingest.in_process import ASSET, InProcess, in_process_project, of_day
+
+DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
+NAME = ASSET.to_user_string()
+NO_DATA = Fault(kind="status", status=472, day=DAYS[1])
+REASON = "the vendor's support says that this day is lost"
+
+
+@pytest.fixture
+def failed(tmp_path: Path) -> Iterator[InProcess]:
+    """A project whose second day the vendor does not have."""
+    with in_process_project(tmp_path, faults=[NO_DATA]) as project:
+        assert not run_range(project.instance, ASSET, DAYS[0], DAYS[-1]).success
+        yield project
+
+
+def command(*arguments: str) -> dict[str, object]:
+    ended = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    return {"exit": ended.exit_code, "stdout": ended.stdout, "stderr": ended.stderr}
+
+
+def states(project: InProcess) -> dict[str, str]:
+    found = states_on_disk(project.instance, datasets()[NAME], DAYS, open_lake())
+    return {day: state.value for day, state in found.items()}
+
+
+def test_an_accepted_hole_is_done_and_says_why(failed: InProcess) -> None:
+    assert states(failed)[DAYS[1]] == "failed"
+
+    assert command("accept-hole", NAME, DAYS[1], "--reason", REASON)["exit"] == 0
+
+    assert failed.states(DAYS)[DAYS[1]] == "stored", "green in the grid"
+    assert states(failed) == {DAYS[0]: "stored", DAYS[1]: "hole", DAYS[2]: "stored"}
+    record = latest_materialization(failed.instance, ASSET, DAYS[1])
+    assert record is not None
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["rows"].value == 0
+    assert REASON in (record.asset_materialization.description or "")
+    gaps = command("gaps", NAME, "--from", DAYS[0], "--to", DAYS[-1], "--json")
+    assert gaps["exit"] == 0
+    assert json.loads(str(gaps["stdout"])) == {NAME: {"missing": [], "failed": []}}
+    status = command("status", NAME, "--from", DAYS[0], "--to", DAYS[-1], "--json")
+    day = json.loads(str(status["stdout"]))[NAME]["days"][1]
+    assert (day["state"], day["reason"], day["rows"]) == ("hole", REASON, 0)
+
+
+def test_verify_and_the_checks_of_a_hole_pass_and_say_what_it_is(failed: InProcess) -> None:
+    command("accept-hole", NAME, DAYS[1], "--reason", REASON)
+
+    assert run_range(failed.instance, ASSET, DAYS[0], DAYS[-1], tags={VERIFY: "true"}).success
+    result = failed.execute_checks(["integrity", "quotes"], of_day(DAYS[1]))
+
+    assert result.success
+    evaluations = failed.evaluations(result.run_id)
+    assert {each.check: each.passed for each in evaluations} == {"integrity": True, "quotes": True}
+    assert all(REASON in (each.summary or "") for each in evaluations)
+
+
+def test_data_that_comes_after_all_takes_the_holes_place(tmp_path: Path) -> None:
+    with in_process_project(tmp_path) as project:
+        command("accept-hole", NAME, DAYS[0], "--reason", REASON)
+        assert states(project)[DAYS[0]] == "hole"
+
+        assert run_range(project.instance, ASSET, DAYS[0], DAYS[0]).success
+
+        assert states(project)[DAYS[0]] == "stored"
+
+
+def test_a_failure_after_it_turns_the_day_red_again(failed: InProcess) -> None:
+    command("accept-hole", NAME, DAYS[1], "--reason", REASON)
+
+    assert not run_range(failed.instance, ASSET, DAYS[1], DAYS[1]).success
+
+    assert states(failed)[DAYS[1]] == "failed"
+    assert (why_not_stored(failed.instance, ASSET, DAYS[1]) or ("", ""))[0] in ("NoData", "Failed")
+
+
+@pytest.mark.parametrize(
+    ("day", "reason", "said"),
+    [
+        (DAYS[0], REASON, "only a missing or failed day"),
+        (DAYS[1], "  ", "--reason is empty"),
+        ("2024-07-04", REASON, "nearest sessions"),
+    ],
+)
+def test_what_cannot_be_a_hole_is_refused_in_one_line(failed: InProcess, day: str, reason: str, said: str) -> None:
+    with pytest.raises(click.UsageError, match=said):
+        cli.main(["accept-hole", NAME, day, "--reason", reason], standalone_mode=False)
+    assert states(failed)[DAYS[1]] == "failed"
