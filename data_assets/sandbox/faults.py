@@ -12,6 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 QUOTE_ENDPOINT = "option/history/quote"
+GREEKS_ENDPOINT = "option/history/greeks/first_order"
+OPEN_INTEREST_ENDPOINT = "option/history/open_interest"
+EOD_ENDPOINT = "option/history/eod"
+THETA_HISTORIES = (QUOTE_ENDPOINT, GREEKS_ENDPOINT, OPEN_INTEREST_ENDPOINT, EOD_ENDPOINT)
 IB_HISTORICAL_DATA = "ib/historical_data"
 IB_HEAD_TIMESTAMP = "ib/head_timestamp"
 IB_CONTRACT_DETAILS = "ib/contract_details"
@@ -24,7 +28,7 @@ FaultKind = Literal[
     "cut",  # end the body mid-row as if it were complete
     "reset",  # send half of the body, then reset the connection
     "missing_contract",  # leave one contract in twenty out of the body
-    "renamed_column",  # call `bid` something else
+    "renamed_column",  # call `bid`, or `open_interest`, something else
     "no_data",  # IB: 162 without data, though there is some
     "pacing",  # IB: 162 pacing violation
     "permissions",  # IB: 162 no market data permissions
@@ -42,7 +46,7 @@ FaultKind = Literal[
     "fractional_volume",  # IB: volumes in round lots, with fractions
     "wrong_session",  # IB: the bars of the session before
 ]
-QUOTES_ONLY: frozenset[FaultKind] = frozenset({"large_request", "missing_contract", "renamed_column"})
+HISTORIES_ONLY: frozenset[FaultKind] = frozenset({"large_request", "missing_contract", "renamed_column"})
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
 )
@@ -112,6 +116,6 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _kind_fits_the_endpoint(self) -> Fault:
-        if self.kind in QUOTES_ONLY and self.endpoint != QUOTE_ENDPOINT:
-            raise ValueError(f'"{self.kind}" changes the answer of {QUOTE_ENDPOINT} and of no other endpoint')
+        if self.kind in HISTORIES_ONLY and self.endpoint not in THETA_HISTORIES:
+            raise ValueError(f'"{self.kind}" changes the rows of {", ".join(THETA_HISTORIES)} and of no other endpoint')
         return self

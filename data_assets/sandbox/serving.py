@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_assets.sandbox.fault_schedule import FaultSchedule
-from data_assets.sandbox.faults import QUOTES_ONLY, Fault
+from data_assets.sandbox.faults import HISTORIES_ONLY, QUOTE_ENDPOINT, Fault
 from data_assets.sandbox.loopback import HOST, LoopbackServer, wait_for_interrupt
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_server import Delivery, Framing, RequestRecord, ThetaServer, TierName
@@ -87,7 +87,8 @@ class SandboxTheta:
         port: int = 0,
         says_synthetic: bool = True,
     ) -> None:
-        changed = sorted({fault.kind for fault in faults} & QUOTES_ONLY)
+        of_quotes = {fault.kind for fault in faults if fault.endpoint == QUOTE_ENDPOINT}
+        changed = sorted(of_quotes & HISTORIES_ONLY)
         if body_file is not None and changed:
             raise ValueError(f"body_file is sent as it is: leave out the faults {', '.join(changed)}")
         history = ThetaHistory(symbols=tuple(symbols), contracts=contracts, first_day=first_day, order=order, now=now)
