@@ -1,12 +1,12 @@
-"""How option contracts and instants are written for a person.
+"""How option contracts, bars and instants are written for a person.
 
 Here: text only. Not here: what is worth saying about them (the rules).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ import polars as pl
 from data_assets.trading_calendar import NEW_YORK
 
 NAMES_SHOWN = 10
-"""How many contracts a verdict names at most."""
+"""How many contracts, tickers or bars a verdict names at most."""
 
 
 def contract_name(symbol: str, expiration: date, strike: float, right: str) -> str:
@@ -41,6 +41,32 @@ def clock(instant: datetime | None) -> str:
         return "no time"
     local = instant.astimezone(NEW_YORK)
     return local.strftime("%H:%M:%S" if local.second or local.microsecond else "%H:%M")
+
+
+def bar_name(bar: Mapping[str, Any]) -> str:
+    """``SPY 09:45``: a bar's ticker, where it has one, and its start on the New York wall clock."""
+    instant = clock(bar["timestamp"])
+    if "ticker" not in bar:
+        return instant
+    return f"{bar['ticker'] if bar['ticker'] is not None else 'no ticker'} {instant}"
+
+
+def minutes_text(minutes: Iterable[datetime]) -> str:
+    """Minutes of one day as stretches, ``09:45, 10:03-10:07 New York``, both ends included; empty if there is none.
+
+    Args:
+        minutes: the starts of the minutes, aware instants, in any order.
+    """
+    stretches: list[list[datetime]] = []
+    for minute in sorted(set(minutes)):
+        if stretches and minute - stretches[-1][1] == timedelta(minutes=1):
+            stretches[-1][1] = minute
+        else:
+            stretches.append([minute, minute])
+    if not stretches:
+        return ""
+    texts = (clock(first) if first == last else f"{clock(first)}-{clock(last)}" for first, last in stretches)
+    return f"{', '.join(texts)} New York"
 
 
 def session_day(instant: datetime) -> date:
