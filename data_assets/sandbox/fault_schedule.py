@@ -13,6 +13,29 @@ from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.market import uniform
 
 
+class Turns:
+    """Decides whether a fault takes its turn at a request that it matches. Not for use from several threads.
+
+    Args:
+        seed: with the fault's place and the number of its matches so far, all that the decision depends on.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._matched: Counter[int] = Counter()
+        self._struck: Counter[int] = Counter()
+
+    def take(self, place: int, rate: float, times: int | None) -> bool:
+        """Whether the fault at ``place`` strikes now: with probability ``rate``, and ``times`` times at most."""
+        number = self._matched[place]
+        self._matched[place] += 1
+        spent = times is not None and self._struck[place] >= times
+        if spent or uniform("fault", self._seed, place, number) >= rate:
+            return False
+        self._struck[place] += 1
+        return True
+
+
 class FaultSchedule:
     """Decides, request by request, which fault strikes.
 
@@ -22,9 +45,7 @@ class FaultSchedule:
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
         self._faults = tuple(faults)
-        self._seed = seed
-        self._matched: Counter[int] = Counter()
-        self._struck: Counter[int] = Counter()
+        self._turns = Turns(seed)
 
     def strike(
         self,
@@ -44,15 +65,10 @@ class FaultSchedule:
             symbol: the ticker asked for, where faults can be narrowed to one.
         """
         for place, fault in enumerate(self._faults):
-            if not _matches(fault, endpoint, first, last, rows, symbol):
-                continue
-            number = self._matched[place]
-            self._matched[place] += 1
-            spent = fault.times is not None and self._struck[place] >= fault.times
-            if spent or uniform("fault", self._seed, place, number) >= fault.rate:
-                continue
-            self._struck[place] += 1
-            return fault
+            if _matches(fault, endpoint, first, last, rows, symbol) and self._turns.take(
+                place, fault.rate, fault.times
+            ):
+                return fault
         return None
 
 

@@ -23,7 +23,7 @@ LIQUID = ("AAPL", "AMZN", "GOOGL", "IWM", "META", "MSFT", "NVDA", "QQQ", "SPY", 
 
 _EARLY_CLOSE, _EARLY_LAST_MINUTE = 13 * 60, 17 * 60
 _LIQUID_TRADES = 200.0
-_FEWEST_TRADES, _RARELY_TO_OFTEN = 0.003, 4500.0
+_FEWEST_TRADES, _RARELY_TO_OFTEN = 0.01, 720.0
 _SHARES_PER_TRADE = 40.0
 # Trades against those of a mean regular minute: before 07:00, to the open, and after the close.
 _EARLY_SHARE, _PREMARKET_SHARE, _LATE_SHARE = 0.008, 0.03, 0.015

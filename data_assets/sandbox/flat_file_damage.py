@@ -1,0 +1,71 @@
+"""What a fault does to a flat file: to its rows, or to its bytes.
+
+Here: rows in and rows out, bytes in and bytes out. Not here: which file is struck (`flat_files`), and faults of the
+bucket's answers (`flat_file_bucket`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from data_assets.sandbox.flat_file_faults import FlatFileFault
+from data_assets.sandbox.flat_file_rows import NANOSECONDS_PER_MINUTE
+from data_assets.sandbox.market import minute_of_day
+from data_assets.trading_calendar import session
+
+_ELEVEN, _NOON = 11 * 60, 12 * 60
+_ONE_IN = 200
+_DAY = timedelta(days=1) // timedelta(minutes=1) * NANOSECONDS_PER_MINUTE
+_TRAILER = 8  # CRC-32 and length, four bytes each (RFC 1952)
+
+
+def damaged_rows(frame: pl.DataFrame, fault: FlatFileFault, day: date) -> pl.DataFrame:
+    """``frame``, a file's rows, with ``fault`` in it; unchanged where the fault is none of rows."""
+    start = pl.col("window_start")
+    match fault.kind:
+        case "wrong_date":
+            return frame.with_columns(start + _DAY)
+        case "duplicate_rows":
+            return _again(frame, frame.gather_every(_ONE_IN))
+        case "conflicting_rows":
+            return _again(frame, frame.gather_every(_ONE_IN).with_columns(pl.col("volume") + 1))
+        case "split_blocks":
+            morning = start < _moment(day, _NOON)
+            return pl.concat([frame.filter(morning), frame.filter(~morning)])
+        case "hole":
+            gone = start.is_between(_moment(day, _ELEVEN), _moment(day, _ELEVEN + fault.minutes), closed="left")
+            return frame.filter(~gone)
+        case "stops_at_noon":
+            return frame.filter(start < _moment(day, _NOON))
+        case "absent_ticker":
+            return frame.filter(pl.col("ticker") != fault.ticker)
+        case "renamed_volume":
+            return frame.rename({"volume": "size"})
+        case "missing_transactions":
+            return frame.drop("transactions")
+    return frame
+
+
+def damaged_file(body: bytes, fault: FlatFileFault) -> bytes:
+    """``body``, a gzip file, with ``fault`` in it; unchanged where the fault is none of bytes."""
+    if fault.kind == "truncated_gzip":
+        return body[: len(body) * 2 // 3]
+    if fault.kind == "wrong_crc":
+        return body[:-_TRAILER] + bytes(byte ^ 0xFF for byte in body[-_TRAILER:-4]) + body[-4:]
+    return body
+
+
+def _moment(day: date, minute: int) -> int:
+    """Nanoseconds since the epoch of a minute after midnight in New York."""
+    hours = session(day)
+    opened = round(hours.open.timestamp()) // 60 * NANOSECONDS_PER_MINUTE
+    return opened + (minute - minute_of_day(hours.open)) * NANOSECONDS_PER_MINUTE
+
+
+def _again(frame: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` with each row of ``extra`` behind the row of the same ticker and minute."""
+    order = frame.select("ticker").unique(maintain_order=True).with_row_index("place")
+    both = pl.concat([frame, extra]).join(order, on="ticker", maintain_order="left")
+    return both.sort("place", "window_start", maintain_order=True).drop("place")
