@@ -29,7 +29,7 @@ FaultKind = Literal[
     "reset",  # send half of the body, then reset the connection
     "missing_contract",  # leave one contract in twenty out of the body
     "renamed_column",  # call `bid`, or `open_interest`, something else
-    "no_data",  # IB: 162 without data, though there is some
+    "no_data",  # IB: 162 without data, or 200 for a contract, though there is some
     "pacing",  # IB: 162 pacing violation
     "permissions",  # IB: 162 no market data permissions
     "tws_error",  # IB: `code` with `text`, which ends the request
@@ -50,9 +50,9 @@ HISTORIES_ONLY: frozenset[FaultKind] = frozenset({"large_request", "missing_cont
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
 )
-_IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"no_data", "pacing", "permissions", "hmds_disconnect"})
+_IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"pacing", "permissions", "hmds_disconnect"})
 _IB_ANY_REQUEST: frozenset[FaultKind] = frozenset(
-    {"tws_error", "silence", "half_frame", "half_frame_reset", "connection_lost", "farm_lost", "restart"}
+    {"no_data", "tws_error", "silence", "half_frame", "half_frame_reset", "connection_lost", "farm_lost", "restart"}
 )
 _IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
     IB_HISTORICAL_DATA: IB_BARS_ONLY | _IB_REQUESTS_TO_HMDS | _IB_ANY_REQUEST,

@@ -95,7 +95,7 @@ def test_a_symbol_narrows_a_fault():
         {"kind": "silence", "endpoint": QUOTE_ENDPOINT},
         {"kind": "cut", "endpoint": IB_HISTORICAL_DATA},
         {"kind": "short_day", "endpoint": IB_HEAD_TIMESTAMP},
-        {"kind": "no_data", "endpoint": IB_CONTRACT_DETAILS},
+        {"kind": "pacing", "endpoint": IB_CONTRACT_DETAILS},
         {"kind": "cut", "symbol": "QQQ"},
         {"kind": "status"},
         {"kind": "cut", "status": 500},
