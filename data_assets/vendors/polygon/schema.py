@@ -1,0 +1,272 @@
+"""The columns of minute aggregates: names, types, units and meaning, and reading a day's CSV into them.
+
+Here: what a line of `us_stocks_sip/minute_aggs_v1` means, the stored form of a day, and what makes a file's rows
+unbelievable. Not here: the bytes (``client``, ``raw_cache``), and whether a day is whole or plausible (``quality``).
+
+Sources: the vendor's page "Flat Files: Stocks, Minute Aggregates" for the columns, and real files of 2014 to 2026 for
+the text. Three styles of numbers exist (276, 619.0, 607.560000), and a day may be published again in a newer one, so
+types are never taken from the date or from the first rows. Volume is fractional since 2026-02-23, when exchanges began
+to report parts of shares. Tickers are text whatever they look like: NA, TRUE, NAN and INF are some, case tells them
+apart, and their order in the file is not that of bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from data_assets.ingest.outcome import DayEnded, Rejected
+from data_assets.lake.columns import Column
+from data_assets.trading_calendar import NEW_YORK, Session
+
+SCHEMA_VERSION = 1
+
+TEST_TICKERS = frozenset(
+    (
+        *("ATEST", "CTEST.A", "IBOT", "MTEST", "MTEST.A", "NTEST", "NTEST.H", "NTEST.I", "PTEST.X", "PTEST.Z"),
+        *("CBOA", "CBOJ", "CBOL", "CBOO", "CBOT", "CBOX", "CBOY", "CBXA", "CBXJ", "CBXL", "CBXO", "CBXY"),
+        *("YYJ.TEST", "ZBZX", "ZEXIT", "ZIEXT", "ZJZZT", "ZTEST", "ZTST", "ZVZZT", "ZWZZT", "ZXIET", "ZXZZT"),
+        *("ZZZTA", "ZZZTE", "ZZZTS", "ZZZTT", "ZZZTX"),
+    )
+)
+"""The tickers with which exchanges test their systems, as seen in real files; a pattern would take ZTS and CBOE."""
+
+COLUMNS: dict[str, Column] = {
+    "ticker": Column(
+        pl.String(),
+        "ticker",
+        "the vendor's spelling, case-sensitive: BRK.A a class, ABRpA preferred, BMYr rights, FTVw when-issued. "
+        "A name of that day: renamed and recycled tickers are not followed",
+    ),
+    "volume": Column(pl.Float64(), "shares", "shares traded, unadjusted; with fractions from 2026-02-23"),
+    "open": Column(pl.Float64(), "US dollars", "first eligible price of the minute, unadjusted"),
+    "close": Column(pl.Float64(), "US dollars", "last eligible price of the minute, unadjusted"),
+    "high": Column(pl.Float64(), "US dollars", "highest eligible price of the minute, unadjusted"),
+    "low": Column(pl.Float64(), "US dollars", "lowest eligible price of the minute, unadjusted"),
+    "window_start": Column(
+        pl.Datetime("us", "UTC"),
+        "instant, UTC",
+        "start of the minute, 04:00 to 19:59 New York. A minute without eligible trades has no row",
+    ),
+    "transactions": Column(pl.Int64(), "trades", "number of eligible trades"),
+    "test_ticker": Column(
+        pl.Boolean(), "", "whether the ticker is an exchange's test of its systems; not the vendor's column"
+    ),
+}
+SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
+ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
+SORT_BY = ("ticker", "window_start")
+
+_VENDOR_COLUMNS = tuple(name for name in COLUMNS if name != "test_ticker")
+_READ_AS = {**SCHEMA, "window_start": pl.Int64()}
+_NUMBERS = ("volume", "open", "close", "high", "low", "transactions")
+_PER_SECOND = 1_000_000_000
+_PER_MICROSECOND = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the vendor's whole file holds, before any ticker is chosen from it.
+
+    Attributes:
+        rows: rows, repeats included.
+        tickers: how many tickers have one.
+        last_bar: the start of the last minute that any ticker has, UTC.
+        minutes_present: for each minute of the regular session, in order, how many rows (tickers) it has.
+        extra_columns: columns that are not stored, in the vendor's order.
+        fractional_volume: whether any volume is not a whole number of shares.
+    """
+
+    rows: int
+    tickers: int
+    last_bar: datetime
+    minutes_present: tuple[int, ...]
+    extra_columns: tuple[str, ...]
+    fractional_volume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day's file, read.
+
+    Attributes:
+        bars: the chosen tickers in the columns of ``SCHEMA``, sorted by ``SORT_BY``, each (ticker, minute) once.
+        identical_duplicates: rows left out of ``bars`` because they repeat another in every value.
+        file: facts of the whole file.
+    """
+
+    bars: pl.DataFrame
+    identical_duplicates: int
+    file: FileFacts
+
+
+def read_day(text: bytes, hours: Session, tickers: Sequence[str] | None) -> Day:
+    """Read a day's CSV.
+
+    Args:
+        text: the whole decompressed file.
+        hours: the session of the day that the file is of.
+        tickers: the tickers to keep; all if None.
+
+    Raises:
+        DayEnded: ``Rejected``. The header lacks or renames a column, a value does not parse, is absent, negative or not
+            finite, a start is no whole microsecond, rows are of another New York date, one (ticker, minute) has two
+            different rows, or the text stops inside a line or has no row at all.
+    """
+    names = _names(text[: text.find(b"\n") + 1])
+    rows = _read(text, names)
+    _refuse_values(rows)
+    _refuse_other_days(rows["window_start"], hours.day)
+    facts = _facts(rows, hours, tuple(name for name in names if name not in _VENDOR_COLUMNS))
+    if tickers is not None:
+        rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
+    bars, repeated = _unique(_sorted(rows))
+    return Day(_stored(bars), repeated, facts)
+
+
+def _names(header: bytes) -> list[str]:
+    line = header.decode("utf-8", errors="replace").rstrip("\r\n")
+    names = line.split(",")
+    missing = [name for name in _VENDOR_COLUMNS if name not in names]
+    if missing or len(set(names)) != len(names):
+        what = f"lacks {', '.join(missing)}" if missing else "names a column twice"
+        raise _rejected(f"the header {what}: got {_short(line)}, expected {','.join(_VENDOR_COLUMNS)}")
+    return names
+
+
+def _read(text: bytes, names: list[str]) -> pl.DataFrame:
+    """The vendor's columns in the stored order, each in one piece; the start still in nanoseconds."""
+    if not text.endswith(b"\n"):
+        rest = text[text.rfind(b"\n") + 1 :].decode(errors="replace")
+        raise _rejected(f"the text stops inside a line, after {_short(rest)}")
+    sent = text.count(b"\n") - 1
+    if not sent:
+        raise _rejected("the file has a header and no row")
+    read_as = {name: _READ_AS.get(name, pl.String()) for name in names}
+    try:
+        # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
+        rows = pl.read_csv(text, schema=read_as, quote_char=None).select(_VENDOR_COLUMNS).rechunk()
+    except pl.exceptions.PolarsError as error:
+        raise _rejected(_why_unreadable(str(error), len(names))) from None
+    if rows.height != sent:
+        raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
+    return rows
+
+
+def _why_unreadable(error: str, fields: int) -> str:
+    found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
+    if found:
+        return f'column {found[2]} holds "{_short(found[1])}", which does not parse'
+    if "column names" in error or "fields" in error:
+        return f"a line does not have the header's {fields} fields"
+    return f"the lines do not parse: {_short(error)}"
+
+
+def _refuse_values(rows: pl.DataFrame) -> None:
+    """Refuse what is absent, not finite, negative, or no whole microsecond."""
+    for name in rows.columns:
+        column = rows[name]
+        if column.has_nulls():
+            raise _rejected(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
+        if name in _NUMBERS:
+            lowest, total = column.min(), column.sum()
+            assert isinstance(lowest, int | float)
+            assert isinstance(total, int | float)
+            if lowest < 0 or not math.isfinite(total):
+                wrong = column.filter((column < 0) | ~column.is_finite())
+                raise _rejected(f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up")
+    starts = rows["window_start"]
+    odd = starts.filter(starts % _PER_MICROSECOND != 0)
+    if len(odd):
+        raise _rejected(f"column window_start holds {odd[0]} in {len(odd):,} rows: no whole number of microseconds")
+
+
+def _refuse_other_days(starts: pl.Series, day: date) -> None:
+    first = _nanoseconds(datetime.combine(day, time(), NEW_YORK))
+    end = _nanoseconds(datetime.combine(day + timedelta(days=1), time(), NEW_YORK))
+    others = starts.filter((starts < first) | (starts >= end))
+    if len(others):
+        found = pl.from_epoch(others.head(1) // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
+        other = found.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
+        raise _rejected(
+            f"{len(others):,} of {len(starts):,} rows are of {other} in New York, and the file is that of {day}; "
+            "the vendor has published such files: nothing of it is stored, run this day again when it is replaced"
+        )
+
+
+def _facts(rows: pl.DataFrame, hours: Session, extra_columns: tuple[str, ...]) -> FileFacts:
+    last = rows["window_start"].max()
+    assert isinstance(last, int)
+    minutes = (rows["window_start"].to_numpy() - _nanoseconds(hours.open)) // (60 * _PER_SECOND)
+    regular = minutes[(minutes >= 0) & (minutes < hours.minutes)]
+    volume = rows["volume"]
+    return FileFacts(
+        rows=rows.height,
+        tickers=rows["ticker"].n_unique(),
+        last_bar=datetime.fromtimestamp(last // _PER_SECOND, UTC),
+        minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
+        extra_columns=extra_columns,
+        fractional_volume=bool((volume != volume.floor()).any()),
+    )
+
+
+def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sorted by ticker and start; ties stay in the order of the file.
+
+    The vendor's files hold one stretch of rows per ticker, in order of time: then putting the stretches in order is
+    enough, and much cheaper. Nothing relies on it.
+    """
+    stretches = rows["ticker"].rle().struct.unnest().rename({"value": "ticker"})
+    stretches = stretches.with_columns(end=pl.col("len").cum_sum()).with_columns(start=pl.col("end") - pl.col("len"))
+    forward = rows["window_start"] >= rows["window_start"].shift(1)
+    forward = forward.scatter(stretches["start"].to_list(), values=True) if rows.height else forward
+    if stretches["ticker"].is_unique().all() and forward.all():
+        order = stretches.sort("ticker").select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode())
+        return rows[order.to_series()]
+    return rows.sort(SORT_BY, maintain_order=True)
+
+
+def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Sorted rows without those that repeat the one before, and how many did.
+
+    Two rows of one ticker and minute that differ cannot both be true: the day is refused.
+    """
+    again = (rows["window_start"] == rows["window_start"].shift(1)) & (rows["ticker"] == rows["ticker"].shift(1))
+    again = again.fill_null(value=False)
+    if not again.any():
+        return rows, 0
+    both = rows.filter(again | again.shift(-1, fill_value=False))
+    differing = both.unique().group_by(SORT_BY).len().filter(pl.col("len") > 1).sort(SORT_BY)
+    if differing.height:
+        ticker, start, _ = differing.row(0)
+        instant = datetime.fromtimestamp(start // _PER_SECOND, NEW_YORK)
+        raise _rejected(
+            f"{differing.height:,} minutes of a ticker have rows that differ, such as {ticker} at "
+            f"{instant:%H:%M} New York: which of them is true cannot be told"
+        )
+    return rows.filter(~again), int(again.sum())
+
+
+def _stored(rows: pl.DataFrame) -> pl.DataFrame:
+    start = pl.from_epoch(pl.col("window_start") // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
+    return rows.with_columns(start, test_ticker=pl.col("ticker").is_in(sorted(TEST_TICKERS))).select(SCHEMA.names())
+
+
+def _nanoseconds(instant: datetime) -> int:
+    return round(instant.timestamp()) * _PER_SECOND
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:197] + "..."
+
+
+def _rejected(reason: str) -> DayEnded:
+    return DayEnded(Rejected(reason))
