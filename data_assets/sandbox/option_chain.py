@@ -30,6 +30,7 @@ NATIONAL_BBO, LOCKED, CROSSED = 50, 5, 16
 RIGHTS = pl.Enum(["CALL", "PUT"])
 
 _UNDERLYING = {"SPXW": "SPX", "NDXP": "NDX"}
+_INDICES = {"SPX", "NDX"}
 _MORNING_SETTLED = {"SPX", "NDX"}
 _DAILY_FROM = {"SPXW": date(2022, 5, 16)}
 _BEFORE_DAILY = (0, 2, 4)
@@ -107,6 +108,11 @@ class Listing:
 def underlying(symbol: str) -> str:
     """The underlying of an option root: that of ``SPXW`` is ``SPX``."""
     return _UNDERLYING.get(symbol, symbol)
+
+
+def is_index(symbol: str) -> bool:
+    """Whether the underlying of an option root is an index, which has no price yet at the very open."""
+    return underlying(symbol) in _INDICES
 
 
 @lru_cache(maxsize=4096)

@@ -44,7 +44,8 @@ class SandboxTheta:
     """A Theta-compatible server on loopback, in its own thread, while its context is open.
 
     Args:
-        contracts: option contracts per symbol and day; 250 make about 100,000 rows, 6,000 about 2.4 million.
+        contracts: option contracts per symbol and day; 250 make about 100,000 rows, 6,000 about 2.4 million, and 12,400
+            for each of SPX and SPXW ten million together.
         first_day: there is no data before it (472).
         faults: what goes wrong, and when.
         fault_seed: decides which requests a fault with a rate strikes.

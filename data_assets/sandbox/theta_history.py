@@ -1,4 +1,4 @@
-"""What the simulated Theta holds: which days it serves by now, and what it lists and quotes on them.
+"""What the simulated Theta holds: which days it serves by now, and what it lists and reports of them.
 
 Here: answers as frames. Not here: parameters, text, HTTP, tiers and faults.
 """
@@ -16,14 +16,52 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from data_assets.sandbox.faults import EOD_ENDPOINT, GREEKS_ENDPOINT, OPEN_INTEREST_ENDPOINT, QUOTE_ENDPOINT
 from data_assets.sandbox.market import generator
-from data_assets.sandbox.option_chain import RIGHTS, Listing, chain, listed_expirations, open_price
+from data_assets.sandbox.option_chain import RIGHTS, Listing, chain, is_index, listed_expirations, open_price
+from data_assets.sandbox.option_greeks import greeks
+from data_assets.sandbox.option_reports import REPORTED_TWICE_BEFORE, eod, open_interest, reported_twice, traded
 from data_assets.sandbox.theta_params import Query
 from data_assets.trading_calendar import NEW_YORK, session, sessions
 
 _RESET_ENDS = time(1, 45)
 _LONGEST_LISTING = timedelta(days=900)
 _LEFT_OUT_EVERY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """How the rows of one history are made.
+
+    Attributes:
+        rows: of a block of contracts, contracts whole.
+        by_minute: whether a contract has a row a minute; else it has one.
+        out: when a day's data are out, in New York; None with its opening.
+        indices_from: there is none for options on indices before it.
+        sent: which of the rows are sent, and how often, on a day.
+    """
+
+    rows: Callable[[Listing], pl.DataFrame]
+    by_minute: bool
+    out: time | None = None
+    indices_from: date = date.min
+    sent: Callable[[pl.DataFrame, date], pl.DataFrame] = lambda rows, _day: rows
+
+
+_HISTORIES = {
+    QUOTE_ENDPOINT: _History(Listing.quotes, by_minute=True),
+    # A user's probe of 2026-07 found the greeks of SPX and SPXW from 2017-01-03 on, those of QQQ from the first day on.
+    GREEKS_ENDPOINT: _History(greeks, by_minute=True, indices_from=date(2017, 1, 1)),
+    OPEN_INTEREST_ENDPOINT: _History(
+        open_interest, by_minute=False, out=time(6, 31), sent=lambda rows, _day: rows.drop_nulls("open_interest")
+    ),
+    EOD_ENDPOINT: _History(
+        eod,
+        by_minute=False,
+        out=time(17, 22),
+        sent=lambda rows, day: reported_twice(rows) if day < REPORTED_TWICE_BEFORE else rows,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +82,44 @@ class ThetaHistory:
     order: Literal["vendor", "shuffled"]
     now: Callable[[], datetime]
 
-    def days(self, first: date, last: date) -> list[date]:
+    def days(self, first: date, last: date, out: time | None = None) -> list[date]:
         """The days from ``first`` to ``last`` that have data by now.
 
-        A day has data from its opening minute on, and none between midnight and 01:45 of the next day, when the vendor
-        moves it to its history (Theta's "Data Issues" page).
+        A day has data from its opening minute on, or from ``out`` in New York on, and none between midnight and 01:45
+        of the next day, when the vendor moves it to its history (Theta's "Data Issues" page).
         """
         now = self.now().astimezone(NEW_YORK)
         today = now.date()
         found = sessions(max(first, self.first_day), min(last, today))
         if now.time() < _RESET_ENDS:
             found = [day for day in found if day != today - timedelta(days=1)]
-        return [day for day in found if day != today or session(day).open <= now]
+        begun = found[-1:] == [today] and (session(today).open <= now if out is None else out <= now.time())
+        return [day for day in found if day != today or begun]
 
     def listings(self, query: Query) -> list[Listing]:
-        """The expirations that a quote request is about, day by day, in the order in which they are sent."""
+        """The expirations that a request for a history is about, day by day, in the order in which they are sent."""
         if query.first is None or query.last is None:
             return []
+        history = _HISTORIES[query.endpoint]
         found: list[Listing] = []
-        for day in self.days(query.first, query.last):
+        for day in self.days(query.first, query.last, history.out):
             found += self._in_order(
-                [listing for listing in self._chains(query, day) if query.expiration in (None, listing.expiration)]
+                [
+                    listing
+                    for listing in self._chains(query, day)
+                    if query.expiration in (None, listing.expiration)
+                    and (day >= history.indices_from or not is_index(listing.symbol))
+                ]
             )
         return found
 
     def rows(self, query: Query, listings: Sequence[Listing]) -> int:
-        """Rows of the whole answer, without generating it."""
-        return sum(len(self._asked(listing, query)) * len(self._minutes(listing, query)) for listing in listings)
+        """Rows of the whole answer, without generating it; of a report a day, how many contracts it is about."""
+        return sum(
+            len(self._asked(listing, query))
+            * (len(self._minutes(listing, query)) if _HISTORIES[query.endpoint].by_minute else 1)
+            for listing in listings
+        )
 
     def frames(self, query: Query, listings: Sequence[Listing], leave_out: bool = False) -> Iterator[pl.DataFrame]:
         """The rows that a request asks for and that are known by now, a block of contracts at a time; none empty.
@@ -87,19 +136,30 @@ class ThetaHistory:
             before += len(contracts)
             if leave_out:
                 contracts = contracts[number % _LEFT_OUT_EVERY != 0]
-            minutes = listing.minutes
-            offsets = np.array([minute - minutes[0] for minute in self._minutes(listing, query)], dtype=np.int64)
             for block in listing.blocks():
                 in_block = 2 * len(block.strikes)
-                rows = contracts[contracts < in_block][:, None] * len(minutes) + offsets
-                contracts = contracts[contracts >= in_block] - in_block
-                if rows.size:
-                    quotes = block.quotes()
-                    yield quotes if rows.size == quotes.height else quotes[rows.ravel()]
+                here, contracts = contracts[contracts < in_block], contracts[contracts >= in_block] - in_block
+                frame = self._block(query, block, here) if here.size else pl.DataFrame()
+                if frame.height:
+                    yield frame
 
-    def listed(self, endpoint: str, query: Query) -> pl.DataFrame:
+    def _block(self, query: Query, block: Listing, contracts: npt.NDArray[np.int64]) -> pl.DataFrame:
+        """The rows of these contracts of a block: their positions in it, at least one."""
+        history = _HISTORIES[query.endpoint]
+        if not history.by_minute:
+            return history.sent(history.rows(block)[contracts], block.day)
+        asked = self._minutes(block, query)
+        if not asked:
+            return pl.DataFrame()
+        minutes = block.minutes
+        offsets = np.array([minute - minutes[0] for minute in asked], dtype=np.int64)
+        places = (contracts[:, None] * len(minutes) + offsets).ravel()
+        frame = history.rows(block)
+        return history.sent(frame if places.size == frame.height else frame[places], block.day)
+
+    def listed(self, query: Query) -> pl.DataFrame:
         """The answer of a list endpoint; without rows where there is nothing to list."""
-        return _LISTS[endpoint](self, query)
+        return _LISTS[query.endpoint](self, query)
 
     def _chains(self, query: Query, day: date) -> list[Listing]:
         return [
@@ -169,7 +229,7 @@ class ThetaHistory:
             listing.day
             for symbol in self._known(query.symbols)
             for listing in self._days_listed(symbol, query)
-            if query.strike is None or query.strike in listing.strikes
+            if _meets(query, _contracts(query, listing))
         }
         return _frame({"date": pl.Date}, [(day,) for day in sorted(days)])
 
@@ -187,7 +247,7 @@ class ThetaHistory:
 
     def _list_contracts(self, query: Query) -> pl.DataFrame:
         frames = [
-            listing.contracts()
+            _contracts(query, listing)
             for day in self.days(query.first or date.max, query.last or date.min)
             for listing in self._chains(query, day)
         ]
@@ -199,8 +259,22 @@ _LISTS: dict[str, Callable[[ThetaHistory, Query], pl.DataFrame]] = {
     "option/list/expirations": ThetaHistory._list_expirations,
     "option/list/strikes": ThetaHistory._list_strikes,
     "option/list/dates/quote": ThetaHistory._list_dates,
+    "option/list/dates/trade": ThetaHistory._list_dates,
     "option/list/contracts/quote": ThetaHistory._list_contracts,
+    "option/list/contracts/trade": ThetaHistory._list_contracts,
 }
+
+
+def _contracts(query: Query, listing: Listing) -> pl.DataFrame:
+    """The contracts of a listing that were quoted on its day, or traded, as the list call says."""
+    return traded(listing) if query.endpoint.endswith("/trade") else listing.contracts()
+
+
+def _meets(query: Query, contracts: pl.DataFrame) -> bool:
+    """Whether one of the contracts has the strike and the right that are asked for."""
+    strike, right = pl.lit(query.strike), pl.lit(query.right)
+    asked = (strike.is_null() | (pl.col("strike") == strike)) & (right.is_null() | (pl.col("right") == right))
+    return not contracts.filter(asked).is_empty()
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from data_assets.sandbox.faults import QUOTE_ENDPOINT
+from data_assets.sandbox.faults import (
+    EOD_ENDPOINT,
+    GREEKS_ENDPOINT,
+    OPEN_INTEREST_ENDPOINT,
+    QUOTE_ENDPOINT,
+    THETA_HISTORIES,
+)
 
 INVALID_PARAMS = 473
 
@@ -28,21 +34,45 @@ _RIGHTS: dict[str, Literal["CALL", "PUT"] | None] = {
 }
 _LONGEST_RANGE = timedelta(days=31)
 
-# endpoint -> parameters it must have, parameters it may have
-ENDPOINTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    endpoint: (frozenset(required.split()), frozenset(optional.split()) | {"format"})
-    for endpoint, required, optional in (
-        (
-            QUOTE_ENDPOINT,
-            "symbol expiration",
-            "date start_date end_date strike right interval start_time end_time max_dte strike_range",
-        ),
-        ("option/list/symbols", "", ""),
-        ("option/list/expirations", "symbol", ""),
-        ("option/list/strikes", "symbol expiration", ""),
-        ("option/list/dates/quote", "symbol expiration", "strike right"),
-        ("option/list/contracts/quote", "date", "symbol max_dte"),
-    )
+_MODEL = ("annual_dividend", "rate_type", "rate_value", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """What one endpoint accepts.
+
+    Attributes:
+        required: parameters that must be given.
+        optional: parameters that may be given, besides ``format``.
+        several: whether ``symbol`` may be a list with commas, or ``*``.
+        wildcard: whether ``expiration`` may be ``*``.
+    """
+
+    required: frozenset[str]
+    optional: frozenset[str]
+    several: bool = False
+    wildcard: bool = False
+
+
+def _accepts(required: str, optional: str = "", *, several: bool = False, wildcard: bool = False) -> Accepts:
+    return Accepts(frozenset(required.split()), frozenset(optional.split()), several, wildcard)
+
+
+_DAYS = "date start_date end_date"
+_FILTERS = "strike right strike_range"
+_TIMES = "interval start_time end_time"
+ENDPOINTS: dict[str, Accepts] = {
+    QUOTE_ENDPOINT: _accepts("symbol expiration", f"{_DAYS} {_FILTERS} {_TIMES} max_dte", wildcard=True),
+    GREEKS_ENDPOINT: _accepts("symbol expiration", f"{_DAYS} {_FILTERS} {_TIMES} {' '.join(_MODEL)}"),
+    OPEN_INTEREST_ENDPOINT: _accepts("symbol expiration", f"{_DAYS} {_FILTERS} max_dte", wildcard=True),
+    EOD_ENDPOINT: _accepts("symbol expiration start_date end_date", f"{_FILTERS} max_dte", wildcard=True),
+    "option/list/symbols": _accepts(""),
+    "option/list/expirations": _accepts("symbol", several=True),
+    "option/list/strikes": _accepts("symbol expiration", several=True),
+    "option/list/dates/quote": _accepts("symbol expiration", "strike right"),
+    "option/list/dates/trade": _accepts("symbol expiration", "strike right"),
+    "option/list/contracts/quote": _accepts("date", "symbol max_dte", several=True),
+    "option/list/contracts/trade": _accepts("date", "symbol max_dte", several=True),
 }
 
 
@@ -60,6 +90,7 @@ class Query:
     """What a request asks for.
 
     Attributes:
+        endpoint: one of ``ENDPOINTS``.
         symbols: option roots; None for all there are.
         expiration: one expiration; None for all.
         first: first day; None where the endpoint has no day.
@@ -73,6 +104,7 @@ class Query:
         strike_range: strikes on either side of the one at the money; None for all.
     """
 
+    endpoint: str
     symbols: tuple[str, ...] | None
     expiration: date | None
     first: date | None
@@ -92,28 +124,31 @@ def parse(endpoint: str, given: Mapping[str, str]) -> Query:
     Raises:
         Refused: 473, with a text that names the parameter.
     """
-    required, optional = ENDPOINTS[endpoint]
-    for name in sorted(required - given.keys()):
+    accepts = ENDPOINTS[endpoint]
+    for name in sorted(accepts.required - given.keys()):
         raise Refused(INVALID_PARAMS, f"Missing required parameter: {name}")
-    for name in sorted(given.keys() - required - optional):
+    for name in sorted(given.keys() - accepts.required - accepts.optional - {"format"}):
         raise Refused(INVALID_PARAMS, f"Unknown parameter: {name}")
     if given.get("format", "csv") != "csv":
         raise _invalid("format", given["format"], "the sandbox serves csv only")
+    for name in sorted(given.keys() & _MODEL):
+        raise _invalid(name, given[name], "the sandbox knows no interest, no dividends and one method: leave it out")
     first, last = _days(given)
     query = Query(
-        symbols=_symbols(given, several=endpoint != QUOTE_ENDPOINT),
-        expiration=_expiration(given, wildcard=endpoint == QUOTE_ENDPOINT),
+        endpoint=endpoint,
+        symbols=_symbols(given, accepts.several),
+        expiration=_expiration(given, accepts.wildcard),
         first=first,
         last=last,
         strike=_strike(given),
         right=_right(given),
         start=_seconds(given, "start_time", "09:30:00"),
         end=_seconds(given, "end_time", "16:00:00"),
-        every=_interval(given) if endpoint == QUOTE_ENDPOINT else 1,
+        every=_interval(given) if "interval" in accepts.optional else 1,
         max_dte=_at_least(given, "max_dte", 0),
         strike_range=_at_least(given, "strike_range", 1),
     )
-    if endpoint == QUOTE_ENDPOINT:
+    if endpoint in THETA_HISTORIES:
         _check_days(query)
     return query
 
@@ -141,8 +176,8 @@ def _days(given: Mapping[str, str]) -> tuple[date | None, date | None]:
 
 
 def _symbols(given: Mapping[str, str], several: bool) -> tuple[str, ...] | None:
-    text = given.get("symbol", "*" if several else "")
-    if text == "*" and several:
+    text = given.get("symbol")
+    if text is None or (text == "*" and several):
         return None
     names = tuple(text.split(","))
     if not all(name.isalnum() for name in names) or (len(names) > 1 and not several):

@@ -26,7 +26,13 @@ from aiohttp.abc import AbstractStreamWriter
 
 from data_assets.sandbox.admission import Admission, QueueFull
 from data_assets.sandbox.fault_schedule import FaultSchedule
-from data_assets.sandbox.faults import QUOTE_ENDPOINT, Fault
+from data_assets.sandbox.faults import (
+    GREEKS_ENDPOINT,
+    OPEN_INTEREST_ENDPOINT,
+    QUOTE_ENDPOINT,
+    THETA_HISTORIES,
+    Fault,
+)
 from data_assets.sandbox.option_chain import Listing
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_params import ENDPOINTS, Query, Refused, parse
@@ -57,7 +63,7 @@ _TEXTS = {
     571: "The server is starting",
     572: "Uncaught error",
 }
-_PAID = {QUOTE_ENDPOINT, "option/list/contracts/quote"}
+_RENAMED = {"bid": "bid_price", "open_interest": "interest"}
 _STATUS_ENDPOINTS = {"terminal/mdds/status", "terminal/fpss/status"}
 _CSV = "text/csv"
 _BLOCK = 256 * 1024
@@ -79,6 +85,15 @@ TIERS: dict[TierName, Tier] = {
     "standard": Tier(4, date(2016, 1, 1)),
     "pro": Tier(8, date(2012, 6, 1)),
 }
+_RANKS = list(TIERS)
+_NEEDS: dict[str, TierName] = {
+    QUOTE_ENDPOINT: "value",
+    OPEN_INTEREST_ENDPOINT: "value",
+    "option/list/contracts/quote": "value",
+    "option/list/contracts/trade": "value",
+    GREEKS_ENDPOINT: "standard",
+}
+"""The least tier of each endpoint that is not free (``x-min-subscription`` in the OpenAPI)."""
 
 
 @dataclass(slots=True)
@@ -167,7 +182,7 @@ class ThetaServer:
         query = parse(endpoint, request.query)
         try:
             async with self.admission.place():
-                return await self._data(request, record, endpoint, query)
+                return await self._data(request, record, query)
         except QueueFull:
             _refuse(429)
 
@@ -192,24 +207,22 @@ class ThetaServer:
     def _connected(self) -> bool:
         return time.monotonic() >= self._connected_from
 
-    async def _data(
-        self, request: web.Request, record: RequestRecord, endpoint: str, query: Query
-    ) -> web.StreamResponse:
+    async def _data(self, request: web.Request, record: RequestRecord, query: Query) -> web.StreamResponse:
         if not self._connected:
             _refuse(474)
-        listings, rows = await self._in_pool(lambda: self._measured(endpoint, query))
-        fault = self._schedule.strike(endpoint, query.first, query.last, rows)
+        file = self._delivery.body_file if query.endpoint == QUOTE_ENDPOINT else None
+        is_history = query.endpoint in THETA_HISTORIES
+        listings, rows = await self._in_pool(lambda: self._measured(query)) if is_history and not file else ([], 0)
+        fault = self._schedule.strike(query.endpoint, query.first, query.last, rows)
         if fault is not None:
             self._strike_before_data(fault)
-        self._check_tier(endpoint, query)
-        if endpoint == QUOTE_ENDPOINT and self._delivery.body_file is not None:
-            return await self._send_file(request, record, self._delivery.body_file, fault)
-        body = self._quotes(query, listings, fault) if endpoint == QUOTE_ENDPOINT else self._list(endpoint, query)
+        self._check_tier(query)
+        if file is not None:
+            return await self._send_file(request, record, file, fault)
+        body = self._rows(query, listings, fault) if is_history else self._list(query)
         return await self._send(request, record, body, fault)
 
-    def _measured(self, endpoint: str, query: Query) -> tuple[list[Listing], int]:
-        if endpoint != QUOTE_ENDPOINT or self._delivery.body_file is not None:
-            return [], 0
+    def _measured(self, query: Query) -> tuple[list[Listing], int]:
         listings = self._history.listings(query)
         return listings, self._history.rows(query, listings)
 
@@ -222,23 +235,24 @@ class ThetaServer:
         if fault.kind == "large_request":
             _refuse(570)
 
-    def _check_tier(self, endpoint: str, query: Query) -> None:
-        if self._tier == "free" and endpoint in _PAID:
-            _refuse(403, f"{_TEXTS[403]}: {endpoint} needs the value tier")
+    def _check_tier(self, query: Query) -> None:
+        needed = _NEEDS.get(query.endpoint, "free")
+        if _RANKS.index(self._tier) < _RANKS.index(needed):
+            _refuse(403, f"{_TEXTS[403]}: {query.endpoint} needs the {needed} tier")
         first_day = TIERS[self._tier].first_day
         if query.first is not None and query.first < first_day:
             _refuse(403, f"{_TEXTS[403]}: the {self._tier} tier begins on {first_day}")
 
-    def _quotes(self, query: Query, listings: list[Listing], fault: Fault | None) -> Iterator[bytes]:
+    def _rows(self, query: Query, listings: list[Listing], fault: Fault | None) -> Iterator[bytes]:
         """The body piece by piece, none where there are no rows. Runs in the pool, as it is work for the processor."""
         kind = fault.kind if fault is not None else None
         frames = self._history.frames(query, listings, leave_out=kind == "missing_contract")
         for number, frame in enumerate(frames):
-            names = frame.rename({"bid": "bid_price"}).columns if kind == "renamed_column" else frame.columns
+            names = frame.rename(_RENAMED, strict=False).columns if kind == "renamed_column" else frame.columns
             yield (self._text.header(names) if number == 0 else b"") + self._text.rows(frame)
 
-    def _list(self, endpoint: str, query: Query) -> Iterator[bytes]:
-        frame = self._history.listed(endpoint, query)
+    def _list(self, query: Query) -> Iterator[bytes]:
+        frame = self._history.listed(query)
         if frame.height:
             yield self._text.header(frame.columns) + self._text.rows(frame)
 
