@@ -64,35 +64,26 @@ def missing_minutes(bars: pl.DataFrame, hours: Session) -> list[datetime]:
     return [minute for minute in regular_minutes(hours) if minute not in found]
 
 
-def tickers_per_minute(bars: pl.DataFrame) -> pl.DataFrame:
-    """How many tickers have a bar, minute by minute.
-
-    Args:
-        bars: of the whole file, with the columns ticker and timestamp.
-
-    Returns:
-        timestamp and tickers (Int64), oldest first; no row for a minute without any bar.
-    """
-    counted = bars.group_by("timestamp").agg(tickers=pl.col("ticker").n_unique().cast(pl.Int64))
-    return counted.sort("timestamp")
-
-
-def market_holes(per_minute: pl.DataFrame, hours: Session) -> list[datetime] | None:
+def market_holes(minutes_present: Sequence[int], hours: Session) -> list[datetime] | None:
     """The minutes of the regular session that most tickers lack: an outage, or a halt of the whole market.
 
     Args:
-        per_minute: of the whole file, as `tickers_per_minute` makes it.
+        minutes_present: for each minute of the regular session, in order, how many tickers of the file have a bar.
         hours: the session.
 
     Returns:
         The minutes, oldest first; None where too few tickers trade to tell.
+
+    Raises:
+        ValueError: the counts are not those of the session's minutes.
     """
-    trading: dict[datetime, int] = dict(per_minute.select("timestamp", "tickers").iter_rows())
-    minutes = regular_minutes(hours)
-    counts = [trading[minute] for minute in minutes if minute in trading]
+    if len(minutes_present) != hours.minutes:
+        raise ValueError(f"{len(minutes_present)} counts for a session of {hours.minutes} minutes: give one for each")
+    counts = [tickers for tickers in minutes_present if tickers]
     if not counts or (usual := median(counts)) < TICKERS_TO_TELL:
         return None
-    return [minute for minute in minutes if trading.get(minute, 0) < HOLE_SHARE * usual]
+    minutes = zip(regular_minutes(hours), minutes_present, strict=True)
+    return [minute for minute, tickers in minutes if tickers < HOLE_SHARE * usual]
 
 
 def session_bar_count(bars: pl.DataFrame, *, hours: Session, lenient: bool = False) -> Verdict:
@@ -137,7 +128,8 @@ def market_bar_count(
     liquid: Collection[str],
     size: FileSize,
     earlier: Sequence[FileSize],
-    per_minute: pl.DataFrame,
+    last_bar: datetime,
+    minutes_present: Sequence[int],
     minimum_share: float = MINIMUM_SHARE,
 ) -> Verdict:
     """Whether a day of the whole market is all there, as far as counts can tell.
@@ -153,22 +145,20 @@ def market_bar_count(
         liquid: names that trade in every regular minute; those without any bar are left to `coverage`.
         size: of the whole file.
         earlier: sizes of the nearest earlier days, in any order.
-        per_minute: of the whole file, as `tickers_per_minute` makes it.
+        last_bar: the start of the whole file's last minute, an aware instant.
+        minutes_present: of the whole file, as `market_holes` reads it.
         minimum_share: the share of the earlier days' median, from 0 to 1, below which rows or tickers are too few.
     """
     errors: list[str] = []
     warnings: list[str] = []
-    last = per_minute["timestamp"].max()
-    assert last is None or isinstance(last, datetime)
-    last_minute = regular_minutes(hours)[-1]
-    if last is None or last < last_minute:
-        errors.append(f"the file ends at {clock(last)}, before the close at {clock(hours.close)}")
+    if last_bar < regular_minutes(hours)[-1]:
+        errors.append(f"the file ends at {clock(last_bar)}, before the close at {clock(hours.close)}")
     usual, shares = _against_usual(size, earlier, hours)
     few = [f"{share:.0%} of the usual {kind}" for kind, share in shares.items() if share < minimum_share]
     if few:
         (warnings if hours.is_early_close else errors).append(f"only {' and '.join(few)}")
 
-    holes = market_holes(per_minute, hours)
+    holes = market_holes(minutes_present, hours)
     if holes:
         warnings.append(f"outage, or a halt of the market: most tickers lack {minutes_text(holes)}")
     in_market = set(holes or ())
@@ -205,7 +195,7 @@ def market_bar_count(
             **{f"{kind}_share_of_usual": share for kind, share in shares.items()},
             "earlier_days": len(earlier),
             "expected_minutes": hours.minutes,
-            "last_bar": clock(last),
+            "last_bar": clock(last_bar),
             "liquid_names": counts.height,
             "liquid_names_whole": whole,
             "market_holes": -1 if holes is None else len(holes),
