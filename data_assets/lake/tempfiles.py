@@ -37,6 +37,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold an existing folder's lock, which no other process or thread then holds; whoever dies drops it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def make_folder(folder: Path) -> None:
     """Make ``folder`` and its missing parents, each durably."""
     if folder.is_dir():
@@ -64,7 +75,7 @@ def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
                 raise
             continue
         fcntl.flock(file, fcntl.LOCK_EX)
-        if _is_at(file, path):
+        if is_at(file, path):
             return path, file
         file.close()  # a sweep had the lock between open and flock, and removed the file
     raise OSError(errno.EAGAIN, "sweeps took every new temporary file", str(folder))
@@ -96,13 +107,14 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            if _is_at(file, path):
+            if is_at(file, path):
                 remove(path)
                 removed.append(path)
     return removed
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether ``path`` still names the open ``file``, and not another one or none."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
