@@ -133,6 +133,11 @@ class FlatFileBucket:
             self._objects.put(key(day), self._files.body(day, revision))
             self._revisions[day] = revision
 
+    def _replace_if_there(self, name: str) -> None:
+        day = day_of(name)
+        if day is not None and day in self._revisions:
+            self.replace(day)
+
     def _make(self, name: str) -> None:
         """Put the file with the key ``name`` into the bucket, if the vendor has it and it is not there yet."""
         day = day_of(name)
@@ -156,8 +161,8 @@ class FlatFileBucket:
         if refusal is not None:
             status, headers, body = _error(refusal, environ["PATH_INFO"], method, self._credentials)
         else:
-            if fault is not None and fault.kind == "replaced_file" and (day := day_of(name)) in self._revisions:
-                self.replace(day)
+            if fault is not None and fault.kind == "replaced_file":
+                self._replace_if_there(name)
             status, headers, body = self._objects.answer(environ)
 
         with self._lock:
