@@ -1,0 +1,106 @@
+"""Small JSON files that processes share and that outlive them.
+
+Here: one writer at a time, and a file that is whole whatever happens to its writer. Not here: what is remembered.
+
+The lock is a file beside it, because replacing a file also replaces what a lock would be held on. Nothing is synced to
+disk: after a power failure the file may be empty, and whoever reads it has to cope with a damaged one anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from data_assets.ingest.outcome import RunEnded
+
+LOOK_AGAIN_SECONDS = 0.02
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class Damaged(ValueError):
+    """The file is there, and holds no JSON."""
+
+
+class StateFile:
+    """One file and its lock.
+
+    Attributes:
+        path: the file; its folder is made when it is first used.
+    """
+
+    def __init__(self, path: Path, sleep: Sleep = asyncio.sleep) -> None:
+        self.path = path
+        self._sleep = sleep
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Keep every other process, and every other object of this one, from the file while the context lasts.
+
+        Raises:
+            RunEnded: the folder or the lock cannot be made.
+        """
+        lock = self._open_lock()
+        with lock:
+            while not _taken(lock):
+                await self._sleep(
+                    LOOK_AGAIN_SECONDS
+                )  # no blocking lock: its holder may be stopped, and the loop goes on
+            yield
+
+    def read(self) -> Any:
+        """What the file holds; None where there is none.
+
+        Raises:
+            Damaged: it is no JSON.
+            RunEnded: it cannot be read.
+        """
+        try:
+            return json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise Damaged(str(error)) from None
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def write(self, value: Any) -> None:
+        """Replace what the file holds; while the lock is held.
+
+        Raises:
+            RunEnded: it cannot be written.
+        """
+        temp = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            temp.write_text(json.dumps(value), encoding="utf-8")
+            temp.replace(self.path)
+        except OSError as error:
+            temp.unlink(missing_ok=True)
+            raise self._unusable(error) from error
+
+    def _open_lock(self) -> BinaryIO:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self.path.with_name(f"{self.path.name}.lock").open("wb")
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> RunEnded:
+        return RunEnded(
+            f"{self.path}: cannot be used ({error.strerror}); make it and its folder readable and writable, then run "
+            "again"
+        )
+
+
+def _taken(lock: BinaryIO) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
