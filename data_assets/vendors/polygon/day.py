@@ -1,0 +1,324 @@
+"""A trading day of Polygon: the vendor's raw file, and the bars of it that are wanted, staged in the lake.
+
+Here: what a day that is not listed means, and two sources for the engine, of which the second needs the first one's
+file and fetches it only if it is not here. Not here: the wire (``client``), the files on this disk (``raw_cache``), the
+columns (``schema``), retries (the engine), and the judgement of plausible values (the checks, on the stored file).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from time import perf_counter
+
+import polars as pl
+
+from data_assets.ingest.lake_errors import ending_of
+from data_assets.ingest.outcome import DayEnded, NoData, NotPublished, NotStored, Rejected, Scalar, Stored, Transient
+from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.provenance import Provenance
+from data_assets.lake.writer import StagedFile
+from data_assets.trading_calendar import NEW_YORK, Session, session
+from data_assets.vendors.polygon import schema
+from data_assets.vendors.polygon.client import FlatFileStore, Replaced
+from data_assets.vendors.polygon.gzip_text import gunzip
+from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
+from data_assets.vendors.polygon.revision import difference
+
+RAW_KEY = "polygon/flat_files/minute_aggs"
+BARS_KEY = "polygon/minute_aggs"
+ALL = "all"
+
+EXTRACTIONS_AT_ONCE = 2
+"""A whole market's day takes up to a gigabyte of memory while it is parsed, by as many threads as there are cores."""
+
+_PUBLISHED_BY = time(11, 0)
+_VERSIONS_TRIED = 3
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteAggs:
+    """What to keep of a day, a few lines of a `defs.yaml`.
+
+    Attributes:
+        tickers: the tickers to keep, spelt as the vendor does; all of them if None.
+        key: the dataset's key in the lake.
+    """
+
+    tickers: tuple[str, ...] | None
+    key: str = BARS_KEY
+
+    def __post_init__(self) -> None:
+        if self.tickers is not None and not self.tickers:
+            raise ValueError("tickers: name at least one, or say all")
+
+    @property
+    def wanted(self) -> str | list[str]:
+        """As the footer says it: ``all``, or the tickers, sorted, each once."""
+        return ALL if self.tickers is None else sorted(set(self.tickers))
+
+
+def why_not_listed(day: date, now: datetime) -> NotStored:
+    """What it means that the vendor does not list a day.
+
+    The vendor's page "Flat Files Quickstart": available by about 11:00 New York of the following day.
+    """
+    published = datetime.combine(day + timedelta(days=1), _PUBLISHED_BY, NEW_YORK)
+    if now < published:
+        return NotPublished(f"the vendor has no file of {day} yet: ask again after {published:%Y-%m-%d %H:%M} New York")
+    return NoData(
+        f"the vendor lists no file of {day}; some came days late, so ask again later if its neighbours are there"
+    )
+
+
+async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMeter, now: datetime) -> HeldFile:
+    """The vendor's file of a day in the version that is listed, from this disk or else over the wire.
+
+    Raises:
+        DayEnded: the day is not listed, not in the plan, or damaged at the vendor.
+        Transient: also where the file is replaced again and again while it is read.
+        RunEnded: see the client and the cache.
+    """
+    listed = await store.listed(day)
+    for versions_left in reversed(range(_VERSIONS_TRIED)):
+        if listed is None:
+            raise DayEnded(why_not_listed(day, now))
+        try:
+            return await cache.get(listed, store.read, meter)
+        except Replaced:
+            if not versions_left:
+                raise
+            listed = await store.listed_anew(day)
+    raise AssertionError("the last version either arrived or raised")
+
+
+class FlatFileSource:
+    """The vendor's raw files, for the engine; implements ``ingest.source.Source``."""
+
+    def __init__(self, *, store: FlatFileStore, cache: RawCache, clock: Callable[[], datetime] = _utc_now) -> None:
+        """Bind where files come from to where they are kept.
+
+        Args:
+            store: the vendor's listing and files.
+            cache: the folder on this disk.
+            clock: the current instant, with a time zone.
+        """
+        self._store = store
+        self._cache = cache
+        self._clock = clock
+
+    async def wait_until_up(self) -> None:
+        """See ``Source``: returns when the server lists again."""
+        await self._store.wait_until_up()
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """See ``Source``."""
+        session(day)
+        started = perf_counter()
+        held = await raw_day(self._store, self._cache, day, meter, self._clock())
+        meter.parsed(held.note.lines - 1)
+        return _StagedRaw(held, _stored_raw(held, perf_counter() - started))
+
+
+class MinuteAggsSource:
+    """The wanted bars of the vendor's files, for the engine; implements ``ingest.source.Source``."""
+
+    def __init__(
+        self,
+        dataset: MinuteAggs,
+        *,
+        lake: Lake,
+        store: FlatFileStore,
+        cache: RawCache,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """Bind a dataset to where it comes from and where it goes.
+
+        Args:
+            dataset: what to keep.
+            lake: where the day is staged.
+            store: the vendor's listing and files.
+            cache: raw files that are here already, and those that are fetched.
+            clock: the current instant, with a time zone.
+        """
+        self._dataset = dataset
+        self._lake = lake
+        self._store = store
+        self._cache = cache
+        self._clock = clock
+        self._extracting = asyncio.Semaphore(EXTRACTIONS_AT_ONCE)
+
+    async def wait_until_up(self) -> None:
+        """See ``Source``: returns when the server lists again."""
+        await self._store.wait_until_up()
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """See ``Source``."""
+        hours = session(day)
+        started = perf_counter()
+        with await raw_day(self._store, self._cache, day, meter, self._clock()) as held:
+            raw = _stored_raw(held, perf_counter() - started)
+            async with self._extracting:
+                staged = await asyncio.to_thread(self._extract, held, hours)
+        meter.parsed(raw.rows)
+        seconds = perf_counter() - started
+        staged.metadata |= {"seconds": round(seconds, 3), "rows_per_second": round(raw.rows / seconds)}
+        if held.downloaded:
+            staged.inputs[RAW_KEY] = raw
+        return staged
+
+    def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:
+        try:
+            text = gunzip(held.path.read_bytes())
+        except ValueError as error:
+            raise Transient(f"{held.path}: {error}, though it was whole when it arrived") from error
+        day = schema.read_day(text, hours, self._dataset.tickers)
+        del text
+        if day.bars.is_empty():
+            raise DayEnded(
+                Rejected(
+                    f"none of the {len(self._dataset.wanted)} wanted tickers is among the {day.file.tickers:,} of the "
+                    f"file of {hours.day}: check how tickers are spelt in defs.yaml or POLYGON_TICKERS"
+                )
+            )
+        try:
+            earlier = self._earlier(hours.day)
+            changed = earlier is not None and self._differs(earlier, held)
+            metadata = _metadata(day, held, hours, self._dataset)
+            if changed:
+                before = self._lake.scan(self._dataset.key, hours.day, hours.day).collect()
+                metadata |= asdict(difference(before, day.bars))
+                del before
+            return _StagedBars(self._stage(day, held, hours), metadata, keep_previous=changed)
+        except LakeError as error:
+            raise ending_of(error) from error
+
+    def _stage(self, day: schema.Day, held: HeldFile, hours: Session) -> StagedFile:
+        key = self._dataset.key
+        with self._lake.writer(key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True) as writer:
+            writer.write(day.bars)
+            return writer.finish(
+                Provenance(
+                    dataset=key,
+                    day=hours.day,
+                    source=self._store.source(held.listed),
+                    fetched_at=datetime.fromisoformat(held.note.fetched_at),
+                    schema_version=schema.SCHEMA_VERSION,
+                    raw_sha256=held.note.sha256,
+                    raw_size=held.note.size,
+                    synthetic=self._lake.synthetic,
+                    etag=held.note.etag,
+                    details=_details(day, held, self._dataset),
+                )
+            )
+
+    def _earlier(self, day: date) -> Provenance | None:
+        """What the stored file says of itself; None where there is none that could be compared with."""
+        try:
+            return self._lake.provenance(self._dataset.key, day)
+        except Corrupt:
+            return None
+
+    def _differs(self, earlier: Provenance, held: HeldFile) -> bool:
+        return (earlier.etag, earlier.details.get("wanted")) != (held.note.etag, self._dataset.wanted)
+
+
+class _StagedRaw:
+    """A raw file in the cache, held until the engine has taken note of it; implements ``StagedDay``."""
+
+    def __init__(self, held: HeldFile, stored: Stored) -> None:
+        self._held, self._stored = held, stored
+
+    def publish(self) -> Stored:
+        """See ``StagedDay``. The file has its name already; others may evict it from now on."""
+        self._held.close()
+        return self._stored
+
+    def discard(self) -> None:
+        """See ``StagedDay``. The file stays: it is whole, and whoever asks next need not fetch it."""
+        self._held.close()
+
+
+class _StagedBars:
+    """A day on disk under a temporary name; implements ``StagedDay``."""
+
+    def __init__(self, staged: StagedFile, metadata: dict[str, Scalar], *, keep_previous: bool) -> None:
+        self.metadata = metadata
+        self.inputs: dict[str, Stored] = {}
+        self._staged = staged
+        self._keep_previous = keep_previous
+
+    def publish(self) -> Stored:
+        """See ``StagedDay``."""
+        try:
+            stored = self._staged.publish(keep_previous=self._keep_previous)
+        except LakeError as error:
+            raise ending_of(error) from error
+        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self.metadata, self.inputs)
+
+    def discard(self) -> None:
+        """See ``StagedDay``."""
+        self._staged.discard()
+
+
+def _stored_raw(held: HeldFile, seconds: float) -> Stored:
+    note = held.note
+    return Stored(
+        path=str(held.path),
+        rows=note.lines - 1,
+        size=note.size,
+        sha256=note.sha256,
+        metadata={
+            "raw_megabytes": round(note.size / 1e6, 3),
+            "seconds": round(seconds, 3),
+            "rows_per_second": round((note.lines - 1) / seconds),
+            "downloaded": held.downloaded,
+            "etag": note.etag,
+            "last_modified": held.listed.last_modified.isoformat(),
+        },
+    )
+
+
+def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAggs) -> dict[str, Scalar]:
+    bars = day.bars
+    start = pl.col("window_start")
+    regular = bars.select(((start >= hours.open) & (start < hours.close)).sum()).item()
+    tickers = bars.select("ticker", "test_ticker").unique()
+    wanted = tickers.height if dataset.tickers is None else len(dataset.wanted)
+    return {
+        "tickers": tickers.height,
+        "test_tickers": int(tickers["test_ticker"].sum()),
+        "coverage_share": regular / (wanted * hours.minutes),
+        "identical_duplicates": day.identical_duplicates,
+        "fractional_volume": day.file.fractional_volume,
+        "file_rows": day.file.rows,
+        "file_tickers": day.file.tickers,
+        "raw_megabytes": round(held.note.size / 1e6, 3),
+        "downloaded": held.downloaded,
+        "etag": held.note.etag,
+    }
+
+
+def _details(day: schema.Day, held: HeldFile, dataset: MinuteAggs) -> dict[str, object]:
+    stored = day.bars["ticker"].unique()
+    return {
+        "wanted": dataset.wanted,
+        "absent": sorted(set(dataset.tickers or ()) - set(stored)),
+        "tickers": len(stored),
+        "duplicates": day.identical_duplicates,
+        "file_rows": day.file.rows,
+        "file_tickers": day.file.tickers,
+        "file_last_bar": day.file.last_bar.isoformat(),
+        "minutes_present": list(day.file.minutes_present),
+        "extra_columns": list(day.file.extra_columns),
+        "fractional_volume": day.file.fractional_volume,
+        "last_modified": held.listed.last_modified.isoformat(),
+    }

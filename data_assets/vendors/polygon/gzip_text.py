@@ -1,0 +1,62 @@
+"""Gzip: whether bytes are a whole file, and the text inside.
+
+Here: decompression, and the checksum and length at the end of every member (RFC 1952). Not here: what the text says
+(``schema``).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+_GZIP = zlib.MAX_WBITS | 16
+
+
+class GzipCheck:
+    """Decompresses a file as it arrives, keeps nothing of it, and tells whether it was whole.
+
+    Attributes:
+        lines: line ends in the text so far.
+    """
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._member = zlib.decompressobj(_GZIP)
+        self._begun = False
+        self._problem: str | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        while data and self._problem is None:
+            if self._member.eof:  # a gzip file may be several, one after another
+                self._member = zlib.decompressobj(_GZIP)
+            self._begun = True
+            try:
+                self.lines += self._member.decompress(data).count(b"\n")
+            except zlib.error as error:
+                self._problem = f"the gzip file is damaged ({error})"
+            data = self._member.unused_data
+
+    def problem(self) -> str | None:
+        """What is wrong with the file, now that all of it has arrived; None if nothing is."""
+        if self._problem is None and not self._member.eof:
+            return "the gzip file is cut short" if self._begun else "the file is empty"
+        return self._problem
+
+
+def gunzip(data: bytes) -> bytes:
+    """The text of a whole file.
+
+    Raises:
+        ValueError: the file is damaged or cut short.
+    """
+    parts: list[bytes] = []
+    while data or not parts:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            parts.append(member.decompress(data))
+        except zlib.error as error:
+            raise ValueError(f"the gzip file is damaged ({error})") from None
+        if not member.eof:
+            raise ValueError("the gzip file is cut short")
+        data = member.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,181 @@
+"""The monthly files of minute aggregates: one per ticker and month, built from the days that are in the lake.
+
+Here: which tickers' months are built from which days, with memory that does not grow with their number. Not here: a
+month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and when a month is built (the assets).
+
+A month is built with the days that are there and says which it lacks; readers take those from the days' files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from calendar import monthrange
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Literal
+
+import polars as pl
+
+from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.layout import monthly_dataset
+from data_assets.lake.monthly import MonthProvenance
+from data_assets.lake.writer import StoredFile
+from data_assets.trading_calendar import last_ended_session, sessions
+from data_assets.vendors.polygon.schema import SCHEMA_VERSION
+
+DAILY = "polygon/minute_aggs"
+MONTHLY = monthly_dataset(DAILY)
+
+BATCH_ROWS = 2_000_000
+"""Rows that are held at once: some 150 MB, about a hundred liquid tickers' month or six hundred usual ones'."""
+
+WRITERS = 4
+"""Files that are written at once: most of a small file's time is waiting for the disk to have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMonth:
+    """A month as it was built.
+
+    Attributes:
+        month: its first day.
+        tickers: whose files were written, sorted; those of tickers that did not trade hold no rows.
+        absent: those of ``tickers`` without a row.
+        days: the days it was built from, oldest first.
+        lacking: the trading days that have ended and are not in the lake, oldest first.
+        rows: rows of all files.
+        size: bytes of all files.
+        sha256: hexadecimal digest over the tickers and the digests of their files.
+    """
+
+    month: date
+    tickers: tuple[str, ...]
+    absent: tuple[str, ...]
+    days: tuple[date, ...]
+    lacking: tuple[date, ...]
+    rows: int
+    size: int
+    sha256: str
+
+
+def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, now: datetime) -> StoredMonth:
+    """Write a month's file of each ticker, each whole or not at all; a build that is cut short is simply run again.
+
+    A file that was not reached keeps the old content, which readers no longer use where its days have changed.
+
+    Args:
+        lake: holds the days, and gets the months.
+        month: any day of the month.
+        tickers: whose files to write, or ``all`` for every ticker of the month's days.
+        now: the current instant, with a time zone; sessions that end later are not lacking yet.
+
+    Raises:
+        LakeError: the lake holds no day of the month, or a file cannot be read or written.
+    """
+    first, days = _days_of(month)
+    versions = lake.day_versions(DAILY, days)
+    if not versions:
+        raise LakeError(
+            f"{MONTHLY}: the lake {lake.url} holds no day of {first:%Y-%m}; run: data-assets backfill {DAILY}"
+        )
+    provenance = MonthProvenance(
+        dataset=MONTHLY,
+        ticker="",
+        month=first,
+        source=DAILY,
+        days=versions,
+        lacking=tuple(day for day in days if day not in versions and day <= last_ended_session(now)),
+        built_at=now,
+        schema_version=SCHEMA_VERSION,
+        synthetic=lake.synthetic,
+    )
+    bars = lake.scan(DAILY, min(versions), max(versions))
+    files: dict[str, StoredFile] = {}
+
+    def write(ticker: str, rows: pl.DataFrame) -> StoredFile:
+        return lake.write_month(replace(provenance, ticker=ticker), rows, "window_start")
+
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for batch in _batches(bars, tickers):
+            files.update(zip(batch, writers.map(write, batch, _rows_of_each(bars, batch)), strict=True))
+    return StoredMonth(
+        month=first,
+        tickers=tuple(files),
+        absent=tuple(ticker for ticker, file in files.items() if not file.rows),
+        days=tuple(versions),
+        lacking=provenance.lacking,
+        rows=sum(file.rows for file in files.values()),
+        size=sum(file.size for file in files.values()),
+        sha256=_digest(files),
+    )
+
+
+def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, sha256: str, rows: int) -> None:
+    """Re-read a month's files as a whole and compare them with what was recorded when they were built.
+
+    Args:
+        lake: holds the files.
+        month: any day of the month.
+        tickers: the tickers it was built for, or ``all`` for every ticker of the month's days.
+        sha256: `StoredMonth.sha256` of the build.
+        rows: `StoredMonth.rows` of the build.
+
+    Raises:
+        Corrupt: a file is missing, damaged, of another place, or not the one that was recorded.
+        LakeError: a file could not be read for a reason that says nothing about it.
+    """
+    first, days = _days_of(month)
+    if tickers == "all":
+        stored = list(lake.day_versions(DAILY, days))
+        names = _rows_of_tickers(lake.scan(DAILY, stored[0], stored[-1]), tickers)["ticker"].to_list() if stored else []
+    else:
+        names = sorted(set(tickers))
+    files = {ticker: lake.verify_month(MONTHLY, ticker, first) for ticker in names}
+    if (found := sum(file.rows for file in files.values())) != rows or _digest(files) != sha256:
+        raise Corrupt(
+            f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
+            f"recorded were {rows:,} rows and {sha256}",
+            f"{MONTHLY} {first:%Y-%m}",
+        )
+
+
+def _days_of(month: date) -> tuple[date, list[date]]:
+    """The first day of a month, and its trading days."""
+    first = month.replace(day=1)
+    return first, sessions(first, first.replace(day=monthrange(first.year, first.month)[1]))
+
+
+def _batches(bars: pl.LazyFrame, tickers: Sequence[str] | Literal["all"]) -> Iterator[list[str]]:
+    """The tickers in the order of the files, as many at a time as hold `BATCH_ROWS`."""
+    counted = _rows_of_tickers(bars, tickers)
+    batched = counted.with_columns(batch=(pl.col("rows").cum_sum() - pl.col("rows")) // BATCH_ROWS)
+    for batch in batched.partition_by("batch", maintain_order=True):
+        yield batch["ticker"].to_list()
+
+
+def _rows_of_each(bars: pl.LazyFrame, tickers: list[str]) -> list[pl.DataFrame]:
+    """The rows of each of some sorted tickers, in order of time: the days come in order, and each of them sorted."""
+    within = pl.col("ticker").is_between(pl.lit(tickers[0]), pl.lit(tickers[-1]))
+    rows = bars.filter(within, pl.col("ticker").is_in(tickers)).collect()
+    of_ticker = rows.partition_by("ticker", as_dict=True, maintain_order=True)
+    return [of_ticker.get((ticker,), rows.clear()) for ticker in tickers]
+
+
+def _rows_of_tickers(bars: pl.LazyFrame, tickers: Sequence[str] | Literal["all"]) -> pl.DataFrame:
+    """The tickers, sorted, and how many rows each has."""
+    rows = pl.len().cast(pl.Int64).alias("rows")
+    if tickers == "all":
+        return bars.group_by("ticker").agg(rows).sort("ticker").collect(engine="streaming")
+    wanted = pl.LazyFrame({"ticker": sorted(set(tickers))}, schema={"ticker": pl.String})
+    counted = bars.filter(pl.col("ticker").is_in(list(tickers))).group_by("ticker").agg(rows)
+    return (
+        wanted.join(counted, on="ticker", how="left").with_columns(pl.col("rows").fill_null(0)).sort("ticker").collect()
+    )
+
+
+def _digest(files: Mapping[str, StoredFile]) -> str:
+    listed = "".join(f"{ticker} {file.sha256}\n" for ticker, file in sorted(files.items()))
+    return hashlib.sha256(listed.encode()).hexdigest()

@@ -1,0 +1,381 @@
+"""The vendor's own day files on this disk, within a budget: each whole or not there, gone when others need the room.
+
+A file keeps the vendor's name, ``<folder>/YYYY/MM/YYYY-MM-DD.csv.gz``. A hidden note beside it says which version it is
+(the listing's ETag) and what its bytes were; a file without its note is nobody's. The note goes before its file is
+replaced or evicted and comes after the new one is in place, so whoever is killed in between leaves a file without a
+note, and never the note of one version beside the bytes of another.
+
+Who uses a file holds a shared lock on it, which the kernel drops when the process dies. Eviction needs the exclusive
+one, so it passes over files in use, of any process. A download takes its room before its first byte: its temporary
+file has the listed size from the start and counts as much.
+
+Here: the folder, its locks and its budget. Not here: where bytes come from (``client``), what they say (``schema``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import re
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
+from data_assets.ingest.source import DayMeter
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import NO_SPACE, Corrupt
+from data_assets.lake.parquet_file import digest_of
+from data_assets.vendors.polygon.client import Listed
+from data_assets.vendors.polygon.gzip_text import GzipCheck
+
+_NAME = re.compile(r"\d{4}/\d\d/\d{4}-\d\d-\d\d\.csv\.gz")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is known of a cached file.
+
+    Attributes:
+        etag: the version that was listed.
+        size: its bytes.
+        sha256: hexadecimal digest of those bytes.
+        lines: lines of the text inside, the header included.
+        fetched_at: when it arrived, ISO 8601, UTC.
+    """
+
+    etag: str
+    size: int
+    sha256: str
+    lines: int
+    fetched_at: str
+
+
+class HeldFile:
+    """A cached file that nobody evicts while this object is open; a context manager.
+
+    Attributes:
+        path: the file.
+        note: what is known of it.
+        listed: what the listing said of it.
+        downloaded: whether it came over the wire just now.
+    """
+
+    def __init__(
+        self, path: Path, note: Note, listed: Listed, lock: BinaryIO, released: Callable[[], None], *, downloaded: bool
+    ) -> None:
+        self.path, self.note, self.listed, self.downloaded = path, note, listed, downloaded
+        self._lock, self._released = lock, released
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; harmless when repeated."""
+        if not self._lock.closed:
+            self._lock.close()
+            self._released()
+
+
+class RawCache:
+    """A folder of the vendor's day files; any number of processes share it."""
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        """Describe a cache; nothing is touched yet.
+
+        Args:
+            folder: where it is, or will be.
+            budget_bytes: room for its files. More is taken only while files are in use, and given back after that.
+        """
+        self.folder = folder.absolute()
+        self._budget = budget_bytes
+        self._over_budget = False
+        self._damaged: dict[tuple[str, str], str] = {}
+
+    def path(self, day: date) -> Path:
+        """Where a day's file is, if it is there."""
+        return self.folder / f"{day:%Y/%m}" / f"{day:%Y-%m-%d}.csv.gz"
+
+    async def get(self, listed: Listed, read: Callable[[Listed], AsyncIterator[bytes]], meter: DayMeter) -> HeldFile:
+        """A day's file in the listed version, downloaded only if it is not here.
+
+        Args:
+            listed: the version wanted.
+            read: its bytes; called only for a download.
+            meter: told of downloaded bytes.
+
+        Raises:
+            Transient: what arrived is not whole.
+            DayEnded: ``Rejected``, if the same damaged bytes arrived twice.
+            RunEnded: the disk does not take it.
+            IngestError: from ``read``.
+        """
+        with _on_disk(self.folder):
+            held = await asyncio.to_thread(self._cached, listed)
+            if held is not None:
+                return held
+            new = await asyncio.to_thread(self._begin, listed)
+            try:
+                async for chunk in read(listed):
+                    meter.received(len(chunk))
+                    await asyncio.to_thread(new.write, chunk)
+                note = new.finish()
+                return await asyncio.to_thread(self._keep, new, note, listed)
+            except _Damaged as error:
+                raise self._judged(error, listed) from None
+            finally:
+                new.discard()
+
+    def verify(self, day: date, *, sha256: str) -> str:
+        """Compare a cached file with what was recorded of the day.
+
+        Returns:
+            What was found to hold, in one line; a file that is not here has nothing to be compared.
+
+        Raises:
+            Corrupt: the file is here and is another.
+        """
+        try:
+            with self.path(day).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                found = digest_of(file)
+        except FileNotFoundError:
+            return "the vendor's file is no longer in the cache; it is fetched again when something needs it"
+        if found != sha256:
+            raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)))
+        return "the vendor's file in the cache has the recorded sha256"
+
+    def _cached(self, listed: Listed) -> HeldFile | None:
+        path = self.path(listed.day)
+        while True:
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                return None
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                note = _read_note(path)
+                if not tempfiles.is_at(file, path):  # evicted or replaced in between; the note may be that of another
+                    file.close()
+                    continue
+                if note is None or note.etag != listed.etag:
+                    file.close()
+                    return None
+                if digest_of(file) != note.sha256:
+                    logger.warning("%s: is damaged on this disk and is fetched again", path)
+                    file.close()
+                    return None
+                os.utime(path)
+            except BaseException:
+                file.close()
+                raise
+            return HeldFile(path, note, listed, file, self._released, downloaded=False)
+
+    def _begin(self, listed: Listed) -> _NewFile:
+        tempfiles.make_folder(self.folder)
+        path = self.path(listed.day)
+        with tempfiles.locked_folder(self.folder):
+            tempfiles.sweep(tempfiles.find(self.folder))
+            self._make_room(listed.size)
+            temp, file = tempfiles.create(path.parent, path.name)
+            new = _NewFile(temp, file, listed)
+            file.truncate(listed.size)
+            return new
+
+    def _keep(self, new: _NewFile, note: Note, listed: Listed) -> HeldFile:
+        path = self.path(listed.day)
+        new.sync()
+        with tempfiles.locked_folder(self.folder):
+            _note_path(path).unlink(missing_ok=True)
+            tempfiles.sync_folder(path.parent)
+            lock = new.publish(path)
+            try:
+                tempfiles.sync_folder(path.parent)
+                _write_note(path, note)
+            except BaseException:
+                lock.close()
+                raise
+        return HeldFile(path, note, listed, lock, self._released, downloaded=True)
+
+    def _judged(self, damage: _Damaged, listed: Listed) -> IngestError:
+        """Bytes that arrive damaged in the same way twice are so at the vendor; others were damaged on their way."""
+        key = (listed.key, listed.etag)
+        if self._damaged.get(key) == damage.sha256:
+            return DayEnded(
+                Rejected(
+                    f"{listed.key}: {damage}, twice in the same way: the vendor's file itself is damaged; "
+                    "run this day again when it is replaced"
+                )
+            )
+        self._damaged[key] = damage.sha256
+        return Transient(f"{listed.key}: {damage}")
+
+    def _released(self) -> None:
+        if not self._over_budget:
+            return
+        try:
+            with tempfiles.locked_folder(self.folder):
+                self._make_room(0)
+        except OSError as error:  # the day that was released is not to blame; the next download tries again
+            logger.warning("%s: cannot be brought back to its budget (%s)", self.folder, error)
+
+    def _make_room(self, needed: int) -> None:
+        """Evict the least recently used files until ``needed`` more bytes fit; the folder's lock is held."""
+        files, used = [], needed
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder, name) for name in names):
+                is_day = _NAME.fullmatch(path.relative_to(self.folder).as_posix()) is not None
+                if is_day or tempfiles.is_temp(path.name):
+                    with suppress(FileNotFoundError):
+                        status = path.stat()
+                        used += status.st_size
+                        files += [(status.st_mtime_ns, path, status.st_size)] if is_day else []
+        for _, path, size in sorted(files):
+            if used <= self._budget:
+                break
+            if _evict(path):
+                used -= size
+        self._over_budget = used > self._budget
+        if self._over_budget:
+            logger.warning(
+                "%s: takes %.2f GB while files are in use, and POLYGON_CACHE_BYTES allows %.2f GB; "
+                "what is over goes when they are released",
+                *(self.folder, used / 1e9, self._budget / 1e9),
+            )
+
+
+class _Damaged(Exception):
+    """What arrived is no whole gzip file; ``sha256`` is the digest of what arrived."""
+
+    def __init__(self, reason: str, sha256: str) -> None:
+        super().__init__(reason)
+        self.sha256 = sha256
+
+
+class _NewFile:
+    """A download under its temporary name, whose lock it holds; goes with this object unless it is published."""
+
+    def __init__(self, path: Path, file: BinaryIO, listed: Listed) -> None:
+        self._path, self._file, self._listed = path, file, listed
+        self._digest = sha256()
+        self._size = 0
+        self._text = GzipCheck()
+        self._remove = weakref.finalize(self, _remove, path, file)
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._listed.size:
+            raise Transient(f"{self._listed.key}: more bytes arrive than the {self._listed.size:,} that were listed")
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self._text.feed(chunk)
+
+    def finish(self) -> Note:
+        if self._size < self._listed.size:
+            raise Transient(
+                f"{self._listed.key}: the body stopped short, at {self._size:,} of {self._listed.size:,} bytes"
+            )
+        digest = self._digest.hexdigest()
+        if problem := self._text.problem():
+            raise _Damaged(problem, digest)
+        return Note(self._listed.etag, self._size, digest, self._text.lines, datetime.now(UTC).isoformat())
+
+    def sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def publish(self, path: Path) -> BinaryIO:
+        """Give the file its name and keep the lock, shared from now on, in the returned file."""
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._path.replace(path)
+        self._remove.detach()
+        return self._file
+
+    def discard(self) -> None:
+        """Remove the file; harmless after ``publish``."""
+        self._remove()
+
+
+def _remove(path: Path, file: BinaryIO) -> None:
+    with suppress(OSError):  # what cannot be removed now loses its lock, and the next download sweeps it
+        tempfiles.remove(path)
+    with suppress(OSError):  # a full disk does not take the rest of the buffer either
+        file.close()
+
+
+def _evict(path: Path) -> bool:
+    """Remove a file and its note, unless someone uses it; say whether it is gone. The folder's lock is held."""
+    try:
+        file = path.open("r+b")  # network file systems want write access for an exclusive lock
+    except FileNotFoundError:
+        return True
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        _note_path(path).unlink(missing_ok=True)
+        path.unlink()
+    for folder in list(path.parents)[:2]:
+        with suppress(OSError):
+            folder.rmdir()
+    return True
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.json")
+
+
+def _read_note(path: Path) -> Note | None:
+    try:
+        return Note(**json.loads(_note_path(path).read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        logger.warning("%s: is damaged, so its file is fetched again", _note_path(path))
+        return None
+
+
+def _write_note(path: Path, note: Note) -> None:
+    target = _note_path(path)
+    temp, file = tempfiles.create(target.parent, target.name)
+    with file:
+        try:
+            file.write(json.dumps(asdict(note)).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            temp.replace(target)
+        except BaseException:
+            tempfiles.remove(temp)
+            raise
+    tempfiles.sync_folder(target.parent)
+
+
+@contextmanager
+def _on_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            todo = "free space there, or lower POLYGON_CACHE_BYTES"
+            raise RunEnded(f"{folder}: no room for the vendor's files ({error.strerror}); {todo}") from error
+        raise RunEnded(
+            f"{folder}: the vendor's files cannot be kept there ({error.strerror or error}); "
+            "check the disk and the folder's permissions"
+        ) from error
