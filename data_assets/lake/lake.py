@@ -1,4 +1,4 @@
-"""The lake as its users see it: write a day, scan days, ask where a day came from, verify it.
+"""The lake as its users see it: write a day or a month, scan days, read bars, ask where a day came from, verify it.
 
 A lake holds either real or synthetic data. A marker at its root says which, and every file's footer says it again.
 
@@ -18,12 +18,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
+from data_assets.lake.bars import Hours, bar_files, bars_on_grid, extended_bars, regular_bars, with_new_york_time
 from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
-from data_assets.lake.layout import dataset_path, day_folder, parse_partition_path, partition_path, previous_path
-from data_assets.lake.parquet_file import digest_of, reading, row_groups
+from data_assets.lake.layout import (
+    dataset_path,
+    day_folder,
+    month_path,
+    parse_partition_path,
+    partition_path,
+    previous_path,
+)
+from data_assets.lake.monthly import MonthProvenance, audit_month, write_month
+from data_assets.lake.parquet_file import digest_of, reading, row_groups, scan
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
-from data_assets.lake.writer import DayWriter
+from data_assets.lake.writer import DayWriter, StoredFile
 
 __all__ = ["Corrupt", "Lake", "LakeError"]
 
@@ -97,17 +106,110 @@ class Lake:
             ValueError: ``end`` is before ``start``.
             LakeError: the dataset has no day at all.
         """
-        if end < start:
-            raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
+        _checked_range(dataset, start, end)
         days = self.days(dataset, start, end)
         some_day = days or self.days(dataset)[:1]
         if not some_day:
             raise LakeError(
                 f"{dataset}: the lake {self.url} holds no day of it yet; run: data-assets backfill {dataset}"
             )
-        frame = self._scan([self.locate(partition_path(dataset, day)) for day in some_day])
+        frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
         frame = frame if days else frame.head(0)
         return frame if columns is None else frame.select(columns)
+
+    def bars(
+        self,
+        ticker: str,
+        start: date,
+        end: date,
+        *,
+        session: Hours = "extended",
+        grid: bool = False,
+        fill: bool = False,
+        dataset: str = "polygon/minute_aggs",
+    ) -> pl.LazyFrame:
+        """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
+
+        Months that were built and still hold exactly what the days hold are read from their own files, all else from
+        the days: the rows are the same. A day that the lake does not hold has no rows, with ``grid`` too; a ticker that
+        did not trade, or is spelt in another case, has none either.
+
+        Args:
+            ticker: as the vendor writes it (``BRK.A``, ``ABRpA``).
+            start: the first day.
+            end: the last day.
+            session: ``extended`` for every bar that is stored (04:00 to 20:00 in New York), ``regular`` for those of
+                the exchange's regular hours, which end at 13:00 on early closes.
+            grid: one row for each minute of the regular session, with nulls where there is no bar.
+            fill: on the grid, carry the last close of the session into prices, and make volume and transactions 0.
+            dataset: the daily dataset; that of the months is beside it.
+
+        Returns:
+            A lazy frame with the columns as stored (``window_start`` in UTC) and, last, ``time_new_york``: the same
+            instant as Datetime("us", "America/New_York").
+
+        Raises:
+            ValueError: ``end`` is before ``start``, ``session`` is neither of the two, or ``grid`` and ``fill`` are
+                asked for without what they need.
+            LakeError: the dataset has no day at all.
+        """
+        if session not in ("extended", "regular"):
+            raise ValueError(f"session {session!r}: must be extended or regular")
+        if grid and session != "regular":
+            raise ValueError("grid=True is a grid of regular minutes: ask for session='regular' with it")
+        if fill and not grid:
+            raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
+        _checked_range(dataset, start, end)
+        chosen = bar_files(self._storage, dataset, ticker, start, end)
+        if chosen.files:
+            frame = extended_bars(self._storage, chosen, ticker, start, end)
+        else:
+            frame = self.scan(dataset, start, end).head(0)
+        if session == "regular":
+            frame = regular_bars(frame, chosen.days)
+        if grid:
+            frame = bars_on_grid(frame, ticker, chosen.days, fill=fill)
+        return with_new_york_time(frame)
+
+    def day_versions(self, dataset: str, days: Sequence[date]) -> dict[date, str]:
+        """Those of ``days`` whose file is there, each with a text that differs once the file has been replaced."""
+        names = {day: partition_path(dataset, day) for day in days}
+        versions = self._storage.versions(names.values())
+        return {day: versions[name] for day, name in names.items() if name in versions}
+
+    def write_month(self, provenance: MonthProvenance, rows: pl.DataFrame, sort_by: str) -> StoredFile:
+        """Store one ticker's month, in place of what was there; ``rows`` are sorted by ``sort_by`` and may be none.
+
+        Raises:
+            ValueError: the dataset is not a dataset key, or the rows are not sorted.
+            LakeUnusable: the lake holds data of the other kind.
+            LakeError: the file cannot be written; what had its name is untouched.
+        """
+        if provenance.synthetic != self.synthetic:
+            raise LakeError(
+                f"{provenance.dataset}: {_kind(provenance.synthetic)} rows do not go into a lake of "
+                f"{_kind(self.synthetic)} data; set DATA_ASSETS_LAKE to a folder of their own"
+            )
+        self._claim()
+        return write_month(self._storage, provenance, rows, sort_by)
+
+    def verify_month(self, dataset: str, ticker: str, month: date) -> StoredFile:
+        """Re-read the file of a ticker's month as a whole, and compare it with what it says of itself.
+
+        Returns:
+            What the file is now, to be compared with what was recorded of it.
+
+        Raises:
+            Corrupt: the file is missing, damaged, or of another dataset, ticker, month or kind than its place says.
+            LakeError: the file could not be read for a reason that says nothing about it.
+        """
+        name = month_path(dataset, ticker, month)
+        with self._opened(name) as (file, where):
+            said, stored = audit_month(file, name, where)
+            if (said.dataset, said.ticker, said.month, said.synthetic) != (dataset, ticker, month, self.synthetic):
+                found = f"{_kind(said.synthetic)} data of {said.dataset} {said.ticker} {said.month:%Y-%m}"
+                raise Corrupt(f"its footer says that it is {found}", where)
+        return stored
 
     def previous(self, dataset: str, day: date) -> pl.LazyFrame | None:
         """The rows of a day before its file was last replaced by another revision; None where none was kept.
@@ -118,7 +220,7 @@ class Lake:
         name = previous_path(dataset, day)
         if self._storage.size(name) is None:
             return None
-        return self._scan([self.locate(name)])
+        return scan([self.locate(name)])
 
     def batches(self, dataset: str, day: date) -> Iterator[pl.DataFrame]:
         """The rows of a day, a row group at a time, every page checked: memory stays flat however large the day.
@@ -126,7 +228,7 @@ class Lake:
         Raises:
             Corrupt: the file is missing or damaged.
         """
-        with self._opened(dataset, day) as (file, where):
+        with self._opened(partition_path(dataset, day)) as (file, where):
             yield from row_groups(file, where)
 
     def provenance(self, dataset: str, day: date) -> Provenance:
@@ -135,7 +237,7 @@ class Lake:
         Raises:
             Corrupt: the file is missing or its footer is damaged.
         """
-        with self._opened(dataset, day) as (file, where):
+        with self._opened(partition_path(dataset, day)) as (file, where):
             return _footer(file, where)[0].provenance
 
     def verify(self, dataset: str, day: date, *, sha256: str | None, rows: int | None) -> None:
@@ -151,7 +253,7 @@ class Lake:
             Corrupt: the file is missing, damaged, another file, or of another dataset, day or kind than its place says.
             LakeError: the file could not be read for a reason that says nothing about it.
         """
-        with self._opened(dataset, day) as (file, where):
+        with self._opened(partition_path(dataset, day)) as (file, where):
             if sha256 is not None and (found := digest_of(file)) != sha256:
                 raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where)
             footer, schema = _footer(file, where)
@@ -163,8 +265,8 @@ class Lake:
                 raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
             said = footer.provenance
             if (said.dataset, said.day, said.synthetic) != (dataset, day, self.synthetic):
-                kind = "synthetic" if said.synthetic else "real"
-                raise Corrupt(f"its footer says that it is {kind} data of {said.dataset} {said.day}", where)
+                found = f"{_kind(said.synthetic)} data of {said.dataset} {said.day}"
+                raise Corrupt(f"its footer says that it is {found}", where)
 
     def sweep(self) -> list[str]:
         """Remove the temporary files of writers that died; those of living writers, of any process, stay.
@@ -180,14 +282,6 @@ class Lake:
         """Room left on the lake's disk; None for an object store."""
         return self._storage.free_bytes()
 
-    def _scan(self, files: list[str]) -> pl.LazyFrame:
-        return pl.scan_parquet(
-            files,
-            glob=False,
-            hive_partitioning=False,
-            credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
-        )
-
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""
         try:
@@ -201,7 +295,7 @@ class Lake:
         except OSError as error:
             raise LakeUnusable(str(read_error(error, self.url))) from error
         if kind != self.synthetic:
-            held, wanted = ("synthetic", "real") if kind else ("real", "synthetic")
+            held, wanted = _kind(bool(kind)), _kind(self.synthetic)
             raise LakeUnusable(
                 f"DATA_ASSETS_LAKE: {self.url} holds {held} data, and {wanted} data never goes into the same lake; "
                 "set DATA_ASSETS_LAKE to another folder, or DATA_ASSETS_PROFILE to the profile that this lake is of"
@@ -230,8 +324,7 @@ class Lake:
         return None if first is None else self.provenance(*first).synthetic
 
     @contextmanager
-    def _opened(self, dataset: str, day: date) -> Iterator[tuple[BinaryIO, str]]:
-        name = partition_path(dataset, day)
+    def _opened(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         where = self.locate(name)
         try:
             file = self._storage.open(name)
@@ -249,6 +342,15 @@ def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
     for name in names:
         with suppress(ValueError):  # the marker, and whatever else people keep beside the lake's files
             yield parse_partition_path(name)
+
+
+def _kind(synthetic: bool) -> str:
+    return "synthetic" if synthetic else "real"
+
+
+def _checked_range(dataset: str, start: date, end: date) -> None:
+    if end < start:
+        raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
 
 
 def _footer(file: BinaryIO, where: str) -> tuple[Footer, pa.Schema]:

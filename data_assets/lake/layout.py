@@ -1,4 +1,4 @@
-"""Where the file of a dataset's day lies, relative to the lake's root.
+"""Where the file of a dataset's day, or of a ticker's month, lies, relative to the lake's root.
 
 Here: names, both ways. Not here: what is behind a name (``storage``).
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from urllib.parse import unquote
 
 PARTITION_FILE = "data.parquet"
 PREVIOUS_FILE = "previous.parquet"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNSAFE = re.compile(rb"[^A-Z0-9._-]")
 _PARTITION = re.compile(rf"(?P<dataset>.+)/date=(?P<day>\d{{4}}-\d\d-\d\d)/{re.escape(PARTITION_FILE)}")
 
 
@@ -63,3 +65,43 @@ def parse_partition_path(path: str) -> tuple[str, date]:
     if match is None:
         raise ValueError(f"{path!r} is not the file of a dataset's day (<dataset>/date=YYYY-MM-DD/{PARTITION_FILE})")
     return dataset_path(match["dataset"]), date.fromisoformat(match["day"])
+
+
+def monthly_dataset(dataset: str) -> str:
+    """The key of the dataset that holds the months of a daily one: ``polygon/minute_aggs_monthly``."""
+    return f"{dataset}_monthly"
+
+
+def escape_ticker(ticker: str) -> str:
+    """A ticker as part of a file name: every byte but ``A`` to ``Z``, digits, ``.``, ``_`` and ``-`` becomes ``%XX``.
+
+    Lower-case letters too, so that ``ABRpA`` (``ABR%70A``) and ``ABRPA`` differ on disks that ignore case, and ``/``,
+    so that no ticker leaves its folder. It is the percent-encoding of URLs, which readers of hive-style paths undo.
+
+    Raises:
+        ValueError: the ticker is empty, or no text.
+    """
+    if not ticker:
+        raise ValueError("a ticker has at least one character")
+    return _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), ticker.encode()).decode()
+
+
+def unescape_ticker(text: str) -> str:
+    """The reverse of `escape_ticker`.
+
+    Raises:
+        ValueError: ``text`` is not what `escape_ticker` writes.
+    """
+    ticker = unquote(text, errors="strict")
+    if escape_ticker(ticker) != text:
+        raise ValueError(f"{text!r} is not an escaped ticker; {ticker!r} is written {escape_ticker(ticker)!r}")
+    return ticker
+
+
+def month_path(dataset: str, ticker: str, month: date) -> str:
+    """The file of one ticker's month: ``polygon/minute_aggs_monthly/ticker=SPY/month=2024-01/data.parquet``.
+
+    Raises:
+        ValueError: ``dataset`` is not a dataset key, or the ticker is empty.
+    """
+    return f"{dataset_path(dataset)}/ticker={escape_ticker(ticker)}/month={month:%Y-%m}/{PARTITION_FILE}"

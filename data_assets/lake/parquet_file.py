@@ -193,6 +193,16 @@ class NewParquet:
             self._file.close()
 
 
+def scan(files: list[str]) -> pl.LazyFrame:
+    """The rows of files of one dataset, in the order of the files; paths or URLs."""
+    return pl.scan_parquet(
+        files,
+        glob=False,
+        hive_partitioning=False,
+        credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
+    )
+
+
 def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, a row group at a time, every page checked against its checksum.
 

@@ -9,15 +9,15 @@ Here: durable publishing, listing, opening, deleting. Not here: what is in a fil
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import mmap
 import os
+import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
@@ -78,6 +78,9 @@ class Storage(Protocol):
 
     def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
         """The files in and below the folder ``prefix``, sorted: those after ``after`` and up to ``until`` as text."""
+
+    def versions(self, names: Collection[str]) -> dict[str, str]:
+        """Of those of ``names`` that exist, what differs once a file has been replaced, without opening any."""
 
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
@@ -155,7 +158,7 @@ class LocalFolder:
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
         tempfiles.make_folder(self._root)
-        with _locked_folder(self._root):
+        with tempfiles.locked_folder(self._root):
             if self.size(name) is not None:
                 return False
             temp, file = self.new_temp(name)
@@ -196,6 +199,15 @@ class LocalFolder:
             found += [within + file for file in files if not tempfiles.is_temp(file)]
         return sorted(name for name in found if after < name and (until is None or name <= until))
 
+    def versions(self, names: Collection[str]) -> dict[str, str]:
+        """See `Storage`. Size and time of the last write: a copy of a lake keeps them if it keeps the files' times."""
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                status = os.stat(f"{self._root}/{name}")  # noqa: PTH116  thousands of them: a Path costs more than it asks
+                found[name] = f"{status.st_size}-{status.st_mtime_ns}"
+        return found
+
     def delete(self, name: str) -> None:
         """See `Storage`."""
         (self._root / name).unlink(missing_ok=True)
@@ -213,16 +225,6 @@ class LocalFolder:
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-@contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class Bucket:
@@ -316,6 +318,20 @@ class Bucket:
                 for meta in chunk
                 if meta["path"] > after and (until is None or meta["path"] <= until)
             )
+
+    def versions(self, names: Collection[str]) -> dict[str, str]:
+        """See `Storage`. The store's ETags, from a listing of the folder that holds all of ``names``."""
+        if not names:
+            return {}
+        wanted, last = set(names), max(names)
+        folder = posixpath.commonpath([posixpath.dirname(name) for name in names])
+        found = {}
+        with self._asking(folder):
+            for chunk in obstore.list(self._store, folder or None, offset=posixpath.dirname(min(names)) or None):
+                found.update({meta["path"]: meta["e_tag"] or "" for meta in chunk if meta["path"] in wanted})
+                if chunk and chunk[-1]["path"] > last:
+                    break
+        return found
 
     def delete(self, name: str) -> None:
         """See `Storage`."""

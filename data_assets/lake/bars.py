@@ -1,0 +1,151 @@
+"""Reading one ticker's minute bars over any stretch of days: months from their own files, the rest from the days.
+
+A month's file stands for its days only if every day of the month that the lake holds is in it, in the version that
+lies there now. So an answer never differs from what the days hold; it is only had faster.
+
+Here: which files answer, and the shapes that backtests ask for. Not here: building a month's file (``monthly``).
+The daily dataset has the columns ticker and window_start (the start of the minute, UTC), and for a filled grid open,
+close, high, low, volume and transactions.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Literal
+
+import polars as pl
+
+from data_assets.lake.layout import month_path, monthly_dataset, partition_path
+from data_assets.lake.monthly import month_footer
+from data_assets.lake.parquet_file import scan
+from data_assets.lake.storage import Storage
+from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session, sessions
+
+TIME = "window_start"
+NEW_YORK_TIME = "time_new_york"
+
+Hours = Literal["extended", "regular"]
+
+_PRICES = ("open", "close", "high", "low")
+_COUNTS = ("volume", "transactions")
+
+
+@dataclass(frozen=True, slots=True)
+class BarFiles:
+    """The files that together hold a ticker's bars, each row once.
+
+    Attributes:
+        files: oldest first, months and days mixed; names relative to the lake's root, each with whether it is a month.
+        days: the days of the range that they hold, oldest first.
+    """
+
+    files: tuple[tuple[str, bool], ...]
+    days: tuple[date, ...]
+
+
+def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: date) -> BarFiles:
+    """Choose the files for the days from ``start`` to ``end``, both inclusive.
+
+    Costs one listing of the days, one of the ticker's months, and the footer of each of those.
+    """
+    months = _months(max(start, FIRST_SESSION), min(end, LAST_SESSION))
+    in_month = {month: sessions(month, month.replace(day=monthrange(month.year, month.month)[1])) for month in months}
+    day_names = {day: partition_path(dataset, day) for days in in_month.values() for day in days}
+    month_names = {month: month_path(monthly_dataset(dataset), ticker, month) for month in months}
+    day_versions = storage.versions(day_names.values())
+    month_versions = storage.versions(month_names.values())
+
+    files: list[tuple[str, bool]] = []
+    held: list[date] = []
+    for month, days in in_month.items():
+        stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
+        built = _built_from(storage, month_names[month]) if month_names[month] in month_versions else {}
+        if built and all(built.get(day) == version for day, version in stored.items()):
+            files.append((month_names[month], True))
+            held += [day for day in sorted(built) if start <= day <= end]
+        else:
+            wanted = [day for day in stored if start <= day <= end]
+            files += [(day_names[day], False) for day in wanted]
+            held += wanted
+    return BarFiles(tuple(files), tuple(held))
+
+
+def extended_bars(storage: Storage, chosen: BarFiles, ticker: str, start: date, end: date) -> pl.LazyFrame:
+    """The rows of the chosen files that are the ticker's and of the range, in order of time; there must be a file."""
+    parts = []
+    for of_months, group in groupby(chosen.files, key=lambda file: file[1]):
+        frame = scan([storage.locate(name) for name, _ in group])
+        parts.append(frame if of_months else frame.filter(pl.col("ticker") == ticker))
+    first = _midnight(max(start, FIRST_SESSION))
+    after = _midnight(min(end, LAST_SESSION) + timedelta(days=1))
+    return pl.concat(parts).filter(pl.col(TIME) >= first, pl.col(TIME) < after)
+
+
+def regular_bars(frame: pl.LazyFrame, days: Iterable[date]) -> pl.LazyFrame:
+    """The rows of the regular sessions of ``days``, by the calendar: early closes and late opens included."""
+    hours = _regular_hours(days).lazy()
+    in_session = frame.join_asof(hours, left_on=TIME, right_on="opened", strategy="backward", check_sortedness=False)
+    return in_session.filter(pl.col(TIME) < pl.col("closed")).drop("opened", "closed")
+
+
+def bars_on_grid(frame: pl.LazyFrame, ticker: str, days: Sequence[date], *, fill: bool) -> pl.LazyFrame:
+    """One row for each regular minute of ``days``; one without a bar has nulls in all but the ticker and its time.
+
+    Args:
+        frame: bars of the regular sessions.
+        ticker: its name.
+        days: the days the grid is made for.
+        fill: within a session, carry the last close into the prices of minutes without a bar, and give them volume and
+            transactions 0. Prices before a session's first bar stay null: none is known of that day yet.
+    """
+    columns = frame.collect_schema().names()
+    grid = _regular_hours(days).select(
+        pl.datetime_ranges("opened", "closed", "1m", closed="left").alias(TIME), session_opened="opened"
+    )
+    on_grid = (
+        grid.lazy()
+        .explode(TIME)
+        .join(frame, on=TIME, how="left", maintain_order="left")
+        .with_columns(pl.lit(ticker).alias("ticker"))
+    )
+    if fill:
+        carried = pl.col("close").forward_fill().over("session_opened")
+        on_grid = on_grid.with_columns(
+            *(pl.coalesce(price, carried) for price in _PRICES), *(pl.col(count).fill_null(0) for count in _COUNTS)
+        )
+    return on_grid.select(columns)
+
+
+def with_new_york_time(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows with the start of their minute on the New York clock as a last column, ``time_new_york``."""
+    return frame.with_columns(pl.col(TIME).dt.convert_time_zone(str(NEW_YORK)).alias(NEW_YORK_TIME))
+
+
+def _months(start: date, end: date) -> list[date]:
+    first, last = (day.year * 12 + day.month - 1 for day in (start, end))
+    return [date(number // 12, number % 12 + 1, 1) for number in range(first, last + 1)]
+
+
+def _built_from(storage: Storage, name: str) -> dict[date, str]:
+    """The days and versions that a month's file was built from; none where it cannot be read, for the days can."""
+    try:
+        metadata = pl.read_parquet_metadata(storage.locate(name), credential_provider=None)
+        return dict(month_footer(metadata).provenance.days)
+    except (pl.exceptions.PolarsError, OSError, ValueError):
+        return {}
+
+
+def _regular_hours(days: Iterable[date]) -> pl.DataFrame:
+    hours = [session(day) for day in days]
+    return pl.DataFrame(
+        {"opened": [day.open for day in hours], "closed": [day.close for day in hours]},
+        schema=dict.fromkeys(("opened", "closed"), pl.Datetime("us", "UTC")),
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), NEW_YORK).astimezone(UTC)
