@@ -22,9 +22,12 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_assets.sandbox.faults import Fault
+from data_assets.sandbox.flat_file_faults import FlatFileFault
 
 ENV_FILE = ".env"
 VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
+
+AnyFault = Annotated[Fault | FlatFileFault, Field(discriminator="kind")]
 
 
 class SettingsError(ValueError):
@@ -178,7 +181,14 @@ class Settings(BaseSettings):
         validation_alias="DATA_ASSETS_SANDBOX_FIRST_DAY",
         description="YYYY-MM-DD: the sandbox's vendors hold no data before it",
     )
-    sandbox_faults: tuple[Fault, ...] = Field(
+    sandbox_tickers: int = Field(
+        default=60,
+        ge=45,
+        le=12_000,
+        validation_alias="DATA_ASSETS_SANDBOX_TICKERS",
+        description="tickers of a synthetic flat file, 45 to 12000 (60 make 15,000 rows, 11500 make 1.8 million)",
+    )
+    sandbox_faults: tuple[AnyFault, ...] = Field(
         default=(),
         validation_alias="DATA_ASSETS_SANDBOX_FAULTS",
         description='JSON list of faults, such as [{"kind": "cut", "day": "2024-01-03", "times": 1}]',

@@ -1,20 +1,32 @@
 """What this process's settings mean: which lake, and which vendor endpoints.
 
 Here: settings turned into a lake, and into a vendor or its simulator; the only place where the profile decides between
-the two. Not here: the settings themselves (`settings`), and serving the simulator to other programs (`cli.sandbox`).
+the two. Not here: the settings themselves (`settings`), and serving the simulators to other programs (`cli.sandbox`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_assets.lake.lake import Lake
+from data_assets.sandbox.faults import Fault
+from data_assets.sandbox.flat_file_faults import FlatFileFault
 from data_assets.settings import settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the simulators are imported where they are started, so that a live process never loads them
+    from data_assets.sandbox.flat_file_bucket import FlatFileBucket
+    from data_assets.sandbox.flat_files import FlatFiles
     from data_assets.sandbox.serving import SandboxTheta
+    from data_assets.sandbox.tws_serving import SandboxTws
+
+SANDBOX_IB_SCALE = 0.001
+"""In the sandbox IB's stretches of time are a thousandth: ten milliseconds between two requests, not ten seconds."""
+
+_SIMULATOR_IB_SCALE = SANDBOX_IB_SCALE / 2  # exact limits, kept by a client exactly, are broken by jitter
 
 
 def open_lake() -> Lake:
@@ -22,15 +34,56 @@ def open_lake() -> Lake:
     return Lake(settings().lake_url, synthetic=settings().profile == "sandbox")
 
 
+def state_folder() -> Path:
+    """Where vendors' clients keep what must survive a restart, such as when IB was last asked."""
+    return Path(".state", "vendors", settings().profile).absolute()
+
+
+def raw_cache_folder() -> Path:
+    """Where the vendors' own files are kept: in the lake where that is a folder, else where its folder would be."""
+    lake = settings().lake_url
+    return Path(lake) if "://" not in lake else Path("lake", settings().profile).absolute()
+
+
 def sandbox_theta(port: int = 0) -> SandboxTheta:
     """The simulated terminal as the settings describe it, not started yet; on port 0 it takes a free one."""
-    from data_assets.sandbox.serving import SandboxTheta  # only where it is needed: a live process never loads it
+    from data_assets.sandbox.serving import SandboxTheta
 
     return SandboxTheta(
         contracts=settings().sandbox_contracts,
         first_day=settings().sandbox_first_day,
-        faults=settings().sandbox_faults,
+        faults=[fault for fault in settings().sandbox_faults if isinstance(fault, Fault)],
         tier=settings().sandbox_theta_tier,
+        port=port,
+    )
+
+
+def sandbox_flat_files() -> FlatFiles:
+    """The simulated flat files as the settings describe them."""
+    from data_assets.sandbox.flat_files import FlatFiles
+
+    return FlatFiles(
+        tickers=settings().sandbox_tickers,
+        first_day=settings().sandbox_first_day,
+        faults=tuple(fault for fault in settings().sandbox_faults if isinstance(fault, FlatFileFault)),
+    )
+
+
+def sandbox_bucket(port: int = 0) -> FlatFileBucket:
+    """The simulated flat files in a bucket, not started yet."""
+    from data_assets.sandbox.flat_file_bucket import FlatFileBucket
+
+    return FlatFileBucket(sandbox_flat_files(), port=port)
+
+
+def sandbox_tws(port: int = 0) -> SandboxTws:
+    """The simulated TWS as the settings describe it, not started yet."""
+    from data_assets.sandbox.tws_serving import SandboxTws
+
+    return SandboxTws(
+        first_day=settings().sandbox_first_day,
+        faults=[fault for fault in settings().sandbox_faults if isinstance(fault, Fault)],
+        pacing_scale=_SIMULATOR_IB_SCALE,
         port=port,
     )
 
@@ -43,3 +96,22 @@ def theta_endpoint() -> Iterator[str]:
         return
     with sandbox_theta() as sandbox:
         yield sandbox.base_url
+
+
+def flat_files_url(days: Iterable[date]) -> str:
+    """Where Polygon's flat files are: the vendor's bucket, the user's mirror, or a sandbox folder that holds `days`."""
+    if settings().profile == "live":
+        return settings().polygon_flat_files_url
+    folder = state_folder() / "flat_files"
+    sandbox_flat_files().write_folder(folder, days)
+    return folder.as_uri()
+
+
+@contextmanager
+def ib_endpoint() -> Iterator[tuple[str, int]]:
+    """Host and port of IB's API: the user's TWS or Gateway, or a sandbox server that lives as long as the context."""
+    if settings().profile == "live":
+        yield settings().ib_host, settings().ib_port
+        return
+    with sandbox_tws() as sandbox:
+        yield sandbox.host, sandbox.port

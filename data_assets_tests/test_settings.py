@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +56,21 @@ def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DATA_ASSETS_SANDBOX_FAULTS", "[{"),
         ("DATA_ASSETS_SANDBOX_FAULTS", '[{"kind": "cut", "status": 429}]'),
         ("DATA_ASSETS_SANDBOX_FAULTS", '[{"kind": "status"}]'),
+        ("DATA_ASSETS_SANDBOX_FAULTS", '[{"kind": "hole", "endpoint": "option/history/quote"}]'),
+        ("DATA_ASSETS_SANDBOX_TICKERS", "10"),
+        ("POLYGON_FLAT_FILES_URL", "flatfiles"),
+        ("POLYGON_FLAT_FILES_URL", "s3://"),
+        ("POLYGON_FLAT_FILES_URL", "file://relative/folder"),
+        ("POLYGON_S3_ENDPOINT", "files.massive.com"),
+        ("POLYGON_CACHE_BYTES", "100 GB"),
+        ("POLYGON_CACHE_BYTES", "-1"),
+        ("POLYGON_TICKERS", "SPY,,QQQ"),
+        ("POLYGON_TICKERS", "../SPY"),
+        ("IB_HOST", ""),
+        ("IB_PORT", "0"),
+        ("IB_CLIENT_ID", "-1"),
+        ("IB_SECONDS_BETWEEN_REQUESTS", "-1"),
+        ("IB_MAX_REQUESTS_PER_10_MIN", "0"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_it_accepts(
@@ -74,6 +90,8 @@ def test_a_bad_value_names_the_variable_and_what_it_accepts(
     [
         ("DATA_ASSETS_PROFIL", "DATA_ASSETS_PROFILE"),
         ("THETA_BASE_URI", "THETA_BASE_URL"),
+        ("POLYGON_SECRET_ACCES_KEY", "POLYGON_SECRET_ACCESS_KEY"),
+        ("IB_CLIENTID", "IB_CLIENT_ID"),
         ("DATA_ASSETS_SANDBOX_FAULT", "DATA_ASSETS_SANDBOX_FAULTS"),
     ],
 )
@@ -95,6 +113,23 @@ def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPa
     for name in ("POLYGON_API_KEY", "IB_GATEWAY_VERSION", "THETADATA_API_KEY", "THETATERMINALID"):
         monkeypatch.setenv(name, "x")
     assert read_settings().profile == "sandbox"
+
+
+def test_a_secret_is_in_no_text_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGON_SECRET_ACCESS_KEY", "hush-hush")
+    settings = read_settings()
+    assert settings.polygon_secret_access_key.get_secret_value() == "hush-hush"
+    assert "hush" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    monkeypatch.setenv("POLYGON_CACHE_BYTES", "much")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "hush" not in str(caught.value)
+
+
+def test_faults_of_every_vendor_stand_in_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ["cut", "stops_at_noon", "pacing"]
+    monkeypatch.setenv("DATA_ASSETS_SANDBOX_FAULTS", json.dumps([{"kind": kind} for kind in kinds]))
+    assert [fault.kind for fault in read_settings().sandbox_faults] == kinds
 
 
 def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

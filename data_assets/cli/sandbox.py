@@ -5,35 +5,48 @@ Here: the command. Not here: the servers (`sandbox`), and what the settings make
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+
 import click
 
 from data_assets.cli.project import enter_project
-from data_assets.sandbox.loopback import PortTaken
-from data_assets.sandbox.serving import THETA_PORT, serve_until_interrupted
-from data_assets.wiring import sandbox_theta
+from data_assets.sandbox.loopback import PortTaken, wait_for_interrupt
+from data_assets.sandbox.serving import THETA_PORT
+from data_assets.sandbox.tws_serving import TWS_PORT
+from data_assets.wiring import sandbox_bucket, sandbox_theta, sandbox_tws
+
+S3_PORT = 9000
+"""Where S3-compatible servers usually listen; the vendor's own is behind HTTPS on its host."""
+
+
+def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    text = f"Port of the {vendor} server; 0 picks one."
+    kind = click.IntRange(0, 65535)
+    return click.option(f"--{vendor.lower()}-port", type=kind, default=usual, show_default=True, help=text)
 
 
 @click.command()
-@click.option(
-    "--theta-port",
-    type=click.IntRange(0, 65535),
-    default=THETA_PORT,
-    show_default=True,
-    help="Port of the Theta-compatible server; 0 picks one.",
-)
-def sandbox(theta_port: int) -> None:
-    """Serve synthetic data in the vendors' own protocols until Ctrl-C, for curl and any other client."""
+@_port("Theta", THETA_PORT)
+@_port("S3", S3_PORT)
+@_port("TWS", TWS_PORT)
+def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
+    """Serve synthetic data in the vendors' own protocols until Ctrl-C, for curl, S3 and TWS clients."""
     enter_project()
     try:
-        serve_until_interrupted(sandbox_theta(theta_port), _announce)
+        with ExitStack() as stack:
+            theta = stack.enter_context(sandbox_theta(theta_port))
+            bucket = stack.enter_context(sandbox_bucket(s3_port))
+            tws = stack.enter_context(sandbox_tws(tws_port))
+            click.echo(
+                f"Theta Data: {theta.base_url}\n"
+                f"  try: curl '{theta.base_url}/option/history/quote"
+                "?symbol=QQQ&expiration=*&date=20240103&interval=1m' | head\n"
+                f"Polygon flat files: {bucket.endpoint}, bucket flatfiles, any S3 keys\n"
+                f"Interactive Brokers: {tws.host}:{tws.port}, any client id\n"
+                "Ctrl-C ends it.",
+                err=True,
+            )
+            wait_for_interrupt()
     except PortTaken as error:
         raise click.UsageError(str(error)) from error
-
-
-def _announce(url: str) -> None:
-    click.echo(
-        f"Theta Data: {url}\n"
-        f"  try: curl '{url}/option/history/quote?symbol=QQQ&expiration=*&date=20240103&interval=1m' | head\n"
-        "Ctrl-C ends it.",
-        err=True,
-    )

@@ -12,7 +12,7 @@ from typing import Literal
 
 from data_assets.sandbox.fault_schedule import FaultSchedule
 from data_assets.sandbox.faults import HISTORIES_ONLY, QUOTE_ENDPOINT, Fault
-from data_assets.sandbox.loopback import HOST, LoopbackServer, wait_for_interrupt
+from data_assets.sandbox.loopback import HOST, LoopbackServer
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_server import Delivery, Framing, RequestRecord, ThetaServer, TierName
 from data_assets.sandbox.theta_text import CsvText
@@ -129,18 +129,3 @@ class SandboxTheta:
     def most_seen(self) -> int:
         """The highest number of data requests that were in service or waiting at one time."""
         return self._theta.admission.most_seen
-
-
-def serve_until_interrupted(theta: SandboxTheta, announce: Callable[[str], None]) -> None:
-    """Serve in the foreground until Ctrl-C or SIGTERM, then stop cleanly. For the main thread.
-
-    Args:
-        theta: not started yet; on ``THETA_PORT`` where other clients shall find it.
-        announce: called once with the base URL when the server answers.
-
-    Raises:
-        PortTaken: something else listens on the port.
-    """
-    with theta:
-        announce(theta.base_url)
-        wait_for_interrupt()

@@ -13,8 +13,11 @@ from data_assets.sandbox.loopback import PortTaken
 from data_assets.sandbox.serving import SandboxTheta
 
 FOREGROUND = """
-from data_assets.sandbox.serving import SandboxTheta, serve_until_interrupted
-serve_until_interrupted(SandboxTheta(contracts=4), lambda url: print(url, flush=True))
+from data_assets.sandbox.loopback import wait_for_interrupt
+from data_assets.sandbox.serving import SandboxTheta
+with SandboxTheta(contracts=4) as theta:
+    print(theta.base_url, flush=True)
+    wait_for_interrupt()
 print("stopped", flush=True)
 """
 
