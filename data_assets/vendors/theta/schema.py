@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -77,6 +78,16 @@ SORT_BY = ("expiration", "strike", "right", "timestamp")
 _TEXT_RIGHT = pl.Enum(["CALL", "PUT", "C", "P"])  # position modulo 2 is the right
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
+_LINE_FEED = ord("\n")
+_REPEATED = 50  # how often a block repeats each of its timestamps if the next ones are expected to hold the same
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownTimes:
+    """The distinct timestamps of a block as they were sent, and the instant of each."""
+
+    texts: pl.Enum
+    instants: pl.Series
 
 
 class QuoteReader:
@@ -97,6 +108,7 @@ class QuoteReader:
         self._symbol = symbol
         self._day = day
         self._offset = utc_offset(day)
+        self._known_times: _KnownTimes | None = None
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -109,16 +121,38 @@ class QuoteReader:
         Raises:
             DayEnded: ``Rejected``, naming the column and the value that does not parse, or the rows of another day.
         """
-        raw = _read(lines, self._names, COLUMNS, self._symbol)
-        frame = raw.with_columns(
-            _symbol(self._symbol),
-            _expiration(),
-            _right(),
-            (_timestamp(raw["timestamp"]) - self._offset).dt.replace_time_zone("UTC").alias("timestamp"),
-        )
+        raw, timestamps = self._read_known_times(lines) or self._read_any_times(lines)
+        frame = raw.with_columns(_symbol(self._symbol), _expiration(), _right(), timestamps.alias("timestamp"))
         _refuse_absent_values(frame, raw)
         self._refuse_other_days(frame["timestamp"])
+        if raw["timestamp"].dtype == pl.String():
+            self._learn_times(raw["timestamp"])
         return frame
+
+    def _read_known_times(self, lines: bytes) -> tuple[pl.DataFrame, pl.Series] | None:
+        """As ``_read_any_times``, if all timestamps are known; None where one is not, or where the lines do not parse.
+
+        The points of a grid come back with every contract, and to look one up is many times cheaper than to parse it.
+        """
+        if (known := self._known_times) is None:
+            return None
+        try:
+            raw = _read(lines, self._names, COLUMNS, self._symbol, timestamp=known.texts)
+        except DayEnded:  # as text they read well, or the reason is found
+            return None
+        return raw, known.instants.gather(raw["timestamp"].to_physical())
+
+    def _read_any_times(self, lines: bytes) -> tuple[pl.DataFrame, pl.Series]:
+        raw = _read(lines, self._names, COLUMNS, self._symbol)
+        return raw, self._instants(raw["timestamp"])
+
+    def _learn_times(self, texts: pl.Series) -> None:
+        distinct = texts.unique()
+        worth_it = len(distinct) * _REPEATED <= len(texts)
+        self._known_times = _KnownTimes(pl.Enum(distinct), self._instants(distinct)) if worth_it else None
+
+    def _instants(self, texts: pl.Series) -> pl.Series:
+        return (_timestamp(texts) - self._offset).dt.replace_time_zone("UTC")
 
     def _refuse_other_days(self, timestamps: pl.Series) -> None:
         first, last = timestamps.min(), timestamps.max()
@@ -187,15 +221,26 @@ def _names(header: bytes, wanted: Sequence[str]) -> list[str]:
     return names
 
 
-def _read(lines: bytes, names: list[str], wanted: Sequence[str] | dict[str, Column], symbol: str) -> pl.DataFrame:
+def _read(
+    lines: bytes,
+    names: list[str],
+    wanted: Sequence[str] | dict[str, Column],
+    symbol: str,
+    *,
+    timestamp: pl.Enum | None = None,
+) -> pl.DataFrame:
     """The wanted columns in their order; dates and times still text, because Polars would guess their format."""
     read_as = {name: _read_as(name, symbol) if name in wanted else pl.String() for name in names}
+    if timestamp is not None:
+        read_as["timestamp"] = timestamp
     try:
         # Polars reads in several chunks; joining them once is cheaper than every later step's own work on each of them.
         rows = pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted).rechunk()
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names), symbol)) from None
-    sent = lines.count(b"\n") + (lines[-1:] not in (b"\n", b""))
+    # Four times faster than bytes.count, and other threads can run meanwhile.
+    line_ends = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _LINE_FEED))
+    sent = line_ends + (lines[-1:] not in (b"\n", b""))
     if rows.height != sent:
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows: a quoted field goes on over the end of its line")
     return rows

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.vendors.theta.schema import (
@@ -80,6 +82,43 @@ def test_the_captured_rows():
     assert frame["timestamp"].to_list() == [datetime(2012, 6, 1, 19, 45, tzinfo=UTC)] * 2
     assert frame["right"].to_list() == ["CALL", "PUT"]
     assert frame["expiration"].to_list() == [date(2012, 6, 8)] * 2
+
+
+def blocks_of_a_grid(*later_times: str) -> tuple[bytes, bytes, bytes]:
+    """A header, a block that repeats two timestamps often enough to be remembered, and a block with ``later_times``."""
+
+    def lines(times: Sequence[str]) -> bytes:
+        return b"".join(ROW.replace("2024-11-04T09:31:00", each).encode() + b"\n" for each in times)
+
+    return HEADER.encode(), lines(["2024-11-04T09:31:00", "2024-11-04T09:30:00"] * 60), lines(later_times)
+
+
+@pytest.mark.parametrize(
+    "later_times",
+    [
+        ("2024-11-04T09:30:00", "2024-11-04T09:31:00"),
+        ("2024-11-04T09:31:00", "2024-11-04T09:32:00"),
+        ("2024-11-04T09:30:00.000", "2024-11-04T09:31:00.250"),
+    ],
+    ids=["known", "new", "spelled otherwise"],
+)
+def test_a_block_reads_the_same_whatever_was_read_before_it(later_times: tuple[str, ...]):
+    header, first, later = blocks_of_a_grid(*later_times)
+    reader = QuoteReader(header, "AAPL", DAY)
+    for block in (first, later, first, later):
+        assert_frame_equal(reader.read(block), QuoteReader(header, "AAPL", DAY).read(block))
+
+
+@pytest.mark.parametrize("time", ["", "noon", "2024-11-04T09:60:00", "2024-11-05T09:30:00"])
+def test_a_bad_block_is_rejected_the_same_whatever_was_read_before_it(time: str):
+    header, first, later = blocks_of_a_grid("2024-11-04T09:30:00", time)
+    reader = QuoteReader(header, "AAPL", DAY)
+    reader.read(first)
+    with pytest.raises(DayEnded) as after:
+        reader.read(later)
+    with pytest.raises(DayEnded) as alone:
+        QuoteReader(header, "AAPL", DAY).read(later)
+    assert str(after.value) == str(alone.value)
 
 
 def test_the_stored_columns_are_the_contract_between_vendor_and_lake():
