@@ -113,6 +113,30 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
     )
 
 
+def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | Literal["all"]) -> set[date]:
+    """Those of ``months`` whose files hold exactly the days that the lake holds now, in their present versions.
+
+    A month's files are written in the order of their tickers, so the last one's speaks for all of them.
+
+    Args:
+        lake: holds the files.
+        months: first days of months.
+        tickers: the tickers that months are built for, or ``all``.
+    """
+    current = set()
+    for month in months:
+        versions = lake.day_versions(DAILY, _days_of(month)[1])
+        if versions and lake.month_versions(MONTHLY, _last_ticker(lake, versions, tickers), month) == versions:
+            current.add(month)
+    return current
+
+
+def _last_ticker(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> str:
+    if tickers != "all":
+        return max(tickers)
+    return str(lake.scan(DAILY, min(stored), max(stored)).select(pl.col("ticker").max()).collect().item())
+
+
 def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, sha256: str, rows: int) -> None:
     """Re-read a month's files as a whole and compare them with what was recorded when they were built.
 

@@ -1,0 +1,203 @@
+"""Monthly files of minute aggregates, built from real day files."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.layout import month_path
+from data_assets.lake.provenance import Provenance
+from data_assets.sandbox.minute_bars import minute_bars
+from data_assets.trading_calendar import sessions
+from data_assets.vendors.polygon import months
+from data_assets.vendors.polygon.months import DAILY, MONTHLY, build_month, verify_month
+from data_assets.vendors.polygon.schema import ARROW_SCHEMA, SCHEMA, SORT_BY
+
+JANUARY = date(2024, 1, 1)
+DAYS = [date(2024, 1, day) for day in (2, 3, 8, 31)]
+NOW = datetime(2024, 2, 5, 12, tzinfo=UTC)
+TICKERS = ("ABRPA", "ABRpA", "NA", "SPY", "ZVZZT")
+
+
+def bars_of(day: date, *tickers: str) -> pl.DataFrame:
+    frames = [
+        minute_bars(ticker, day)
+        .rename({"timestamp": "window_start", "trades": "transactions"})
+        .with_columns(ticker=pl.lit(ticker), test_ticker=pl.lit(value=ticker.startswith("Z")))
+        .select(SCHEMA.names())
+        for ticker in tickers
+    ]
+    return pl.concat(frames).cast(SCHEMA)
+
+
+def store(lake: Lake, day: date, *tickers: str) -> None:
+    provenance = Provenance(
+        dataset=DAILY,
+        day=day,
+        source=f"us_stocks_sip/minute_aggs_v1/{day:%Y/%m}/{day}.csv.gz",
+        fetched_at=NOW,
+        schema_version=1,
+        raw_sha256="ab" * 32,
+        raw_size=1234,
+        synthetic=lake.synthetic,
+    )
+    with lake.writer(DAILY, day, ARROW_SCHEMA, SORT_BY, whole_groups=True) as writer:
+        writer.write(bars_of(day, *tickers))
+        writer.finish(provenance).publish()
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """A lake with four days of January, two of February, and the last ones of December."""
+    lake = Lake(str(tmp_path / "lake"), synthetic=True)
+    for day in (date(2023, 12, 29), *DAYS, date(2024, 2, 1), date(2024, 2, 2)):
+        store(lake, day, *TICKERS)
+    return lake
+
+
+def read(lake: Lake, ticker: str, month: date = JANUARY) -> pl.DataFrame:
+    return pl.read_parquet(lake.locate(month_path(MONTHLY, ticker, month)), hive_partitioning=False, glob=False)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3_000, 2_000_000])
+@pytest.mark.parametrize("tickers", ["all", TICKERS, ("SPY", "ABRpA", "SPY")])
+def test_a_month_holds_each_tickers_rows_of_its_days_and_no_other(lake, monkeypatch, tickers, batch_rows):
+    monkeypatch.setattr(months, "BATCH_ROWS", batch_rows)
+    month = build_month(lake, date(2024, 1, 17), tickers, now=NOW)
+    wanted = sorted({*(TICKERS if tickers == "all" else tickers)})
+    assert month.tickers == tuple(wanted)
+    for ticker in wanted:
+        assert read(lake, ticker).equals(pl.concat(bars_of(day, ticker) for day in DAYS))
+    paths = [Path(lake.locate(month_path(MONTHLY, ticker, JANUARY))) for ticker in wanted]
+    found = [path for path in (Path(lake.url) / MONTHLY).rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(paths)
+    assert month.rows == sum(read(lake, ticker).height for ticker in wanted)
+    assert month.size == sum(path.stat().st_size for path in paths)
+    assert (month.month, month.days, month.absent) == (JANUARY, tuple(DAYS), ())
+    verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=month.rows)
+
+
+def test_an_incomplete_month_says_which_days_it_lacks(lake):
+    month = build_month(lake, JANUARY, ["SPY"], now=NOW)
+    assert month.lacking == tuple(day for day in sessions(JANUARY, DAYS[-1]) if day not in DAYS)
+    assert date(2024, 1, 15) not in month.lacking  # a holiday
+    february = build_month(lake, date(2024, 2, 1), ["SPY"], now=NOW)
+    assert (february.days, february.lacking) == ((date(2024, 2, 1), date(2024, 2, 2)), ())
+    later = build_month(lake, date(2024, 2, 1), ["SPY"], now=datetime(2024, 2, 6, 23, tzinfo=UTC))
+    assert later.lacking == (date(2024, 2, 5), date(2024, 2, 6))
+
+
+def test_a_month_without_any_day_says_what_to_do(lake):
+    with pytest.raises(LakeError, match="holds no day of 2024-03; run: data-assets backfill polygon/minute_aggs"):
+        build_month(lake, date(2024, 3, 1), "all", now=NOW)
+
+
+def test_a_ticker_that_did_not_trade_gets_a_file_without_rows(lake):
+    month = build_month(lake, JANUARY, ["NOPE", "SPY"], now=NOW)
+    assert (month.tickers, month.absent) == (("NOPE", "SPY"), ("NOPE",))
+    assert read(lake, "NOPE").schema == SCHEMA
+    assert read(lake, "NOPE").is_empty()
+    verify_month(lake, JANUARY, ["SPY", "NOPE"], sha256=month.sha256, rows=month.rows)
+
+
+def test_a_ticker_of_some_days_has_those(lake):
+    store(lake, DAYS[1], "SPY")
+    build_month(lake, JANUARY, "all", now=NOW)
+    assert read(lake, "NA").equals(pl.concat(bars_of(day, "NA") for day in DAYS if day != DAYS[1]))
+
+
+def test_what_was_built_is_what_bars_reads(lake):
+    before = lake.bars("ABRpA", date(2023, 12, 1), date(2024, 2, 29)).collect()
+    build_month(lake, JANUARY, "all", now=NOW)
+    for path in (Path(lake.url) / DAILY).glob("date=2024-01-*/data.parquet"):
+        path.unlink()
+    assert lake.bars("ABRpA", date(2023, 12, 1), date(2024, 2, 29)).collect().equals(before)
+
+
+def test_a_month_that_is_built_again_takes_up_what_changed(lake):
+    first = build_month(lake, JANUARY, TICKERS, now=NOW)
+    same = build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert same == first
+    store(lake, date(2024, 1, 9), *TICKERS)
+    again = build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert again.days == tuple(sorted([*DAYS, date(2024, 1, 9)]))
+    assert date(2024, 1, 9) not in again.lacking
+    assert again.sha256 != first.sha256
+    assert read(lake, "SPY").equals(pl.concat(bars_of(day, "SPY") for day in again.days))
+
+
+@pytest.mark.parametrize("tickers", ["all", TICKERS])
+def test_verify_finds_a_month_that_is_not_what_was_recorded(lake, tickers):
+    month = build_month(lake, JANUARY, tickers, now=NOW)
+    recorded = {"sha256": month.sha256, "rows": month.rows}
+    with pytest.raises(Corrupt, match="recorded were"):
+        verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=month.rows + 1)
+    path = Path(lake.locate(month_path(MONTHLY, "ABRpA", JANUARY)))
+    good = path.read_bytes()
+    path.write_bytes(good[:2000] + bytes([good[2000] ^ 1]) + good[2001:])
+    with pytest.raises(Corrupt, match="damaged"):
+        verify_month(lake, JANUARY, tickers, **recorded)
+    path.unlink()
+    with pytest.raises(Corrupt, match="missing"):
+        verify_month(lake, JANUARY, tickers, **recorded)
+    path.write_bytes(good)
+    verify_month(lake, JANUARY, tickers, **recorded)
+    store(lake, DAYS[0], "ABRpA")
+    build_month(lake, JANUARY, ["ABRpA", "SPY"], now=NOW)
+    with pytest.raises(Corrupt, match="recorded were"):
+        verify_month(lake, JANUARY, tickers, **recorded)
+
+
+def test_a_file_that_cannot_be_written_ends_the_build(lake):
+    blocked = Path(lake.locate(month_path(MONTHLY, "NA", JANUARY))).parent.parent
+    blocked.parent.mkdir(parents=True)
+    blocked.write_bytes(b"a file where a folder should be")
+    with pytest.raises(LakeError, match="cannot be written"):
+        build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert list(tempfiles.find(Path(lake.url))) == []
+    blocked.unlink()
+    build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert read(lake, "NA").height
+
+
+BUILD_AND_SAY = """
+import sys
+from datetime import UTC, date, datetime
+from data_assets.lake.lake import Lake
+from data_assets.vendors.polygon.months import build_month
+
+print("started", flush=True)
+while True:
+    build_month(Lake(sys.argv[1], synthetic=True), date(2024, 1, 1), "all", now=datetime(2024, 2, 5, 12, tzinfo=UTC))
+    print("built", flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [b"started\n", b"built\n"], ids=["the first build", "a later build"])
+def test_a_killed_build_leaves_whole_files_and_is_run_again(lake, after):
+    builder = subprocess.Popen([sys.executable, "-c", BUILD_AND_SAY, lake.url], stdout=subprocess.PIPE)
+    assert builder.stdout is not None
+    while builder.stdout.readline() != after:
+        pass
+    folder = Path(lake.url) / MONTHLY
+    while not list(tempfiles.find(folder)):  # a file is being written
+        assert builder.poll() is None
+    os.kill(builder.pid, signal.SIGKILL)
+    builder.wait()
+    builder.stdout.close()
+    for path in folder.rglob("data.parquet"):
+        assert pl.read_parquet(path, hive_partitioning=False)["window_start"].is_sorted()
+    lake.sweep()
+    assert list(tempfiles.find(folder)) == []
+    bars = pl.concat(bars_of(day, "SPY") for day in DAYS)
+    assert lake.bars("SPY", JANUARY, DAYS[-1]).collect().drop("time_new_york").equals(bars)
+    month = build_month(lake, JANUARY, "all", now=NOW)
+    verify_month(lake, JANUARY, "all", sha256=month.sha256, rows=month.rows)
