@@ -16,6 +16,12 @@ import polars as pl
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import clock, contract_name, contract_names, session_day
 
+MORNING_SETTLED = ("SPX", "NDX", "RUT", "VIX")
+"""Roots that are settled by the opening prices of their last day and trade on the day before for the last time.
+
+Theta has no data of them on that day; their weekly roots (SPXW, NDXP, RUTW) are settled in the afternoon.
+"""
+
 SUBSTANTIAL = 0.1
 """The share of contracts from which on an end is one at which contracts do end on this day."""
 
@@ -95,15 +101,17 @@ def absent_contracts(summary: pl.DataFrame, listed: pl.DataFrame, *, day: date) 
 
     Args:
         summary: of the whole body.
-        listed: symbol, expiration, strike and right of each listed contract; repeats, and contracts that expired
-            before ``day`` (OPRA's test contracts carry expirations such as 1882), do not count.
+        listed: symbol, expiration, strike and right of each listed contract; repeats, contracts that expired before
+            ``day`` (OPRA's test contracts carry expirations such as 1882), and those of ``MORNING_SETTLED`` roots that
+            expire on it do not count.
         day: the trading day.
     """
     arrived = summary.select(CONTRACT)
+    expired = (pl.col("expiration") < day) | (
+        (pl.col("expiration") == day) & pl.col("symbol").cast(pl.String).is_in(MORNING_SETTLED)
+    )
     expected = (
-        listed.filter(pl.col("expiration") >= day)
-        .select(pl.col(column).cast(arrived.schema[column]) for column in CONTRACT)
-        .unique()
+        listed.filter(~expired).select(pl.col(column).cast(arrived.schema[column]) for column in CONTRACT).unique()
     )
     absent = expected.join(arrived, on=CONTRACT, how="anti").sort("expiration", "symbol", "strike", "right")
     extra = arrived.join(expected, on=CONTRACT, how="anti")

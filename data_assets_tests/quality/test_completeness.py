@@ -168,3 +168,21 @@ def test_absent_and_extra_are_the_two_differences(arrived, listed):
         len(listed - arrived),
         len(arrived - listed),
     )
+
+
+def test_contracts_settled_this_morning_are_not_missed():
+    """SPX trades on the day before its expiration for the last time; a list that names it still is no gap."""
+    spxw, spx = Contract(DAY, symbol="SPXW", end=CLOSE), Contract(DAY, symbol="SPX")
+    later = Contract(LATER, symbol="SPX")
+    summary = summary_of(quotes_of(spxw, later))
+    comparison = absent_contracts(summary, contract_list(spxw, spx, later), day=DAY)
+    assert (comparison.listed, comparison.absent, comparison.extra) == (2, (), 0)
+    day_before = absent_contracts(summary, contract_list(spxw, spx, later), day=date(2024, 1, 2))
+    assert day_before.absent == ("SPX 2024-01-03 400 C",)
+
+
+def test_a_root_that_is_missing_is_named():
+    spx, spxw = (many(5, symbol=symbol, expiration=LATER) for symbol in ("SPX", "SPXW"))
+    comparison = absent_contracts(summary_of(quotes_of(*spxw)), contract_list(*spx, *spxw), day=DAY)
+    assert (comparison.listed, len(comparison.absent)) == (10, 5)
+    assert all(name.startswith("SPX 2024-01-19") for name in comparison.absent)

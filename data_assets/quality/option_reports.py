@@ -1,0 +1,163 @@
+"""The rules for stored days of open interest and of end-of-day reports: one row per contract.
+
+Here: resolving reports that were made several times, and verdicts. Not here: the contract set, which is
+``completeness.absent_contracts`` with ``option_quotes.contract_set``, as for quotes.
+
+Sources: Theta v3 OpenAPI, ``/option/history/open_interest`` and ``/option/history/eod``. In the vendor's archive every
+contract of the years before 2022 is there twice, and on some days four times, with nothing but ``created`` to tell them
+apart; a user of 2026-07-29 found so, and that the last one counts.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from data_assets.quality.contract_summary import CONTRACT
+from data_assets.quality.naming import some_contracts
+from data_assets.quality.verdict import Verdict
+from data_assets.trading_calendar import NEW_YORK
+
+_FILE_ORDER = ("expiration", "symbol", "strike", "right")
+_OPEN_INTEREST_SENT = (timedelta(hours=6), timedelta(hours=9, minutes=30))
+_PRICES = ("open", "high", "low", "close")
+_REPORTED = ("volume", "count", "bid_size", "bid", "ask_size", "ask")
+
+
+def newest_reports(eod: pl.DataFrame) -> pl.DataFrame:
+    """Of each contract the report that was made last, in the order of the frame; rows repeated in full count once.
+
+    Reports of one contract that were made at one instant and still differ are all kept, for ``unique_contracts`` to
+    find.
+    """
+    newest = pl.col("created") == pl.col("created").max().over(CONTRACT)
+    return eod.filter(newest).unique(maintain_order=True)
+
+
+def unique_contracts(reports: pl.DataFrame) -> Verdict:
+    """Whether every contract has one row and the rows lie in the order of the file; a breach is an error."""
+    repeated = reports.group_by(CONTRACT, maintain_order=True).len().filter(pl.col("len") > 1)
+    in_order = reports.select(_FILE_ORDER).equals(reports.select(_FILE_ORDER).sort(_FILE_ORDER))
+    found = [f"{repeated.height:,} contracts have several rows"] if repeated.height else []
+    if not in_order:
+        found.append(f"the rows are not sorted by {', '.join(_FILE_ORDER)}")
+    if reports.is_empty():
+        found.append("the day holds no contract")
+    return Verdict(
+        "contracts",
+        passed=not found,
+        severity="error",
+        summary="; ".join(found) or f"{reports.height:,} contracts, each with one row, sorted",
+        metadata={
+            "rows": reports.height,
+            "repeated_contracts": repeated.height,
+            "contracts_repeated": some_contracts(repeated, lambda row: f"{row['len']} rows"),
+        },
+    )
+
+
+def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
+    """Whether a morning's open interest can be right.
+
+    A number that is missing or negative is an error. A row that was not sent on the morning of the day, 06:00 to 09:30
+    in New York, is warned of: it is the open interest of another day.
+
+    Args:
+        reports: the columns of the vendor, timestamp in UTC.
+        day: the trading day; the numbers are those of the end of the session before.
+    """
+    unusable = reports.filter((pl.col("open_interest") < 0) | pl.col("open_interest").is_null())
+    first, last = (_at(day, clock) for clock in _OPEN_INTEREST_SENT)
+    elsewhen = reports.filter(pl.col("timestamp").is_between(first, last).fill_null(value=False).not_())
+    found = [f"{unusable.height:,} contracts with a negative or missing number"] if unusable.height else []
+    if elsewhen.height:
+        found.append(f"{elsewhen.height:,} rows were not sent in the morning of {day}")
+    total = int(reports["open_interest"].sum())
+    nobody = reports.filter(pl.col("open_interest") == 0).height
+    return Verdict(
+        "open_interest",
+        passed=not found,
+        severity="error" if unusable.height else "warn",
+        summary="; ".join(found)
+        or f"{total:,} contracts outstanding in {reports.height:,}; {nobody:,} that nobody holds",
+        metadata={
+            "contracts": reports.height,
+            "outstanding": total,
+            "held_by_nobody": nobody,
+            "unusable": unusable.height,
+            "sent_elsewhen": elsewhen.height,
+            "contracts_concerned": some_contracts(
+                pl.concat([unusable, elsewhen]), lambda row: f"{row['open_interest']} at {row['timestamp']}"
+            ),
+        },
+    )
+
+
+def end_of_day(reports: pl.DataFrame, *, day: date, option_close: datetime, no_bid: float = 0.9) -> Verdict:
+    """Whether a day's end-of-day reports can be right, once ``newest_reports`` has resolved them.
+
+    A negative or missing value is an error, and so is a contract whose prices do not enclose each other, or of which
+    some columns say that it traded and others that it did not. Reports made before the options' close, trades of
+    another day, and a day without bids, as users found on shortened sessions, are warned of.
+
+    Args:
+        reports: one row per contract: the columns of the vendor, created and last_trade in UTC.
+        day: the trading day.
+        option_close: the option session's close, an aware instant.
+        no_bid: the share of quoted contracts without a bid above which the verdict warns.
+    """
+    first, last = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
+    busy = pl.col("count") > 0
+    values = pl.col(*_PRICES, *_REPORTED)
+    wrong = {
+        "unusable": pl.any_horizontal(values.is_null() | (values < 0)) | pl.any_horizontal(_not_finite()),
+        "inconsistent": busy & ((pl.col("low") > first) | (pl.col("high") < last)),
+        "half_traded": pl.any_horizontal((pl.col("volume", *_PRICES) > 0) != busy),
+    }
+    odd = {
+        "made_early": pl.col("created") < option_close,
+        "traded_elsewhen": busy & ~pl.col("last_trade").is_between(_at(day, timedelta(0)), pl.col("created")),
+    }
+    said = {
+        "unusable": "with a negative, missing or non-finite value",
+        "inconsistent": "whose low and high do not enclose open and close",
+        "half_traded": "that traded by some columns and not by others",
+        "made_early": "made before the options' close",
+        "traded_elsewhen": "whose last trade is of another day or later than the report",
+    }
+    judged = reports.with_columns(
+        **{kind: breach.fill_null(value=True) for kind, breach in {**wrong, **odd}.items()},
+    )
+    counts = {kind: int(judged[kind].sum()) for kind in said}
+    quoted = reports.filter(pl.col("ask") > 0)
+    without_bid = quoted.filter(pl.col("bid") == 0).height / quoted.height if quoted.height else 0.0
+    found = [f"{count:,} reports {said[kind]}" for kind, count in counts.items() if count]
+    if without_bid > no_bid:
+        found.append(f"{without_bid:.1%} of the quoted contracts have no bid, as in reports of shortened sessions")
+    traded = reports.filter(busy).height
+    return Verdict(
+        "end_of_day",
+        passed=not found,
+        severity="error" if any(counts[kind] for kind in wrong) else "warn",
+        summary="; ".join(found) or f"{traded:,} of {reports.height:,} contracts traded",
+        metadata={
+            "contracts": reports.height,
+            "traded": traded,
+            "volume": int(reports["volume"].sum()),
+            "without_bid_share": without_bid,
+            **counts,
+            "contracts_concerned": some_contracts(
+                judged.filter(pl.any_horizontal(*said)), lambda row: ", ".join(kind for kind in said if row[kind])
+            ),
+        },
+    )
+
+
+def _not_finite() -> pl.Expr:
+    return ~pl.col(*_PRICES, "bid", "ask").is_finite()
+
+
+def _at(day: date, clock: timedelta) -> datetime:
+    """An instant of New York's wall clock, in UTC like the columns."""
+    return (datetime.combine(day, datetime.min.time(), NEW_YORK) + clock).astimezone(UTC)
