@@ -28,7 +28,7 @@ from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta import schema
 
-LOOK_AHEAD = 3
+LOOK_AHEAD = 4
 PARSERS = 2
 _PIECES = 16
 
