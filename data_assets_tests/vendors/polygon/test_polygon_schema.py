@@ -1,0 +1,285 @@
+"""A day's CSV, read: what becomes of every value, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_assets.ingest.outcome import DayEnded, Rejected
+from data_assets.trading_calendar import NEW_YORK, session
+from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day
+
+DAY = date(2024, 1, 3)
+HEADER = "ticker,volume,open,close,high,low,window_start,transactions"
+NAMES = HEADER.split(",")
+
+
+def nanoseconds(hour: int, minute: int, day: date = DAY) -> int:
+    return round(datetime.combine(day, time(hour, minute), NEW_YORK).timestamp()) * 1_000_000_000
+
+
+OPEN = nanoseconds(9, 30)
+
+
+def line(ticker: str = "SPY", start: int = OPEN, **values: object) -> str:
+    cells = {
+        "ticker": ticker,
+        "volume": "100",
+        "open": "10",
+        "close": "10.5",
+        "high": "11",
+        "low": "9",
+        "window_start": str(start),
+        "transactions": "3",
+    } | {name: str(value) for name, value in values.items()}
+    return ",".join(cells.values())
+
+
+def read(*lines: str, tickers: Sequence[str] | None = None, day: date = DAY, header: str = HEADER) -> Day:
+    return read_day("".join(f"{each}\n" for each in (header, *lines)).encode(), session(day), tickers)
+
+
+def refusal(*lines: str, **more: object) -> str:
+    with pytest.raises(DayEnded) as caught:
+        read(*lines, **more)
+    assert isinstance(caught.value.outcome, Rejected)
+    reason = caught.value.outcome.reason
+    assert "\n" not in reason
+    return reason
+
+
+# The values
+
+
+@pytest.mark.parametrize(
+    ("volume", "price", "of"),
+    [("9337", "605", "integer style"), ("9337", "619.0", "float style"), ("11475.000000", "607.560000", "decimals")],
+)
+def test_every_style_of_text_is_the_same_number(volume, price, of):
+    row = read(line(volume=volume, open=price)).bars.row(0, named=True)
+    assert (row["volume"], row["open"]) == (float(volume), float(price)), of
+
+
+def test_rows_as_the_vendor_has_published_them():
+    day = date(2026, 2, 23)
+    bars = read(
+        "QQQ,11475.000000,607.560000,605.560000,607.560000,604.960000,1771837200000000000,207",
+        "QQQ,2601.175913,602.542600,602.540000,602.631800,602.510000,1771894740000000000,29",
+        day=day,
+    )
+    assert bars.bars.rows() == [
+        ("QQQ", 11475.0, 607.56, 605.56, 607.56, 604.96, datetime(2026, 2, 23, 9, tzinfo=UTC), 207, False),
+        ("QQQ", 2601.175913, 602.5426, 602.54, 602.6318, 602.51, datetime(2026, 2, 24, 0, 59, tzinfo=UTC), 29, False),
+    ]
+    assert bars.bars.schema == SCHEMA
+    assert bars.file.fractional_volume
+    assert bars.file.last_bar == datetime(2026, 2, 24, 0, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "ticker", ["NA", "NAN", "nan", "TRUE", "INF", "NULL", "None", "1E5", '"A"', "TpC", "BRK.A", "#A"]
+)
+def test_a_ticker_is_text_whatever_it_looks_like(ticker):
+    assert read(line(ticker)).bars["ticker"].to_list() == [ticker]
+
+
+def test_volume_may_be_fractional_anywhere_in_a_day_of_whole_numbers():
+    lines = [line("A", OPEN + minute * 60_000_000_000) for minute in range(300)]
+    day = read(*lines, line("B", volume="12.5"))
+    assert day.bars["volume"].to_list() == [100.0] * 300 + [12.5]
+    assert day.file.fractional_volume
+    assert not read(*lines).file.fractional_volume
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_columns_are_read_by_name_and_further_ones_reported(line_end):
+    names = [*reversed(NAMES), "vwap", "otc"]
+    cells = [*reversed(line("ABRpA").split(",")), "10.2", "true"]
+    text = "".join(",".join(row) + line_end for row in (names, cells)).encode()
+    day = read_day(text, session(DAY), None)
+    expected = read(line("ABRpA"))
+    assert day.bars.equals(expected.bars)
+    assert day.file.extra_columns == ("vwap", "otc")
+    assert expected.file.extra_columns == ()
+
+
+TICKERS = st.text(
+    st.characters(codec="utf-8", exclude_characters=',\n\r"', exclude_categories=("Cc", "Cs")), min_size=1
+)
+PRICES = st.integers(0, 10**12).map(lambda millionths: millionths / 1e6)
+STYLES = [lambda value: f"{value:.6f}", repr, lambda value: f"{value:.6f}".rstrip("0").rstrip(".")]
+ROWS = st.lists(
+    st.tuples(TICKERS, PRICES, PRICES, PRICES, PRICES, PRICES, st.integers(0, 1439), st.integers(0, 10**9)),
+    min_size=1,
+    max_size=40,
+    unique_by=lambda row: (row[0], row[6]),
+)
+
+
+@given(rows=ROWS, style=st.sampled_from(STYLES), wanted=st.none() | st.lists(TICKERS), data=st.data())
+def test_whatever_the_order_each_row_is_read_once_and_sorted_by_bytes(rows, style, wanted, data):
+    if wanted is not None:
+        wanted += data.draw(st.lists(st.sampled_from([row[0] for row in rows])))
+    midnight = nanoseconds(0, 0)
+    text = [
+        ",".join([ticker, *map(style, numbers), str(midnight + minute * 60_000_000_000), str(trades)])
+        for ticker, *numbers, minute, trades in rows
+    ]
+    kept = [row for row in rows if wanted is None or row[0] in wanted]
+    day = read(*text, tickers=wanted)
+    expected = sorted(kept, key=lambda row: (row[0].encode(), row[6]))
+    start = datetime.combine(DAY, time(), NEW_YORK).astimezone(UTC)
+    assert day.bars.rows() == [
+        (ticker, *numbers, start + timedelta(minutes=minute), trades, ticker in TEST_TICKERS)
+        for ticker, *numbers, minute, trades in expected
+    ]
+    assert (day.file.rows, day.file.tickers) == (len(rows), len({row[0] for row in rows}))
+    regular = [row[6] - 570 for row in rows if 570 <= row[6] < 960]
+    assert list(day.file.minutes_present) == [regular.count(minute) for minute in range(390)]
+
+
+def test_test_tickers_are_kept_and_flagged():
+    bars = read(line("ZVZZT"), line("ZTS"), line("CBOE"), line("CBOT"), line("MTEST.A")).bars
+    flagged = dict(bars.select("ticker", "test_ticker").iter_rows())
+    assert flagged == {"CBOE": False, "CBOT": True, "MTEST.A": True, "ZTS": False, "ZVZZT": True}
+
+
+def test_blocks_of_a_ticker_are_merged():
+    lines = [line("B", OPEN + 60_000_000_000), line("A"), line("B")]
+    assert read(*lines).bars.select(SORT_BY).rows() == sorted(read(*lines).bars.select(SORT_BY).rows())
+
+
+def test_minutes_of_a_half_day_are_those_of_its_session():
+    day = date(2024, 11, 29)
+    minutes = read(
+        line(start=nanoseconds(12, 59, day)), line(start=nanoseconds(13, 0, day)), day=day
+    ).file.minutes_present
+    assert len(minutes) == 210
+    assert minutes[-1] == 1
+    assert sum(minutes) == 1
+
+
+def test_bars_after_midnight_utc_are_of_the_day_before_in_new_york():
+    day = read(line(start=nanoseconds(19, 59)), line(start=nanoseconds(4, 0)))
+    assert day.bars["window_start"].dt.date().to_list() == [date(2024, 1, 3), date(2024, 1, 4)]
+
+
+@pytest.mark.parametrize("day", [date(2024, 3, 8), date(2024, 3, 11), date(2024, 11, 1), date(2024, 11, 4)])
+def test_the_whole_new_york_day_is_accepted_in_winter_and_summer(day):
+    assert read(line(start=nanoseconds(0, 0, day)), line(start=nanoseconds(23, 59, day)), day=day).bars.height == 2
+
+
+def test_a_start_that_is_no_whole_minute_is_kept_for_the_checks_to_see():
+    assert read(line(start=OPEN + 1_000)).bars["window_start"][0] == datetime(2024, 1, 3, 14, 30, 0, 1, UTC)
+
+
+# Repeats
+
+
+def test_identical_repeats_are_stored_once_and_counted():
+    text = [line("A"), line("A"), line("B"), line("A"), line("A", OPEN + 60_000_000_000)]
+    day = read(*text)
+    assert day.identical_duplicates == 2
+    assert day.bars.height == 3
+    assert day.file.rows == 5
+
+
+def test_the_same_values_in_two_styles_are_identical():
+    assert read(line(open="10"), line(open="10.000000")).identical_duplicates == 1
+
+
+def test_rows_of_one_minute_that_differ_are_refused():
+    reason = refusal(line("A"), line("B"), line("B"), line("B", volume="101"), line("C"), line("C", transactions="4"))
+    assert "2 minutes" in reason
+    assert "B at 09:30" in reason
+
+
+def test_repeats_of_tickers_that_nobody_wants_do_no_harm():
+    assert read(line("A"), line("B"), line("B", volume="101"), tickers=["A"]).bars.height == 1
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_or_renamed_column_is_refused_with_both_headers(name):
+    header = HEADER.replace(name, "renamed")
+    reason = refusal(line(), header=header)
+    assert name in reason
+    assert header in reason
+    assert HEADER in reason
+
+
+def test_a_column_named_twice_is_refused():
+    assert "twice" in refusal(line() + ",1", header=HEADER + ",volume")
+
+
+@pytest.mark.parametrize("name", ["volume", "open", "close", "high", "low", "window_start", "transactions"])
+@pytest.mark.parametrize("value", ["", "x", "nan", "inf", "-1", "0x10", "1_000", "1 000"])
+def test_a_value_that_is_no_number_from_0_up_is_refused_with_its_column(name, value):
+    reason = refusal(line("A"), line("B", **{name: value}))
+    assert name in reason
+    assert value in reason.lower()
+
+
+@pytest.mark.parametrize("value", ["12.5", "1.0", "99999999999999999999"])
+@pytest.mark.parametrize("name", ["window_start", "transactions"])
+def test_counts_and_starts_are_whole_numbers(name, value):
+    assert name in refusal(line(**{name: value}))
+
+
+def test_an_empty_ticker_is_refused():
+    assert "ticker" in refusal(line("A"), line(""))
+
+
+@pytest.mark.parametrize("short", ["SPY,1,2", "SPY", line().rsplit(",", 1)[0], "", line() + ",7"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_line_with_other_fields_than_the_header_is_refused(short, first):
+    refusal(*([short, line("A")] if first else [line("A"), short]))
+
+
+def test_a_lone_quote_does_not_swallow_lines():
+    assert read(line('"A'), line("B")).bars["ticker"].to_list() == ['"A', "B"]
+
+
+def test_starts_below_a_microsecond_are_refused():
+    assert "microseconds" in refusal(line(start=OPEN + 1))
+
+
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        ([OPEN, nanoseconds(9, 30, date(2024, 1, 4))], "1 of 2 rows are of 2024-01-04"),
+        ([nanoseconds(23, 59, date(2024, 1, 2)), OPEN], "1 of 2 rows are of 2024-01-02"),
+        ([OPEN // 1_000_000 * 1_000], "1 of 1 rows are of 1970"),  # microseconds
+        ([-68_400_000_000_000], "1 of 1 rows are of 1969-12-31"),  # as a real file of 2025-02-10 has it
+    ],
+)
+def test_rows_of_another_day_are_refused_with_their_number_and_both_dates(starts, said):
+    reason = refusal(*(line(start=start) for start in starts))
+    assert said in reason
+    assert "2024-01-03" in reason
+
+
+@pytest.mark.parametrize("text", ["", HEADER, HEADER + "\n", "\n", HEADER + "\n" + line(), "\xff\xfe\n" + line()])
+def test_a_file_without_a_whole_line_of_data_is_refused(text):
+    with pytest.raises(DayEnded) as caught:
+        read_day(text.encode("latin-1"), session(DAY), None)
+    assert isinstance(caught.value.outcome, Rejected)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(noise):
+    text = f"{HEADER}\n{line('A')}\n".encode() + noise
+    with suppress(DayEnded):
+        day = read_day(text, session(DAY), None)
+        assert day.file.rows == text.count(b"\n") - 1
+        assert not any(column.has_nulls() for column in day.bars)
+        assert all(math.isfinite(column.sum()) for column in day.bars.select(pl.selectors.float()))
