@@ -52,6 +52,15 @@ def catch_up_recent_days() -> dg.AutomationCondition:
     ).with_label("catch_up_recent_days")
 
 
+def rebuild_when_days_change() -> dg.AutomationCondition:
+    """Ask for the months whose days were stored or replaced since, once those days are no longer being worked on."""
+    return (
+        dg.AutomationCondition.any_deps_updated().since_last_handled()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("rebuild_when_days_change")
+
+
 def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
     """The asset of a dataset and its checks."""
     datasets_of_this_process[dataset.name] = dataset

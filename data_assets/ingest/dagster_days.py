@@ -112,12 +112,16 @@ class DayRecorder:
         key = day.isoformat()
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
-                self._context.log_event(_materialization(datasets_of_this_process[name], self._lake, day, stored))
-            self._context.log_event(_materialization(self._dataset, self._lake, day, outcome))
-            for verdict in day_verdicts(self._context.instance, self._dataset, self._lake, key):
-                self._context.log_event(day_evaluation(self._context.instance, self._dataset.asset_key, key, verdict))
+                self._record_stored(datasets_of_this_process[name], day, stored)
+            self._record_stored(self._dataset, day, outcome)
         else:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
+
+    def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
+        self._context.log_event(_materialization(dataset, self._lake, day, stored))
+        key = day.isoformat()
+        for verdict in day_verdicts(self._context.instance, dataset, self._lake, key):
+            self._context.log_event(day_evaluation(self._context.instance, dataset.asset_key, key, verdict))
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """The days that this run, or the run it is a retry of, has stored already; they are not fetched again.

@@ -63,7 +63,7 @@ def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: dat
     held: list[date] = []
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
-        built = _built_from(storage, month_names[month]) if month_names[month] in month_versions else {}
+        built = built_from(storage, month_names[month]) if month_names[month] in month_versions else {}
         if built and all(built.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
             held += [day for day in sorted(built) if start <= day <= end]
@@ -130,7 +130,7 @@ def _months(start: date, end: date) -> list[date]:
     return [date(number // 12, number % 12 + 1, 1) for number in range(first, last + 1)]
 
 
-def _built_from(storage: Storage, name: str) -> dict[date, str]:
+def built_from(storage: Storage, name: str) -> dict[date, str]:
     """The days and versions that a month's file was built from; none where it cannot be read, for the days can."""
     try:
         metadata = pl.read_parquet_metadata(storage.locate(name), credential_provider=None)

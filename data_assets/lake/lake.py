@@ -18,7 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
-from data_assets.lake.bars import Hours, bar_files, bars_on_grid, extended_bars, regular_bars, with_new_york_time
+from data_assets.lake.bars import (
+    Hours,
+    bar_files,
+    bars_on_grid,
+    built_from,
+    extended_bars,
+    regular_bars,
+    with_new_york_time,
+)
 from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
 from data_assets.lake.layout import (
     dataset_path,
@@ -52,7 +60,14 @@ class Lake:
         self._storage = open_storage(url)
 
     def writer(
-        self, dataset: str, day: date, schema: pa.Schema, sort_by: Sequence[str], *, whole_groups: bool = False
+        self,
+        dataset: str,
+        day: date,
+        schema: pa.Schema,
+        sort_by: Sequence[str],
+        *,
+        whole_groups: bool = False,
+        rejected: bool = False,
     ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
 
@@ -63,6 +78,7 @@ class Lake:
             sort_by: the order of the rows.
             whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
                 group larger than a row group is cut all the same.
+            rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
             ValueError: ``dataset`` is not a dataset key, or ``sort_by`` does not fit ``schema``.
@@ -192,6 +208,10 @@ class Lake:
             )
         self._claim()
         return write_month(self._storage, provenance, rows, sort_by)
+
+    def month_versions(self, dataset: str, ticker: str, month: date) -> dict[date, str]:
+        """The days that a ticker's month was built from, as `day_versions` named them then; none without a month."""
+        return built_from(self._storage, month_path(dataset, ticker, month))
 
     def verify_month(self, dataset: str, ticker: str, month: date) -> StoredFile:
         """Re-read the file of a ticker's month as a whole, and compare it with what it says of itself.

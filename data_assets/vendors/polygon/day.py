@@ -302,6 +302,7 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
         "file_rows": day.file.rows,
         "file_tickers": day.file.tickers,
         "raw_megabytes": round(held.note.size / 1e6, 3),
+        "raw_size": held.note.size,
         "downloaded": held.downloaded,
         "etag": held.note.etag,
     }

@@ -1,28 +1,34 @@
 """The monthly files of minute aggregates: one per ticker and month, built from the days that are in the lake.
 
-Here: which tickers' months are built from which days, with memory that does not grow with their number. Not here: a
-month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and when a month is built (the assets).
+Here: which tickers' months are built from which days, with memory that does not grow with their number, and the source
+of them for the engine. Not here: a month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and when a month is built (the assets).
 
 A month is built with the days that are there and says which it lacks; readers take those from the days' files.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from time import perf_counter
 from typing import Literal
 
 import polars as pl
 
+from data_assets.ingest.lake_errors import ending_of
+from data_assets.ingest.outcome import DayEnded, NoData, Stored
+from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
 from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.writer import StoredFile
+from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import last_ended_session, sessions
 from data_assets.vendors.polygon.schema import SCHEMA_VERSION
 
@@ -131,6 +137,34 @@ def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | 
     return current
 
 
+def month_completeness(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, now: datetime) -> Verdict:
+    """Whether a built month holds every session that has ended, each as it lies in the lake now; else a warning.
+
+    Args:
+        lake: holds the files.
+        month: its first day.
+        tickers: the tickers it was built for, or ``all``.
+        now: the current instant, with a time zone.
+    """
+    ended = [day for day in _days_of(month)[1] if day <= last_ended_session(now)]
+    stored = lake.day_versions(DAILY, ended)
+    built = lake.month_versions(MONTHLY, _last_ticker(lake, stored, tickers), month) if stored else {}
+    lacking = [day for day in ended if day not in built]
+    changed = [day for day, version in built.items() if stored.get(day) != version]
+    said = [
+        f"{text} {', '.join(f'{day:%m-%d}' for day in days)}"
+        for text, days in (("lacks the sessions of", lacking), ("replaced since it was built:", changed))
+        if days
+    ]
+    return Verdict(
+        "complete",
+        passed=not said,
+        severity="warn",
+        summary="; ".join(said) or f"holds all {len(ended)} sessions that have ended",
+        metadata={"sessions": len(built), "sessions_lacking": len(lacking), "sessions_replaced": len(changed)},
+    )
+
+
 def _last_ticker(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> str:
     if tickers != "all":
         return max(tickers)
@@ -164,6 +198,58 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
             f"recorded were {rows:,} rows and {sha256}",
             f"{MONTHLY} {first:%Y-%m}",
         )
+
+
+class MonthsSource:
+    """Months of some tickers, built from the lake's own days; implements ``ingest.source.Source``."""
+
+    def __init__(self, tickers: Sequence[str] | Literal["all"], *, lake: Lake) -> None:
+        """Bind tickers to the lake that holds their days and gets their months."""
+        self._tickers = tickers
+        self._lake = lake
+
+    async def wait_until_up(self) -> None:
+        """See ``Source``: there is no vendor to wait for."""
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """See ``Source``; ``day`` is the first of the month."""
+        if not self._lake.day_versions(DAILY, _days_of(day)[1]):
+            raise DayEnded(NoData(f"the lake holds no day of {day:%Y-%m}; run: data-assets backfill {DAILY}"))
+        started = perf_counter()
+        try:
+            built = await asyncio.to_thread(build_month, self._lake, day, self._tickers, now=datetime.now(UTC))
+        except LakeError as error:
+            raise ending_of(error) from error
+        meter.parsed(built.rows)
+        return _BuiltMonth(built, perf_counter() - started)
+
+
+class _BuiltMonth:
+    """A month whose files have their names already, one ticker after another; implements ``StagedDay``."""
+
+    def __init__(self, built: StoredMonth, seconds: float) -> None:
+        self._built, self._seconds = built, seconds
+
+    def publish(self) -> Stored:
+        """See ``StagedDay``."""
+        built = self._built
+        return Stored(
+            path=f"{MONTHLY}/ticker=*/month={built.month:%Y-%m}",
+            rows=built.rows,
+            size=built.size,
+            sha256=built.sha256,
+            metadata={
+                "tickers": len(built.tickers),
+                "absent_tickers": len(built.absent),
+                "sessions": len(built.days),
+                "sessions_lacking": len(built.lacking),
+                "lacking": ", ".join(map(str, built.lacking)),
+                "seconds": round(self._seconds, 3),
+            },
+        )
+
+    def discard(self) -> None:
+        """See ``StagedDay``. Whole files stay: each says which days it was built from."""
 
 
 def _days_of(month: date) -> tuple[date, list[date]]:

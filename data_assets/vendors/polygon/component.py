@@ -1,0 +1,288 @@
+"""Polygon's minute aggregates as a Dagster component: a block of YAML in, three assets with their checks out.
+
+Here: what the block may say, and how store, cache, days, months and rules are put together for it. Not here: any of
+those, and looking for files that the vendor has replaced (``sensor``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Literal
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from data_assets.ingest.dagster_assets import dataset_definitions, rebuild_when_days_change
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.source import Source
+from data_assets.lake.columns import documented
+from data_assets.lake.lake import Lake
+from data_assets.partitions import MONTHS, partition_keys
+from data_assets.quality import bar_coverage, minute_bars
+from data_assets.quality.verdict import Verdict
+from data_assets.settings import settings
+from data_assets.trading_calendar import session
+from data_assets.vendors.polygon.client import FlatFileStore
+from data_assets.vendors.polygon.day import ALL, BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
+from data_assets.vendors.polygon.months import MONTHLY, MonthsSource, current_months, month_completeness, verify_month
+from data_assets.vendors.polygon.raw_cache import RawCache
+from data_assets.vendors.polygon.schema import COLUMNS
+from data_assets.vendors.polygon.sensor import republications
+from data_assets.wiring import flat_files_url, raw_cache_folder
+
+DOWNLOADS = 4
+"""Files in flight at once; the vendor documents no limit, and people run five to ten."""
+
+RAW_DAY_BYTES = 45_000_000
+BARS_DAY_BYTES = 120_000_000
+MONTH_BYTES = 100_000_000
+
+RAW_DAYS_PER_RUN = 25
+"""A number of its own, so that Dagster puts no day's download into one run with its extraction."""
+
+USUAL_DAYS = 20
+"""How many of the nearest stored days say what is usual."""
+
+DAY_CHECKS = {
+    "ohlc": "low <= open, close <= high; prices positive; volume and transactions not negative.",
+    "bar_count": "Liquid names have every regular minute; the file holds as many rows and tickers as its neighbours, "
+    "and reaches the close. A minute that most tickers lack is an outage, in one ticker no trade.",
+    "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days.",
+    "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
+    "coverage": "Each listed ticker: complete, partial, absent, or cannot tell.",
+    "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
+}
+MONTH_CHECKS = {
+    "complete": "Every session of the month that has ended is in its files, as it lies in the lake now.",
+    "integrity": "The files are those that were recorded: sha256, page checksums, row counts, schema.",
+}
+
+
+class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
+    """US stocks' minute aggregates from Polygon's flat files: the vendor's file, its bars by ticker, ticker-months."""
+
+    tickers: Literal["all"] | list[str] = Field(
+        description="the tickers whose bars are kept, spelt as the vendor does, or all; POLYGON_TICKERS goes before it"
+    )
+    liquid: list[str] = Field(
+        description="tickers that trade in every minute of a regular session: what their absence says can be told"
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The three assets, their checks, and the sensor that sees replaced files."""
+        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers), tuple(self.liquid))
+        datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
+        return dg.Definitions.merge(
+            *(dataset_definitions(dataset) for dataset in datasets),
+            dg.Definitions(sensors=[republications(minute_aggs.bars, minute_aggs.store)]),
+        )
+
+
+def chosen_tickers(in_yaml: Literal["all"] | Sequence[str]) -> tuple[str, ...] | None:
+    """The tickers to keep, those of the environment before those of the YAML; None for all."""
+    chosen = settings().polygon_tickers
+    named = in_yaml if chosen is None else ALL if chosen == ALL else chosen.split(",")
+    return None if named == ALL else tuple(named)
+
+
+@dataclass(frozen=True)
+class _MinuteAggs:
+    """The three datasets of one block.
+
+    Attributes:
+        tickers: whose bars are kept; None for all.
+        liquid: those that trade in every minute.
+    """
+
+    tickers: tuple[str, ...] | None
+    liquid: tuple[str, ...]
+
+    def store(self, days: Sequence[date]) -> FlatFileStore:
+        """The vendor's files as the settings name them; in the sandbox those of `days`."""
+        return FlatFileStore(
+            flat_files_url(days),
+            endpoint=settings().polygon_s3_endpoint,
+            key_id=settings().polygon_access_key_id,
+            secret=settings().polygon_secret_access_key,
+            real_data_only=settings().profile == "live",
+        )
+
+    @cached_property
+    def cache(self) -> RawCache:
+        """The vendor's files on this disk."""
+        return RawCache(raw_cache_folder() / RAW_KEY, settings().polygon_cache_bytes)
+
+    @cached_property
+    def raw(self) -> MarketDataset:
+        """The vendor's files under their own names."""
+
+        @asynccontextmanager
+        async def open_source(_lake: Lake, days: list[date]) -> AsyncIterator[Source]:
+            store = await asyncio.to_thread(self.store, days)
+            yield FlatFileSource(store=store, cache=self.cache)
+
+        return MarketDataset(
+            key=tuple(RAW_KEY.split("/")),
+            description=(
+                "Polygon's flat file of a day: the minute aggregates of every US stock, as the vendor compressed them, "
+                "under the vendor's name. The least recently used files leave the disk when POLYGON_CACHE_BYTES is "
+                "used up; such a day stays green and is fetched again when something needs it."
+            ),
+            columns={},
+            checks={"integrity": "The file in the cache, if it is still there, is the one that was recorded: sha256."},
+            open_source=open_source,
+            evaluate=lambda _lake, _day: [],
+            max_concurrency=DOWNLOADS,
+            typical_day_bytes=RAW_DAY_BYTES,
+            days_per_run=RAW_DAYS_PER_RUN,
+            own_files=_CachedFiles(self.cache),
+            kinds=frozenset({"csv", "s3"}),
+            metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
+        )
+
+    @cached_property
+    def bars(self) -> MarketDataset:
+        """A day's bars by ticker."""
+        chosen = MinuteAggs(self.tickers)
+
+        @asynccontextmanager
+        async def open_source(lake: Lake, days: list[date]) -> AsyncIterator[Source]:
+            store = await asyncio.to_thread(self.store, days)
+            yield MinuteAggsSource(chosen, lake=lake, store=store, cache=self.cache)
+
+        def evaluate(lake: Lake, day: date) -> list[Verdict]:
+            return judge_bars(lake, day, self.liquid)
+
+        kept = "every ticker" if self.tickers is None else ", ".join(self.tickers)
+        return MarketDataset(
+            key=tuple(BARS_KEY.split("/")),
+            description=(
+                f"One-minute bars of {kept}, 04:00 to 20:00 New York, from Polygon's flat files. One file a trading "
+                "day, sorted by ticker and minute, a ticker's rows together. Prices are unadjusted, minutes without "
+                "trades absent, test tickers kept and marked."
+            ),
+            columns=documented(COLUMNS),
+            checks=DAY_CHECKS,
+            open_source=open_source,
+            evaluate=evaluate,
+            max_concurrency=DOWNLOADS,
+            typical_day_bytes=BARS_DAY_BYTES,
+            upstream=(RAW_KEY,),
+            metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
+        )
+
+    @cached_property
+    def months(self) -> MarketDataset:
+        """The same bars, a file for each ticker and month."""
+        tickers = self.tickers or ALL
+
+        @asynccontextmanager
+        async def open_source(lake: Lake, _months: list[date]) -> AsyncIterator[Source]:
+            yield MonthsSource(tickers, lake=lake)
+
+        def evaluate(lake: Lake, month: date) -> list[Verdict]:
+            return [month_completeness(lake, month, tickers, now=datetime.now(UTC))]
+
+        return MarketDataset(
+            key=tuple(MONTHLY.split("/")),
+            description=(
+                "The same bars as `polygon/minute_aggs`, one file for each ticker and month, which a backtest loads in "
+                "milliseconds: `lake.bars(ticker, start, end)`. A month lacks the sessions that are not stored yet, "
+                "says which, and is built again when they arrive or change."
+            ),
+            columns=documented(COLUMNS),
+            checks=MONTH_CHECKS,
+            open_source=open_source,
+            evaluate=evaluate,
+            max_concurrency=1,
+            typical_day_bytes=MONTH_BYTES,
+            partitions=MONTHS,
+            upstream=(BARS_KEY,),
+            own_files=_MonthFiles(tickers),
+            automation=rebuild_when_days_change(),
+        )
+
+
+@dataclass(frozen=True)
+class _CachedFiles:
+    """The raw files; implements ``Files``."""
+
+    cache: RawCache
+
+    def held(self, _lake: Lake, _first: date, _last: date) -> set[date] | None:
+        """See ``Files``: a file may have left the cache, and its day is stored all the same."""
+        return None
+
+    def verify(self, _lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+        """See ``Files``."""
+        return self.cache.verify(day, sha256=sha256)
+
+    def preview(self, _lake: Lake, _day: date, _rows: int) -> pl.DataFrame | None:
+        """See ``Files``."""
+        return None
+
+
+@dataclass(frozen=True)
+class _MonthFiles:
+    """The monthly files of some tickers; implements ``Files``."""
+
+    tickers: tuple[str, ...] | Literal["all"]
+
+    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
+        """See ``Files``."""
+        months = [date.fromisoformat(key) for key in partition_keys(first, last, partitions=MONTHS)]
+        return current_months(lake, months, self.tickers)
+
+    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+        """See ``Files``."""
+        verify_month(lake, day, self.tickers, sha256=sha256, rows=rows or 0)
+        return f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows"
+
+    def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
+        """See ``Files``."""
+        return None
+
+
+def judge_bars(lake: Lake, day: date, liquid: Sequence[str]) -> list[Verdict]:
+    """The verdicts on a stored day."""
+    hours, details = session(day), lake.provenance(BARS_KEY, day).details
+    bars = pl.concat(lake.batches(BARS_KEY, day)).rename({"window_start": "timestamp", "transactions": "trades"})
+    first, end = minute_bars.extended_hours(hours)
+    wanted = bars["ticker"].unique(maintain_order=True).to_list() if details["wanted"] == ALL else details["wanted"]
+    return [
+        minute_bars.ohlc(bars),
+        bar_coverage.market_bar_count(
+            bars,
+            hours=hours,
+            liquid=liquid,
+            size=bar_coverage.FileSize(details["file_rows"], details["file_tickers"]),
+            earlier=_usual_sizes(lake, day),
+            last_bar=datetime.fromisoformat(details["file_last_bar"]),
+            minutes_present=details["minutes_present"],
+        ),
+        minute_bars.session_hours(bars, start=first, end=end, outside="warn"),
+        minute_bars.timestamps(bars),
+        bar_coverage.coverage(
+            bars,
+            wanted=wanted,
+            liquid=liquid,
+            hours=hours,
+            holes=bar_coverage.market_holes(details["minutes_present"], hours),
+        ),
+    ]
+
+
+def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
+    """The sizes of the files of the nearest stored days: of earlier ones, and in a catch-up backwards of later ones."""
+    others = [other for other in lake.days(BARS_KEY) if other != day]
+    earlier = [other for other in others if other < day][-USUAL_DAYS:]
+    later = [other for other in others if other > day][:USUAL_DAYS]
+    near = earlier if len(earlier) >= bar_coverage.EARLIER_DAYS else later
+    details = (lake.provenance(BARS_KEY, other).details for other in near)
+    return [bar_coverage.FileSize(each["file_rows"], each["file_tickers"]) for each in details]

@@ -1,0 +1,95 @@
+"""The sensor that sees files which the vendor has replaced, and asks for exactly those days again.
+
+Here: comparing the listing with what was recorded of each day. Not here: what a new version does to a stored day
+(``day``), and the listing itself (``client``).
+
+The vendor's knowledge base: "a file that is already published can be replaced later". The newest days are compared at
+every look, one list call for each of their months, and the whole history once a month.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.outcome import IngestError
+from data_assets.partitions import partition_keys
+from data_assets.quality.asset_checks import latest_materialization
+from data_assets.vendors.polygon.client import FlatFileStore, Listed
+
+NEWEST_DAYS = 30
+LOOK_SECONDS = 3600
+AT_ONCE = 50
+"""Runs asked for at one look; a day that was left out is seen again at the next."""
+
+
+def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], FlatFileStore]) -> dg.SensorDefinition:
+    """The sensor of one dataset.
+
+    Args:
+        dataset: the bars, whose days record the ETag and the size of the file they were taken from.
+        store: opens the vendor's files; in the sandbox those of the given days.
+    """
+
+    @dg.sensor(
+        name="polygon_republications",
+        target=[dataset.asset_key],
+        minimum_interval_seconds=LOOK_SECONDS,
+        description=f"Compares the vendor's listing of the newest {NEWEST_DAYS} trading days, and once a month of all "
+        "days, with what each stored day recorded, and asks for the days whose file was replaced.",
+    )
+    def polygon_republications(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        keys = partition_keys()
+        sweep = context.cursor != keys[-1][:7]
+        recorded = recorded_versions(context.instance, dataset, keys if sweep else keys[-NEWEST_DAYS:])
+        if not recorded:
+            yield dg.SkipReason("no day is stored yet")
+            return
+        try:
+            listing = asyncio.run(store(list(recorded)).listing(min(recorded), max(recorded)))
+        except IngestError as error:
+            yield dg.SkipReason(str(error))
+            return
+        changed = replaced_days(listing, recorded)
+        for day in changed[:AT_ONCE]:
+            yield dg.RunRequest(
+                run_key=f"{day} {listing[day].etag}",
+                asset_selection=[dataset.asset_key],
+                partition_key=day.isoformat(),
+            )
+        if not changed:
+            yield dg.SkipReason(f"{len(recorded)} stored days are as the vendor lists them")
+        if len(changed) <= AT_ONCE:
+            context.update_cursor(keys[-1][:7])
+
+    return polygon_republications
+
+
+def recorded_versions(
+    instance: dg.DagsterInstance, dataset: MarketDataset, keys: Sequence[str]
+) -> dict[date, tuple[str, int]]:
+    """The ETag and the size of the file that each stored day was taken from; a look-up each."""
+    versions = {}
+    stored = instance.get_materialized_partitions(dataset.asset_key)
+    for key in keys:
+        record = latest_materialization(instance, dataset.asset_key, key) if key in stored else None
+        metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
+        if "etag" in metadata and "raw_size" in metadata:
+            etag, size = metadata["etag"].value, metadata["raw_size"].value
+            versions[date.fromisoformat(key)] = (str(etag), int(str(size)))
+    return versions
+
+
+def replaced_days(listing: Mapping[date, Listed], recorded: Mapping[date, tuple[str, int]]) -> list[date]:
+    """The recorded days that are listed in another version, newest first; a day that left the listing is not one."""
+    return sorted(
+        (day for day, version in recorded.items() if day in listing and _version(listing[day]) != version), reverse=True
+    )
+
+
+def _version(listed: Listed) -> tuple[str, int]:
+    return listed.etag, listed.size
