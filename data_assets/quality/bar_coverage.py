@@ -37,6 +37,9 @@ CONTINUOUS = 0.9
 """The share of the minutes between its first and last bar from which on a ticker trades all the time, and the share of
 the session which such a ticker's first to last bar must span to be whole."""
 
+LONG_STRETCH = 30
+"""Minutes with a bar from which on a ticker can be said to trade all the time; fewer may lie together by chance."""
+
 _REGULAR_MINUTES = 390
 
 
@@ -236,7 +239,8 @@ def coverage(
     in_holes = pl.col("timestamp").is_in(list(holes or ())) if holes else pl.lit(value=False)
     minutes = _minutes_of(of_wanted, hours, in_holes.alias("in_holes"))
     span = (pl.col("last") - pl.col("first")).dt.total_minutes() + 1
-    lost_a_stretch = (pl.col("minutes") >= CONTINUOUS * span) & (span < CONTINUOUS * hours.minutes)
+    continuous = (pl.col("minutes") >= LONG_STRETCH) & (pl.col("minutes") >= CONTINUOUS * span)
+    lost_a_stretch = continuous & (span < CONTINUOUS * hours.minutes)
     lost_in_hole = (pl.col("in_holes") < len(holes or ())) & (
         pl.col("minutes") - pl.col("in_holes") >= CONTINUOUS * (hours.minutes - len(holes or ()))
     )

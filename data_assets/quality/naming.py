@@ -17,6 +17,12 @@ NAMES_SHOWN = 10
 """How many contracts, tickers or bars a verdict names at most."""
 
 
+STRETCHES_SHOWN = 20
+"""How many stretches of minutes a text names at most."""
+
+_MINUTE = timedelta(minutes=1)
+
+
 def contract_name(symbol: str, expiration: date, strike: float, right: str) -> str:
     """``QQQ 2024-01-19 400 C``: the strike in dollars without trailing zeros, the right by its initial."""
     dollars = f"{strike:.3f}".rstrip("0").rstrip(".")
@@ -54,19 +60,23 @@ def bar_name(bar: Mapping[str, Any]) -> str:
 def minutes_text(minutes: Iterable[datetime]) -> str:
     """Minutes of one day as stretches, ``09:45, 10:03-10:07 New York``, both ends included; empty if there is none.
 
+    After twenty stretches the rest is counted: ``…, 15:31 and 7 later minutes New York``.
+
     Args:
         minutes: the starts of the minutes, aware instants, in any order.
     """
     stretches: list[list[datetime]] = []
     for minute in sorted(set(minutes)):
-        if stretches and minute - stretches[-1][1] == timedelta(minutes=1):
+        if stretches and minute - stretches[-1][1] == _MINUTE:
             stretches[-1][1] = minute
         else:
             stretches.append([minute, minute])
     if not stretches:
         return ""
-    texts = (clock(first) if first == last else f"{clock(first)}-{clock(last)}" for first, last in stretches)
-    return f"{', '.join(texts)} New York"
+    shown = stretches[:STRETCHES_SHOWN]
+    texts = (clock(first) if first == last else f"{clock(first)}-{clock(last)}" for first, last in shown)
+    later = sum((last - first) // _MINUTE + 1 for first, last in stretches[STRETCHES_SHOWN:])
+    return f"{', '.join(texts)}{f' and {later} later minutes' if later else ''} New York"
 
 
 def session_day(instant: datetime) -> date:

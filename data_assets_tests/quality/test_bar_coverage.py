@@ -86,21 +86,31 @@ def test_the_missing_minutes_are_exactly_those_taken_away(gone):
     bars = alone().filter(~pl.int_range(pl.len()).is_in(list(gone)))
     missing = missing_minutes(bars, HOURS)
     assert missing == [HOURS.open + n * MINUTE for n in sorted(gone)]
-    assert read_back(minutes_text(missing)) == sorted(gone)
+    shown, later = read_back(minutes_text(missing))
+    assert shown == sorted(gone)[: len(shown)]
+    assert len(shown) + later == len(gone)
 
 
-def read_back(text: str) -> list[int]:
-    """What a person reads from the text: minutes after 09:30."""
+def test_a_text_of_many_stretches_counts_the_rest():
+    text = minutes_text([HOURS.open + n * MINUTE for n in range(0, 390, 2)])
+    assert read_back(text) == (list(range(0, 40, 2)), 175)
+    assert text.endswith(", 10:06, 10:08 and 175 later minutes New York")
+
+
+def read_back(text: str) -> tuple[list[int], int]:
+    """What a person reads from the text: minutes after 09:30, and how many more there are."""
     if not text:
-        return []
+        return [], 0
     assert text.endswith(" New York")
+    named, _, later = text.removesuffix(" New York").removesuffix(" later minutes").partition(" and ")
     minutes = []
-    for stretch in text.removesuffix(" New York").split(", "):
+    for stretch in named.split(", "):
         first, _, last = stretch.partition("-")
         numbers = [int(clock[:2]) * 60 + int(clock[3:]) - 570 for clock in (first, last or first)]
         assert (numbers[0] < numbers[1]) == bool(last)
         minutes += range(numbers[0], numbers[1] + 1)
-    return minutes
+    assert len(named.split(", ")) <= 20
+    return minutes, int(later or 0)
 
 
 def test_a_whole_market_day():
@@ -237,6 +247,8 @@ def test_a_name_that_trades_all_the_time_and_then_not_at_all_is_partial():
         spy.filter(pl.col("timestamp") >= HOURS.open + 200 * MINUTE),
     ):
         assert coverage_of(bars, ["XYZ"]).metadata["partial"] == 1
+    a_few = spy.filter(pl.col("timestamp") >= TEN).head(29)
+    assert coverage_of(a_few, ["XYZ"]).metadata["cannot_tell"] == 1
     now_and_then = spy.gather_every(3)
     assert coverage_of(now_and_then, ["XYZ"]).metadata["cannot_tell"] == 1
 
