@@ -20,6 +20,7 @@ import httpx
 import polars as pl
 import pytest
 
+from data_assets.ingest.line_blocks import BLOCK_SIZE
 from data_assets.ingest.outcome import (
     DayEnded,
     Failed,
@@ -620,7 +621,7 @@ async def test_a_cut_at_every_offset_of_the_last_two_lines_never_stores(tmp_path
 
 
 async def test_a_body_without_line_ends_is_rejected(tmp_path: Path):
-    async with raw_terminal("x" * 5_000_000) as server:
+    async with raw_terminal("x" * (BLOCK_SIZE + 1)) as server:
         outcome = await ending(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
     assert "without a line end" in outcome.reason
