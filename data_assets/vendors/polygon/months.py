@@ -1,7 +1,8 @@
 """The monthly files of minute aggregates: one per ticker and month, built from the days that are in the lake.
 
 Here: which tickers' months are built from which days, with memory that does not grow with their number, and the source
-of them for the engine. Not here: a month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and when a month is built (the assets).
+of them for the engine. Not here: a month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and
+when a month is built (the assets).
 
 A month is built with the days that are there and says which it lacks; readers take those from the days' files.
 """
@@ -106,7 +107,9 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
 
     with ThreadPoolExecutor(WRITERS) as writers:
         for batch in _batches(bars, tickers):
-            files.update(zip(batch, writers.map(write, batch, _rows_of_each(bars, batch)), strict=True))
+            (*others, last), (*rows, last_rows) = batch, _rows_of_each(bars, batch)
+            files.update(zip(others, writers.map(write, others, rows), strict=True))
+            files[last] = write(last, last_rows)  # once all before it are there: it speaks for them
     return StoredMonth(
         month=first,
         tickers=tuple(files),

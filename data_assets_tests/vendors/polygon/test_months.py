@@ -170,6 +170,29 @@ def test_a_file_that_cannot_be_written_ends_the_build(lake):
     assert read(lake, "NA").height
 
 
+@pytest.mark.parametrize("batch_rows", [1, 3_000, 2_000_000])
+def test_the_last_tickers_file_appears_last(lake, monkeypatch, batch_rows):
+    """It is what tells whether a month is built."""
+    monkeypatch.setattr(months, "BATCH_ROWS", batch_rows)
+    for _ in range(3):
+        build_month(lake, JANUARY, "all", now=NOW)
+        folder = Path(lake.url) / MONTHLY
+        changed = {path.parents[1].name: path.parent.stat().st_mtime_ns for path in folder.rglob("data.parquet")}
+        assert max(changed, key=changed.__getitem__) == "ticker=ZVZZT"
+
+
+def test_a_build_that_fails_before_the_end_does_not_count_as_built(lake):
+    blocked = Path(lake.locate(month_path(MONTHLY, "ABRPA", JANUARY))).parent.parent
+    blocked.parent.mkdir(parents=True)
+    blocked.write_bytes(b"a file where a folder should be")
+    with pytest.raises(LakeError, match="cannot be written"):
+        build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert months.current_months(lake, [JANUARY], TICKERS) == set()
+    blocked.unlink()
+    build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert months.current_months(lake, [JANUARY], TICKERS) == {JANUARY}
+
+
 BUILD_AND_SAY = """
 import sys
 from datetime import UTC, date, datetime
