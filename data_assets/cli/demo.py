@@ -10,6 +10,7 @@ import os
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,7 +18,15 @@ from rich.console import Console
 from data_assets.cli.project import enter_project
 from data_assets.partitions import partition_keys
 
-DATASET = "theta/option_quotes/QQQ"
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from data_assets.cli.backfill import BackfillResult
+    from data_assets.ingest.dagster_dataset import MarketDataset
+    from data_assets.lake.lake import Lake
+
+WITH_THE_GAP = "theta/option_quotes/QQQ"
+OTHERS = ("polygon/minute_aggs", "polygon/minute_aggs_monthly")
 NEWEST = 10
 BEYOND_THE_GAP = 2
 UI_PORT = 3000
@@ -64,30 +73,47 @@ def _amid_the_week(before: str, day: str, after: str) -> bool:
 
 def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
-    from data_assets.cli.backfill import BY_DEFAULT, run_backfill
-    from data_assets.cli.display import open_display
-    from data_assets.cli.project import find_dataset, open_instance
+    from data_assets.cli.project import datasets, find_dataset, open_instance
     from data_assets.cli.status import days_table, overview_table, summarize
     from data_assets.ingest.dagster_health import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
-    console, dataset, lake = Console(), find_dataset(DATASET), open_lake()
+    console, quotes, lake = Console(), find_dataset(WITH_THE_GAP), open_lake()
+    unexpected: list[str] = []
     with open_instance() as instance:
-        missing = [day for day, state in states_on_disk(instance, dataset, days, lake).items() if state in BY_DEFAULT]
-        with open_display(DATASET, len(missing)) as display:
-            result = run_backfill(instance, dataset, missing, display, lake)
-        if result.interrupted:
-            sys.exit(1)
-        console.print(overview_table({DATASET: summarize(states_on_disk(instance, dataset, partition_keys(), lake))}))
-        console.print(days_table(DATASET, day_health(instance, dataset, days, lake)))
+        results: list[BackfillResult] = []
+        for name in (WITH_THE_GAP, *OTHERS):
+            dataset = find_dataset(name)
+            newest = days if dataset is quotes else days[-NEWEST - 1 : -1]  # a flat file comes a day later
+            start, end = date.fromisoformat(newest[0]), date.fromisoformat(newest[-1])
+            keys = partition_keys(start, end, partitions=dataset.partitions)
+            results.append(_backfill(instance, dataset, keys, lake))
+            if results[-1].interrupted:
+                sys.exit(1)
+            unexpected += [f"{name} {day}" for day in results[-1].not_stored if (dataset, day) != (quotes, gap)]
+        states = {
+            name: states_on_disk(instance, dataset, partition_keys(partitions=dataset.partitions), lake)
+            for name, dataset in datasets().items()
+        }
+        console.print(overview_table({name: summarize(each) for name, each in states.items()}))
+        console.print(days_table(WITH_THE_GAP, day_health(instance, quotes, days, lake)))
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
-    if gap in result.not_stored:
+    if gap in results[0].not_stored:
         console.print(
-            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {DATASET} --only failed\n"
-            f"or in the UI: http://localhost:{UI_PORT}/assets/{DATASET} > Materialize > select {gap}",
+            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} --only "
+            f"failed\nor in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
             highlight=False,
             soft_wrap=True,
         )
-    unexpected = sorted(set(result.not_stored) - {gap})
     if unexpected:
         sys.exit(f"not stored: {', '.join(unexpected)}; folder {folder}")
+
+
+def _backfill(instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake) -> BackfillResult:
+    from data_assets.cli.backfill import BY_DEFAULT, run_backfill
+    from data_assets.cli.display import open_display
+    from data_assets.ingest.dagster_health import states_on_disk
+
+    missing = [key for key, state in states_on_disk(instance, dataset, keys, lake).items() if state in BY_DEFAULT]
+    with open_display(dataset.name, len(missing)) as display:
+        return run_backfill(instance, dataset, missing, display, lake)

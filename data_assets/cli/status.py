@@ -90,7 +90,7 @@ def summarize(states: dict[str, DayState]) -> dict[str, object]:
 def overview_table(overview: dict[str, dict[str, object]]) -> Table:
     """One row per dataset; fits eighty columns."""
     table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("sessions", "stored", "failed", "missing"):
+    for name in ("stored", "failed", "missing"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("stored days", no_wrap=True)
     for name, row in overview.items():
@@ -98,7 +98,6 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
         holes = f" +{row['hole']} hole{'s' if row['hole'] != 1 else ''}" if row["hole"] else ""
         table.add_row(
             name,
-            f"{row['sessions']:,}",
             f"[green]{row['stored']:,}[/green]{at_work}{holes}",
             f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
             f"[yellow]{row['missing']:,}[/yellow]",

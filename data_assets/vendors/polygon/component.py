@@ -180,7 +180,7 @@ class _MinuteAggs:
     @cached_property
     def months(self) -> MarketDataset:
         """The same bars, a file for each ticker and month."""
-        tickers = self.tickers or ALL
+        tickers: tuple[str, ...] | Literal["all"] = self.tickers or "all"
 
         @asynccontextmanager
         async def open_source(lake: Lake, _months: list[date]) -> AsyncIterator[Source]:
