@@ -1,9 +1,8 @@
 """The vendor's own day files on this disk, within a budget: each whole or not there, gone when others need the room.
 
 A file keeps the vendor's name, ``<folder>/YYYY/MM/YYYY-MM-DD.csv.gz``. A hidden note beside it says which version it is
-(the listing's ETag) and what its bytes were; a file without its note is nobody's. The note goes before its file is
-replaced or evicted and comes after the new one is in place, so whoever is killed in between leaves a file without a
-note, and never the note of one version beside the bytes of another.
+(the listing's ETag) and the digest of its bytes, which are digested again at every use: whoever is killed between a
+file and its note, or whatever else befalls either, costs a download and never passes for another version.
 
 Who uses a file holds a shared lock on it, which the kernel drops when the process dies. Eviction needs the exclusive
 one, so it passes over files in use, of any process. A download takes its room before its first byte: its temporary
@@ -202,8 +201,6 @@ class RawCache:
         path = self.path(listed.day)
         new.sync()
         with tempfiles.locked_folder(self.folder):
-            _note_path(path).unlink(missing_ok=True)
-            tempfiles.sync_folder(path.parent)
             lock = new.publish(path)
             try:
                 tempfiles.sync_folder(path.parent)

@@ -391,6 +391,9 @@ async def main():
             yield file_of(days(3)[2])[:5000]
             die()
         vendor.read = half
+    if crash == "between a new version and its note":
+        before(raw_cache, "_write_note")
+        await get(RawCache(cache.folder, 10**6), vendor, FIRST, version=2)
     {
         "download": lambda: None,
         "before the note of the evicted file": lambda: before(Path, "unlink"),
@@ -453,6 +456,18 @@ async def test_killed_at_any_instant_the_cache_is_sound_and_goes_on(killed, cras
     assert bytes_in(folder) <= 2 * DAY_BYTES
     assert temp_files(folder) == []
     assert_sound(folder)
+
+
+async def test_killed_between_a_new_version_and_its_note_the_old_note_does_not_speak_for_it(tmp_path):
+    cache, vendor = RawCache(tmp_path, 10**6), Vendor()
+    (await get(cache, vendor, FIRST)).close()
+    process = user(tmp_path, "between a new version and its note")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert cache.path(FIRST).read_bytes() == file_of(FIRST, 2)
+    with await get(cache, vendor, FIRST) as held:
+        assert held.path.read_bytes() == file_of(FIRST)
+    assert_sound(tmp_path)
 
 
 async def test_a_file_that_another_process_uses_is_not_evicted_until_it_dies(tmp_path):
