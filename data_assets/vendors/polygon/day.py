@@ -190,12 +190,12 @@ class MinuteAggsSource:
                 )
             )
         try:
-            earlier = self._earlier(hours.day)
-            changed = earlier is not None and self._differs(earlier, held)
             metadata = _metadata(day, held, hours, self._dataset)
-            if changed:
-                before = self._lake.scan(self._dataset.key, hours.day, hours.day).collect()
-                metadata |= asdict(difference(before, day.bars))
+            changed = False
+            if (before := self._bars_before(hours.day, held)) is not None:
+                change = difference(before, day.bars)
+                changed = change.rows_added + change.rows_removed + change.rows_altered > 0
+                metadata |= asdict(change)
                 del before
             return _StagedBars(self._stage(day, held, hours), metadata, keep_previous=changed)
         except LakeError as error:
@@ -220,15 +220,16 @@ class MinuteAggsSource:
                 )
             )
 
-    def _earlier(self, day: date) -> Provenance | None:
-        """What the stored file says of itself; None where there is none that could be compared with."""
+    def _bars_before(self, day: date, held: HeldFile) -> pl.DataFrame | None:
+        """The stored bars, if they are of another version of the file or of other tickers, and whole."""
+        key = self._dataset.key
         try:
-            return self._lake.provenance(self._dataset.key, day)
-        except Corrupt:
+            earlier = self._lake.provenance(key, day)
+            if (earlier.etag, earlier.details.get("wanted")) == (held.note.etag, self._dataset.wanted):
+                return None
+            return pl.concat(self._lake.batches(key, day))
+        except Corrupt:  # nothing to compare with: it is not there, or this day is stored again because it is damaged
             return None
-
-    def _differs(self, earlier: Provenance, held: HeldFile) -> bool:
-        return (earlier.etag, earlier.details.get("wanted")) != (held.note.etag, self._dataset.wanted)
 
 
 class _StagedRaw:

@@ -311,11 +311,24 @@ async def test_a_file_replaced_again_and_again_is_left_for_later(tmp_path):
         assert project.gets() == 3
 
 
-async def test_a_damaged_stored_day_is_replaced(project):
+@pytest.mark.parametrize("damage", ["all of it", "a page"])
+async def test_a_damaged_stored_day_is_replaced(project, damage):
     stored = await project.store()
-    (project.folder / "lake" / stored.path).write_bytes(b"rot")
-    assert "rows_altered" not in (await project.store()).metadata
-    project.lake.verify(BARS_KEY, DAY, sha256=None, rows=stored.rows)
+    path = project.folder / "lake" / stored.path
+    body = path.read_bytes()
+    path.write_bytes(b"rot" if damage == "all of it" else body[:100] + bytes(500) + body[600:])
+    assert "rows_altered" not in (await project.store((*LIQUID, "IWM"))).metadata
+    project.lake.verify(BARS_KEY, DAY, sha256=None, rows=None)
+
+
+async def test_a_file_that_was_only_copied_anew_is_no_new_revision(tmp_path):
+    flat_files().write_folder(tmp_path / "mirror", DAYS)
+    project = Project(tmp_path, tmp_path / "mirror")
+    await project.store()
+    os.utime(tmp_path / "mirror" / key(DAY))
+    again = await project.store()
+    assert [again.metadata[name] for name in ("rows_added", "rows_removed", "rows_altered")] == [0, 0, 0]
+    assert project.lake.previous(BARS_KEY, DAY) is None
 
 
 # Outcomes
