@@ -77,6 +77,7 @@ class Intake:
         self._writer = writer
         self._parsers = ThreadPoolExecutor(PARSERS, "theta-parse")
         self._in_order = ThreadPoolExecutor(1, "theta-write")
+        self._digests = ThreadPoolExecutor(1, "theta-digest")
         self._staged: Future[StagedFile] | None = None
 
     def __enter__(self) -> Self:
@@ -88,6 +89,7 @@ class Intake:
     ) -> None:
         self._in_order.shutdown(cancel_futures=True)
         self._parsers.shutdown(cancel_futures=True)
+        self._digests.shutdown(cancel_futures=True)
         staged = self._staged
         if kind is not None and staged is not None and not staged.cancelled() and staged.exception() is None:
             staged.result().discard()
@@ -173,14 +175,15 @@ class Intake:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
         read = self._parsers.submit(body.read, lines)
-        pending.append(self._in_order.submit(self._keep, block, read, body))
-
-    def _keep(self, block: bytes, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
-        self._digest.update(block)
+        digested = self._digests.submit(self._digest.update, block)
         self.raw_size += len(block)
+        pending.append(self._in_order.submit(self._keep, read, digested, body))
+
+    def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], digested: Future[None], body: _Body) -> int:
         frame, summary = read.result()
         self._writer.write(frame)
         body.add(summary)
+        digested.result()
         return frame.height
 
 
