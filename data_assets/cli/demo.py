@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from data_assets.lake.lake import Lake
 
 WITH_THE_GAP = "theta/option_quotes/QQQ"
-OTHERS = ("polygon/minute_aggs", "polygon/minute_aggs_monthly")
+OTHERS = ("polygon/minute_aggs", "polygon/minute_aggs_monthly", "ib/bars_1m/AAPL", "ib/bars_1m/MSFT")
 NEWEST = 10
 BEYOND_THE_GAP = 2
 UI_PORT = 3000
@@ -96,7 +96,7 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
             for name, dataset in datasets().items()
         }
         console.print(overview_table({name: summarize(each) for name, each in states.items()}))
-        console.print(days_table(WITH_THE_GAP, day_health(instance, quotes, days, lake)))
+        console.print(days_table(quotes, day_health(instance, quotes, days, lake)))
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
         console.print(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 
 import click
 from rich import box
@@ -27,7 +28,9 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
+from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, states_on_disk
+from data_assets.ingest.outcome import Scalar
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20
@@ -58,19 +61,19 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
             dataset.name: summarize(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
         }
         days_shown = {
-            dataset.name: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
+            dataset: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
             for dataset, days in selected.items()
             if key is not None
         }
     if as_json:
-        for name, rows in days_shown.items():
-            overview[name]["days"] = [asdict(row) for row in rows]
+        for dataset, rows in days_shown.items():
+            overview[dataset.name]["days"] = [asdict(row) for row in rows]
         click.echo(json.dumps(overview))
     else:
         console = Console()
         console.print(overview_table(overview))
-        for name, rows in days_shown.items():
-            console.print(days_table(name, rows))
+        for dataset, rows in days_shown.items():
+            console.print(days_table(dataset, rows))
         console.print(f"lake: {lake.url}", style="dim", highlight=False)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
 
@@ -106,27 +109,44 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
     return table
 
 
-def days_table(name: str, rows: list[DayHealth]) -> Table:
+def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
     """One row per day, newest first."""
     table = Table(
-        title=name, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=dataset.name,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("day", no_wrap=True)
+    table.add_column("month" if dataset.unit == "month" else "day", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("MB", justify="right", no_wrap=True)
+    for heading in ("rows", "MB", *dataset.shown.values(), "tries"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("checks", no_wrap=True)
-    table.add_column("why not", overflow="fold")
+    if any(row.outcome for row in rows):
+        table.add_column("why not", overflow="fold", min_width=24)
     for row in reversed(rows):
         table.add_row(
             row.day,
             f"[{COLOURS[row.state]}]{row.state}[/{COLOURS[row.state]}]",
             f"{row.rows:,}" if row.rows is not None else "-",
-            f"{row.size / 1e6:.1f}" if row.size is not None else "-",
+            f"{row.size / 1e6:.2f}" if row.size is not None else "-",
+            *(_shown(row.shown.get(name)) for name in dataset.shown),
+            str(row.attempts) if row.attempts else "-",
             _checks(row.checks),
-            f"{row.outcome}: {escape(row.reason or '')}" if row.outcome else "",
+            *([f"{row.outcome}: {escape(row.reason or '')}"] if row.outcome else []),
         )
     return table
+
+
+def _shown(value: Scalar | None) -> str:
+    """A value of a day; of an instant the time, since its day stands in the row."""
+    if value is None:
+        return "-"
+    with suppress(ValueError):
+        return f"{datetime.fromisoformat(str(value)):%H:%M %Z}"
+    return escape(str(value))
 
 
 def _checks(checks: dict[str, str]) -> str:

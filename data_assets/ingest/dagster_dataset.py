@@ -18,6 +18,8 @@ from typing import Protocol
 import dagster as dg
 import polars as pl
 
+from data_assets.ingest.outcome import Scalar
+from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
 from data_assets.lake.lake import Lake
 from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
@@ -88,6 +90,9 @@ class MarketDataset:
         upstream: names of the datasets it is made from.
         own_files: how its days lie on disk, where that is not one Parquet file a day.
         automation: when to ask for days without being told to; the catch-up of recent days by default.
+        retry: how patient to be with a day.
+        expected: what is known of a day before it is stored, by the names that its metadata has for it.
+        shown: metadata that `status` shows for each day -> its heading.
         kinds: badges in the UI.
         metadata: static facts for the asset's page.
     """
@@ -105,6 +110,9 @@ class MarketDataset:
     upstream: tuple[str, ...] = ()
     own_files: Files | None = None
     automation: dg.AutomationCondition | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}
+    shown: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[str] = frozenset({"parquet"})
     metadata: Mapping[str, str] = field(default_factory=dict)
 

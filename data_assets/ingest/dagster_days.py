@@ -76,6 +76,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "rows": stored.rows,
             "MB": round(stored.size / 1e6, 3),
             **{name: _plain(value) for name, value in stored.metadata.items()},
+            "attempts": stored.attempts,
             "path": dg.MetadataValue.path(lake.locate(stored.path)),
             "size": stored.size,
             "sha256": stored.sha256,
@@ -158,7 +159,12 @@ def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg
         asset_key=dataset.asset_key,
         partition=day,
         description=f"{outcome.name}: {outcome.reason}",
-        metadata={"outcome": outcome.name, "reason": outcome.reason, "asked_the_vendor": outcome.tried},
+        metadata={
+            "outcome": outcome.name,
+            "reason": outcome.reason,
+            "asked_the_vendor": outcome.tried,
+            "attempts": outcome.attempts,
+        },
     )
 
 
@@ -219,7 +225,7 @@ async def _ingest(
     recorder: DayRecorder,
     progress: Progress,
 ) -> IngestReport:
-    policy = EnginePolicy(max_concurrency=dataset.max_concurrency, day_bytes=dataset.typical_day_bytes)
+    policy = EnginePolicy(dataset.max_concurrency, dataset.typical_day_bytes, dataset.retry)
     stop = asyncio.Event()
     with _stop_on_signals(stop):
         async with dataset.open_source(lake, days) as source:

@@ -5,7 +5,7 @@ Here: reading. Not here: how a day gets its state (`dagster_days`), and how stat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -15,6 +15,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason, holes_among
+from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import latest_materialization
@@ -81,13 +82,19 @@ def states_on_disk(
 
 def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
     """The outcome and the reason that the newest try of a day left, or None if none did."""
+    return _why_not(_last_try(instance, asset_key, day))
+
+
+def _last_try(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
     records = instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
     ).records
     observation = records[0].event_log_entry.asset_observation if records else None
-    if observation is None:
-        return None
-    return str(observation.metadata["outcome"].value), str(observation.metadata["reason"].value)
+    return observation.metadata if observation else {}
+
+
+def _why_not(last_try: Mapping[str, dg.MetadataValue]) -> tuple[str, str] | None:
+    return (str(last_try["outcome"].value), str(last_try["reason"].value)) if last_try else None
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,8 @@ class DayHealth:
         checks: check name -> SUCCEEDED, FAILED, ...; empty where none was evaluated.
         outcome: of the newest try, where the day is not stored.
         reason: why, where the day is not stored.
+        attempts: how often the newest run that worked on the day asked for it.
+        shown: the metadata that the dataset wants shown, or what is expected where the day is not stored.
     """
 
     day: str
@@ -113,6 +122,8 @@ class DayHealth:
     checks: dict[str, str]
     outcome: str | None
     reason: str | None
+    attempts: int | None
+    shown: dict[str, Scalar]
 
 
 def day_health(
@@ -126,7 +137,10 @@ def day_health(
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
-        why = ("Hole", hole) if hole else why_not_stored(instance, asset_key, day) if state not in DONE else None
+        last_try = _last_try(instance, asset_key, day) if state not in DONE else {}
+        why = ("Hole", hole) if hole else _why_not(last_try)
+        known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
+        attempts = (last_try or metadata).get("attempts")
         rows.append(
             DayHealth(
                 day=day,
@@ -137,9 +151,15 @@ def day_health(
                 checks=checks.get(day, {}),
                 outcome=why[0] if why else None,
                 reason=why[1] if why else None,
+                attempts=int(str(attempts.value)) if attempts else None,
+                shown={**dataset.expected(date.fromisoformat(day)), **(known if state in DONE else {})},
             )
         )
     return rows
+
+
+def _scalar(value: dg.MetadataValue) -> Scalar:
+    return value.value if isinstance(value.value, (str, int, float)) else str(value.value)
 
 
 def _check_states(

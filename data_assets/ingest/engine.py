@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 
@@ -234,7 +234,7 @@ class _Run:
         day = self._days[work.position]
         meter = self._progress.day_begun(day)
         try:
-            outcome = await self._outcome(day, work, meter)
+            outcome = replace(await self._outcome(day, work, meter), attempts=meter.attempts)
             work.kept = True
             self._history.ended(work.position, outcome)
             meter.enter(Phase.RECORDING)

@@ -23,6 +23,7 @@ class Stored:
         sha256: hexadecimal digest of the file.
         metadata: what a person wants plotted or named for this day (counts, shares, seconds).
         inputs: the same day of other datasets, by their names, that had to be brought to disk for this one.
+        attempts: how often the day was asked for in this run; the engine fills it in.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Stored:
     sha256: str
     metadata: dict[str, Scalar] = field(default_factory=dict)
     inputs: dict[str, Stored] = field(default_factory=dict)
+    attempts: int = field(default=1, compare=False)
     name: ClassVar[str] = "Stored"
 
 
@@ -41,10 +43,12 @@ class NotStored:
     Attributes:
         reason: one line for the person who reads the grid.
         tried: False where the vendor was not asked for this very day, because what it said of newer days answers it.
+        attempts: how often the day was asked for in this run; the engine fills it in.
     """
 
     reason: str
     tried: bool = True
+    attempts: int = field(default=0, compare=False)
     name: ClassVar[str] = "NotStored"
 
 

@@ -93,6 +93,11 @@ class DayProgress:
         """Bytes of the current try."""
         return self._received
 
+    @property
+    def attempts(self) -> int:
+        """How often the day has been asked for so far."""
+        return self._attempt
+
     def received(self, size: int) -> None:
         """Count `size` more bytes off the wire."""
         with self._progress.lock:

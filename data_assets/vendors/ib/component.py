@@ -1,0 +1,118 @@
+"""IB's minute bars as a Dagster component: a list of tickers in, one asset with its checks for each out.
+
+Here: what the block of YAML may say, and how client, budget, day and rules are put together for it. Not here: any of
+those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from data_assets.ingest.dagster_assets import dataset_definitions
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.source import Source
+from data_assets.lake.columns import documented
+from data_assets.lake.lake import Lake
+from data_assets.quality.verdict import Verdict
+from data_assets.settings import settings
+from data_assets.trading_calendar import session
+from data_assets.vendors.ib.client import IbClient
+from data_assets.vendors.ib.contracts import Ticker, read_tickers
+from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge
+from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
+from data_assets.vendors.ib.resets import never, reset_ends
+from data_assets.vendors.ib.schema import COLUMNS
+from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
+
+DAY_BYTES = 1_000_000
+
+CHECKS = {
+    "bar_count": "One bar for each minute of the regular session: 390, or 210 when it ends at 13:00.",
+    "ohlc": "low <= open, close <= high; prices positive; volume and number of trades not negative.",
+    "timestamps": "Minute-aligned, each minute once, in the file's order.",
+    "session_hours": "Every bar starts within the regular session.",
+    "volume": "No negative volume; the average price lies within low and high; bars without volume are counted.",
+    "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
+}
+
+
+class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
+    """One-minute TRADES bars of regular hours from Interactive Brokers, an asset for each ticker of a list."""
+
+    tickers_file: str = Field(
+        description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness]"
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The asset `ib/bars_1m/<symbol>` of each row, and its checks.
+
+        Raises:
+            ValueError: the list is wrong; the text names the row and the column.
+        """
+        tickers = read_tickers(Path(context.path) / self.tickers_file)
+        return dg.Definitions.merge(*(dataset_definitions(market_dataset(ticker)) for ticker in tickers))
+
+
+def request_pacing() -> RequestPacing:
+    """The budget of this machine's IB account, as the settings have it; the simulator's is the same in quick motion."""
+    budget = Budget(
+        seconds_between=settings().ib_seconds_between_requests,
+        max_per_window=settings().ib_max_requests_per_10_min,
+    )
+    scale = 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
+    path = state_folder() / "ib_pacing.json"
+    return RequestPacing(path, budget.scaled(scale), head_budget=STRICT.scaled(scale))
+
+
+def market_dataset(ticker: Ticker) -> MarketDataset:
+    """The dataset of one ticker."""
+
+    @asynccontextmanager
+    async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
+        live = settings().profile == "live"
+        with ib_endpoint() as (host, port):
+            client = IbClient(
+                host,
+                port,
+                settings().ib_client_id,
+                pacing=request_pacing(),
+                state_folder=state_folder(),
+                real_data_only=live,
+                resets=reset_ends if live else never,
+            )
+            async with client:
+                await client.validate([ticker])
+                yield IbBarsSource(ticker, lake=lake, client=client)
+
+    def evaluate(lake: Lake, day: date) -> list[Verdict]:
+        return judge(pl.concat(lake.batches(ticker.dataset, day)), session(day), ticker.completeness)
+
+    lenient = " Minutes without a bar are accepted and counted." if ticker.completeness == "lenient" else ""
+    return MarketDataset(
+        key=tuple(ticker.dataset.split("/")),
+        description=(
+            f"One-minute bars of {ticker.symbol} from the trades of its regular sessions, as Interactive Brokers sends "
+            f"them: adjusted for splits, without trades far from the quote. Only complete days are stored.{lenient}"
+        ),
+        columns=documented(COLUMNS),
+        checks=CHECKS,
+        open_source=open_source,
+        evaluate=evaluate,
+        max_concurrency=MAX_CONCURRENCY,
+        typical_day_bytes=DAY_BYTES,
+        retry=RETRY,
+        expected=lambda day: {"expected_bars": session(day).minutes},
+        shown={"expected_bars": "expected", "last_timestamp": "last bar"},
+        metadata={
+            "source": "Interactive Brokers, historical bars (1 min, TRADES, regular hours) through TWS or IB Gateway",
+            "contract": f"{ticker.sec_type} {ticker.symbol} {ticker.currency} {ticker.exchange} "
+            f"{ticker.primary_exchange}".strip(),
+        },
+    )
