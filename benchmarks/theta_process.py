@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.inputs import SYMBOL
-from data_assets.sandbox.serving import SandboxTheta, serve_until_interrupted
+from data_assets.sandbox.loopback import wait_for_interrupt
+from data_assets.sandbox.serving import SandboxTheta
 
 
 def serve(contracts: str, csv: str, bytes_per_second: str) -> None:
@@ -24,7 +25,9 @@ def serve(contracts: str, csv: str, bytes_per_second: str) -> None:
         bytes_per_second=float(bytes_per_second) if bytes_per_second else None,
         says_synthetic=False,  # what is measured runs in the live profile, whose vendor is another process
     )
-    serve_until_interrupted(theta, lambda base_url: print(base_url, flush=True))
+    with theta:
+        print(theta.base_url, flush=True)
+        wait_for_interrupt()
 
 
 if __name__ == "__main__":
