@@ -97,7 +97,7 @@ def test_every_outcome_is_recorded_as_the_source_gave_it():
     ]
     for day, end in zip(days(7), ends, strict=True):
         if end is not None:
-            assert report.outcomes[day] is end
+            assert report.outcomes[day] == end
     assert (report.unfinished, report.stopped, report.ended, report.boundary) == ((), False, None, None)
 
 
