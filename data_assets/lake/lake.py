@@ -86,7 +86,14 @@ class Lake:
             DiskFull: there is no room for the marker.
         """
         writer = DayWriter(
-            self._storage, dataset, day, schema, sort_by, synthetic=self.synthetic, whole_groups=whole_groups
+            self._storage,
+            dataset,
+            day,
+            schema,
+            sort_by,
+            synthetic=self.synthetic,
+            whole_groups=whole_groups,
+            rejected=rejected,
         )
         self._claim()
         return writer

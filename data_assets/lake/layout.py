@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 PARTITION_FILE = "data.parquet"
 PREVIOUS_FILE = "previous.parquet"
+REJECTED = "_rejected"
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNSAFE = re.compile(rb"[^A-Z0-9._-]")
@@ -44,6 +45,17 @@ def partition_path(dataset: str, day: date) -> str:
         ValueError: ``dataset`` is not a dataset key.
     """
     return f"{day_folder(dataset, day)}/{PARTITION_FILE}"
+
+
+def rejected_path(dataset: str, day: date) -> str:
+    """The file of one day's rows that arrived and were not believed; no reader takes it for a day of the dataset.
+
+    Such as ``_rejected/ib/bars_1m/AAPL/date=2024-01-03/data.parquet``.
+
+    Raises:
+        ValueError: ``dataset`` is not a dataset key.
+    """
+    return f"{REJECTED}/{partition_path(dataset, day)}"
 
 
 def previous_path(dataset: str, day: date) -> str:

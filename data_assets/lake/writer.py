@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake.errors import LakeError, write_error
-from data_assets.lake.layout import partition_path, previous_path
+from data_assets.lake.layout import partition_path, previous_path, rejected_path
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading, row_groups
 from data_assets.lake.provenance import Provenance, to_metadata
 from data_assets.lake.storage import Storage
@@ -117,9 +117,10 @@ class DayWriter:
         *,
         synthetic: bool,
         whole_groups: bool = False,
+        rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
-        self._name = partition_path(dataset, day)
+        self._name = rejected_path(dataset, day) if rejected else partition_path(dataset, day)
         self._columns = pl.Schema(schema)
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
