@@ -1,0 +1,401 @@
+"""What is asked of IB: contracts, the beginning of their history, and the minute bars of a session.
+
+Here: the questions, their pacing, and what takes more than one answer to believe. Not here: the wire (``connection``),
+what codes mean (``errors``), and whether a day of bars is whole (``day``).
+
+An empty answer decides nothing, and neither does a single "no data": IB says it of stretches that it has, too. It is
+believed when it is said twice, at a time when IB's servers are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import polars as pl
+from ib_async import Contract, ContractDetails
+
+from data_assets.ingest.outcome import (
+    DayEnded,
+    IngestError,
+    NoData,
+    RunEnded,
+    Throttled,
+    Transient,
+    VendorDown,
+)
+from data_assets.trading_calendar import Session
+from data_assets.vendors.ib.connection import Connection, Patience
+from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.errors import Asked
+from data_assets.vendors.ib.line import Address, Received, Request
+from data_assets.vendors.ib.pacing import RequestPacing
+from data_assets.vendors.ib.resets import reset_ends
+from data_assets.vendors.ib.schema import frame_of
+from data_assets.vendors.ib.state_file import Damaged, StateFile
+
+HEADS_FILE = "ib_head_timestamps.json"
+
+BAR_SIZE, SHOWN, DURATION, FORMAT_DATE = "1 min", "TRADES", "1 D", 2
+"""`formatDate=2` is seconds since 1970; any other form depends on a setting of TWS and may come without its zone."""
+
+PATIENCE = Patience()
+
+_UNKNOWN_CONTRACT = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBars:
+    """The answer for one session.
+
+    Attributes:
+        bars: rows of ``schema.SCHEMA``, in the order they came, at least one.
+        source: the request, as a URL.
+        contract_id: IB's number of the contract.
+        requests: how many it took.
+        raw_size: bytes of the message.
+        raw_sha256: hexadecimal digest of those bytes.
+        fetched_at: when it was complete, UTC.
+    """
+
+    bars: pl.DataFrame
+    source: str
+    contract_id: int
+    requests: int
+    raw_size: int
+    raw_sha256: str
+    fetched_at: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What has been learnt of one ticker in this run."""
+
+    contract: Contract | None = None
+    head: datetime | None = None
+    head_asked: bool = False
+    learning: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class IbClient:
+    """One TWS or IB Gateway. An async context manager: entered, it is connected; left, the connection is closed.
+
+    Every call raises the errors of ``ingest.outcome``. Used within the event loop in which it was entered.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        client_id: int,
+        *,
+        pacing: RequestPacing,
+        state_folder: Path,
+        real_data_only: bool = False,
+        patience: Patience = PATIENCE,
+        now: Callable[[], datetime] = _utc_now,
+        resets: Callable[[datetime], datetime | None] = reset_ends,
+        say: Callable[[str], object] = logger.warning,
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            host: where TWS or Gateway runs.
+            port: its API port.
+            client_id: a number that no other client of it uses.
+            pacing: the account's budget.
+            state_folder: where head timestamps are remembered, in ``HEADS_FILE``; those of a simulator are not.
+            real_data_only: refuse a server which says that its data is synthetic.
+            patience: how long answers, connections and outages are waited for.
+            now: the current instant, aware.
+            resets: the end of the reset of IB's servers that is under way at an instant; ``resets.never`` for a
+                simulator.
+            say: told, in one line each, of what makes the run wait.
+        """
+        self._pacing = pacing
+        self._patience = patience
+        self._now = now
+        self._say = say
+        self._heads = StateFile(state_folder / HEADS_FILE)
+        self._known: dict[Ticker, _Known] = {}
+        self._connection = Connection(
+            Address(host, port, client_id),
+            real_data_only=real_data_only,
+            patience=patience,
+            now=now,
+            resets=resets,
+            say=say,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._connection.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    @property
+    def account_kind(self) -> str:
+        """What kind of account is behind TWS: ``sandbox``, ``paper`` or ``live``."""
+        return self._connection.account_kind
+
+    @property
+    def server_version(self) -> int:
+        """The version of the protocol that TWS and this client agreed on."""
+        return self._connection.server_version
+
+    async def wait_until_up(self) -> None:
+        """Return when TWS serves history again: after an outage, a reset of IB's servers, a restart of TWS.
+
+        Raises:
+            RunEnded: the outage lasts too long.
+        """
+        await self._connection.ready()
+
+    async def validate(self, tickers: Sequence[Ticker]) -> None:
+        """Make sure that TWS knows each of the tickers, and knows which contract is meant.
+
+        Raises:
+            RunEnded: it does not; names the row and the column of each ticker that is wrong.
+        """
+        wrong = []
+        for ticker in tickers:
+            try:
+                await self._contract(ticker)
+            except RunEnded as error:
+                wrong.append(str(error))
+        if wrong:
+            raise RunEnded("; ".join(wrong))
+
+    async def head_timestamp(self, ticker: Ticker) -> datetime | None:
+        """When IB's history of a ticker begins, UTC, regular hours; asked for once in a lifetime.
+
+        Returns:
+            None where IB cannot say: its call for it fails for some contracts that have a history.
+        """
+        known = self._known_of(ticker)
+        contract = await self._contract(ticker)
+        async with known.learning:
+            if not known.head_asked:
+                known.head = await self._remembered_head(contract.conId) or await self._ask_head(ticker, contract)
+                known.head_asked = True
+        return known.head
+
+    async def session_bars(self, ticker: Ticker, hours: Session) -> SessionBars:
+        """The one-minute bars of a session's regular hours.
+
+        A task that is cancelled while its request is in hand still gets the answer, if that comes soon and is bars.
+        """
+        contract = await self._contract(ticker)
+        asked = Asked(ticker.symbol, ticker.where, hours.day)
+        for requests in (1, 2):
+            try:
+                received = await self._bars(contract, hours, asked)
+            except DayEnded as ended:
+                if not isinstance(ended.outcome, NoData):
+                    raise
+                if requests == 2:
+                    raise DayEnded(NoData(f"{ended.outcome.reason}; IB said so twice")) from None
+                logger.info("%s: asking once more before it is believed", ended)
+                continue
+            return SessionBars(
+                bars=frame_of(received),
+                source=_source(contract, hours),
+                contract_id=contract.conId,
+                requests=requests,
+                raw_size=received.size,
+                raw_sha256=received.sha256,
+                fetched_at=self._now(),
+            )
+        raise AssertionError
+
+    async def _bars(self, contract: Contract, hours: Session, asked: Asked) -> Received:
+        request = Request(
+            asked,
+            contract,
+            lambda client, req_id: client.reqHistoricalData(
+                req_id, contract, _end(hours), DURATION, BAR_SIZE, SHOWN, True, FORMAT_DATE, False, []
+            ),
+            lambda client, req_id: client.cancelHistoricalData(req_id),
+            self._patience.bars,
+        )
+        received: Received = await self._ask_history(request, f"{contract.conId} {_end(hours)}", head=False)
+        if not received:
+            raise Transient(f"IB answered without bars and without a reason, which says nothing - {asked}")
+        return received
+
+    async def _ask_head(self, ticker: Ticker, contract: Contract) -> datetime | None:
+        asked = Asked(ticker.symbol, ticker.where)
+        request = Request(
+            asked,
+            contract,
+            lambda client, req_id: client.reqHeadTimeStamp(req_id, contract, SHOWN, True, FORMAT_DATE),
+            lambda client, req_id: client.cancelHeadTimeStamp(req_id),
+            self._patience.head,
+            stays_open=True,
+        )
+        try:
+            head = await self._ask_history(request, f"{contract.conId} head", head=True)
+        except DayEnded as ended:
+            if not isinstance(ended.outcome, NoData):
+                raise
+            self._say_without_head(ended)
+            return None
+        except (Throttled, VendorDown):
+            raise
+        except Transient as error:
+            self._say_without_head(error)
+            return None
+        if not isinstance(head, datetime) or head.tzinfo is None:
+            self._say_without_head(Transient(f"IB answered {head!r} - {asked}"))
+            return None
+        await self._remember_head(contract.conId, head)
+        return head
+
+    def _say_without_head(self, why: IngestError) -> None:
+        self._say(f"IB does not say when its history begins, so every day is asked for ({why})")
+
+    async def _ask_history(self, request: Request, key: str, *, head: bool) -> Any:
+        """Ask when it is our turn, on a connection that serves."""
+        while True:
+            await self._connection.ready()
+            await self._pacing.turn(key, head=head)
+            if self._connection.serves:
+                break
+        try:
+            return await self._connection.request(request, finish=not head)
+        except Throttled as error:
+            self._say(f"{error}: asking nothing for {await self._pacing.refused():.0f} s")
+            raise
+
+    async def _contract(self, ticker: Ticker) -> Contract:
+        known = self._known_of(ticker)
+        async with known.learning:
+            if known.contract is None:
+                await self._connection.ready()
+                known.contract = await self._ask_contract(ticker)
+            return known.contract
+
+    async def _ask_contract(self, ticker: Ticker) -> Contract:
+        wanted = Contract(
+            symbol=ticker.symbol,
+            secType=ticker.sec_type,
+            exchange=ticker.exchange,
+            currency=ticker.currency,
+            primaryExchange=ticker.primary_exchange,
+        )
+        request = Request(
+            Asked(ticker.symbol, ticker.where),
+            wanted,
+            lambda client, req_id: client.reqContractDetails(req_id, wanted),
+            None,
+            self._patience.details,
+        )
+        try:
+            found: list[ContractDetails] = await self._connection.request(request)
+        except RunEnded as error:
+            if str(error).startswith(f"IB Error {_UNKNOWN_CONTRACT}:"):
+                raise RunEnded(_unknown(ticker)) from error
+            raise
+        contracts = {
+            details.contract.conId: details.contract
+            for details in found
+            if details.contract is not None and details.contract.secType == ticker.sec_type
+        }
+        if not contracts:
+            raise RunEnded(_unknown(ticker))
+        if len(contracts) > 1:
+            raise RunEnded(_ambiguous(ticker, list(contracts.values())))
+        (contract,) = contracts.values()
+        return Contract(
+            conId=contract.conId,
+            symbol=ticker.symbol,
+            secType=ticker.sec_type,
+            exchange=ticker.exchange,
+            currency=ticker.currency,
+            primaryExchange=contract.primaryExchange,
+        )
+
+    def _known_of(self, ticker: Ticker) -> _Known:
+        return self._known.setdefault(ticker, _Known())
+
+    async def _remembered_head(self, contract_id: int) -> datetime | None:
+        if self.account_kind == "sandbox":
+            return None
+        async with self._heads.locked():
+            return _heads_in(self._heads).get(contract_id)
+
+    async def _remember_head(self, contract_id: int, head: datetime) -> None:
+        if self.account_kind == "sandbox":
+            return
+        async with self._heads.locked():
+            heads = _heads_in(self._heads) | {contract_id: head}
+            self._heads.write({str(number): instant.isoformat() for number, instant in heads.items()})
+
+
+def _heads_in(file: StateFile) -> dict[int, datetime]:
+    """What is remembered; nothing of a damaged file, which can be asked for again."""
+    try:
+        heads = {
+            int(number): datetime.fromisoformat(instant).astimezone(UTC)
+            for number, instant in (file.read() or {}).items()
+        }
+    except (Damaged, ValueError, TypeError, AttributeError):
+        logger.warning("%s: is damaged; asking IB again", file.path)
+        return {}
+    return heads
+
+
+def _end(hours: Session) -> str:
+    return f"{hours.close.astimezone(UTC):%Y%m%d-%H:%M:%S}"  # the dash means UTC
+
+
+def _source(contract: Contract, hours: Session) -> str:
+    query = {
+        "conId": contract.conId,
+        "symbol": contract.symbol,
+        "secType": contract.secType,
+        "exchange": contract.exchange,
+        "primaryExchange": contract.primaryExchange,
+        "currency": contract.currency,
+        "endDateTime": _end(hours),
+        "durationStr": DURATION,
+        "barSizeSetting": BAR_SIZE,
+        "whatToShow": SHOWN,
+        "useRTH": 1,
+        "formatDate": FORMAT_DATE,
+    }
+    return f"tws://historical_data?{urlencode(query, safe=':')}"
+
+
+def _unknown(ticker: Ticker) -> str:
+    column, at = "symbol", f"{ticker.exchange} in {ticker.currency}"
+    if ticker.primary_exchange:
+        column, at = "symbol or primaryExchange", f"{at}, listed on {ticker.primary_exchange}"
+    return (
+        f"{ticker.where}, column {column}: TWS knows no {ticker.sec_type} {ticker.symbol} on {at}; correct the row, as "
+        "TWS's own search spells it"
+    )
+
+
+def _ambiguous(ticker: Ticker, contracts: Sequence[Contract]) -> str:
+    listed = ", ".join(sorted({contract.primaryExchange or contract.exchange for contract in contracts}))
+    return (
+        f"{ticker.where}, column primaryExchange: {ticker.symbol} in {ticker.currency} is listed on {listed}; name the "
+        "one that is meant"
+    )

@@ -1,0 +1,233 @@
+"""A trading day of IB's minute bars: asked for, audited, and staged in the lake, or kept aside.
+
+Here: what makes a day complete. Not here: asking (``client``), the columns (``schema``), the rules of bars
+(``quality``), and retries (the engine, to which `RETRY` says how patient IB wants it).
+
+A day is stored when it has a bar for each minute of the calendar's session and every bar can be one. IB says of no
+answer that it is whole, writes an answer that is short just like a whole one, and documents for neither case whether a
+minute without trades has a bar; so for tickers that trade seldom, absent minutes can be accepted, and are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from data_assets.ingest.outcome import (
+    DayEnded,
+    Failed,
+    IngestError,
+    NoData,
+    NotPublished,
+    Rejected,
+    RunEnded,
+    Scalar,
+    Stored,
+)
+from data_assets.ingest.retry import RetryPolicy
+from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
+from data_assets.lake.lake import Lake
+from data_assets.lake.provenance import Provenance
+from data_assets.lake.writer import StagedFile
+from data_assets.quality import minute_bars
+from data_assets.quality.bar_coverage import missing_minutes, session_bar_count
+from data_assets.quality.naming import clock as clock_text
+from data_assets.quality.naming import minutes_text
+from data_assets.quality.verdict import Verdict
+from data_assets.trading_calendar import NEW_YORK, Session, session
+from data_assets.vendors.ib import schema
+from data_assets.vendors.ib.contracts import Completeness, Ticker
+
+if TYPE_CHECKING:  # ib_async comes with them, which the definitions load without
+    from data_assets.vendors.ib.client import IbClient, SessionBars
+
+RETRY = RetryPolicy(attempts=3, throttled_attempts=6, base_seconds=2.0, outage_seconds=6 * 3600.0)
+"""Three tries a day. The outage may be as long as the reset of a weekend, which the client waits out; what else it
+waits for it bounds itself."""
+
+MAX_CONCURRENCY = 1
+"""Symbol after symbol, day after day: what paces requests is the budget, not how long an answer takes."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def judge(bars: pl.DataFrame, hours: Session, completeness: Completeness) -> list[Verdict]:
+    """The verdicts on a day of bars, stored or about to be; a breach that is an error keeps it from being stored.
+
+    Args:
+        bars: rows of ``schema.SCHEMA``, sorted by timestamp.
+        hours: the session.
+        completeness: of the ticker.
+    """
+    rows = schema.as_rules_read(bars)
+    return [
+        session_bar_count(rows, hours=hours, lenient=completeness == "lenient"),
+        minute_bars.ohlc(rows),
+        minute_bars.timestamps(rows),
+        minute_bars.session_hours(rows, start=hours.open, end=hours.close, outside="error"),
+        minute_bars.volume(rows),
+    ]
+
+
+def not_yet(hours: Session, now: datetime) -> str | None:
+    """Why it is too early to ask for a day, or None.
+
+    A quarter of an hour after the close: IB compresses and corrects bars after the fact, and the last minute holds the
+    closing auction.
+    """
+    if now < hours.option_close:
+        return (
+            f"the session of {hours.day} ends at {clock_text(hours.close)} New York: ask again from "
+            f"{clock_text(hours.option_close)} on, when its last bars have settled"
+        )
+    return None
+
+
+class IbBarsSource:
+    """Minute bars of one ticker, for the engine; implements ``ingest.source.Source``."""
+
+    def __init__(
+        self, ticker: Ticker, *, lake: Lake, client: IbClient, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        """Bind a ticker to where its bars come from and where they go.
+
+        Args:
+            ticker: what to fetch; ``ticker.dataset`` is its key in the lake.
+            lake: where the day is staged.
+            client: an open client, shared by all days and tickers of the run.
+            clock: the current instant, aware.
+        """
+        self._ticker = ticker
+        self._lake = lake
+        self._client = client
+        self._clock = clock
+
+    async def wait_until_up(self) -> None:
+        """See ``Source``: returns when TWS serves history again."""
+        await self._client.wait_until_up()
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """See ``Source``. A day that is cancelled while its request is in hand still arrives, if it does so soon."""
+        hours = session(day)
+        if reason := not_yet(hours, self._clock()):
+            raise DayEnded(NotPublished(reason))
+        head = await self._client.head_timestamp(self._ticker)
+        if head is not None and day < head.astimezone(NEW_YORK).date():
+            begins = head.astimezone(NEW_YORK).date()
+            raise DayEnded(
+                NoData(f"IB's history of {self._ticker.symbol} begins on {begins} (head timestamp)", tried=False)
+            )
+        answer = await self._client.session_bars(self._ticker, hours)
+        # Nothing is awaited from here on: a run that is told to stop keeps the day that it has received.
+        meter.received(answer.raw_size)
+        meter.parsed(answer.bars.height)
+        bars = answer.bars.sort("timestamp")
+        breaches = [
+            verdict
+            for verdict in judge(bars, hours, self._ticker.completeness)
+            if not verdict.passed and verdict.severity == "error"
+        ]
+        try:
+            if breaches:
+                raise DayEnded(Rejected(self._reject(bars, hours, answer, breaches)))
+            staged = self._write(bars, self._provenance(bars, hours, answer), rejected=False)
+        except LakeError as error:
+            raise _ending(error) from error
+        return _StagedBars(staged, self._metadata(bars, hours, answer))
+
+    def _reject(self, bars: pl.DataFrame, hours: Session, answer: SessionBars, breaches: Sequence[Verdict]) -> str:
+        """Keep the bars aside; the reason, which says where."""
+        found = "; ".join(f"{verdict.name}: {verdict.summary}" for verdict in breaches)
+        provenance = self._provenance(bars, hours, answer, rejected=found)
+        stored = self._write(bars, provenance, rejected=True).publish()
+        return (
+            f"{found} - Symbol: {self._ticker.symbol}, Date: {hours.day}; nothing was stored, the bars are kept for a "
+            f"look in {self._lake.locate(stored.path)}"
+        )
+
+    def _write(self, bars: pl.DataFrame, provenance: Provenance, *, rejected: bool) -> StagedFile:
+        writer = self._lake.writer(
+            provenance.dataset, provenance.day, schema.ARROW_SCHEMA, schema.SORT_BY, rejected=rejected
+        )
+        with writer:
+            writer.write(bars)
+            return writer.finish(provenance)
+
+    def _provenance(
+        self, bars: pl.DataFrame, hours: Session, answer: SessionBars, rejected: str | None = None
+    ) -> Provenance:
+        details: dict[str, object] = {
+            "contract_id": answer.contract_id,
+            "account": self._client.account_kind,
+            "server_version": self._client.server_version,
+            "ib_async": version("ib_async"),
+            "requests": answer.requests,
+            "completeness": self._ticker.completeness,
+            "expected_bars": hours.minutes,
+            "missing_minutes": minutes_text(missing_minutes(bars, hours)),
+            "volume_unit": schema.volume_unit(bars),
+        }
+        if rejected is not None:
+            details["rejected"] = rejected
+        return Provenance(
+            dataset=self._ticker.dataset,
+            day=hours.day,
+            source=answer.source,
+            fetched_at=answer.fetched_at,
+            schema_version=schema.SCHEMA_VERSION,
+            raw_sha256=answer.raw_sha256,
+            raw_size=answer.raw_size,
+            synthetic=self._lake.synthetic,
+            details=details,
+        )
+
+    def _metadata(self, bars: pl.DataFrame, hours: Session, answer: SessionBars) -> dict[str, Scalar]:
+        numbers = minute_bars.day_metrics(schema.as_rules_read(bars), hours)
+        last = bars["timestamp"][-1]
+        return {
+            "expected_bars": hours.minutes,
+            "actual_bars": bars.height,
+            "missing_minutes": len(missing_minutes(bars, hours)),
+            "last_timestamp": last.isoformat(),
+            "zero_volume_bars": numbers["zero_volume_rows"],
+            "fractional_volume_bars": numbers["fractional_volume_rows"],
+            "volume": numbers["volume"],
+            "volume_unit": schema.volume_unit(bars),
+            "trades": numbers["trades"],
+            "requests": answer.requests,
+            "raw_megabytes": round(answer.raw_size / 1e6, 6),
+        }
+
+
+class _StagedBars:
+    """A day on disk under a temporary name; implements ``ingest.source.StagedDay``."""
+
+    def __init__(self, staged: StagedFile, metadata: dict[str, Scalar]) -> None:
+        self._staged = staged
+        self._metadata = metadata
+
+    def publish(self) -> Stored:
+        """See ``StagedDay``."""
+        try:
+            stored = self._staged.publish()
+        except LakeError as error:
+            raise _ending(error) from error
+        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self._metadata)
+
+    def discard(self) -> None:
+        """See ``StagedDay``."""
+        self._staged.discard()
+
+
+def _ending(error: LakeError) -> IngestError:
+    """The run, where no other day could be stored either; else this day, whose own folder or file it is."""
+    if isinstance(error, DiskFull | LakeUnusable):
+        return RunEnded(str(error))
+    return DayEnded(Failed(str(error)))

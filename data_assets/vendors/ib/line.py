@@ -1,0 +1,297 @@
+"""One socket to TWS or IB Gateway, from its handshake to its end, and the requests on it.
+
+Here: the real ib_async inside the running event loop; each request's deadline, cancel and answer. Not here:
+what is asked (``client``), what a code means (``errors``), and when to connect again (``connection``).
+
+What ib_async 2.1 leaves to its caller, tried out against it: it takes 165 and 321 for warnings, so that a request they
+end waits for ever; a request whose answer does not parse waits for ever too; a client id that is taken shows as a
+timeout; its own timeout for bars returns an empty list. So every request has its own future, its own deadline and its
+own cancel here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ib_async import IB, Contract, StartupFetchNONE
+from ib_async.client import Client
+from ib_async.wrapper import RequestError
+
+from data_assets.ingest.outcome import IngestError, Transient, VendorDown
+from data_assets.vendors.ib.errors import Asked, error_of, ib_error
+
+_BARS_MESSAGE = 17
+_ID_TAKEN = 326
+
+
+class TurnedAway(Exception):
+    """TWS was reached, and there is no session with it."""
+
+
+class SocketLost(VendorDown):
+    """The connection to TWS has ended."""
+
+
+class TooLate(Transient):
+    """The deadline of an answer has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where TWS is, and who we are to it."""
+
+    host: str
+    port: int
+    client_id: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Received(list[Any]):
+    """What ib_async decodes an answer into, with the size and the digest of the message it came in.
+
+    Attributes:
+        size: bytes of the message.
+        sha256: hexadecimal digest of those bytes.
+    """
+
+    size = 0
+    sha256 = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question.
+
+    Attributes:
+        asked: what it is, for messages.
+        contract: what it is about.
+        send: puts it on the wire under a request id.
+        cancel: takes it back; None where TWS knows no such thing.
+        seconds: the deadline of its answer.
+        stays_open: whether TWS keeps it open after the answer, until it is cancelled.
+    """
+
+    asked: Asked
+    contract: Contract
+    send: Callable[[Client, int], None]
+    cancel: Callable[[Client, int], None] | None
+    seconds: float
+    stays_open: bool = False
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request without its answer yet.
+
+    Attributes:
+        asked: what it is.
+        answer: ib_async's future, and ours where ib_async would leave it waiting.
+        into: what its rows are decoded into.
+        ended: whether it has ended for TWS too, so that there is nothing to cancel.
+    """
+
+    asked: Asked
+    answer: asyncio.Future[Any]
+    into: Received
+    ended: bool = False
+
+
+class Line:
+    """One session with TWS, for one event loop: ib_async hangs without a word when another one uses it."""
+
+    def __init__(self, address: Address, notice: Callable[[int, str], None]) -> None:
+        """Prepare; nothing is sent before `connect`.
+
+        Args:
+            address: where TWS is.
+            notice: told, by code and text, what TWS says of itself rather than of a request.
+        """
+        self._address = address
+        self._notice = notice
+        self._said: list[tuple[int, str]] = []
+        self._hung_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._pending: dict[int, _Pending] = {}
+        self._ib = IB()
+        self._ib.RaiseRequestErrors = True
+        self._ib.errorEvent += self._on_error
+        self._ib.client.apiError += self._on_end
+        self._read_bars_ourselves()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is up, as far as the socket tells."""
+        return self._ib.isConnected()
+
+    @property
+    def account(self) -> str:
+        """The first account that TWS manages."""
+        return next(iter(self._ib.client.getAccounts()), "")
+
+    @property
+    def server_version(self) -> int:
+        """The version of the protocol that both ends agreed on."""
+        return self._ib.client.serverVersion()
+
+    async def connect(self, seconds: float) -> None:
+        """Shake hands.
+
+        Raises:
+            OSError: nobody is there, or (`TimeoutError`) nobody answers.
+            TurnedAway: TWS ended the conversation; says why.
+        """
+        attempt = asyncio.ensure_future(
+            self._ib.connectAsync(
+                self._address.host,
+                self._address.port,
+                clientId=self._address.client_id,
+                timeout=seconds,
+                readonly=True,
+                fetchFields=StartupFetchNONE,
+            )
+        )
+        try:
+            # Who is turned away would be told so by ib_async only when the time is up.
+            await asyncio.wait({attempt, self._hung_up}, return_when=asyncio.FIRST_COMPLETED)
+            if not attempt.done():
+                raise TurnedAway(self._why_turned_away(self._hung_up.result()))
+            await attempt
+        except ConnectionError as error:
+            if error.errno is None:  # ib_async's own words: the operating system has no complaint
+                raise TurnedAway(self._why_turned_away(str(error))) from error
+            raise
+        finally:
+            attempt.cancel()
+            await asyncio.wait({attempt})
+
+    def disconnect(self) -> None:
+        """End the session; the socket closes when the loop gets to it."""
+        self._ib.disconnect()
+
+    async def alive(self, seconds: float) -> bool:
+        """Whether TWS tells the time within so many seconds; one asks at a time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ib.reqCurrentTimeAsync()
+        except (TimeoutError, ConnectionError):
+            return False
+        return True
+
+    async def ask(self, request: Request, *, finish_seconds: float = 0.0) -> Any:
+        """Send a request and wait for its answer.
+
+        Args:
+            request: what.
+            finish_seconds: take the answer in even if this task is cancelled meanwhile, when it comes within so many
+                seconds: a request that a budget has paid for is not thrown away. Anything but data lets the
+                cancellation through.
+
+        Returns:
+            The `Received` list that ib_async has filled, or the one value that the answer is.
+
+        Raises:
+            IngestError: what TWS said instead, or its kinds above; `Transient` where the answer does not parse.
+        """
+        client = self._ib.client
+        if not self.connected:
+            raise SocketLost(f"the connection to TWS at {self._address} is lost - {request.asked}")
+        req_id, into = client.getReqId(), Received()
+        answer = self._ib.wrapper.startReq(req_id, request.contract, into)
+        pending = self._pending[req_id] = _Pending(request.asked, answer, into)
+        try:
+            request.send(client, req_id)
+            result = await self._answer(request, pending, finish_seconds)
+            pending.ended = not request.stays_open
+            return result
+        finally:
+            del self._pending[req_id]
+            if not pending.ended and request.cancel is not None and self.connected:
+                request.cancel(client, req_id)
+
+    async def _answer(self, request: Request, pending: _Pending, finish_seconds: float) -> Any:
+        try:
+            async with asyncio.timeout(request.seconds):
+                return await asyncio.shield(pending.answer)
+        except TimeoutError:
+            pending.answer.cancel()
+            raise TooLate(f"TWS did not answer within {request.seconds:.0f} s - {request.asked}") from None
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                async with asyncio.timeout(finish_seconds):
+                    result = await pending.answer
+                    if (task := asyncio.current_task()) is not None:
+                        task.uncancel()
+                    return result
+            pending.answer.cancel()
+            raise
+        except RequestError as refused:
+            pending.ended = True
+            raise _error(refused.code, refused.message, request.asked) from None
+        except ConnectionError:
+            raise SocketLost(f"the connection to TWS at {self._address} broke off - {request.asked}") from None
+        except ValueError as error:
+            pending.ended = True
+            raise Transient(f"the answer of TWS does not parse ({error}) - {request.asked}") from None
+
+    def drop_pending(self, why: str) -> None:
+        """Let every request fail that has no answer yet."""
+        for pending in self._pending.values():
+            if not pending.answer.done():
+                pending.answer.set_exception(VendorDown(f"{why} - {pending.asked}"))
+
+    def _on_error(self, req_id: int, code: int, text: str, _contract: object) -> None:
+        """An error, a warning or a notice, after ib_async has ended the requests that it takes as ended."""
+        self._said.append((code, text))
+        pending = self._pending.get(req_id)
+        if pending is None:
+            self._notice(code, text)
+        elif not pending.answer.done() and (error := error_of(code, text, pending.asked)) is not None:
+            pending.answer.set_exception(error)
+
+    def _on_end(self, text: str) -> None:
+        if not self._hung_up.done():
+            self._hung_up.set_result(text)
+
+    def _why_turned_away(self, otherwise: str) -> str:
+        for code, text in self._said:
+            if code == _ID_TAKEN:
+                return (
+                    f"IB Error {code}: {text} TWS at {self._address} has another client with the id "
+                    f"{self._address.client_id}: set IB_CLIENT_ID to another number, or end that program"
+                )
+        said = "; ".join(f"{code}: {text}" for code, text in self._said) or otherwise or "without a word"
+        return f"TWS at {self._address} accepted the connection and ended it ({said})"
+
+    def _read_bars_ourselves(self) -> None:
+        """Stand between the wire and ib_async's decoder of bars.
+
+        It logs an answer that does not parse, with all of its fields, and leaves the request waiting. Here the request
+        learns of it, and of the size and digest of its message, which ib_async does not keep.
+        """
+        handlers = self._ib.client.decoder.handlers
+        decode = handlers[_BARS_MESSAGE]
+
+        def read(fields: list[str]) -> None:
+            pending = self._pending.get(int(fields[1]))
+            if pending is None:  # an answer that came too late
+                return
+            message = "".join(f"{text}\0" for text in fields).encode()
+            pending.into.size, pending.into.sha256 = len(message), hashlib.sha256(message).hexdigest()
+            try:
+                decode(fields)
+            except (ValueError, StopIteration) as error:
+                if not pending.answer.done():
+                    pending.answer.set_exception(ValueError(str(error) or "it ends before its last bar"))
+
+        handlers[_BARS_MESSAGE] = read
+
+
+def _error(code: int, message: str, asked: Asked) -> IngestError:
+    """What a refusal means; of a code that is known as a mere notice, that it ended the request all the same."""
+    return error_of(code, message, asked) or Transient(ib_error(code, message, asked))
