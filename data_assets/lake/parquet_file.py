@@ -102,6 +102,7 @@ class NewParquet:
                 use_dictionary=[column for column in schema.names if column != rising],
                 column_encoding={rising: "DELTA_BINARY_PACKED"} if rising else None,
                 write_page_checksum=True,
+                write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
                 sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),
             )
         except BaseException:
