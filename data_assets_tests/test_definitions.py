@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from data_assets.definitions import defs
-from data_assets.partitions import TRADING_DAYS
+from data_assets.partitions import MONTHS, TRADING_DAYS
 from data_assets.settings import settings
 
 SOURCES = Path(__file__).resolve().parents[1]
@@ -34,14 +35,56 @@ OPTION_QUOTES = {
     "ask": "Float64",
     "ask_condition": "Int16",
 }
-EVERY_ASSET = {
-    "theta/option_quotes/QQQ": {
-        "group": "theta",
-        "pool": {"theta"},
+MINUTE_AGGS = {
+    "ticker": "String",
+    "volume": "Float64",
+    "open": "Float64",
+    "close": "Float64",
+    "high": "Float64",
+    "low": "Float64",
+    "window_start": "Datetime, UTC",
+    "transactions": "Int64",
+    "test_ticker": "Boolean",
+}
+IB_BARS = {
+    "timestamp": "Datetime, UTC",
+    "open": "Float64",
+    "high": "Float64",
+    "low": "Float64",
+    "close": "Float64",
+    "volume": "Float64",
+    "average": "Float64",
+    "bar_count": "Int64",
+}
+IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "timestamps", "volume"}
+POLYGON_CHECKS = {"bar_count", "coverage", "integrity", "ohlc", "session_hours", "timestamps"}
+
+
+def asset(columns: dict[str, str], checks: set[str], **others: Any) -> dict[str, Any]:
+    """What is relied on of one asset; what most have in common is left out by the caller."""
+    usual = {
         "kinds": {"parquet"},
-        "columns": OPTION_QUOTES,
-        "checks": {"contract_set", "grid", "integrity", "quotes", "timestamps"},
-    },
+        "partitions": TRADING_DAYS,
+        "days_per_run": 50,
+        "automation": "catch_up_recent_days",
+        "upstream": set(),
+    }
+    return {"columns": columns, "checks": checks, **usual, **others}
+
+
+EVERY_ASSET = {
+    "theta/option_quotes/QQQ": asset(OPTION_QUOTES, {"contract_set", "grid", "integrity", "quotes", "timestamps"}),
+    # another number of days per run than the bars: or Dagster would put a day's download and extraction into one run
+    "polygon/flat_files/minute_aggs": asset({}, {"integrity"}, kinds={"csv", "s3"}, days_per_run=25),
+    "polygon/minute_aggs": asset(MINUTE_AGGS, POLYGON_CHECKS, upstream={"polygon/flat_files/minute_aggs"}),
+    "polygon/minute_aggs_monthly": asset(
+        MINUTE_AGGS,
+        {"complete", "integrity"},
+        partitions=MONTHS,
+        automation="rebuild_when_days_change",
+        upstream={"polygon/minute_aggs"},
+    ),
+    **{f"ib/bars_1m/{symbol}": asset(IB_BARS, IB_CHECKS) for symbol in ("AAPL", "MSFT", "GOOGL")},
 }
 
 
@@ -90,7 +133,7 @@ def test_dg_lists_every_asset_check_and_sensor(tmp_path: Path) -> None:
     assert {check["key"] for check in listed["asset_checks"]} == {
         f"{key}:{check}" for key, asset in EVERY_ASSET.items() for check in asset["checks"]
     }
-    assert "interrupted_runs" in {sensor["name"] for sensor in listed["sensors"]}
+    assert {"interrupted_runs", "polygon_republications"} <= {sensor["name"] for sensor in listed["sensors"]}
 
 
 COST = """
@@ -106,10 +149,12 @@ print(dagsters_own, ours, *(name for name in sys.argv[1:] if name in sys.modules
 """
 NEEDED_BY_NO_DEFINITION = [
     "aiohttp",
+    "botocore",
     "data_assets.sandbox.serving",
     "duckdb",
     "ib_async",
     "matplotlib",
+    "moto",
     "pyarrow.dataset",
 ]
 
@@ -142,13 +187,16 @@ def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> N
     for name, expected in EVERY_ASSET.items():
         node = graph.get(dg.AssetKey(name.split("/")))
         synthetic = {"synthetic"} if in_profile == "sandbox" else set()
-        assert node.group_name == expected["group"]
-        assert node.pools == expected["pool"]
+        assert node.group_name == name.split("/")[0]
+        assert node.pools == {name.split("/")[0]}
         assert node.kinds == expected["kinds"] | synthetic
-        assert node.partitions_def is TRADING_DAYS, "for unequal ones the launch dialog loses 'missing and failed only'"
-        assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=50)
+        assert node.partitions_def is expected["partitions"], (
+            "for unequal ones the launch dialog loses 'missing and failed only'"
+        )
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(expected["days_per_run"])
         assert node.automation_condition is not None
-        assert node.automation_condition.get_label() == "catch_up_recent_days"
+        assert node.automation_condition.get_label() == expected["automation"]
+        assert {key.to_user_string() for key in node.parent_keys} == expected["upstream"]
         assert {key.name for key in node.check_keys} == expected["checks"]
         schema = node.metadata["dagster/column_schema"]
         assert {column.name: column.type for column in schema.columns} == expected["columns"]
@@ -163,7 +211,7 @@ def test_every_check_is_of_a_day_and_none_holds_a_run_up() -> None:
 
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
-        assert spec.partitions_def is TRADING_DAYS
+        assert spec.partitions_def is graph.get(key.asset_key).partitions_def
         assert spec.description
         assert not spec.blocking, "what must hold is validated before a day is published"
 

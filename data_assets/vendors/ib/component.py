@@ -23,7 +23,6 @@ from data_assets.lake.lake import Lake
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.trading_calendar import session
-from data_assets.vendors.ib.client import IbClient
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
@@ -76,6 +75,9 @@ def market_dataset(ticker: Ticker) -> MarketDataset:
 
     @asynccontextmanager
     async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
+        # Not at the top: it brings in ib_async, which no process needs that only loads the definitions.
+        from data_assets.vendors.ib.client import IbClient
+
         live = settings().profile == "live"
         with ib_endpoint() as (host, port):
             client = IbClient(
