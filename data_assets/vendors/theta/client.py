@@ -15,12 +15,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import SplitResult, urlencode, urlsplit
 
-import aiohttp
+import httpx
 import polars as pl
 
 from data_assets.ingest.outcome import (
@@ -39,7 +37,6 @@ from data_assets.vendors.theta import schema
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
 POLL_SECONDS = 2.0
-READ_AHEAD = 1 << 20  # bytes of a body held before they are asked for; with less, reading pauses and resumes too often
 
 QUOTES = "option/history/quote"
 LIST_CONTRACTS = "option/list/contracts/quote"
@@ -121,7 +118,7 @@ class ThetaClient:
         stall_seconds: float = STALL_SECONDS,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """Prepare a client in a running event loop; nothing is sent yet.
+        """Prepare a client; nothing is sent yet.
 
         Args:
             base_url: such as http://127.0.0.1:25503/v3.
@@ -130,17 +127,16 @@ class ThetaClient:
             stall_seconds: how long a body or an answer may bring no byte. There is no limit on the whole.
             poll_seconds: pause between status probes while the vendor is down.
         """
-        self._base_url = urlsplit(base_url.rstrip("/"))
+        self._base_url = httpx.URL(base_url.rstrip("/"))
         self._slots = asyncio.Semaphore(max_concurrent)
         self._real_data_only = real_data_only
         self._stall_seconds = stall_seconds
         self._poll_seconds = poll_seconds
         self._has_answered = False
-        self._http = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=stall_seconds),
-            connector=aiohttp.TCPConnector(limit=0),
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(stall_seconds, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=max_concurrent),
             headers={"Accept-Encoding": "identity"},
-            read_bufsize=READ_AHEAD,
             trust_env=False,  # the environment's proxy is not meant for a terminal on this machine or beside it
         )
 
@@ -150,11 +146,11 @@ class ThetaClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._http.close()
+        await self._http.aclose()
 
     def url(self, request: QuoteRequest) -> str:
         """The request as a URL without user or password, for provenance and messages."""
-        return _url(_without_user(self._base_url), QUOTES, request.params())
+        return str(self._url(QUOTES).copy_with(userinfo=b"", params=request.params()))
 
     @asynccontextmanager
     async def quotes(self, request: QuoteRequest) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -171,7 +167,7 @@ class ThetaClient:
         """
         asked = f"{request.symbol} option quotes of {request.day}"
         async with self._get(QUOTES, request.params(), asked) as response:
-            yield response.content.iter_any()
+            yield response.aiter_bytes()
 
     async def listed_contracts(self, symbol: str, day: date) -> pl.DataFrame | None:
         """The contracts quoted on ``day`` according to the vendor, in the columns of ``contract_summary.CONTRACT``.
@@ -198,7 +194,7 @@ class ThetaClient:
     async def status(self) -> str:
         """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
         async with self._get(STATUS, {}, "the terminal's status") as response:
-            return (await response.read()).decode("utf-8", errors="replace").strip().upper()
+            return (await response.aread()).decode("utf-8", errors="replace").strip().upper()
 
     async def wait_until_up(self, symbol: str, *, seconds: float) -> None:
         """Return when the terminal is connected and serves data; connected alone does not mean ready.
@@ -230,43 +226,43 @@ class ThetaClient:
 
     async def _table(self, path: str, params: dict[str, str], asked: str) -> bytes:
         async with self._get(path, params, asked) as response:
-            body = await response.read()
+            body = await response.aread()
         if not body.endswith(b"\n"):
             raise Transient(f"the answer to {asked} stopped short, inside its last line")
         return body
 
     @asynccontextmanager
-    async def _get(self, path: str, params: dict[str, str], asked: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = _url(self._base_url, path, params)
+    async def _get(self, path: str, params: dict[str, str], asked: str) -> AsyncIterator[httpx.Response]:
         async with self._slots:
             try:
-                async with self._http.get(url, allow_redirects=False) as response:
+                async with self._http.stream("GET", self._url(path), params=params) as response:
                     self._has_answered = True
                     if self._real_data_only and response.headers.get("Server") == _SYNTHETIC_SERVER:
                         raise RunEnded(
                             f"the server at {self._shown} is the sandbox, whose data is synthetic, and "
                             "DATA_ASSETS_PROFILE is live: stop it and start the Theta Terminal, or set THETA_BASE_URL"
                         )
-                    if response.status != HTTPStatus.OK:
-                        raise error_of(response.status, await _error_text(response), asked, self._shown)
+                    if response.status_code != httpx.codes.OK:
+                        raise error_of(response.status_code, await _error_text(response), asked, self._shown)
                     yield response
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise self._unreachable(error) from error
-            except aiohttp.ServerTimeoutError as error:
+            except httpx.TimeoutException as error:
                 raise Transient(f"{asked}: no byte for {self._stall_seconds:.0f} s") from error
-            except aiohttp.ClientError as error:
+            except httpx.TransportError as error:
                 raise Transient(f"{asked}: the body stopped short: {_one_line(str(error))}") from error
+
+    def _url(self, path: str) -> httpx.URL:
+        return self._base_url.copy_with(path=f"{self._base_url.path.rstrip('/')}/{path}")
 
     @property
     def _shown(self) -> str:
-        return _without_user(self._base_url).geturl()
+        return str(self._base_url.copy_with(userinfo=b""))
 
-    def _unreachable(self, error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> IngestError:
+    def _unreachable(self, error: Exception) -> IngestError:
         if self._has_answered:
             return VendorDown(f"the Theta Terminal at {self._shown} stopped answering; it may be restarting")
-        why = f"no connection within {CONNECT_SECONDS:.0f} s"
-        if isinstance(error, aiohttp.ClientConnectorError):
-            why = _one_line(str(error.os_error))
+        why = _one_line(str(error)) or f"no connection within {CONNECT_SECONDS:.0f} s"
         return RunEnded(f"the Theta Terminal is not running at {self._shown} ({why}): {_START}")
 
 
@@ -313,23 +309,15 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
             return RunEnded(f"{said} is no answer of a Theta Terminal to {asked}: {todo}")
 
 
-def _url(base: SplitResult, path: str, params: dict[str, str]) -> str:
-    return base._replace(path=f"{base.path.rstrip('/')}/{path}", query=urlencode(params)).geturl()
-
-
-def _without_user(url: SplitResult) -> SplitResult:
-    return url._replace(netloc=url.netloc.rpartition("@")[2])
-
-
-async def _error_text(response: aiohttp.ClientResponse) -> str:
+async def _error_text(response: httpx.Response) -> str:
     """The start of an error's body; the status alone decides, so one that breaks off does no harm."""
     body = b""
     try:
-        async for chunk in response.content.iter_any():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) >= _ERROR_BODY_SIZE:
                 break
-    except aiohttp.ClientError:
+    except httpx.TransportError:
         pass
     return body[:_ERROR_BODY_SIZE].decode("utf-8", errors="replace")
 
