@@ -231,7 +231,7 @@ class Connection:
         if self._held_since is None:
             self._held_since = self._loop_time()
         if self._loop_time() - self._held_since > self._patience.outage:
-            self._fatal = self._given_up(why)
+            self._fatal = self._given_up(self._look(why))
         self._lose(why, self._patience.hold)
 
     @property
@@ -281,7 +281,7 @@ class Connection:
 
     async def _wait_until_served(self, left: float) -> None:
         if left <= 0:
-            raise self._given_up(self._lost)
+            raise self._given_up(self._look(self._lost))
         if self._lost_until is not None:
             left = self._lost_until - self._loop_time()
         if left > 0:
@@ -333,10 +333,10 @@ class Connection:
         return str(error)
 
     def _given_up(self, why: str) -> RunEnded:
-        return RunEnded(
-            f"IB was not to be had through TWS at {self._address} for {self._patience.outage:.0f} s ({why}): look at "
-            "its window, then run again"
-        )
+        return RunEnded(f"no history from IB for {self._patience.outage:.0f} s: {why}")
+
+    def _look(self, why: str) -> str:
+        return f"{why}; look at the window of TWS or IB Gateway at {self._address}, then run again"
 
     @staticmethod
     def _loop_time() -> float:

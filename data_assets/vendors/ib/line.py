@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from ib_async.wrapper import RequestError
 
 from data_assets.ingest.outcome import IngestError, Transient, VendorDown
 from data_assets.vendors.ib.errors import Asked, error_of, ib_error
+
+logging.getLogger("ib_async").addHandler(logging.NullHandler())  # what it prints by itself is an outcome here
 
 _BARS_MESSAGE = 17
 _ID_TAKEN = 326
@@ -121,7 +124,7 @@ class Line:
         self._ib = IB()
         self._ib.RaiseRequestErrors = True
         self._ib.errorEvent += self._on_error
-        self._ib.client.apiError += self._on_end
+        self._ib.client.conn.disconnected += self._on_end
         self._read_bars_ourselves()
 
     @property
@@ -222,9 +225,10 @@ class Line:
             pending.answer.cancel()
             raise TooLate(f"TWS did not answer within {request.seconds:.0f} s - {request.asked}") from None
         except asyncio.CancelledError:
-            with suppress(Exception):
-                async with asyncio.timeout(finish_seconds):
-                    result = await pending.answer
+            if finish_seconds:
+                with suppress(Exception):
+                    async with asyncio.timeout(finish_seconds):
+                        result = await pending.answer
                     if (task := asyncio.current_task()) is not None:
                         task.uncancel()
                     return result

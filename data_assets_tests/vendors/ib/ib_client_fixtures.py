@@ -1,0 +1,51 @@
+"""A client as tests want it: a budget that hardly waits, and short patience with what is broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from data_assets.trading_calendar import session
+from data_assets.vendors.ib.client import IbClient, SessionBars
+from data_assets.vendors.ib.connection import Patience
+from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.pacing import Budget, RequestPacing
+from data_assets.vendors.ib.resets import never
+
+DAY = date(2024, 1, 3)
+AAPL = Ticker("AAPL", where="tickers.csv row 2")
+QUICK = Budget(seconds_between=0.0, max_per_window=1000, window_seconds=0.1, identical_seconds=0.0)
+SHORT = Patience(goodbye=0.02, backoff=0.05, backoff_cap=0.1, hold=0.05, farm=0.3, connect=5, heartbeat=0.2)
+
+
+@dataclass
+class Opened:
+    """An open client, what it said, and how to ask it."""
+
+    client: IbClient
+    said: list[str] = field(default_factory=list)
+
+    async def bars(self, ticker: Ticker = AAPL, day: date = DAY) -> SessionBars:
+        return await self.client.session_bars(ticker, session(day))
+
+
+@asynccontextmanager
+async def opened(tws: Any, folder: Path, **options: Any) -> AsyncIterator[Opened]:
+    """Connect to anything with a port."""
+    said: list[str] = []
+    budget = options.pop("budget", QUICK)
+    defaults = {"patience": SHORT, "resets": never, "say": said.append}
+    client = IbClient(
+        "127.0.0.1",
+        tws.port,
+        options.pop("client_id", 7),
+        pacing=RequestPacing(folder / "pacing.json", budget, head_budget=budget),
+        state_folder=folder,
+        **(defaults | options),
+    )
+    async with client:
+        yield Opened(client, said)
