@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 import polars as pl
@@ -93,6 +94,8 @@ class NewParquet:
         self._group = sort_by[0] if whole_groups else None
         self._sink = _HashedFile(self._file)
         self._pending: list[pl.DataFrame] = []
+        self._thread = ThreadPoolExecutor(1, "parquet-encode")
+        self._under_way: Future[None] | None = None
         order = [(column, "ascending") for column in sort_by]
         try:
             self._encoder = pq.ParquetWriter(
@@ -131,7 +134,17 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
+        """Encode a row group while the caller puts the next one in order; at most one is under way."""
+        self._wait()
+        self._under_way = self._thread.submit(self._write_table, rows)
+
+    def _write_table(self, rows: pl.DataFrame) -> None:
         self._encoder.write_table(rows.to_arrow(), row_group_size=ROW_GROUP_ROWS)
+
+    def _wait(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
@@ -139,6 +152,8 @@ class NewParquet:
         if rows.height:
             self._encode(rows)
         self._pending = []
+        self._wait()
+        self._thread.shutdown()
         self._encoder.close()
         self._file.flush()
 
@@ -198,6 +213,7 @@ class NewParquet:
             return
         self._sink.abandoned = True
         self._pending = []
+        self._thread.shutdown()  # waits for a row group under way, which goes nowhere any more
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

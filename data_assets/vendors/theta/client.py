@@ -127,6 +127,9 @@ class ThetaClient:
             stall_seconds: how long a body or an answer may bring no byte. There is no limit on the whole.
             poll_seconds: pause between status probes while the vendor is down.
         """
+        # Not at the top: it brings in aiohttp, which no process needs that only loads the definitions.
+        from data_assets.vendors.theta.transport import LargeBodies
+
         self._base_url = httpx.URL(base_url.rstrip("/"))
         self._slots = asyncio.Semaphore(max_concurrent)
         self._real_data_only = real_data_only
@@ -134,10 +137,9 @@ class ThetaClient:
         self._poll_seconds = poll_seconds
         self._has_answered = False
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(stall_seconds, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=max_concurrent),
+            transport=LargeBodies(),  # the environment's proxy is not meant for a terminal on this machine or beside it
+            timeout=httpx.Timeout(stall_seconds, connect=CONNECT_SECONDS),
             headers={"Accept-Encoding": "identity"},
-            trust_env=False,  # the environment's proxy is not meant for a terminal on this machine or beside it
         )
 
     async def __aenter__(self) -> Self:
