@@ -155,6 +155,18 @@ async def test_a_refusal_silences_everybody_and_each_further_one_for_longer(tmp_
     assert await one.refused() == 60
 
 
+async def test_a_clock_set_back_costs_one_window_at_most(tmp_path) -> None:
+    world = World()
+    pacing = world.pacing(tmp_path / "pacing.json", Budget(seconds_between=0, max_per_window=3))
+    for number in range(3):
+        await world.ask(pacing, str(number))
+    await pacing.refused()
+    world.wall_ahead -= 86_400
+    begun = world.elapsed
+    await world.ask(pacing, "again")
+    assert 600 <= world.elapsed - begun <= 610
+
+
 async def test_without_a_file_one_request_counts_as_just_sent(tmp_path) -> None:
     world = World()
     pacing = world.pacing(tmp_path / "new folder" / "pacing.json")
