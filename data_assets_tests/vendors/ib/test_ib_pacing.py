@@ -157,7 +157,7 @@ async def test_a_refusal_silences_everybody_and_each_further_one_for_longer(tmp_
 
 async def test_a_clock_set_back_costs_one_window_at_most(tmp_path) -> None:
     world = World()
-    pacing = world.pacing(tmp_path / "pacing.json", Budget(seconds_between=0, max_per_window=3))
+    pacing = world.pacing(tmp_path / "pacing.json", Budget(seconds_between=0, max_per_window=4))
     for number in range(3):
         await world.ask(pacing, str(number))
     await pacing.refused()
