@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from data_assets.cli.project import enter_project
 from data_assets.partitions import partition_keys
+from data_assets.trading_calendar import NEW_YORK
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -44,7 +45,7 @@ def demo(serve: bool) -> None:
     # Set, not unset: what is unset would be read from `.env`, and synthetic days never go where the live ones are.
     os.environ["DATA_ASSETS_PROFILE"] = "sandbox"
     os.environ["DATA_ASSETS_LAKE"] = str(folder / "lake" / "sandbox")
-    days, gap = choose_days(partition_keys())
+    days, gap = choose_days([key for key in partition_keys() if _is_published(date.fromisoformat(key))])
     os.environ["DATA_ASSETS_SANDBOX_FAULTS"] = json.dumps([{"kind": "cut", "day": gap}])
     _fill(days, gap, folder)
     if serve:
@@ -66,6 +67,11 @@ def choose_days(sessions: list[str]) -> tuple[list[str], str]:
     return sessions[place - BEYOND_THE_GAP :], sessions[place]
 
 
+def _is_published(day: date) -> bool:
+    """Whether every vendor has the day by now: flat files are the last to come, at 11:00 New York of the next day."""
+    return datetime.now(NEW_YORK) > datetime.combine(day + timedelta(days=1), time(11), NEW_YORK)
+
+
 def _amid_the_week(before: str, day: str, after: str) -> bool:
     one = timedelta(days=1)
     return date.fromisoformat(before) + one == date.fromisoformat(day) == date.fromisoformat(after) - one
@@ -84,7 +90,7 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
         results: list[BackfillResult] = []
         for name in (WITH_THE_GAP, *OTHERS):
             dataset = find_dataset(name)
-            newest = days if dataset is quotes else days[-NEWEST - 1 : -1]  # a flat file comes a day later
+            newest = days if dataset is quotes else days[-NEWEST:]
             start, end = date.fromisoformat(newest[0]), date.fromisoformat(newest[-1])
             keys = partition_keys(start, end, partitions=dataset.partitions)
             results.append(_backfill(instance, dataset, keys, lake))
