@@ -32,6 +32,7 @@ from data_assets.lake.layout import (
     dataset_path,
     day_folder,
     month_path,
+    monthly_dataset_of,
     parse_partition_path,
     partition_path,
     previous_path,
@@ -105,6 +106,10 @@ class Lake:
     def datasets(self) -> list[str]:
         """The keys of the datasets that hold at least one day."""
         return sorted({dataset for dataset, _ in _partitions(self._storage.names())})
+
+    def monthly_datasets(self) -> list[str]:
+        """The keys of the datasets that hold at least one ticker's month."""
+        return sorted({dataset for name in self._storage.names() if (dataset := monthly_dataset_of(name))})
 
     def days(self, dataset: str, start: date = date.min, end: date = date.max) -> list[date]:
         """The days from ``start`` to ``end``, both inclusive, whose file is there."""

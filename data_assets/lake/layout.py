@@ -16,6 +16,7 @@ REJECTED = "_rejected"
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNSAFE = re.compile(rb"[^A-Z0-9._-]")
 _PARTITION = re.compile(rf"(?P<dataset>.+)/date=(?P<day>\d{{4}}-\d\d-\d\d)/{re.escape(PARTITION_FILE)}")
+_MONTH = re.compile(rf"(?P<dataset>.+)/ticker=[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)}")
 
 
 def dataset_path(dataset: str) -> str:
@@ -117,3 +118,9 @@ def month_path(dataset: str, ticker: str, month: date) -> str:
         ValueError: ``dataset`` is not a dataset key, or the ticker is empty.
     """
     return f"{dataset_path(dataset)}/ticker={escape_ticker(ticker)}/month={month:%Y-%m}/{PARTITION_FILE}"
+
+
+def monthly_dataset_of(path: str) -> str | None:
+    """The dataset of whose ticker's month ``path`` is the file; None where it is no such file."""
+    match = _MONTH.fullmatch(path)
+    return match["dataset"] if match else None

@@ -13,11 +13,16 @@ from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import PARTITION_FILE
 
+_OF_DAYS = ("date=*", "{'date': DATE}")
+_OF_MONTHS = ("ticker=*/month=*", "{'ticker': VARCHAR, 'month': VARCHAR}")
+"""The folders, and what is in their names: left to itself DuckDB takes the ticker TRUE for a truth value."""
+
 
 def create_views(lake: Lake, path: Path) -> list[str]:
     """Write a DuckDB database of views to ``path``, in place of what is there, and name the views.
 
-    ``theta/option_quotes/QQQ`` becomes ``theta_option_quotes_QQQ``, with the day as the column ``date``.
+    ``theta/option_quotes/QQQ`` becomes ``theta_option_quotes_QQQ``, with the day as the column ``date``; a dataset of
+    months has the column ``month`` (``2024-01``). Both, and the ticker of a month, choose the files that are read.
 
     Raises:
         LakeError: the lake is in an object store, or two datasets would share a name.
@@ -26,17 +31,17 @@ def create_views(lake: Lake, path: Path) -> list[str]:
         raise LakeError(
             f"{lake.url}: DuckDB views are made of a local lake; query an object store with Lake.scan instead"
         )
-    views: dict[str, str] = {}
-    for dataset in lake.datasets():
+    views: dict[str, tuple[str, tuple[str, str]]] = {}
+    of_days = [(dataset, _OF_DAYS) for dataset in lake.datasets()]
+    of_months = [(dataset, _OF_MONTHS) for dataset in lake.monthly_datasets()]
+    for dataset, layout in sorted(of_days + of_months):
         name = dataset.replace("/", "_")
         if name in views:
-            raise LakeError(f"{dataset} and {views[name]} would both be the view {name}; rename one of the datasets")
-        views[name] = dataset
+            raise LakeError(f"{dataset} and {views[name][0]} would both be the view {name}; rename one of the datasets")
+        views[name] = dataset, layout
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
-        for name, dataset in views.items():
-            files = lake.locate(f"{dataset}/date=*/{PARTITION_FILE}").replace("'", "''")
-            connection.execute(
-                f"CREATE VIEW \"{name}\" AS SELECT * FROM read_parquet('{files}', hive_partitioning = true)"
-            )
+        for name, (dataset, (folders, types)) in views.items():
+            files = lake.locate(f"{dataset}/{folders}/{PARTITION_FILE}").replace("'", "''")
+            connection.execute(f"CREATE VIEW \"{name}\" AS SELECT * FROM read_parquet('{files}', hive_types = {types})")
     return list(views)

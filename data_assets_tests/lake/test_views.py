@@ -1,8 +1,13 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
 import duckdb
+import polars as pl
 import pytest
 from lake_days import DATASET, DAY, quotes, store
 
 from data_assets.lake.lake import Lake, LakeError
+from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.views import create_views
 
 
@@ -25,6 +30,33 @@ def test_one_view_per_dataset_with_the_day_as_a_column(lake, tmp_path):
         (DAY, quotes().height, pytest.approx(quotes()["ask"].sum())),
         (DAY.replace(day=4), quotes().height, pytest.approx(quotes(seed=2)["ask"].sum())),
     ]
+
+
+@pytest.mark.parametrize("tickers", [("TRUE",), ("NA", "ABRPA", "ABRpA")])
+def test_months_are_a_view_with_every_ticker_as_it_is_spelt(lake, tmp_path, tickers):
+    start = datetime(2024, 1, 3, 14, 30, tzinfo=UTC)
+    built = MonthProvenance(
+        dataset="polygon/minute_aggs_monthly",
+        ticker="",
+        month=date(2024, 1, 1),
+        source="polygon/minute_aggs",
+        days={start.date(): "1"},
+        lacking=(),
+        built_at=start,
+        schema_version=1,
+        synthetic=True,
+    )
+    for number, ticker in enumerate(tickers):
+        rows = pl.DataFrame({"ticker": [ticker], "window_start": [start], "close": [float(number)]})
+        lake.write_month(replace(built, ticker=ticker), rows, "window_start")
+
+    assert create_views(lake, tmp_path / "lake.duckdb") == ["polygon_minute_aggs_monthly"]
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        rows = connection.sql("SELECT ticker, month, close FROM polygon_minute_aggs_monthly ORDER BY close").fetchall()
+        last = f"SELECT close FROM polygon_minute_aggs_monthly WHERE ticker = '{tickers[-1]}'"
+        one = connection.sql(last).fetchall()
+    assert rows == [(ticker, "2024-01", float(number)) for number, ticker in enumerate(tickers)]
+    assert one == [(float(len(tickers) - 1),)]
 
 
 def test_views_are_made_anew(lake, tmp_path):
