@@ -254,7 +254,7 @@ def judge_bars(lake: Lake, day: date, liquid: Sequence[str]) -> list[Verdict]:
     hours, details = session(day), lake.provenance(BARS_KEY, day).details
     bars = pl.concat(lake.batches(BARS_KEY, day)).rename({"window_start": "timestamp", "transactions": "trades"})
     first, end = minute_bars.extended_hours(hours)
-    wanted = bars["ticker"].unique(maintain_order=True).to_list() if details["wanted"] == ALL else details["wanted"]
+    wanted = [*liquid, *bars["ticker"].unique(maintain_order=True)] if details["wanted"] == ALL else details["wanted"]
     return [
         minute_bars.ohlc(bars),
         bar_coverage.market_bar_count(

@@ -125,17 +125,17 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
 def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | Literal["all"]) -> set[date]:
     """Those of ``months`` whose files hold exactly the days that the lake holds now, in their present versions.
 
-    A month's files are written in the order of their tickers, so the last one's speaks for all of them.
-
     Args:
         lake: holds the files.
         months: first days of months.
-        tickers: the tickers that months are built for, or ``all``.
+        tickers: the tickers that months are built for, each of which is looked at, or ``all``.
     """
     current = set()
     for month in months:
         versions = lake.day_versions(DAILY, _days_of(month)[1])
-        if versions and lake.month_versions(MONTHLY, _last_ticker(lake, versions, tickers), month) == versions:
+        if versions and all(
+            lake.month_versions(MONTHLY, ticker, month) == versions for ticker in _telling(lake, versions, tickers)
+        ):
             current.add(month)
     return current
 
@@ -151,9 +151,9 @@ def month_completeness(lake: Lake, month: date, tickers: Sequence[str] | Literal
     """
     ended = [day for day in _days_of(month)[1] if day <= last_ended_session(now)]
     stored = lake.day_versions(DAILY, ended)
-    built = lake.month_versions(MONTHLY, _last_ticker(lake, stored, tickers), month) if stored else {}
-    lacking = [day for day in ended if day not in built]
-    changed = [day for day, version in built.items() if stored.get(day) != version]
+    built = [lake.month_versions(MONTHLY, ticker, month) for ticker in _telling(lake, stored, tickers)]
+    lacking = [day for day in ended if not all(day in versions for versions in built)] if built else ended
+    changed = sorted({day for versions in built for day, version in versions.items() if stored.get(day) != version})
     said = [
         f"{text} {', '.join(f'{day:%m-%d}' for day in days)}"
         for text, days in (("lacks the sessions of", lacking), ("replaced since it was built:", changed))
@@ -164,14 +164,24 @@ def month_completeness(lake: Lake, month: date, tickers: Sequence[str] | Literal
         passed=not said,
         severity="warn",
         summary="; ".join(said) or f"holds all {len(ended)} sessions that have ended",
-        metadata={"sessions": len(built), "sessions_lacking": len(lacking), "sessions_replaced": len(changed)},
+        metadata={
+            "sessions": len(ended) - len(lacking),
+            "sessions_lacking": len(lacking),
+            "sessions_replaced": len(changed),
+        },
     )
 
 
-def _last_ticker(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> str:
+def _telling(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> Sequence[str]:
+    """The tickers whose files tell of a month: all that are listed, one of which may be new.
+
+    Where all are wanted, nobody lists them: files are written in the order of their tickers, so the last one tells.
+    """
     if tickers != "all":
-        return max(tickers)
-    return str(lake.scan(DAILY, min(stored), max(stored)).select(pl.col("ticker").max()).collect().item())
+        return tickers
+    if not stored:
+        return ()
+    return [lake.scan(DAILY, min(stored), max(stored)).select(pl.col("ticker").max()).collect().item()]
 
 
 def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, sha256: str, rows: int) -> None:

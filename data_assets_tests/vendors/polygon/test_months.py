@@ -206,6 +206,31 @@ while True:
 """
 
 
+def test_a_ticker_that_was_listed_later_makes_its_months_be_built_again(lake):
+    build_month(lake, JANUARY, ["NA", "ZVZZT"], now=NOW)
+    assert months.current_months(lake, [JANUARY], ["NA", "ZVZZT"]) == {JANUARY}
+    assert months.current_months(lake, [JANUARY], ["NA", "SPY", "ZVZZT"]) == set()
+    complete = months.month_completeness(lake, JANUARY, ["NA", "SPY", "ZVZZT"], now=NOW)
+    assert not complete.passed
+    assert complete.metadata["sessions"] == 0
+    build_month(lake, JANUARY, ["NA", "SPY", "ZVZZT"], now=NOW)
+    assert months.current_months(lake, [JANUARY], ["NA", "SPY", "ZVZZT"]) == {JANUARY}
+
+
+def test_a_ticker_whose_file_is_older_than_its_neighbours_is_told(lake):
+    for day in sessions(JANUARY, DAYS[-1]):
+        store(lake, day, *TICKERS)
+    build_month(lake, JANUARY, ["NA", "SPY"], now=NOW)
+    assert months.month_completeness(lake, JANUARY, ["NA", "SPY"], now=NOW).passed
+    store(lake, DAYS[1], *TICKERS[:-1])
+    build_month(lake, JANUARY, ["SPY"], now=NOW)
+
+    assert months.current_months(lake, [JANUARY], ["NA", "SPY"]) == set()
+    complete = months.month_completeness(lake, JANUARY, ["NA", "SPY"], now=NOW)
+    assert (complete.passed, complete.summary) == (False, "replaced since it was built: 01-03")
+    assert months.month_completeness(lake, JANUARY, ["SPY"], now=NOW).passed
+
+
 @pytest.mark.parametrize("after", [b"started\n", b"built\n"], ids=["the first build", "a later build"])
 def test_a_killed_build_leaves_whole_files_and_is_run_again(lake, after):
     builder = subprocess.Popen([sys.executable, "-c", BUILD_AND_SAY, lake.url], stdout=subprocess.PIPE)
