@@ -1,4 +1,4 @@
-"""A project whose runs happen in the test's own process, on a real SQLite instance, against a Theta-compatible server.
+"""A project whose runs happen in the test's own process, on a real SQLite instance, against a simulated vendor.
 
 Here: launching as the daemon, the UI and the command do, and reading what the event log holds afterwards. Not here: any
 expectation.
@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_assets.cli.project import definitions
+from data_assets.cli.project import datasets, definitions
 from data_assets.ingest.dagster_health import day_states
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.settings import settings
@@ -66,18 +66,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class InProcess:
-    """A project folder, its instance, and the vendor's server."""
+class AssetInProcess:
+    """A project folder, its instance, and one of its assets."""
 
     folder: Path
     instance: dg.DagsterInstance
-    theta: SandboxTheta
+    asset: dg.AssetKey
 
     def materialize(self, tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
         """Run the asset as the UI and the daemon do: the asset selected, and its checks' steps with it."""
         job = definitions().resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
-            asset_selection=[ASSET],
+            asset_selection=[self.asset],
             instance=self.instance,
             tags=dict(tags),
             raise_on_error=False,
@@ -86,7 +86,7 @@ class InProcess:
 
     def execute_checks(self, names: Collection[str], tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
         """Run checks alone."""
-        keys = {dg.AssetCheckKey(ASSET, name) for name in names}
+        keys = {dg.AssetCheckKey(self.asset, name) for name in names}
         job = definitions().resolve_implicit_global_asset_job_def()
         return job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
             instance=self.instance, tags=dict(tags), raise_on_error=False, run_config=QUIET
@@ -94,21 +94,23 @@ class InProcess:
 
     def states(self, days: Sequence[str]) -> dict[str, str]:
         """The days as the grid shows them."""
-        return {day: state.value for day, state in day_states(self.instance, ASSET, days).items()}
+        return {day: state.value for day, state in day_states(self.instance, self.asset, days).items()}
 
     def materializations(self) -> list[dg.EventLogRecord]:
         """All of them, oldest first."""
-        return list(reversed(self.instance.fetch_materializations(ASSET, limit=1000).records))
+        return list(reversed(self.instance.fetch_materializations(self.asset, limit=1000).records))
 
     def times_materialized(self) -> Counter[str | None]:
         """How often each day was."""
         return Counter(record.partition_key for record in self.materializations())
 
     def evaluations(self, run_id: str) -> list[Evaluation]:
-        """The check evaluations that a run recorded, in their order."""
+        """The evaluations of the asset's checks that a run recorded, in their order."""
         found = []
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
             each: Any = entry.dagster_event.event_specific_data  # type: ignore[union-attr]
+            if each.asset_key != self.asset:
+                continue
             judged = each.target_materialization_data
             found.append(
                 Evaluation(
@@ -124,7 +126,7 @@ class InProcess:
 
     def check_states(self, name: str) -> dict[str | None, str]:
         """The state of a check by day, as the UI's partition view of it shows; None is the asset as a whole."""
-        infos = self.instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(ASSET, name)])
+        infos = self.instance.event_log_storage.get_asset_check_partition_info([dg.AssetCheckKey(self.asset, name)])
         assert len({info.partition_key for info in infos}) == len(infos)
         return {info.partition_key: info.latest_execution_status.value for info in infos}
 
@@ -134,7 +136,14 @@ class InProcess:
 
     def file(self, day: str) -> Path:
         """The file of one day, there or not."""
-        return self.folder / "lake" / "live" / ASSET.to_user_string() / f"date={day}" / "data.parquet"
+        return self.folder / "lake" / "live" / self.asset.to_user_string() / f"date={day}" / "data.parquet"
+
+
+@dataclass(frozen=True)
+class InProcess(AssetInProcess):
+    """The same for option quotes, and the vendor's server."""
+
+    theta: SandboxTheta
 
     def days_fetched(self) -> list[str]:
         """The day of every request for quotes that the vendor saw, in order."""
@@ -146,19 +155,30 @@ class InProcess:
 
 
 @contextmanager
-def in_process_project(folder: Path, **sandbox: Any) -> Iterator[InProcess]:
-    """A new project in `folder`; `sandbox` are options of its vendor's server."""
+def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstance]:
+    """A project in `folder` in the live profile, with more variables set; its definitions are loaded for it."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(SOURCES / name, folder)
-    options = {"contracts": 8, "says_synthetic": False, **sandbox}
-    with pytest.MonkeyPatch.context() as patch, SandboxTheta(**options) as theta:
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("DAGSTER_HOME", str(folder))
-        patch.setenv("DATA_ASSETS_PROFILE", "live")
-        patch.setenv("THETA_BASE_URL", theta.base_url)
-        settings.cache_clear()
+        for name, value in {"DAGSTER_HOME": str(folder), "DATA_ASSETS_PROFILE": "live", **environment}.items():
+            patch.setenv(name, value)
+        _forget_settings()
         try:
             with dg.DagsterInstance.get() as instance:
-                yield InProcess(folder, instance, theta)
+                yield instance
         finally:
-            settings.cache_clear()
+            _forget_settings()
+
+
+def _forget_settings() -> None:
+    for read_once in (settings, definitions, datasets):
+        read_once.cache_clear()
+
+
+@contextmanager
+def in_process_project(folder: Path, **sandbox: Any) -> Iterator[InProcess]:
+    """A new project in `folder`; `sandbox` are options of its vendor's server."""
+    options = {"contracts": 8, "says_synthetic": False, **sandbox}
+    with SandboxTheta(**options) as theta, open_project(folder, THETA_BASE_URL=theta.base_url) as instance:
+        yield InProcess(folder, instance, ASSET, theta)
