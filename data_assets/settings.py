@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     )
     polygon_access_key_id: str = Field(
         default="",
+        repr=False,
         validation_alias="POLYGON_ACCESS_KEY_ID",
         description="the S3 access key id on your dashboard's page of flat files",
     )
