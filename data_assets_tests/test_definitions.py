@@ -88,6 +88,15 @@ EVERY_ASSET = {
 }
 
 
+SENSORS = {
+    "interrupted_runs": True,
+    "polygon_months": True,
+    "polygon_republications": False,
+    "default_automation_condition_sensor": False,
+}
+"""Name -> whether it is on by itself."""
+
+
 def fresh(
     home: Path, program: list[str], *, cwd: Path = SOURCES, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -133,7 +142,7 @@ def test_dg_lists_every_asset_check_and_sensor(tmp_path: Path) -> None:
     assert {check["key"] for check in listed["asset_checks"]} == {
         f"{key}:{check}" for key, asset in EVERY_ASSET.items() for check in asset["checks"]
     }
-    assert {"interrupted_runs", "polygon_republications"} <= {sensor["name"] for sensor in listed["sensors"]}
+    assert {sensor["name"] for sensor in listed["sensors"]} == set(SENSORS)
 
 
 COST = """
@@ -216,9 +225,8 @@ def test_every_check_is_of_a_day_and_none_holds_a_run_up() -> None:
         assert not spec.blocking, "what must hold is validated before a day is published"
 
 
-def test_the_sensor_for_interrupted_runs_is_on_by_itself_and_the_automation_is_not() -> None:
+def test_only_what_asks_no_vendor_for_anything_is_on_by_itself() -> None:
     repository = defs().get_repository_def()
 
-    assert repository.get_sensor_def("interrupted_runs").default_status == dg.DefaultSensorStatus.RUNNING
-    automation = repository.get_sensor_def("default_automation_condition_sensor")
-    assert automation.default_status == dg.DefaultSensorStatus.STOPPED
+    on = {name: repository.get_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING for name in SENSORS}
+    assert on == SENSORS

@@ -25,8 +25,8 @@ from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
 
-SYNTHETIC = "Synthetic data from simulated vendors (sandbox profile); never mix it with real data.\n\n"
-"""Without emphasis: the catalog's list shows the start of a description as it is written."""
+SYNTHETIC = "\n\nSynthetic data from simulated vendors (sandbox profile); never mix it with real data."
+"""At the end: the catalog's list shows the start of a description, and says `synthetic` beside it."""
 
 RECORDED_ALREADY = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 """Marks an output whose events have been logged: each day was recorded by its own as it was stored.
@@ -79,7 +79,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
 
     @dg.asset(  # type: ignore[call-overload]
         key=dataset.asset_key,
-        description=(SYNTHETIC if synthetic else "") + dataset.description,
+        description=dataset.description + (SYNTHETIC if synthetic else ""),
         group_name=dataset.vendor,
         kinds=dataset.kinds | ({"synthetic"} if synthetic else set()),
         tags={"data_assets/profile": settings().profile},

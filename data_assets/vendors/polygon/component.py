@@ -80,7 +80,17 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
-            dg.Definitions(sensors=[republications(minute_aggs.bars, minute_aggs.store)]),
+            dg.Definitions(
+                sensors=[
+                    republications(minute_aggs.bars, minute_aggs.store),
+                    dg.AutomationConditionSensorDefinition(
+                        "polygon_months",
+                        target=dg.AssetSelection.assets(minute_aggs.months.asset_key),
+                        default_status=dg.DefaultSensorStatus.RUNNING,  # it asks no vendor for anything
+                        description="Builds a month's files again when its days were stored or replaced.",
+                    ),
+                ]
+            ),
         )
 
 
