@@ -32,11 +32,12 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.trading_calendar import Session
-from data_assets.vendors.ib.connection import Connection, Patience
+from data_assets.vendors.ib.connection import Connection
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.errors import Asked
 from data_assets.vendors.ib.line import Address, Received, Request
 from data_assets.vendors.ib.pacing import RequestPacing
+from data_assets.vendors.ib.patience import IBS_OWN, Patience
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets.vendors.ib.schema import frame_of
 from data_assets.vendors.ib.state_file import Damaged, StateFile
@@ -45,8 +46,6 @@ HEADS_FILE = "ib_head_timestamps.json"
 
 BAR_SIZE, SHOWN, DURATION, FORMAT_DATE = "1 min", "TRADES", "1 D", 2
 """`formatDate=2` is seconds since 1970; any other form depends on a setting of TWS and may come without its zone."""
-
-PATIENCE = Patience()
 
 _UNKNOWN_CONTRACT = 200
 
@@ -105,7 +104,7 @@ class IbClient:
         pacing: RequestPacing,
         state_folder: Path,
         real_data_only: bool = False,
-        patience: Patience = PATIENCE,
+        patience: Patience = IBS_OWN,
         now: Callable[[], datetime] = _utc_now,
         resets: Callable[[datetime], datetime | None] = reset_ends,
         say: Callable[[str], object] = logger.warning,

@@ -26,6 +26,7 @@ from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
+from data_assets.vendors.ib.patience import IBS_OWN, SANDBOX
 from data_assets.vendors.ib.resets import never, reset_ends
 from data_assets.vendors.ib.schema import COLUMNS
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
@@ -87,6 +88,7 @@ def market_dataset(ticker: Ticker) -> MarketDataset:
                 pacing=request_pacing(),
                 state_folder=state_folder(),
                 real_data_only=live,
+                patience=IBS_OWN if live else SANDBOX,
                 resets=reset_ends if live else never,
             )
             async with client:

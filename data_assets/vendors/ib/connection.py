@@ -11,10 +11,10 @@ but the reset's, and an answer without data is not believed.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.ib.line import Address, Line, Request, SocketLost, TooLate, TurnedAway
+from data_assets.vendors.ib.patience import Patience
 
 SYNTHETIC_ACCOUNTS = "DUSANDBOX"  # as the sandbox begins its accounts; vendors know nothing else of it
 
@@ -41,44 +42,6 @@ _START = (
     "start TWS or IB Gateway and log in, allow API connections in its settings, and set IB_HOST and IB_PORT to it: "
     "TWS listens on 7496 (live) or 7497 (paper), Gateway on 4001 (live) or 4002 (paper)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait for what, seconds.
-
-    Attributes:
-        bars: for the answer with a session's bars; deadlines of answers begin when the request is sent, not while it
-            waits for its turn.
-        head: for that with a head timestamp.
-        details: for that with a contract.
-        finish: for the answer to a request in hand, once the run is told to stop.
-        connect: for TWS to accept a connection and to say who it is; some gateways accept and then stay silent.
-        attempts: tries (a number) of the first connection.
-        backoff: before the second try to connect, about; each further one doubles it, up to ``backoff_cap``.
-        backoff_cap: see ``backoff``.
-        outage: for a lost connection, in all, until the run gives up; resets of IB's servers do not count.
-        farm: for the farm of historical data (2105), after which it is asked all the same.
-        hold: before asking again after an answer that says that IB's servers are away, or the session is elsewhere.
-        idle: without an answer, after which TWS is asked for the time before it is asked for more.
-        heartbeat: for that answer.
-        goodbye: after disconnecting: who comes back sooner finds the client id still taken.
-    """
-
-    bars: float = 60.0
-    head: float = 30.0
-    details: float = 30.0
-    finish: float = 15.0
-    connect: float = 10.0
-    attempts: int = 3
-    backoff: float = 2.0
-    backoff_cap: float = 60.0
-    outage: float = 900.0
-    farm: float = 120.0
-    hold: float = 60.0
-    idle: float = 30.0
-    heartbeat: float = 10.0
-    goodbye: float = 0.5
 
 
 class Connection:
@@ -329,7 +292,8 @@ class Connection:
                 f"{self._patience.connect:.0f} s: look whether it shows a dialog or a login, restart it, then run again"
             )
         if isinstance(error, OSError):
-            return f"nobody listens at {self._address} ({error.strerror or error}): {_START}"
+            why = os.strerror(error.errno) if error.errno else error  # asyncio's own words repeat the address
+            return f"nobody listens at {self._address} ({why}): {_START}"
         return str(error)
 
     def _given_up(self, why: str) -> RunEnded:

@@ -11,9 +11,9 @@ from typing import Any
 
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.client import IbClient, SessionBars
-from data_assets.vendors.ib.connection import Patience
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.pacing import Budget, RequestPacing
+from data_assets.vendors.ib.patience import Patience
 from data_assets.vendors.ib.resets import never
 
 DAY = date(2024, 1, 3)
