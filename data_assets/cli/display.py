@@ -93,7 +93,7 @@ class Display:
             text = f"[red]✗[/red] {day}  {outcome.name}: {escape(outcome.reason)}"
         else:
             tries = self._tries(day)
-            text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {outcome.size / 1e6:.1f} MB"
+            text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {_size(outcome.size)}"
             text += f"  ({tries} tries)" if tries > 1 else ""
         self._console.print(text, highlight=False, soft_wrap=True)
 
@@ -145,6 +145,10 @@ class Display:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
 def _days(count: int, which: str = "") -> str:
