@@ -13,7 +13,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from datetime import date
 from typing import Protocol
@@ -22,10 +22,11 @@ import dagster as dg
 import polars as pl
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_integrity import day_verdicts, integrity
+from data_assets.ingest.dagster_integrity import day_verdicts, integrity, recorded_file
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
-from data_assets.ingest.outcome import NotStored, Outcome, Rejected, Scalar, Stored
+from data_assets.ingest.outcome import NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
+from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.wiring import open_lake
@@ -113,10 +114,16 @@ class DayRecorder:
         key = day.isoformat()
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
-                self._record_stored(datasets_of_this_process[name], day, stored)
+                self._record_input(datasets_of_this_process[name], day, stored)
             self._record_stored(self._dataset, day, outcome)
         else:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
+
+    def _record_input(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
+        """Record a day of another dataset, unless it is: it may have been brought here by a try that was cut short."""
+        record = latest_materialization(self._context.instance, dataset.asset_key, day.isoformat())
+        if record is None or recorded_file(record)[0] != stored.sha256:
+            self._record_stored(dataset, day, stored)
 
     def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
         self._context.log_event(_materialization(dataset, self._lake, day, stored))
@@ -228,7 +235,8 @@ async def _ingest(
     policy = EnginePolicy(dataset.max_concurrency, dataset.typical_day_bytes, dataset.retry)
     stop = asyncio.Event()
     with _stop_on_signals(stop):
-        async with dataset.open_source(lake, days) as source:
+        async with AsyncExitStack() as opened:
+            source = await _open(dataset, lake, days, opened, stop)
             ticker = asyncio.create_task(_tell_progress(context, progress))
             try:
                 return await ingest(
@@ -244,6 +252,44 @@ async def _ingest(
                 ticker.cancel()
                 with suppress(asyncio.CancelledError):
                     await ticker
+
+
+class _NotOpened:
+    """Stands for a source that did not open, so that every day of the run tells why; implements ``Source``."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        raise RunEnded(self._why)
+
+    async def wait_until_up(self) -> None:
+        raise RunEnded(self._why)
+
+
+async def _open(
+    dataset: MarketDataset, lake: Lake, days: list[date], opened: AsyncExitStack, stop: asyncio.Event
+) -> Source:
+    """Open the dataset's source, unless told to stop meanwhile: a vendor that is away may be waited for here."""
+    opening = asyncio.current_task()
+    assert opening is not None
+
+    async def cancel_when_told_to_stop() -> None:
+        await stop.wait()
+        opening.cancel()
+
+    watch = asyncio.create_task(cancel_when_told_to_stop())
+    try:
+        return await opened.enter_async_context(dataset.open_source(lake, days))
+    except RunEnded as error:
+        return _NotOpened(str(error))
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        opening.uncancel()
+        return _NotOpened("told to stop")
+    finally:
+        watch.cancel()
 
 
 async def _tell_progress(context: dg.AssetExecutionContext, progress: Progress) -> None:
