@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date, datetime
+from itertools import groupby
 
 import click
 from rich import box
@@ -74,6 +75,8 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
         console.print(overview_table(overview))
         for dataset, rows in days_shown.items():
             console.print(days_table(dataset, rows))
+            for text in reasons(rows):
+                console.print(text, soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
 
@@ -110,7 +113,7 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
 
 
 def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
-    """One row per day, newest first."""
+    """One row per day, newest first; fits eighty columns."""
     table = Table(
         title=dataset.name,
         title_justify="left",
@@ -124,8 +127,6 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
     for heading in ("rows", "MB", *dataset.shown.values(), "tries"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("checks", no_wrap=True)
-    if any(row.outcome for row in rows):
-        table.add_column("why not", overflow="fold", min_width=24)
     for row in reversed(rows):
         table.add_row(
             row.day,
@@ -135,9 +136,23 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
             *(_shown(row.shown.get(name)) for name in dataset.shown),
             str(row.attempts) if row.attempts else "-",
             _checks(row.checks),
-            *([f"{row.outcome}: {escape(row.reason or '')}"] if row.outcome else []),
         )
     return table
+
+
+def reasons(rows: list[DayHealth]) -> list[str]:
+    """Why days are not stored, newest first: a line for each stretch of days with one reason.
+
+    Not in the table: a column that shares eighty others' width loses words.
+    """
+    lines = []
+    for (outcome, reason), same in groupby(reversed(rows), key=lambda row: (row.outcome, row.reason)):
+        if outcome is None:
+            continue
+        newest, *older = [row.day for row in same]
+        days = f"{older[-1]} to {newest} ({1 + len(older)} days)" if older else newest
+        lines.append(f"{days}  {outcome}: {reason}")
+    return lines
 
 
 def _shown(value: Scalar | None) -> str:
