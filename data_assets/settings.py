@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         default=100_000_000_000,
         ge=0,
         validation_alias="POLYGON_CACHE_BYTES",
-        description="bytes that the vendor's own files may take on this disk, 0 or more; the least recently used go first",
+        description="bytes that the vendor's files may take on this disk, 0 or more; the least recently used go first",
     )
     polygon_tickers: Annotated[str, AfterValidator(_tickers)] | None = Field(
         default=None,

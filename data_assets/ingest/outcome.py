@@ -22,7 +22,7 @@ class Stored:
         size: bytes of the file.
         sha256: hexadecimal digest of the file.
         metadata: what a person wants plotted or named for this day (counts, shares, seconds).
-        inputs: the same day of other datasets, by their names, that had to be brought to disk for this one.
+        inputs: the same day of other datasets, by their names, that it was made from; not all of them may be new.
         attempts: how often the day was asked for in this run; the engine fills it in.
     """
 

@@ -171,8 +171,7 @@ class MinuteAggsSource:
         meter.parsed(raw.rows)
         seconds = perf_counter() - started
         staged.metadata |= {"seconds": round(seconds, 3), "rows_per_second": round(raw.rows / seconds)}
-        if held.downloaded:
-            staged.inputs[RAW_KEY] = raw
+        staged.inputs[RAW_KEY] = raw
         return staged
 
     def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:

@@ -217,7 +217,8 @@ async def test_more_tickers_need_no_new_download(tmp_path):
         assert project.gets() == 1
         assert list(first.inputs) == [RAW_KEY]
         assert first.inputs[RAW_KEY].sha256 == hashlib.sha256(flat_files().body(DAY)).hexdigest()
-        assert second.inputs == {}
+        assert second.inputs[RAW_KEY].sha256 == first.inputs[RAW_KEY].sha256
+        assert (first.metadata["downloaded"], second.metadata["downloaded"]) == (True, False)
         assert second.metadata["rows_added"] == bars_of(tickers=("IWM",)).height
         assert (second.metadata["rows_removed"], second.metadata["rows_altered"]) == (0, 0)
 

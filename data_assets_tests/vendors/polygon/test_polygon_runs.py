@@ -134,6 +134,19 @@ def test_the_days_of_a_cached_download_are_not_recorded_as_downloaded_again(proj
     assert project.metadata(project.bars, DAY)["downloaded"] is False
 
 
+def test_a_raw_file_that_an_unfinished_try_left_is_recorded_with_the_day_that_uses_it(tmp_path: Path) -> None:
+    with bucket_of(WEEK) as bucket:
+        with project_of(tmp_path, bucket, POLYGON_TICKERS="NOPE") as project:
+            assert not run_range(project.instance, project.bars.asset, DAY, DAY).success
+            assert project.raw_file(DAY).exists()
+            assert project.raw.materializations() == []
+        with project_of(tmp_path, bucket) as project:
+            assert run_range(project.instance, project.bars.asset, DAY, DAY).success
+            assert project.raw.times_materialized() == Counter([DAY])
+            assert project.metadata(project.raw, DAY)["downloaded"] is False
+            assert project.days_read() == [DAY]
+
+
 def test_no_credential_is_in_the_history_or_the_lake(tmp_path: Path) -> None:
     """Not after good runs, nor after a refusal, nor after the one that repeats the key id."""
     wrong = "the-secret-of-somebody-else"
