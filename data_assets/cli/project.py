@@ -19,6 +19,7 @@ import click
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster.components.core.component_tree import ComponentTreeException
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
@@ -68,10 +69,19 @@ def _get_instance() -> dg.DagsterInstance:
 
 @cache
 def definitions() -> dg.Definitions:
-    """The code location, loaded once."""
+    """The code location, loaded once.
+
+    Raises:
+        click.ClickException: a file under ``defs`` says something wrong; the text names the place.
+    """
     from data_assets.definitions import defs
 
-    return defs()
+    try:
+        return defs()
+    except ComponentTreeException as error:
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        raise click.ClickException(str(error.__cause__)) from error
 
 
 @cache
