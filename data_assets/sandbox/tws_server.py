@@ -183,6 +183,10 @@ class TwsServer:
         for connection in self._connections:
             connection.drop()
 
+    def clients(self) -> list[int]:
+        """The numbers of the clients that are connected now."""
+        return [client.client_id for client in tuple(self._clients) if client.client_id is not None]
+
     # What the connections call.
 
     def server_time(self) -> str:

@@ -103,6 +103,11 @@ class SandboxTws:
         return list(self._tws.requests)
 
     @property
+    def clients(self) -> list[int]:
+        """The numbers of the clients that are connected now."""
+        return self._tws.clients()
+
+    @property
     def most_open(self) -> int:
         """The highest number of historical requests that were open at one time."""
         return self._tws.most_open
