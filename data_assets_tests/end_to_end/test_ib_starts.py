@@ -1,0 +1,186 @@
+"""Runs of IB's bars that cannot start: each says in one line, on the terminal and in the grid, what to do."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from signal import SIGINT
+
+import pytest
+
+from data_assets.sandbox.loopback import HOST
+from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets_tests.end_to_end.ib_project import (
+    AAPL,
+    BARS,
+    CLIENT_ID,
+    asked,
+    asked_days,
+    last_asked_long_ago,
+    live_ib,
+    status_of,
+)
+from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, run_statuses, sessions, span
+
+DAYS = sessions("2024-01-02", 2)
+
+
+@pytest.fixture
+def tws() -> Iterator[SandboxTws]:
+    with SandboxTws(pacing_scale=0, says_synthetic=False) as tws:
+        yield tws
+
+
+def checkout(folder: Path, *rows: str) -> Path:
+    """The project's code with a `tickers.csv` of its own, as in a user's checkout."""
+    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(SOURCES / name, folder)
+    package = folder / "data_assets"
+    shutil.copytree(SOURCES / "data_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "defs" / "ib" / "bars_1m" / "tickers.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def refused(project: Project, dataset: str = AAPL) -> str:
+    """Why a backfill got no day at all: one reason, the same on the terminal, in the result and in the grid."""
+    ended = project.run("backfill", dataset, *span(DAYS), "--json")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    result = document(ended)
+    assert (result["stored"], sorted(result["not_stored"])) == ([], DAYS)
+    (reason,) = {why["reason"] for why in result["not_stored"].values()}
+    for row in status_of(project, dataset, DAYS).values():
+        assert (row["state"], row["outcome"], row["reason"]) == ("failed", "Failed", reason)
+    assert f"✗ {DAYS[-1]}  Failed: {reason}\n" in ended.stderr
+    with project.instance() as instance:
+        assert run_statuses(instance) == ["FAILURE"]
+    return str(reason)
+
+
+def test_nobody_listening_says_what_to_start(new_project):
+    with closing(socket.create_server((HOST, 0))) as reserved:
+        port = reserved.getsockname()[1]
+    project = new_project(DATA_ASSETS_PROFILE="live", IB_PORT=str(port))
+
+    reason = refused(project)
+
+    assert f"nobody listens at 127.0.0.1:{port} (Connection refused): start TWS or IB Gateway" in reason
+    assert "IB_HOST and IB_PORT" in reason
+
+
+def test_the_live_profile_refuses_the_simulator(new_project):
+    with SandboxTws(pacing_scale=0) as tws:
+        reason = refused(new_project(**live_ib(tws)))
+
+        assert "is the sandbox, whose data is synthetic, and DATA_ASSETS_PROFILE is live" in reason
+        assert asked(tws, BARS) == []
+
+
+def test_a_client_id_that_is_taken_is_named_with_the_setting_to_change(new_project, tws):
+    with closing(socket.create_connection((tws.host, tws.port))) as other:
+        for frame in (b"v157..178", b"71\x002\x00%d\x00\x00" % CLIENT_ID):
+            other.sendall((b"API\x00" if frame.startswith(b"v") else b"") + len(frame).to_bytes(4, "big") + frame)
+        while tws.clients != [CLIENT_ID]:
+            other.recv(4096)
+
+        reason = refused(new_project(**live_ib(tws)))
+
+    assert reason.startswith("IB Error 326: ")
+    assert f"another client with the id {CLIENT_ID}: set IB_CLIENT_ID to another number" in reason
+
+
+@contextmanager
+def half_dead_gateway() -> Iterator[tuple[int, list[socket.socket]]]:
+    """A port that takes connections and never says a word: its number, and the connections so far."""
+    connections: list[socket.socket] = []
+    with closing(socket.create_server((HOST, 0))) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connections.append(server.accept()[0])
+                except OSError:
+                    return
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield server.getsockname()[1], connections
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for each in connections:
+                each.close()
+
+
+def test_ctrl_c_ends_the_wait_for_a_gateway_that_takes_connections_and_stays_silent(new_project):
+    with half_dead_gateway() as (port, connections):
+        project = new_project(DATA_ASSETS_PROFILE="live", IB_PORT=str(port))
+        command = project.start("backfill", AAPL, *span(DAYS), "--json")
+        command.wait_for(lambda: bool(connections))
+        ended = command.end(SIGINT)
+
+        assert ended.returncode == 1
+        assert len(connections) == 1, "it did not wait for its time to be up and try again"
+    assert {why["reason"] for why in document(ended)["not_stored"].values()} == {"stopped before it was done"}
+    assert "Traceback" not in ended.stderr
+    assert {row["state"] for row in status_of(project, AAPL, DAYS).values()} == {"missing"}
+    with project.instance() as instance:
+        assert run_statuses(instance) == ["CANCELED"]
+
+
+ROWS = (
+    "symbol,secType,exchange,currency,primaryExchange,completeness",
+    "AAPL,STK,SMART,USD,NASDAQ,",
+    "AAPLE,STK,SMART,USD,,",
+    "GLD,STK,SMART,USD,,",
+    "DIS,STK,SMART,USD,NYSE,lenient",
+)
+
+
+def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_may_lack_minutes(
+    new_project, tws, tmp_path
+):
+    project = new_project(**live_ib(tws, PYTHONPATH=str(checkout(tmp_path / "checkout", *ROWS))))
+    last_asked_long_ago(project.folder)
+
+    unknown = project.run("backfill", "ib/bars_1m/AAPLE", *span(DAYS), "--json")
+    ambiguous = project.run("backfill", "ib/bars_1m/GLD", *span(DAYS), "--json")
+    assert asked_days(tws) == []
+    lenient = project.run("backfill", "ib/bars_1m/DIS", *span(DAYS), "--json")
+
+    for ended, said in (
+        (unknown, "tickers.csv row 3, column symbol: TWS knows no STK AAPLE on SMART in USD; correct the row"),
+        (ambiguous, "tickers.csv row 4, column primaryExchange: GLD in USD is listed on ARCA, LSEETF; name the one"),
+    ):
+        assert ended.returncode == 1
+        assert all(why["reason"].startswith(said) for why in document(ended)["not_stored"].values()), ended.stdout
+        assert "Traceback" not in ended.stderr
+    assert (lenient.returncode, document(lenient)["stored"]) == (0, DAYS), lenient.stderr
+    for row in status_of(project, "ib/bars_1m/DIS", DAYS).values():
+        assert 300 < row["rows"] < row["shown"]["expected_bars"] == 390
+        assert set(row["checks"].values()) == {"SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((*ROWS[:2], "ES,FUT,CME,USD,,"), "tickers.csv row 3, column secType: FUT, futures, is not supported yet"),
+        ((*ROWS[:2], "MSFT,STK,,USD,,"), "tickers.csv row 3, column exchange: is empty; a STK needs it"),
+        (("symbol,secType,currency", "MSFT,STK,USD"), "tickers.csv row 1: the column exchange is missing"),
+    ],
+)
+def test_a_row_that_no_tws_could_know_ends_every_command_at_its_start(new_project, tmp_path, rows, said):
+    project = new_project(PYTHONPATH=str(checkout(tmp_path / "checkout", *rows)))
+
+    ended: subprocess.CompletedProcess[str] = project.run("backfill", AAPL, *span(DAYS))
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"Error: {said}")
