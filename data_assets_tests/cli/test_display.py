@@ -79,7 +79,7 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
     assert (ended.returncode, ended.stdout) == (1, "")
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", ended.stderr)
     first, *lines, summary, hint = ended.stderr.splitlines()
-    stored = [line for line in lines if re.fullmatch(r"✓ \S+  [\d,]+ rows  \d+\.\d MB", line)]
+    stored = [line for line in lines if re.fullmatch(r"✓ \S+  [\d,]+ rows  [\d.]+ [Mk]B", line)]
     failed = [line for line in lines if line.startswith(f"✗ {DAYS[0]}  Rejected: ")]
     progress = [
         line
@@ -102,7 +102,7 @@ def test_a_stored_day_says_how_many_tries_it_took(theta, live_project):
 
     assert ended.returncode == 0, ended.stderr
     line = {line.split()[1]: line for line in ended.stderr.splitlines() if line.startswith("✓")}
-    assert re.fullmatch(r"✓ \S+  [\d,]+ rows  \d+\.\d MB  \(3 tries\)", line[DAYS[1]])
+    assert re.fullmatch(r"✓ \S+  [\d,]+ rows  [\d.]+ [Mk]B  \(3 tries\)", line[DAYS[1]])
     assert "tries" not in line[DAYS[0]]
 
 

@@ -41,7 +41,9 @@ def test_from_nothing_to_whole(theta, live_project):
     assert set(result["not_stored"][failing]) == {"outcome", "reason"}
     assert result["not_stored"][failing]["outcome"] == "Rejected"
 
-    assert run("gaps", "theta", *span(days)) == (1, {DATASET: {"missing": [], "failed": [failing]}})
+    code, gaps = run("gaps", "theta", *span(days))
+    assert (code, gaps[DATASET]) == (1, {"missing": [], "failed": [failing]})
+    assert {name.split("/")[0] for name in gaps} == {"theta"}
     code, result = run("status", DATASET, *span(days))
     assert code == 1
     counts = {name: result[DATASET][name] for name in ("sessions", "stored", "failed", "missing", "in_progress")}
@@ -52,8 +54,8 @@ def test_from_nothing_to_whole(theta, live_project):
     assert asked_by(*span(days), "--only", "failed") == (0, [failing], [], [failing])
     assert asked_by(*span(days[:2]), "--only", "all") == (0, days[:2], [], days[:2])
 
-    assert run("gaps", *span(days)) == (0, {DATASET: {"missing": [], "failed": []}})
-    assert run("verify", *span(days)) == (0, {DATASET: {"ok": days, "bad": {}}})
+    assert run("gaps", DATASET, *span(days)) == (0, {DATASET: {"missing": [], "failed": []}})
+    assert run("verify", DATASET, *span(days)) == (0, {DATASET: {"ok": days, "bad": {}}})
     with project.instance() as instance:
         assert sorted(recorded(instance)) == sorted([*days, *days[:2]])
         assert run_statuses(instance) == ["SUCCESS", "FAILURE", "SUCCESS", "SUCCESS"]
