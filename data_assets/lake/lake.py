@@ -41,6 +41,7 @@ from data_assets.lake.monthly import MonthProvenance, audit_month, write_month
 from data_assets.lake.parquet_file import digest_of, reading, row_groups, scan
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
+from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import DayWriter, StoredFile
 
 __all__ = ["Corrupt", "Lake", "LakeError"]
@@ -98,6 +99,14 @@ class Lake:
         )
         self._claim()
         return writer
+
+    def unfinished(self, dataset: str, day: date) -> UnfinishedDay:
+        """The pieces that are kept of a day until it can be written whole; no reader of the dataset sees them.
+
+        Raises:
+            ValueError: ``dataset`` is not a dataset key.
+        """
+        return UnfinishedDay(self._storage.folder_beside(partition_path(dataset, day), FOLDER))
 
     def locate(self, path: str) -> str:
         """The absolute path or URL of a file that is named relative to the lake's root."""
@@ -303,12 +312,15 @@ class Lake:
     def sweep(self) -> list[str]:
         """Remove the temporary files of writers that died; those of living writers, of any process, stay.
 
+        So do the pieces of unfinished days, for as long as they may still be used.
+
         Returns:
             The paths of the removed files.
         """
         if self._storage.size(MARKER) is None:  # nobody wrote here: the folder may be anything, and large
             return []
-        return [str(path) for path in tempfiles.sweep(self._storage.temp_files())]
+        removed = tempfiles.sweep(self._storage.temp_files())
+        return [str(path) for path in [*removed, *sweep_pieces(self._storage.folders(FOLDER))]]
 
     def free_bytes(self) -> int | None:
         """Room left on the lake's disk; None for an object store."""

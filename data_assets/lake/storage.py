@@ -85,8 +85,14 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
 
+    def folder_beside(self, name: str, folder: str) -> Path:
+        """The local folder ``folder``, there or not, in which work for ``name`` may lie that is no file of the lake."""
+
     def temp_files(self) -> Iterator[Path]:
         """Every temporary file that a writer of this lake made on this machine and that is still there."""
+
+    def folders(self, name: str) -> Iterator[Path]:
+        """Every folder of that bare name that `folder_beside` has named on this machine and that is still there."""
 
     def free_bytes(self) -> int | None:
         """Room left for files; None where the place has no limit that it tells."""
@@ -212,9 +218,17 @@ class LocalFolder:
         """See `Storage`."""
         (self._root / name).unlink(missing_ok=True)
 
+    def folder_beside(self, name: str, folder: str) -> Path:
+        """See `Storage`."""
+        return (self._root / name).parent / folder
+
     def temp_files(self) -> Iterator[Path]:
         """See `Storage`."""
         return tempfiles.find(self._root)
+
+    def folders(self, name: str) -> Iterator[Path]:
+        """See `Storage`."""
+        return tempfiles.find_folders(self._root, name)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""
@@ -338,9 +352,17 @@ class Bucket:
         with self._asking(name):
             obstore.delete(self._store, name)
 
+    def folder_beside(self, name: str, folder: str) -> Path:
+        """See `Storage`."""
+        return self._staging_folder() / name.replace("/", "_") / folder
+
     def temp_files(self) -> Iterator[Path]:
         """See `Storage`."""
         return tempfiles.find(self._staging_folder())
+
+    def folders(self, name: str) -> Iterator[Path]:
+        """See `Storage`."""
+        return tempfiles.find_folders(self._staging_folder(), name)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""

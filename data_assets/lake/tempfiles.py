@@ -94,6 +94,13 @@ def find(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in files if is_temp(name))
 
 
+def find_folders(root: Path, name: str) -> Iterator[Path]:
+    """Every folder of that name under ``root``."""
+    for folder, folders, _ in os.walk(root, followlinks=True):
+        if name in folders:
+            yield Path(folder, name)
+
+
 def sweep(paths: Iterable[Path]) -> list[Path]:
     """Remove those of ``paths`` whose writer is dead; say which they were."""
     removed = []

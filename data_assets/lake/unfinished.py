@@ -1,0 +1,172 @@
+"""Pieces of a day that is not whole yet, beside its target, so that a crash does not cost what had arrived.
+
+A piece is one file: a line of JSON (the caller's note, the number of rows, a digest), then the rows as Arrow IPC,
+compressed as cheaply as can be. It is written under a temporary name and renamed, not synced: a piece that a power cut
+spoilt is found out by its digest and not used. Neither is one older than a day.
+
+Who works on a day holds the lock of its folder, which the kernel drops when the worker dies.
+
+Here: keeping, finding, trusting and removing pieces. Not here: what a piece is of (the vendors).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import polars as pl
+
+from data_assets.lake import tempfiles
+from data_assets.lake.errors import LakeError, write_error
+
+FOLDER = ".parts"
+KEPT = timedelta(days=1)
+
+_SUFFIX = ".piece"
+_TRIES = 100
+
+
+class UnfinishedDay:
+    """The pieces of one day; a context manager that holds them against every other process.
+
+    Made by `Lake.unfinished`. The folder is there while the context is open, and afterwards if it holds anything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        try:
+            self._lock = _locked(self._folder)
+        except BlockingIOError:
+            raise LakeError(
+                f"{self._folder}: another process is at work on this day; run it again when that has ended"
+            ) from None
+        except OSError as error:
+            raise write_error(error, str(self._folder)) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _remove_empty(self._folder)
+        os.close(self._lock)
+
+    def names(self) -> set[str]:
+        """The names of the pieces that are not too old."""
+        return {path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}") if not _too_old(path)}
+
+    def put(self, name: str, rows: pl.DataFrame, note: dict[str, Any]) -> None:
+        """Keep a piece, in place of one of that name.
+
+        Args:
+            name: a bare file name without suffix.
+            rows: its rows.
+            note: what the caller has to know of it; JSON.
+
+        Raises:
+            LakeError: it cannot be written (`DiskFull` where there is no room).
+        """
+        content = io.BytesIO()
+        rows.write_ipc(content, compression="lz4")
+        view = content.getbuffer()
+        head = {"note": note, "rows": rows.height, "sha256": hashlib.sha256(view).hexdigest()}
+        target = self._folder / f"{name}{_SUFFIX}"
+        try:
+            temp, file = tempfiles.create(self._folder, target.name)
+            with file:
+                try:
+                    file.write(json.dumps(head).encode() + b"\n")
+                    file.write(view)
+                    file.flush()
+                    temp.replace(target)
+                except BaseException:
+                    tempfiles.remove(temp)
+                    raise
+        except OSError as error:
+            raise write_error(error, str(target)) from error
+
+    def get(self, name: str) -> tuple[pl.DataFrame, dict[str, Any]] | None:
+        """A piece's rows and its note; None where it is not there or not what was kept."""
+        try:
+            with (self._folder / f"{name}{_SUFFIX}").open("rb") as file:
+                head = json.loads(file.readline())
+                content = file.read()
+            if hashlib.sha256(content).hexdigest() != head["sha256"]:
+                return None
+            rows, note = pl.read_ipc(io.BytesIO(content)), head["note"]
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+            return None
+        return (rows, note) if rows.height == head["rows"] else None
+
+    def clear(self) -> None:
+        """Remove all pieces: the day is stored, or will not be."""
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            path.unlink(missing_ok=True)
+        _remove_empty(self._folder)
+
+
+def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
+    """Remove the pieces that are too old, but for those of days at which somebody is at work; say which they were."""
+    removed = []
+    for folder in folders:
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.glob(f"*{_SUFFIX}"):
+                if _too_old(path):
+                    path.unlink(missing_ok=True)
+                    removed.append(path)
+            _remove_empty(folder)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
+    return removed
+
+
+def _locked(folder: Path) -> int:
+    for _ in range(_TRIES):
+        try:
+            tempfiles.make_folder(folder)
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # a sweep took the empty folder away in between
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), folder.stat()):
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+    raise BlockingIOError
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def _too_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > KEPT.total_seconds()
+    except FileNotFoundError:
+        return True
