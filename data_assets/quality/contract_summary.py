@@ -41,7 +41,7 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
 
     Args:
         quotes: rows in the order of the body or of the file, with the columns symbol, expiration, strike, right,
-            timestamp (UTC), bid, ask (dollars), bid_size and ask_size (contracts).
+            timestamp (UTC), bid, ask (dollars), and, where there are any, bid_size and ask_size (contracts).
         open_: the session's open, an aware instant: the grid's first point.
         close: the last instant at which a row may lie. Where early closes end is not established, so this is the end
             of the window that was asked for rather than the close of a shortened session.
@@ -67,7 +67,7 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         - opening_no_quote: those of them that lie at the open, where the vendor's snapshot is always empty
     """
     timestamp, bid, ask = pl.col("timestamp"), pl.col("bid"), pl.col("ask")
-    bid_size, ask_size = pl.col("bid_size"), pl.col("ask_size")
+    sizes = [pl.col(name) for name in ("bid_size", "ask_size") if name in quotes.columns]
     no_quote = (bid == 0) & (ask == 0)
     unusable_price = (bid.is_finite() & ask.is_finite()).fill_null(False).not_()
     microseconds = interval // timedelta(microseconds=1)
@@ -80,8 +80,8 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         off_grid=(timestamp - open_).dt.total_microseconds() % microseconds != 0,
         crossed=(bid > ask) & (ask > 0),
         locked=(bid == ask) & (bid > 0),
-        negative=(bid < 0) | (ask < 0) | (bid_size < 0) | (ask_size < 0),
-        unusable=unusable_price | bid_size.is_null() | ask_size.is_null(),
+        negative=pl.any_horizontal(value < 0 for value in (bid, ask, *sizes)),
+        unusable=pl.any_horizontal(unusable_price, *(size.is_null() for size in sizes)),
         zero_bid=(bid == 0) & (ask > 0),
         zero_ask=(bid > 0) & (ask == 0),
         no_quote=no_quote,
