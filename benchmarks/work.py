@@ -107,9 +107,9 @@ def polars_sink(csv: str) -> Measured:
     """Polars: `scan_csv` with types, casts, `sink_parquet`. Nothing is audited, hashed, sorted or synced."""
     import polars as pl
 
-    from data_assets.vendors.theta.schema import SCHEMA
+    from data_assets.vendors.theta.schema import QUOTES
 
-    text = {name: pl.String() if dtype.is_temporal() else dtype for name, dtype in SCHEMA.items()}
+    text = {name: pl.String() if dtype.is_temporal() else dtype for name, dtype in QUOTES.schema.items()}
     started = time.perf_counter()
     pl.scan_csv(csv, schema=text).with_columns(
         pl.col("expiration").str.to_date("%Y-%m-%d"),
@@ -157,7 +157,9 @@ def published(base_url: str, first: str, last: str) -> Measured:
     from data_assets.lake.lake import Lake
     from data_assets.trading_calendar import sessions
     from data_assets.vendors.theta.client import ThetaClient
-    from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource
+    from data_assets.vendors.theta.dataset import OptionDataset
+    from data_assets.vendors.theta.day import ThetaSource
+    from data_assets.vendors.theta.terminal import Terminal
 
     lake = Lake(str(Path("lake").absolute()), synthetic=False)
     days = sessions(date.fromisoformat(first), date.fromisoformat(last))  # read before the clock starts, as in any run
@@ -167,7 +169,8 @@ def published(base_url: str, first: str, last: str) -> Measured:
 
     async def run() -> list[Outcome]:
         async with ThetaClient(base_url, max_concurrent=4) as client:
-            source = ThetaQuotesSource(QuotesDataset(DATASET, SYMBOL), lake=lake, client=client)
+            dataset = OptionDataset(DATASET, SYMBOL, request_by="day")
+            source = ThetaSource(dataset, lake=lake, bodies=Terminal(client))
             report = await ingest(days, source, nothing, policy=EnginePolicy(4), progress=Progress())
         return list(report.outcomes.values())
 

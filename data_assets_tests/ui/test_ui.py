@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 from data_assets.ingest.dagster_days import PREVIEW_ROWS
 from data_assets.partitions import partition_keys
 from data_assets.vendors.theta.component import CHECKS
-from data_assets.vendors.theta.schema import COLUMNS
+from data_assets.vendors.theta.schema import QUOTES
 
 if TYPE_CHECKING:
     from data_assets_tests.ui.conftest import Site
@@ -166,7 +166,7 @@ def test_the_pages_say_what_the_data_is(page: Page, site: Site):
     expect(
         page.get_by_text(re.compile("^Option quotes of QQQ: .* every 1m from 09:30 to 16:15 New York"))
     ).to_be_visible()
-    for name, column in COLUMNS.items():
+    for name, column in QUOTES.columns.items():
         expect(page.get_by_role("row", name=re.compile(f"^{name} .*{re.escape(column.meaning)}"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile(r"^strike .*Float64 .*\[US dollars\]"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile(r"^right .*Enum: CALL, PUT "))).to_be_visible()

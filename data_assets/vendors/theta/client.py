@@ -11,12 +11,12 @@ status page too, so a status probe takes one of the same slots as a download.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import httpx
 import polars as pl
@@ -38,7 +38,6 @@ CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
 POLL_SECONDS = 2.0
 
-QUOTES = "option/history/quote"
 LIST_CONTRACTS = "option/list/contracts/quote"
 LIST_EXPIRATIONS = "option/list/expirations"
 STATUS = "terminal/mdds/status"
@@ -71,43 +70,100 @@ class LargeRequest(Transient):
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteRequest:
-    """One call of `option/history/quote`: interval snapshots of the best bid and offer.
+class HistoryRequest:
+    """One call for what the vendor holds of the options of one root on one day.
 
     Attributes:
+        endpoint: the path of the call.
+        what: what it is about, for messages.
         symbol: option root, such as QQQ or SPXW.
-        day: the New York date; one day per request where ``expiration`` is ``*``.
-        interval: the vendor's spelling, such as 1m.
-        start_time: first snapshot, New York wall clock, HH:MM:SS.
-        end_time: last snapshot, included; the vendor's own default stops at 16:00:00.
-        expiration: YYYY-MM-DD, or ``*`` for all.
+        day: the New York date.
+        expiration: YYYY-MM-DD, or ``*`` for all where the endpoint accepts it.
         right: call, put or both.
     """
 
+    endpoint: ClassVar[str]
+    what: ClassVar[str]
     symbol: str
     day: date
-    interval: str
-    start_time: str
-    end_time: str
-    expiration: str = "*"
-    right: str = "both"
+    expiration: str = field(default="*", kw_only=True)
+    right: str = field(default="both", kw_only=True)
 
     def params(self) -> dict[str, str]:
         """The query. Nothing is left to a default: without ``interval`` the vendor sends seconds."""
-        return {
-            "symbol": self.symbol,
-            "expiration": self.expiration,
-            "right": self.right,
-            "date": f"{self.day:%Y%m%d}",
-            "interval": self.interval,
-            "start_time": self.start_time,
-            "end_time": self.end_time,
-            "format": "csv",
-        }
+        chain = {"symbol": self.symbol, "expiration": self.expiration, "right": self.right}
+        return {**chain, **self._of_the_day(), "format": "csv"}
+
+    def _of_the_day(self) -> dict[str, str]:
+        return {"date": f"{self.day:%Y%m%d}"}
+
+    def asked(self) -> schema.Asked:
+        """What the rows of the answer must be about."""
+        expiration = None if self.expiration == "*" else date.fromisoformat(self.expiration)
+        return schema.Asked(self.symbol, self.day, expiration, None if self.right == "both" else self.right.upper())
+
+    def __str__(self) -> str:
+        which = "" if self.expiration == "*" else f" {self.expiration}"
+        right = "" if self.right == "both" else f" {self.right}"
+        return f"{self.symbol}{which}{right} {self.what} of {self.day}"
+
+
+@dataclass(frozen=True, slots=True)
+class GridRequest(HistoryRequest):
+    """A call for snapshots at the points of a grid.
+
+    Attributes:
+        interval: the vendor's spelling, such as 1m.
+        start_time: first snapshot, New York wall clock, HH:MM:SS.
+        end_time: last snapshot, included; the vendor's own default stops at 16:00:00.
+    """
+
+    interval: str
+    start_time: str
+    end_time: str
+
+    def _of_the_day(self) -> dict[str, str]:
+        times = {"interval": self.interval, "start_time": self.start_time, "end_time": self.end_time}
+        return {"date": f"{self.day:%Y%m%d}", **times}
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest(GridRequest):
+    """`option/history/quote`: the best bid and offer; with ``*`` one day per request."""
+
+    endpoint: ClassVar[str] = "option/history/quote"
+    what: ClassVar[str] = "option quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class GreeksRequest(GridRequest):
+    """`option/history/greeks/first_order`; refuses ``*``."""
+
+    endpoint: ClassVar[str] = "option/history/greeks/first_order"
+    what: ClassVar[str] = "option greeks"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInterestRequest(HistoryRequest):
+    """`option/history/open_interest`: as OPRA sent it on the morning of the day."""
+
+    endpoint: ClassVar[str] = "option/history/open_interest"
+    what: ClassVar[str] = "option open interest"
+
+
+@dataclass(frozen=True, slots=True)
+class EodRequest(HistoryRequest):
+    """`option/history/eod`: the reports made after the day."""
+
+    endpoint: ClassVar[str] = "option/history/eod"
+    what: ClassVar[str] = "option end-of-day reports"
+
+    def _of_the_day(self) -> dict[str, str]:
+        return {"start_date": f"{self.day:%Y%m%d}", "end_date": f"{self.day:%Y%m%d}"}
 
 
 class ThetaClient:
-    """One terminal. An async context manager; every call but ``url`` raises the errors of ``ingest.outcome``."""
+    """One terminal. An async context manager; every coroutine raises the errors of ``ingest.outcome``."""
 
     def __init__(
         self,
@@ -131,6 +187,7 @@ class ThetaClient:
         from data_assets.vendors.theta.transport import LargeBodies
 
         self._base_url = httpx.URL(base_url.rstrip("/"))
+        self._max_concurrent = max_concurrent
         self._slots = asyncio.Semaphore(max_concurrent)
         self._real_data_only = real_data_only
         self._stall_seconds = stall_seconds
@@ -150,13 +207,18 @@ class ThetaClient:
     ) -> None:
         await self._http.aclose()
 
-    def url(self, request: QuoteRequest) -> str:
+    @property
+    def max_concurrent(self) -> int:
+        """How many requests may be in flight at once."""
+        return self._max_concurrent
+
+    def url(self, request: HistoryRequest) -> str:
         """The request as a URL without user or password, for provenance and messages."""
-        return str(self._url(QUOTES).copy_with(userinfo=b"", params=request.params()))
+        return str(self._url(request.endpoint).copy_with(userinfo=b"", params=request.params()))
 
     @asynccontextmanager
-    async def quotes(self, request: QuoteRequest) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open one day of quotes as CSV; holds one slot until the context is left.
+    async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the answer to a request as CSV; holds one slot until the context is left.
 
         Yields:
             The body's bytes as they arrive. A content length, where given, is checked by the HTTP layer.
@@ -167,31 +229,35 @@ class ThetaClient:
             Transient: also from the iterator, when the body stalls or breaks off.
             RunEnded: see ``error_of``.
         """
-        asked = f"{request.symbol} option quotes of {request.day}"
-        async with self._get(QUOTES, request.params(), asked) as response:
+        async with self._get(request.endpoint, request.params(), str(request)) as response:
             yield response.aiter_bytes()
 
-    async def listed_contracts(self, symbol: str, day: date) -> pl.DataFrame | None:
+    async def listed_contracts(self, symbols: Sequence[str], day: date) -> pl.DataFrame | None:
         """The contracts quoted on ``day`` according to the vendor, in the columns of ``contract_summary.CONTRACT``.
+
+        Args:
+            symbols: option roots; one call for all of them.
+            day: the New York date.
 
         Returns:
             No rows where the vendor has no list for the day; None where the account's tier lacks the call.
         """
-        params = {"symbol": symbol, "date": f"{day:%Y%m%d}", "format": "csv"}
+        params = {"symbol": ",".join(symbols), "date": f"{day:%Y%m%d}", "format": "csv"}
         try:
-            body = await self._table(LIST_CONTRACTS, params, f"the list of {symbol} contracts of {day}")
+            body = await self._table(LIST_CONTRACTS, params, f"the list of {', '.join(symbols)} contracts of {day}")
         except DayEnded as ended:
             if isinstance(ended.outcome, NotEntitled):
                 return None
             if isinstance(ended.outcome, NoData):
-                return pl.DataFrame(schema={name: schema.SCHEMA[name] for name in CONTRACT})
+                return pl.DataFrame(schema={name: schema.QUOTES.schema[name] for name in CONTRACT})
             raise
-        return schema.read_contracts(body, symbol)
+        return schema.read_contracts(body, symbols)
 
-    async def expirations(self, symbol: str) -> list[date]:
-        """Every expiration of the root that the vendor knows, sorted."""
-        body = await self._table(LIST_EXPIRATIONS, {"symbol": symbol, "format": "csv"}, f"{symbol} expirations")
-        return schema.read_expirations(body, symbol)
+    async def expirations(self, symbols: Sequence[str]) -> dict[str, list[date]]:
+        """Every expiration of each root that the vendor knows, sorted."""
+        params = {"symbol": ",".join(symbols), "format": "csv"}
+        body = await self._table(LIST_EXPIRATIONS, params, f"{', '.join(symbols)} expirations")
+        return schema.read_expirations(body, symbols)
 
     async def status(self) -> str:
         """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
@@ -215,7 +281,7 @@ class ThetaClient:
                     try:
                         said = await self.status()
                         if said == _CONNECTED:
-                            await self.expirations(symbol)
+                            await self.expirations([symbol])
                             return
                     except Transient as error:
                         said = str(error)
@@ -296,7 +362,7 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
             todo = f"THETA_BASE_URL, now {base_url}, must end in /v3"
             return RunEnded(f"this is a path of Theta's v2 API, and the terminal speaks v3 ({said}): {todo}")
         case 473:
-            todo = "check symbol, interval and end_time in defs.yaml, and update the terminal"
+            todo = "check symbol, roots, interval and end_time in defs.yaml, and update the terminal"
             return RunEnded(f"the terminal refuses the parameters of {asked} ({said}): {todo}")
         case 476:
             todo = f"use one spelling everywhere, 127.0.0.1 or localhost, in THETA_BASE_URL (now {base_url}) too"

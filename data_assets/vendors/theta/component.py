@@ -8,57 +8,86 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
-from typing import Literal
+from typing import Any, TypeVar
 
 import dagster as dg
-import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.dagster_assets import dataset_definitions
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.source import Source
+from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
-from data_assets.quality import option_quotes
-from data_assets.quality.contract_summary import contract_summary, merge_summaries
+from data_assets.quality.option_greeks import IvThresholds
+from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
-from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
-from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource
-from data_assets.vendors.theta.schema import COLUMNS, Column
+from data_assets.vendors.theta.dataset import Kind, OptionDataset, RequestBy
+from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.judge import CHECKS, Limits, judge
+from data_assets.vendors.theta.terminal import Terminal
 from data_assets.wiring import theta_endpoint
 
-DAY_BYTES = 100_000_000
+T = TypeVar("T")
+
+WHOLE_DAY_BYTES = 100_000_000
 """Room a day takes on disk while it is written: the vendor's 200 to 400 MB of CSV are 20 to 40 MB of Parquet."""
 
-CHECKS = {
-    "grid": "Every contract has a row at each point of the session's grid; irregular ones are counted and named.",
-    "contract_set": "The day holds the contracts that the vendor's own list names; absent ones are named.",
-    "quotes": "No negative price or size; shares of crossed, locked, one-sided and missing quotes within thresholds.",
-    "timestamps": "Every row lies in the session and on the grid, unique and in the file's order.",
-    "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
+LARGE_DAY_BYTES = 1_000_000_000
+"""The same of ten million rows whose expirations are kept until the day is whole."""
+
+REPORTS_BYTES = 20_000_000
+
+_OF_GRIDS = {"interval": "1m", "end_time": "16:15:00"}
+_ASSETS: Mapping[Kind, str] = {
+    "quotes": "option_quotes",
+    "greeks": "option_greeks",
+    "open_interest": "option_open_interest",
+    "eod": "option_eod",
+}
+_ENDPOINTS: Mapping[Kind, str] = {
+    "quotes": "option/history/quote",
+    "greeks": "option/history/greeks/first_order",
+    "open_interest": "option/history/open_interest",
+    "eod": "option/history/eod",
 }
 
 
 class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
-    """One dataset of one option root from the Theta Terminal, partitioned by trading day."""
+    """One history of one optionable symbol from the Theta Terminal, partitioned by trading day."""
 
-    dataset: Literal["quotes"] = Field(description="quotes: the best bid and offer of every contract at each interval")
-    symbol: str = Field(pattern=r"^[A-Z]+$", description="option root, such as QQQ")
-    interval: str = Field(default="1m", description="between two snapshots: " + ", ".join(INTERVALS))
-    end_time: str = Field(default="16:15:00", description="last snapshot, HH:MM:SS in New York")
-    absent_tolerance: float = Field(
-        default=0.005, ge=0, le=1, description="share of the vendor's listed contracts that a stored day may lack"
+    dataset: Kind = Field(
+        description="quotes: the best bid and offer of every contract at each interval; greeks: the vendor's "
+        "first-order greeks likewise (Standard tier); open_interest, eod: a report per contract and day"
+    )
+    symbol: str = Field(pattern=r"^[A-Z]+$", description="what the asset is called, such as QQQ or SPX")
+    roots: list[str] = Field(
+        default_factory=list,
+        description="option roots that a day holds, such as SPX and SPXW; by default the one named like the symbol",
+    )
+    request_by: RequestBy | None = Field(
+        default=None,
+        description="what one request is about: day, expiration or right; by default what suits the day's size",
+    )
+    interval: str | None = Field(default=None, description=f"between two snapshots: {', '.join(INTERVALS)}; default 1m")
+    end_time: str | None = Field(default=None, description="last snapshot, HH:MM:SS in New York; default 16:15:00")
+    absent_tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of a root's listed contracts that a stored day may lack; default 0.005, open interest 0.2",
     )
     grid_tolerance: float = Field(
         default=0.02, ge=0, le=1, description="share of contracts off the regular grid above which `grid` warns"
     )
     thresholds: dict[str, float] = Field(
-        default_factory=dict, description="shares above which `quotes` warns: crossed, locked, zero_bid, ..."
+        default_factory=dict,
+        description="shares above which `quotes` (crossed, locked, zero_bid, ...) or `iv` (failed, zero, ...) warns",
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The asset `theta/option_quotes/<symbol>` and its checks."""
+        """The asset, such as `theta/option_quotes/<symbol>`, and its checks."""
         return dataset_definitions(self.market_dataset())
 
     def market_dataset(self) -> MarketDataset:
@@ -67,9 +96,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         Raises:
             ValueError: a value makes no sense; the text names it.
         """
-        key = ("theta", "option_quotes", self.symbol)
-        quotes = QuotesDataset("/".join(key), self.symbol, self.interval, self.end_time, self.absent_tolerance)
-        thresholds = _thresholds(self.thresholds)
+        options, limits = self._options(), self._limits()
 
         @asynccontextmanager
         async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
@@ -80,82 +107,87 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                     real_data_only=not lake.synthetic,
                 )
                 async with client:
-                    yield ThetaQuotesSource(quotes, lake=lake, client=client)
+                    yield ThetaSource(options, lake=lake, bodies=Terminal(client))
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
-            return judge_quotes(lake, quotes, day, thresholds, self.grid_tolerance)
+            return judge(lake, options, day, limits)
 
         return MarketDataset(
-            key=key,
-            description=(
-                f"Option quotes of {self.symbol}: the national best bid and offer of every listed contract, a snapshot "
-                f"every {self.interval} from 09:30 to {self.end_time[:5]} New York, as the Theta Terminal sends them. "
-                "One file a trading day, sorted by expiration, strike, right and time. Nothing is filled, dropped or "
-                "rounded."
-            ),
-            columns={name: (_type_name(column.dtype), _meaning(column)) for name, column in COLUMNS.items()},
-            checks=CHECKS,
+            key=tuple(options.key.split("/")),
+            description=_description(options),
+            columns=documented(options.table.columns),
+            checks=CHECKS[options.kind],
             open_source=open_source,
             evaluate=evaluate,
             max_concurrency=settings().theta_max_concurrent_requests,
-            typical_day_bytes=DAY_BYTES,
+            typical_day_bytes=_day_bytes(options),
             metadata={
-                "source": "Theta Data, option/history/quote (v3), through the local Theta Terminal",
+                "source": f"Theta Data, {_ENDPOINTS[options.kind]} (v3), through the local Theta Terminal",
             },
         )
 
+    def _options(self) -> OptionDataset:
+        by_minute = self.dataset in ("quotes", "greeks")
+        given: dict[str, Any] = {
+            name: value
+            for name in ("interval", "end_time", "absent_tolerance")
+            if (value := getattr(self, name)) is not None
+        }
+        if not by_minute and (unknown := given.keys() & _OF_GRIDS):
+            raise ValueError(f"{', '.join(sorted(unknown))}: {self.dataset} has one row a day; leave it out")
+        return OptionDataset(
+            "/".join(("theta", _ASSETS[self.dataset], self.symbol)),
+            self.symbol,
+            self.dataset,
+            tuple(self.roots),
+            self.request_by,
+            **given,
+        )
 
-def _type_name(dtype: pl.DataType) -> str:
-    """A column's type as a person reads it: `String`, `Enum: CALL, PUT`, `Datetime, UTC`."""
-    if isinstance(dtype, pl.Enum):
-        return f"Enum: {', '.join(dtype.categories)}"
-    return f"Datetime, {dtype.time_zone}" if isinstance(dtype, pl.Datetime) else str(dtype)
+    def _limits(self) -> Limits:
+        match self.dataset:
+            case "quotes":
+                return Limits(self.grid_tolerance, quotes=_thresholds(QuoteThresholds, self.thresholds))
+            case "greeks":
+                return Limits(self.grid_tolerance, iv=_thresholds(IvThresholds, self.thresholds))
+            case _ if self.thresholds:
+                raise ValueError(f"thresholds: {self.dataset} has none; leave {sorted(self.thresholds)} out")
+            case _:
+                return Limits()
 
 
-def _meaning(column: Column) -> str:
-    """What a column says, and what its numbers count where they count something."""
-    counts = column.dtype.is_numeric() and column.unit != "code"
-    return f"{column.meaning} [{column.unit}]" if counts else column.meaning
-
-
-def _thresholds(values: Mapping[str, float]) -> option_quotes.QuoteThresholds:
+def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:
     try:
-        return option_quotes.QuoteThresholds(**values)
+        return kind(**values)
     except TypeError:
-        known = option_quotes.QuoteThresholds.__dataclass_fields__
+        known = kind.__dataclass_fields__  # type: ignore[attr-defined]
         raise ValueError(f"thresholds: {sorted(set(values) - set(known))} unknown; known: {sorted(known)}") from None
 
 
-def judge_quotes(
-    lake: Lake, dataset: QuotesDataset, day: date, thresholds: option_quotes.QuoteThresholds, grid_tolerance: float
-) -> list[Verdict]:
-    """The verdicts on a stored day, read row group by row group so that memory does not grow with the day."""
-    hours, interval, last = session(day), INTERVALS[dataset.interval], dataset.last_snapshot(day)
-    close, option_close = dataset.last_points(hours)
-    summary = merge_summaries(
-        [
-            contract_summary(batch, open_=hours.open, close=last, interval=interval)
-            for batch in lake.batches(dataset.key, day)
-        ]
+def _day_bytes(options: OptionDataset) -> int:
+    if not options.by_minute:
+        return REPORTS_BYTES
+    return WHOLE_DAY_BYTES if options.request_by == "day" else LARGE_DAY_BYTES
+
+
+def _description(options: OptionDataset) -> str:
+    roots = f" (roots {' and '.join(options.roots)})" if len(options.roots) > 1 else ""
+    grid = (
+        f"a snapshot every {options.interval} from 09:30 to {options.end_time[:5]} New York, as the Theta Terminal "
+        "sends them"
     )
-    details = lake.provenance(dataset.key, day).details
-    return [
-        option_quotes.grid(
-            summary,
-            open_=hours.open,
-            close=close,
-            option_close=option_close,
-            interval=interval,
-            tolerance=grid_tolerance,
-        ),
-        option_quotes.contract_set(
-            summary,
-            listed=details.get("contracts_listed"),
-            absent=details.get("contracts_absent", 0),
-            absent_names=details.get("contracts_absent_names", []),
-            extra=details.get("contracts_extra", 0),
-            tolerance=dataset.absent_tolerance,
-        ),
-        option_quotes.quotes(summary, thresholds),
-        option_quotes.timestamps(summary),
-    ]
+    whose = f"of every listed {options.symbol} option{roots}"
+    what = {
+        "quotes": f"The national best bid and offer {whose}, {grid}.",
+        "greeks": f"First-order greeks and implied volatility {whose}, {grid}. Needs the Standard tier. "
+        "vega, rho and epsilon are per whole unit: divide by 100 for a point. Rows that the vendor could not solve are "
+        "kept as it marks them (see `implied_vol`) and counted by the check `iv`.",
+        "open_interest": f"Open interest {whose}, as OPRA sent it on the morning of the day: that of the end of the "
+        "session before.",
+        "eod": f"Theta's end-of-day report {whose}: the day's trades and the last quote. Of several reports on one "
+        "contract, as in the archive of the years before 2022, the newest.",
+    }
+    order = ", ".join(
+        "time" if name == "timestamp" else "root" if name == "symbol" else name for name in options.sort_by
+    )
+    return f"{what[options.kind]} One file a trading day, sorted by {order}. Nothing is filled, dropped or rounded."

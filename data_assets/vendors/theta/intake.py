@@ -1,7 +1,7 @@
-"""The bodies of one day on their way from the wire to the lake: read in threads while they arrive, in flat memory.
+"""Bodies of snapshots on their way from the wire to the lake: read in threads while they arrive, in flat memory.
 
-Here: blocks, threads, the order of what is written, and what one body tells of its own wholeness. Not here: which
-requests make a day, and whether its contracts are all there (``day``).
+Here: blocks, threads, the order of what is kept, and what one body tells of its own wholeness. Not here: which requests
+make a day (``plan``), and whether its contracts are all there (``audit``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import polars as pl
 
@@ -26,62 +27,113 @@ from data_assets.quality.completeness import last_contract_whole
 from data_assets.quality.contract_summary import contract_summary, merge_summaries
 from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
-from data_assets.vendors.theta import schema
+from data_assets.vendors.theta.schema import Asked, RowReader, Table
 
 LOOK_AHEAD = 4
 PARSERS = 2
 _PIECES = 16
 
 
-class Intake:
-    """Takes a day's bodies in: blocks are read in threads while the next ones arrive, and written in their order.
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The points at which a day's contracts have a row.
 
-    At most ``LOOK_AHEAD`` blocks are between the wire and the disk. Leaving the context waits for the threads, so that
-    none of them touches a writer that has cleaned up; on an error nothing stays on disk.
+    Attributes:
+        hours: the day's session.
+        window_end: the last instant that was asked for, UTC.
+        last_points: of the grid, by the underlying's close and by the option close, UTC.
+        interval: between two snapshots of a contract.
     """
 
-    def __init__(
-        self,
-        writer: DayWriter,
-        *,
-        symbol: str,
-        hours: Session,
-        window_end: datetime,
-        last_points: tuple[datetime, datetime],
-        interval: timedelta,
-        meter: DayMeter,
-    ) -> None:
-        """Take in a day.
+    hours: Session
+    window_end: datetime
+    last_points: tuple[datetime, datetime]
+    interval: timedelta
+
+    @property
+    def points(self) -> int:
+        """Rows of a contract that trades to the option close."""
+        return (self.last_points[1] - self.hours.open) // self.interval + 1
+
+    def summary(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What the rules need to know of rows, per contract."""
+        return contract_summary(rows, open_=self.hours.open, close=self.window_end, interval=self.interval)
+
+
+class Rows(Protocol):
+    """Where an intake puts rows: into a day's file, or aside."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Take the next rows, in the order they arrived."""
+
+
+class Collected:
+    """Rows kept in memory; implements ``Rows``."""
+
+    def __init__(self) -> None:
+        self._frames: list[pl.DataFrame] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """See ``Rows``."""
+        self._frames.append(frame)
+
+    def rows(self) -> pl.DataFrame:
+        """All of them, once; at least one frame was written."""
+        frames, self._frames = self._frames, []
+        return pl.concat(frames, rechunk=True)
+
+
+class Intake:
+    """Takes bodies in: blocks are read in threads while the next ones arrive, and kept in their order.
+
+    At most ``LOOK_AHEAD`` blocks are between the wire and where they are kept. Leaving the context waits for the
+    threads, so that none of them touches rows that have been cleaned up.
+
+    Attributes:
+        bodies: how many were taken in.
+        raw_size: their bytes.
+        line_end: of the newest, CRLF or LF.
+        extra_columns: columns that they had and that are not stored.
+        summary: one row per contract, as `Grid.summary` gives it.
+    """
+
+    def __init__(self, rows: Rows, *, table: Table, grid: Grid, meter: DayMeter) -> None:
+        """Take in bodies of one day.
 
         Args:
-            writer: where rows go; the intake leaves its context for it.
-            symbol: option root.
-            hours: the day's session.
-            window_end: the last instant that was asked for, UTC.
-            last_points: of the grid, by the underlying's close and by the option close, UTC.
-            interval: between two snapshots of a contract.
+            rows: where rows go; the intake leaves its context for it.
+            table: the history that they are of.
+            grid: the day's grid.
             meter: told of bytes and rows, on the event loop's thread.
         """
-        self.hours = hours
         self.bodies = 0
         self.raw_size = 0
         self.line_end = ""
         self.extra_columns: set[str] = set()
         self.summary = pl.DataFrame()
-        self._symbol = symbol
-        self._interval = interval
-        self._window_end = window_end
-        self._last_points = last_points
+        self._rows = rows
+        self._table = table
+        self._grid = grid
         self._meter = meter
         self._digest = hashlib.sha256()
-        self._writer = writer
         self._parsers = ThreadPoolExecutor(PARSERS, "theta-parse")
         self._in_order = ThreadPoolExecutor(1, "theta-write")
         self._digests = ThreadPoolExecutor(1, "theta-digest")
-        self._staged: Future[StagedFile] | None = None
 
     def __enter__(self) -> Self:
-        self._writer.__enter__()
+        self._rows.__enter__()
         return self
 
     def __exit__(
@@ -90,10 +142,7 @@ class Intake:
         self._in_order.shutdown(cancel_futures=True)
         self._parsers.shutdown(cancel_futures=True)
         self._digests.shutdown(cancel_futures=True)
-        staged = self._staged
-        if kind is not None and staged is not None and not staged.cancelled() and staged.exception() is None:
-            staged.result().discard()
-        self._writer.__exit__(kind, error, traceback)
+        self._rows.__exit__(kind, error, traceback)
 
     @property
     def raw_sha256(self) -> str:
@@ -107,10 +156,14 @@ class Intake:
 
     def stale_expirations(self) -> int:
         """Contracts that had expired before the day; old days hold test contracts with years such as 1882."""
-        return self.summary.filter(pl.col("expiration") < self.hours.day).height
+        return self.summary.filter(pl.col("expiration") < self._grid.hours.day).height
 
-    async def body(self, chunks: AsyncIterator[bytes]) -> int:
+    async def body(self, chunks: AsyncIterator[bytes], asked: Asked) -> int:
         """Take in one body and audit it as far as it can be by itself.
+
+        Args:
+            chunks: its bytes.
+            asked: what its rows must be about.
 
         Returns:
             Its rows.
@@ -119,7 +172,7 @@ class Intake:
             DayEnded: ``Rejected``.
             Transient: it stops inside a line or a contract.
         """
-        body = _Body(self._symbol, self.hours, self._window_end, self._interval)
+        body = _Body(self._table, asked, self._grid)
         blocks, pending = LineBlocks(), deque[Future[int]]()
         try:
             async for chunk in chunks:
@@ -141,11 +194,45 @@ class Intake:
         summary = body.summary()
         if summary is None:
             return 0
-        close, option_close = self._last_points
+        close, option_close = self._grid.last_points
         if reason := last_contract_whole(summary, close=close, option_close=option_close):
             raise Transient(f"the body stopped short: {reason}")
         self.summary = merge_summaries([self.summary, summary]) if self.rows else summary
         return int(summary["rows"].sum())
+
+    async def _take(self, block: bytes, body: _Body, pending: deque[Future[int]]) -> None:
+        if len(pending) >= LOOK_AHEAD:
+            self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
+        lines = body.without_header(block)
+        read = self._parsers.submit(body.read, lines)
+        digested = self._digests.submit(self._digest.update, block)
+        self.raw_size += len(block)
+        pending.append(self._in_order.submit(self._keep, read, digested, body))
+
+    def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], digested: Future[None], body: _Body) -> int:
+        frame, summary = read.result()
+        self._rows.write(frame)
+        body.add(summary)
+        digested.result()
+        return frame.height
+
+
+class DayIntake(Intake):
+    """An intake whose rows go straight into the day's file; on an error nothing stays on disk."""
+
+    def __init__(self, writer: DayWriter, *, table: Table, grid: Grid, meter: DayMeter) -> None:
+        """Take in a day; see ``Intake``."""
+        super().__init__(writer, table=table, grid=grid, meter=meter)
+        self._writer = writer
+        self._staged: Future[StagedFile] | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        staged = self._staged
+        if kind is not None and staged is not None and not staged.cancelled() and staged.exception() is None:
+            staged.result().discard()
 
     async def finish(self, provenance: Provenance) -> StagedFile:
         """Bring the day to disk under its temporary name.
@@ -161,33 +248,22 @@ class Intake:
         try:
             # Rows that came in order are unique. The others show only in the sorted file, where repeats lie together.
             if self.summary["disordered"].sum():
-                _refuse_repeats(merge_summaries([self._summarize(batch) for batch in staged.batches()]))
+                refuse_repeats(merge_summaries([self._grid.summary(batch) for batch in staged.batches()]))
         except BaseException:
             staged.discard()
             raise
         return staged
 
-    def _summarize(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return contract_summary(rows, open_=self.hours.open, close=self._window_end, interval=self._interval)
 
-    async def _take(self, block: bytes, body: _Body, pending: deque[Future[int]]) -> None:
-        if len(pending) >= LOOK_AHEAD:
-            self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
-        lines = body.without_header(block)
-        read = self._parsers.submit(body.read, lines)
-        digested = self._digests.submit(self._digest.update, block)
-        self.raw_size += len(block)
-        pending.append(self._in_order.submit(self._keep, read, digested, body))
+def refuse_repeats(sorted_day: pl.DataFrame) -> None:
+    """Refuse rows that come twice; in sorted rows they lie together.
 
-    def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], digested: Future[None], body: _Body) -> int:
-        frame, summary = read.result()
-        self._writer.write(frame)
-        body.add(summary)
-        digested.result()
-        return frame.height
+    Args:
+        sorted_day: the summary of sorted rows.
 
-
-def _refuse_repeats(sorted_day: pl.DataFrame) -> None:
+    Raises:
+        DayEnded: ``Rejected``, naming a contract.
+    """
     repeated = sorted_day.filter(pl.col("disordered") > 0)
     if repeated.is_empty():
         return
@@ -203,13 +279,12 @@ def _refuse_repeats(sorted_day: pl.DataFrame) -> None:
 class _Body:
     """What is known of one body while it arrives: its columns, and the summary of its contracts."""
 
-    def __init__(self, symbol: str, hours: Session, window_end: datetime, interval: timedelta) -> None:
+    def __init__(self, table: Table, asked: Asked, grid: Grid) -> None:
         self.line_end = ""
-        self._symbol = symbol
-        self._hours = hours
-        self._window_end = window_end
-        self._interval = interval
-        self._reader: schema.QuoteReader | None = None
+        self._table = table
+        self._asked = asked
+        self._grid = grid
+        self._reader: RowReader | None = None
         self._pieces: list[pl.DataFrame] = []
 
     @property
@@ -222,7 +297,7 @@ class _Body:
         if self._reader is not None:
             return block
         header, _, lines = block.partition(b"\n")
-        self._reader = schema.QuoteReader(header, self._symbol, self._hours.day)
+        self._reader = RowReader(self._table, header, self._asked)
         self.line_end = "CRLF" if header.endswith(b"\r") else "LF"
         return lines
 
@@ -230,8 +305,7 @@ class _Body:
         """Rows and their summary; called from several threads at once."""
         assert self._reader is not None
         frame = self._reader.read(lines)
-        summary = contract_summary(frame, open_=self._hours.open, close=self._window_end, interval=self._interval)
-        return frame, summary
+        return frame, self._grid.summary(frame)
 
     def add(self, summary: pl.DataFrame) -> None:
         """Take the next block's summary; merged now and then, so that many blocks of many contracts stay small."""

@@ -1,11 +1,13 @@
 """Theta's option columns: names, types, units and meaning, and reading the vendor's CSV into them.
 
-Here: what a line of `option/history/quote` and of the two list calls means, and the stored form of a day of quotes.
-Not here: fetching them (``client``), and whether a day is whole or plausible (``day``, ``quality``).
+Here: what a line of the four histories (quotes, first-order greeks, open interest, end of day) and of the two list
+calls means, and its stored form. Not here: fetching them (``client``), and whether a day is whole or plausible
+(``day``, ``quality``).
 
-The columns are the vendor's (Theta v3 OpenAPI, `/option/history/quote`), read by header, because captures of the same
+The columns are the vendor's (Theta v3 OpenAPI, `/option/history/...`), read by header, because captures of the same
 call differ in order, quoting, line ends and fractions of a second. Values are stored as they came: only types and the
-time zone are made explicit.
+time zone are made explicit. What the vendor writes where it has no answer (its sentinels) is stored too; the columns'
+meanings name it.
 """
 
 from __future__ import annotations
@@ -13,51 +15,69 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from data_assets.ingest.outcome import DayEnded, Rejected
+from data_assets.lake.columns import Column
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.trading_calendar import NEW_YORK
 
 SCHEMA_VERSION = 1
 RIGHT = pl.Enum(["CALL", "PUT"])
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One stored column.
-
-    Attributes:
-        dtype: its Polars type.
-        unit: what its numbers count.
-        meaning: what it says, with what to know before using it.
-    """
-
-    dtype: pl.DataType
-    unit: str
-    meaning: str
-
-
+_INSTANT = pl.Datetime("us", "UTC")
 _EXCHANGE = "Theta exchange code: 5 CBOE, 6 ISE, 7 ARCA, 9 PHLX, 42 C2, 60 BATS, 69 PERL and others"
 _CONDITION = "Theta quote condition: 50 national best bid and offer (nearly every row), 5 locked, 16 crossed and others"
+_A_POINT = "divide by 100 for what a point, 0.01, makes"
+_NO_PRICE = "0 where it follows from no price of the underlying"
 
-COLUMNS: dict[str, Column] = {
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of one history.
+
+    Attributes:
+        columns: by name, in the vendor's order, which is the stored one.
+        dated_by: the column whose New York date is the day that was asked for.
+        may_be_dated_later: whether that date may also be a later one.
+        any_number: float columns in which NaN and infinities are stored: results of the vendor's model, not prices.
+    """
+
+    columns: Mapping[str, Column]
+    dated_by: str = "timestamp"
+    may_be_dated_later: bool = False
+    any_number: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """Name and Polars type of each column."""
+        return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """Name and Arrow type of each column."""
+        return self.schema.to_frame().to_arrow().schema
+
+    @cached_property
+    def instants(self) -> tuple[str, ...]:
+        """The columns that hold an instant."""
+        return tuple(name for name, dtype in self.schema.items() if dtype == _INSTANT)
+
+
+_CONTRACT_COLUMNS = {
     "symbol": Column(pl.String(), "root", "option root, such as QQQ or SPXW"),
     "expiration": Column(pl.Date(), "date", "expiration date; before 2015 it may be a Saturday"),
     "strike": Column(pl.Float64(), "US dollars", "strike price"),
     "right": Column(RIGHT, "CALL or PUT", "right to buy (CALL) or to sell (PUT)"),
-    "timestamp": Column(
-        pl.Datetime("us", "UTC"),
-        "instant, UTC",
-        "instant of the snapshot: the row is the last quote known then, not an average. "
-        "At 09:30 New York every side is 0, as no quote is carried in from before the open",
-    ),
+}
+_QUOTE_COLUMNS = {
     "bid_size": Column(pl.Int32(), "contracts", "size at the best bid; 0 where there is no bid"),
     "bid_exchange": Column(pl.Int16(), "code", _EXCHANGE),
     "bid": Column(
@@ -71,15 +91,112 @@ COLUMNS: dict[str, Column] = {
     "ask": Column(pl.Float64(), "US dollars per share", "best ask; 0 on both sides is no quote"),
     "ask_condition": Column(pl.Int16(), "code", _CONDITION),
 }
-SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
-ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
-SORT_BY = ("expiration", "strike", "right", "timestamp")
+_SNAPSHOT = Column(
+    _INSTANT,
+    "instant, UTC",
+    "instant of the snapshot: the row is the last quote known then, not an average. "
+    "At 09:30 New York every side is 0, as no quote is carried in from before the open",
+)
+_MODEL_COLUMNS = {
+    "delta": Column(pl.Float64(), "US dollars per dollar of the underlying", f"first derivative by it; {_NO_PRICE}"),
+    "theta": Column(pl.Float64(), "US dollars per calendar day", "what a day less to expiration makes"),
+    "vega": Column(pl.Float64(), "US dollars per 1.00 of volatility", f"per whole unit, a hundred points: {_A_POINT}"),
+    "rho": Column(pl.Float64(), "US dollars per 1.00 of interest", f"per whole unit, a hundred points: {_A_POINT}"),
+    "epsilon": Column(
+        pl.Float64(), "US dollars per 1.00 of dividend yield", f"per whole unit, a hundred points: {_A_POINT}"
+    ),
+    "lambda": Column(pl.Float64(), "per cent per per cent", "elasticity: delta times underlying over option price"),
+    "implied_vol": Column(
+        pl.Float64(),
+        "per year, 0.25 is 25 %",
+        "volatility that explains the midpoint. Sentinels: 0.25 with an iv_error of 100 or more, either way, is not "
+        "solved (always so at 09:30); exactly 0 with delta 1 or -1 and the rest 0 is a midpoint not above the "
+        "intrinsic value",
+    ),
+    "iv_error": Column(
+        pl.Float64(), "share of the midpoint", "model's price at implied_vol over the midpoint, less one; signed"
+    ),
+}
 
+QUOTES = Table({**_CONTRACT_COLUMNS, "timestamp": _SNAPSHOT, **_QUOTE_COLUMNS})
+"""`/option/history/quote`: the best bid and offer at each point of a grid."""
+
+GREEKS = Table(
+    {
+        **_CONTRACT_COLUMNS,
+        "timestamp": _SNAPSHOT,
+        "bid": _QUOTE_COLUMNS["bid"],
+        "ask": _QUOTE_COLUMNS["ask"],
+        **_MODEL_COLUMNS,
+        "underlying_timestamp": Column(_INSTANT, "instant, UTC", "instant of the underlying's price"),
+        "underlying_price": Column(
+            pl.Float64(),
+            "US dollars, or index points",
+            "price of the underlying behind the row; 0 is none, as an index has none at 09:30 yet",
+        ),
+    },
+    any_number=frozenset(_MODEL_COLUMNS),
+)
+"""`/option/history/greeks/first_order`: what the vendor computes at each point of a grid, in the vendor's units."""
+
+OPEN_INTEREST = Table(
+    {
+        **_CONTRACT_COLUMNS,
+        "timestamp": Column(_INSTANT, "instant, UTC", "when OPRA sent it, about 06:30 New York of the day"),
+        "open_interest": Column(
+            pl.Int64(),
+            "contracts",
+            "outstanding at the end of the session before; a contract that nobody holds may have no row",
+        ),
+    }
+)
+"""`/option/history/open_interest`: one row per contract."""
+
+EOD = Table(
+    {
+        **_CONTRACT_COLUMNS,
+        "created": Column(
+            _INSTANT,
+            "instant, UTC",
+            "when Theta made the report, about 17:15 New York; of several reports on a contract the newest is stored",
+        ),
+        "last_trade": Column(_INSTANT, "instant, UTC", "instant of the last trade; midnight New York without one"),
+        **{
+            name: Column(pl.Float64(), "US dollars per share", f"{which} trade's price; 0 without a trade")
+            for name, which in {"open": "first", "high": "highest", "low": "lowest", "close": "last"}.items()
+        },
+        "volume": Column(pl.Int64(), "contracts", "contracts that changed hands"),
+        "count": Column(pl.Int64(), "trades", "number of trades"),
+        **_QUOTE_COLUMNS,
+    },
+    dated_by="created",
+    may_be_dated_later=True,  # the archive of the years before 2022 was built in several passes
+)
+"""`/option/history/eod`: one report per contract on the day's trades, with its last quote."""
+
+_EVERY_COLUMN = {**EOD.columns, **GREEKS.columns, **OPEN_INTEREST.columns, **QUOTES.columns}
 _TEXT_RIGHT = pl.Enum(["CALL", "PUT", "C", "P"])  # position modulo 2 is the right
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
 _LINE_FEED = ord("\n")
 _REPEATED = 50  # how often a block repeats each of its timestamps if the next ones are expected to hold the same
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the rows of a body must be about.
+
+    Attributes:
+        symbol: the option root.
+        day: the New York date.
+        expiration: the one expiration; None for any.
+        right: CALL or PUT; None for both.
+    """
+
+    symbol: str
+    day: date
+    expiration: date | None = None
+    right: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,110 +207,154 @@ class _KnownTimes:
     instants: pl.Series
 
 
-class QuoteReader:
-    """Reads the lines of one body of quotes, whose header has been seen; safe to call from several threads."""
+class RowReader:
+    """Reads the lines of one body, whose header has been seen; safe to call from several threads."""
 
-    def __init__(self, header: bytes, symbol: str, day: date) -> None:
+    def __init__(self, table: Table, header: bytes, asked: Asked) -> None:
         """Learn the body's columns.
 
         Args:
+            table: the history that was asked for.
             header: the first line, with or without its line end.
-            symbol: the root that was asked for.
-            day: the New York date that was asked for.
+            asked: what the rows must be about.
 
         Raises:
             DayEnded: ``Rejected``, if a column is missing, renamed or doubled.
         """
-        self._names = _names(header, list(COLUMNS))
-        self._symbol = symbol
-        self._day = day
-        self._offset = utc_offset(day)
-        self._known_times: _KnownTimes | None = None
+        self._table = table
+        self._names = _names(header, list(table.columns))
+        self._asked = asked
+        self._start = datetime.combine(asked.day, time())  # New York's wall clock
+        self._offset = utc_offset(asked.day)
+        self._known_times: dict[str, _KnownTimes] = {}
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """Columns the vendor sent that are not stored, in its order."""
-        return tuple(name for name in self._names if name not in COLUMNS)
+        return tuple(name for name in self._names if name not in self._table.columns)
 
     def read(self, lines: bytes) -> pl.DataFrame:
-        """Read whole lines into the columns of ``SCHEMA``, in the order they came.
+        """Read whole lines into the columns of the table, in the order they came.
 
         Raises:
-            DayEnded: ``Rejected``, naming the column and the value that does not parse, or the rows of another day.
+            DayEnded: ``Rejected``, naming the column and the value that does not parse, or the rows of another day,
+                expiration or right.
         """
-        raw, timestamps = self._read_known_times(lines) or self._read_any_times(lines)
-        frame = raw.with_columns(_symbol(self._symbol), _expiration(), _right(), timestamps.alias("timestamp"))
-        _refuse_absent_values(frame, raw)
-        self._refuse_other_days(frame["timestamp"])
-        if raw["timestamp"].dtype == pl.String():
-            self._learn_times(raw["timestamp"])
+        known = self._known_times  # another thread may learn others meanwhile
+        raw = self._read_known_times(lines, known)
+        if raw is None:
+            raw = self._read(lines)
+        instants = [self._column(raw[name], known) for name in self._table.instants]
+        frame = raw.with_columns(_symbol(self._asked.symbol), _expiration(), _right(), *instants)
+        _refuse_absent_values(frame, raw, self._table.any_number)
+        self._refuse_others(frame)
+        self._learn_times(raw)
         return frame
 
-    def _read_known_times(self, lines: bytes) -> tuple[pl.DataFrame, pl.Series] | None:
-        """As ``_read_any_times``, if all timestamps are known; None where one is not, or where the lines do not parse.
+    def _read(self, lines: bytes, **read_as: pl.DataType) -> pl.DataFrame:
+        return _read(lines, self._names, self._table.columns, [self._asked.symbol], **read_as)
+
+    def _read_known_times(self, lines: bytes, known: Mapping[str, _KnownTimes]) -> pl.DataFrame | None:
+        """As ``_read``, with known times as such; None where a time is not known, or where the lines do not parse.
 
         The points of a grid come back with every contract, and to look one up is many times cheaper than to parse it.
         """
-        if (known := self._known_times) is None:
+        if not known:
             return None
         try:
-            raw = _read(lines, self._names, COLUMNS, self._symbol, timestamp=known.texts)
+            return self._read(lines, **{name: times.texts for name, times in known.items()})
         except DayEnded:  # as text they read well, or the reason is found
             return None
-        return raw, known.instants.gather(raw["timestamp"].to_physical())
 
-    def _read_any_times(self, lines: bytes) -> tuple[pl.DataFrame, pl.Series]:
-        raw = _read(lines, self._names, COLUMNS, self._symbol)
-        return raw, self._instants(raw["timestamp"])
+    def _column(self, times: pl.Series, known: Mapping[str, _KnownTimes]) -> pl.Series:
+        if times.dtype == pl.String:
+            return self._instants(times).alias(times.name)
+        return known[times.name].instants.gather(times.to_physical()).alias(times.name)
 
-    def _learn_times(self, texts: pl.Series) -> None:
-        distinct = texts.unique()
-        worth_it = len(distinct) * _REPEATED <= len(texts)
-        self._known_times = _KnownTimes(pl.Enum(distinct), self._instants(distinct)) if worth_it else None
+    def _learn_times(self, raw: pl.DataFrame) -> None:
+        if all(raw[name].dtype != pl.String for name in self._table.instants):
+            return
+        known = {}
+        for name in self._table.instants:
+            if raw[name].dtype == pl.String:
+                distinct = raw[name].unique()
+                if len(distinct) * _REPEATED <= len(raw):
+                    known[name] = _KnownTimes(pl.Enum(distinct), self._instants(distinct))
+        self._known_times = known
 
     def _instants(self, texts: pl.Series) -> pl.Series:
-        return (_timestamp(texts) - self._offset).dt.replace_time_zone("UTC")
+        wall_clock = _timestamp(texts)
+        first, last = wall_clock.min(), wall_clock.max()
+        of_the_day = isinstance(first, datetime) and isinstance(last, datetime) and self._holds(first, last)
+        if of_the_day or len(wall_clock) == wall_clock.null_count():
+            return (wall_clock - self._offset).dt.replace_time_zone("UTC")
+        zoned = wall_clock.dt.replace_time_zone(NEW_YORK.key, ambiguous="earliest", non_existent="null")
+        return zoned.dt.convert_time_zone("UTC")
 
-    def _refuse_other_days(self, timestamps: pl.Series) -> None:
-        first, last = timestamps.min(), timestamps.max()
-        start = datetime.combine(self._day, time(), UTC) - self._offset
-        end = start + timedelta(days=1)
+    def _holds(self, first: datetime, last: datetime) -> bool:
+        return self._start <= first <= last < self._start + timedelta(days=1)
+
+    def _refuse_others(self, frame: pl.DataFrame) -> None:
+        asked, dated = self._asked, frame[self._table.dated_by]
+        start = self._start.replace(tzinfo=UTC) - self._offset
+        end = datetime.max.replace(tzinfo=UTC) if self._table.may_be_dated_later else start + timedelta(days=1)
+        first, last = dated.min(), dated.max()
         if isinstance(first, datetime) and isinstance(last, datetime) and not start <= first <= last < end:
-            asked = timestamps.is_between(start, end, closed="left")
-            others = timestamps.filter(~asked).dt.convert_time_zone(NEW_YORK.key).dt.date()
+            others = dated.filter(~dated.is_between(start, end, closed="left"))
+            found = others.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
             raise _rejected(
-                f"{len(others)} rows are of {others[0]}, and not of {self._day} (New York), which was asked for"
+                f"{len(others)} rows are of {found}, and not of {asked.day} (New York), which was asked for"
             )
+        for name, wanted in (("expiration", asked.expiration), ("right", asked.right)):
+            if wanted is not None and len(others := frame[name].filter(frame[name] != wanted)):
+                raise _rejected(
+                    f"{len(others)} rows have the {name} {others[0]}, and not {wanted}, which was asked for"
+                )
 
 
-def read_contracts(body: bytes, symbol: str) -> pl.DataFrame:
-    """Read an answer of `option/list/contracts/quote`: the contracts of one root, unsorted, each once.
+def read_rows(table: Table, body: bytes, asked: Asked) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a whole body at once.
 
     Returns:
-        The columns of ``CONTRACT``, typed as in ``SCHEMA``; no rows where the vendor lists none.
+        Its rows in the columns of ``table``, and the names of the columns that are not stored.
+
+    Raises:
+        DayEnded: ``Rejected``, as for `RowReader`.
+    """
+    header, _, lines = body.partition(b"\n")
+    reader = RowReader(table, header, asked)
+    return reader.read(lines) if lines else table.schema.to_frame(), reader.extra_columns
+
+
+def read_contracts(body: bytes, symbols: Sequence[str]) -> pl.DataFrame:
+    """Read an answer of `option/list/contracts/quote`: the contracts of some roots, unsorted, each once.
+
+    Returns:
+        The columns of ``CONTRACT``, typed as in ``QUOTES``; no rows where the vendor lists none.
 
     Raises:
         DayEnded: ``Rejected``, as for quotes.
     """
     header, _, lines = body.partition(b"\n")
-    raw = _read(lines, _names(header, CONTRACT), CONTRACT, symbol)
-    frame = raw.with_columns(_symbol(symbol), _expiration(), _right())
+    raw = _read(lines, _names(header, CONTRACT), CONTRACT, symbols)
+    frame = raw.with_columns(pl.col("symbol").cast(pl.String), _expiration(), _right())
     _refuse_absent_values(frame, raw)
     return frame.unique(maintain_order=True)
 
 
-def read_expirations(body: bytes, symbol: str) -> list[date]:
-    """Read an answer of `option/list/expirations`: every expiration the root ever had, sorted.
+def read_expirations(body: bytes, symbols: Sequence[str]) -> dict[str, list[date]]:
+    """Read an answer of `option/list/expirations`: every expiration that each root ever had, sorted.
 
     Raises:
         DayEnded: ``Rejected``, as for quotes.
     """
     header, _, lines = body.partition(b"\n")
     columns = ("symbol", "expiration")
-    raw = _read(lines, _names(header, columns), columns, symbol)
-    frame = raw.with_columns(_expiration())
+    raw = _read(lines, _names(header, columns), columns, symbols)
+    frame = raw.with_columns(pl.col("symbol").cast(pl.String), _expiration())
     _refuse_absent_values(frame, raw)
-    return frame["expiration"].unique().sort().to_list()
+    known = frame.unique().sort("expiration")
+    return {symbol: known.filter(pl.col("symbol") == symbol)["expiration"].to_list() for symbol in symbols}
 
 
 def utc_offset(day: date) -> timedelta:
@@ -224,20 +385,17 @@ def _names(header: bytes, wanted: Sequence[str]) -> list[str]:
 def _read(
     lines: bytes,
     names: list[str],
-    wanted: Sequence[str] | dict[str, Column],
-    symbol: str,
-    *,
-    timestamp: pl.Enum | None = None,
+    wanted: Collection[str],
+    symbols: Sequence[str],
+    **read_as: pl.DataType,
 ) -> pl.DataFrame:
     """The wanted columns in their order; dates and times still text, because Polars would guess their format."""
-    read_as = {name: _read_as(name, symbol) if name in wanted else pl.String() for name in names}
-    if timestamp is not None:
-        read_as["timestamp"] = timestamp
+    types = {name: _read_as(name, symbols) if name in wanted else pl.String() for name in names}
     try:
         # Polars reads in several chunks; joining them once is cheaper than every later step's own work on each of them.
-        rows = pl.read_csv(lines, has_header=False, schema=read_as).select(*wanted).rechunk()
+        rows = pl.read_csv(lines, has_header=False, schema={**types, **read_as}).select(*wanted).rechunk()
     except pl.exceptions.PolarsError as error:
-        raise _rejected(_why_unreadable(str(error), len(names), symbol)) from None
+        raise _rejected(_why_unreadable(str(error), len(names), symbols)) from None
     # Four times faster than bytes.count, and other threads can run meanwhile.
     line_ends = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _LINE_FEED))
     sent = line_ends + (lines[-1:] not in (b"\n", b""))
@@ -246,20 +404,20 @@ def _read(
     return rows
 
 
-def _read_as(name: str, symbol: str) -> pl.DataType:
+def _read_as(name: str, symbols: Iterable[str]) -> pl.DataType:
     if name == "symbol":
-        return pl.Enum([symbol])
+        return pl.Enum(symbols)
     if name == "right":
         return _TEXT_RIGHT
-    dtype = COLUMNS[name].dtype
+    dtype = _EVERY_COLUMN[name].dtype
     return pl.String() if dtype.is_temporal() else dtype
 
 
-def _why_unreadable(error: str, fields: int, symbol: str) -> str:
+def _why_unreadable(error: str, fields: int, symbols: Iterable[str]) -> str:
     found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
     if found:
         value, column = found.groups()
-        asked = f", and {symbol} was asked for" if column == "symbol" else ""
+        asked = f", and {', '.join(symbols)} was asked for" if column == "symbol" else ""
         return f'column {column} holds "{_short(value)}", which does not parse{asked}'
     if "fields" in error or "schema" in error.lower():
         return f"a line does not have the header's {fields} fields"
@@ -289,13 +447,17 @@ def _timestamp(text: pl.Series) -> pl.Series:
     return text.str.to_datetime(_SECONDS + "%.f", time_unit="us", strict=False, cache=False)
 
 
-def _refuse_absent_values(frame: pl.DataFrame, raw: pl.DataFrame) -> None:
-    """Refuse what did not become a value: an empty field, a line too short, a date that is none, NaN, infinity."""
+def _refuse_absent_values(frame: pl.DataFrame, raw: pl.DataFrame, any_number: Collection[str] = ()) -> None:
+    """Refuse what did not become a value: an empty field, a line too short, a date that is none.
+
+    NaN and infinity are refused too, but for the columns ``any_number``.
+    """
     for name in frame.columns:
         column = frame[name]
-        if not column.has_nulls() and (not column.dtype.is_float() or math.isfinite(column.sum())):
+        finite = column.dtype.is_float() and name not in any_number
+        if not column.has_nulls() and (not finite or math.isfinite(column.sum())):
             continue
-        absent = (~column.is_finite() if column.dtype.is_float() else column.is_null()).fill_null(value=True)
+        absent = (~column.is_finite() if finite else column.is_null()).fill_null(value=True)
         value = raw[name].filter(absent)[0]
         shown = "is empty" if value is None else f'holds "{_short(str(value))}", which does not parse,'
         raise _rejected(f"column {name} {shown} in {absent.sum()} rows")

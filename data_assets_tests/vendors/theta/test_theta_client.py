@@ -46,7 +46,7 @@ async def connected(
 
 
 async def download(client: ThetaClient, request: QuoteRequest = REQUEST) -> bytes:
-    async with client.quotes(request) as chunks:
+    async with client.history(request) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
@@ -270,7 +270,7 @@ async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatc
 
 async def test_listed_contracts_are_typed_whatever_their_spelling():
     async with connected(always(response(200, CONTRACTS))) as (client, server):
-        listed = await client.listed_contracts("QQQ", DAY)
+        listed = await client.listed_contracts(["QQQ"], DAY)
     assert listed is not None
     assert listed.rows() == [
         ("QQQ", date(2024, 1, 5), 400.0, "CALL"),
@@ -284,12 +284,12 @@ async def test_listed_contracts_are_typed_whatever_their_spelling():
 @pytest.mark.parametrize("status", [403, 471])
 async def test_a_tier_without_the_list_cannot_tell(status: int):
     async with connected(always(response(status, b"tier"))) as (client, _):
-        assert await client.listed_contracts("QQQ", DAY) is None
+        assert await client.listed_contracts(["QQQ"], DAY) is None
 
 
 async def test_a_day_without_a_list_lists_nothing():
     async with connected(always(response(472, b"No data found for your request"))) as (client, _):
-        listed = await client.listed_contracts("QQQ", DAY)
+        listed = await client.listed_contracts(["QQQ"], DAY)
     assert listed is not None
     assert listed.is_empty()
 
@@ -297,19 +297,19 @@ async def test_a_day_without_a_list_lists_nothing():
 async def test_a_list_cut_inside_its_last_line_is_transient():
     async with connected(always(until_close(CONTRACTS[:-3]))) as (client, _):
         with pytest.raises(Transient, match="stopped short"):
-            await client.listed_contracts("QQQ", DAY)
+            await client.listed_contracts(["QQQ"], DAY)
 
 
 async def test_a_list_with_other_columns_is_rejected_and_never_half_understood():
     async with connected(always(response(200, CONTRACTS.replace(b"strike", b"price")))) as (client, _):
         with pytest.raises(DayEnded) as caught:
-            await client.listed_contracts("QQQ", DAY)
+            await client.listed_contracts(["QQQ"], DAY)
     assert isinstance(caught.value.outcome, Rejected)
 
 
 async def test_expirations_are_sorted():
     async with connected(always(response(200, EXPIRATIONS))) as (client, _):
-        assert await client.expirations("QQQ") == [date(2024, 1, 5), date(2024, 1, 19)]
+        assert await client.expirations(["QQQ"]) == {"QQQ": [date(2024, 1, 5), date(2024, 1, 19)]}
 
 
 async def test_waiting_ends_when_the_terminal_is_connected_and_serves_data():
@@ -358,7 +358,7 @@ async def test_a_client_that_wants_real_data_refuses_the_sandbox_and_no_other_se
     with SandboxTheta(contracts=4) as sandbox:
         async with ThetaClient(sandbox.base_url, max_concurrent=1, real_data_only=True) as client:
             with pytest.raises(RunEnded, match=r"synthetic.*DATA_ASSETS_PROFILE is live.*THETA_BASE_URL"):
-                await client.listed_contracts("QQQ", DAY)
+                await client.listed_contracts(["QQQ"], DAY)
             with pytest.raises(RunEnded, match="synthetic"):
                 await download(client)
         async with ThetaClient(sandbox.base_url, max_concurrent=1) as client:

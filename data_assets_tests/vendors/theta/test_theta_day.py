@@ -38,21 +38,22 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.lake.lake import MARKER, Lake
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS
-from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import ThetaClient
-from data_assets.vendors.theta.component import judge_quotes
-from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource, not_yet
-from data_assets.vendors.theta.schema import ARROW_SCHEMA, COLUMNS, SCHEMA, SORT_BY
+from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.day import ThetaSource, not_yet
+from data_assets.vendors.theta.judge import Limits, judge
+from data_assets.vendors.theta.schema import QUOTES as TABLE
+from data_assets.vendors.theta.terminal import Terminal
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
 
 DAY = date(2024, 1, 3)
 NEW_YORK = ZoneInfo("America/New_York")
 AFTERWARDS = datetime(2024, 1, 4, 12, tzinfo=UTC)
-DATASET = QuotesDataset("theta/option_quotes/QQQ", "QQQ")
+DATASET = OptionDataset("theta/option_quotes/QQQ", "QQQ")
 CONTRACTS = 24
 QUOTES = "option/history/quote"
 LIST = "option/list/contracts/quote"
@@ -78,7 +79,7 @@ def left_in(folder: Path) -> list[str]:
 async def fetch(
     base_url: str,
     folder: Path,
-    dataset: QuotesDataset = DATASET,
+    dataset: OptionDataset = DATASET,
     day: date = DAY,
     *,
     meter: Meter | None = None,
@@ -87,12 +88,12 @@ async def fetch(
 ) -> Stored:
     lake = Lake(str(folder), synthetic=True)
     async with ThetaClient(base_url, max_concurrent=2, stall_seconds=stall_seconds, poll_seconds=0.01) as client:
-        source = ThetaQuotesSource(dataset, lake=lake, client=client, clock=clock)
+        source = ThetaSource(dataset, lake=lake, bodies=Terminal(client), clock=clock)
         staged = await source.fetch(day, meter or Meter())
         return staged.publish()
 
 
-async def failure(base_url: str, folder: Path, dataset: QuotesDataset = DATASET, **more: Any) -> IngestError:
+async def failure(base_url: str, folder: Path, dataset: OptionDataset = DATASET, **more: Any) -> IngestError:
     """The error of a fetch that must fail, and must leave nothing in the lake."""
     with pytest.raises(IngestError) as caught:
         await fetch(base_url, folder, dataset, **more)
@@ -101,7 +102,7 @@ async def failure(base_url: str, folder: Path, dataset: QuotesDataset = DATASET,
     return caught.value
 
 
-async def ending(base_url: str, folder: Path, dataset: QuotesDataset = DATASET, **more: Any) -> NotStored:
+async def ending(base_url: str, folder: Path, dataset: OptionDataset = DATASET, **more: Any) -> NotStored:
     error = await failure(base_url, folder, dataset, **more)
     assert isinstance(error, DayEnded)
     return error.outcome
@@ -132,8 +133,8 @@ def by_hand(body: bytes) -> list[tuple[object, ...]]:
         typed |= {"symbol": row["symbol"], "right": row["right"], "timestamp": wall_clock.astimezone(UTC)}
         typed["expiration"] = date.fromisoformat(row["expiration"])
         rows.append(typed)
-    rows.sort(key=lambda row: [row[name] for name in SORT_BY])
-    return [tuple(row[name] for name in COLUMNS) for row in rows]
+    rows.sort(key=lambda row: [row[name] for name in DATASET.sort_by])
+    return [tuple(row[name] for name in TABLE.columns) for row in rows]
 
 
 async def test_a_day_is_stored_as_the_vendor_sent_it(tmp_path: Path):
@@ -144,7 +145,7 @@ async def test_a_day_is_stored_as_the_vendor_sent_it(tmp_path: Path):
         query = requests[-1].params
         [body] = await bodies_of(theta.base_url, [query])
     frame = stored(tmp_path)
-    assert frame.schema == SCHEMA
+    assert frame.schema == TABLE.schema
     assert frame.rows() == by_hand(body)
     assert [request.path for request in requests] == [f"/v3/{LIST}", f"/v3/{QUOTES}"]
     assert (meter.bytes, meter.rows) == (len(body), frame.height)
@@ -224,7 +225,7 @@ async def test_clock_changes_and_early_closes(tmp_path: Path, day: date, first: 
 
 
 async def test_another_root_interval_and_end_are_only_values(tmp_path: Path):
-    dataset = QuotesDataset("theta/option_quotes/SPXW", "SPXW", interval="5m", end_time="15:00:00")
+    dataset = OptionDataset("theta/option_quotes/SPXW", "SPXW", interval="5m", end_time="15:00:00")
     with SandboxTheta(contracts=CONTRACTS) as theta:
         await fetch(theta.base_url, tmp_path, dataset)
     timestamps = stored(tmp_path, key=dataset.key)["timestamp"]
@@ -278,7 +279,7 @@ async def test_a_fault_is_one_error_and_leaves_nothing(
 async def test_after_an_outage_the_day_is_had(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="disconnected", seconds=0.1, times=1)]) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2, poll_seconds=0.01) as client:
-            source = ThetaQuotesSource(DATASET, lake=Lake(str(tmp_path), synthetic=True), client=client)
+            source = ThetaSource(DATASET, lake=Lake(str(tmp_path), synthetic=True), bodies=Terminal(client))
             with pytest.raises(VendorDown):
                 await source.fetch(DAY, Meter())
             await source.wait_until_up()
@@ -420,7 +421,7 @@ def test_early_closes_and_both_clocks_are_known(day: date, now: str, early: bool
 
 # What only raw bytes can show: bodies that look whole to HTTP.
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(TABLE.columns)
 
 
 def grid(strike: int, minutes: int, *, expiration: str = "2024-01-05", right: str = "CALL") -> str:
@@ -531,9 +532,9 @@ async def test_disorder_alone_is_sorted_and_stored(tmp_path: Path):
     assert stored(tmp_path).rows() == by_hand(BODY.encode())
 
 
-def judged(folder: Path, dataset: QuotesDataset = DATASET, day: date = DAY) -> dict[str, Verdict]:
+def judged(folder: Path, dataset: OptionDataset = DATASET, day: date = DAY) -> dict[str, Verdict]:
     lake = Lake(str(folder), synthetic=True)
-    verdicts = judge_quotes(lake, dataset, day, QuoteThresholds(), grid_tolerance=0.0)
+    verdicts = judge(lake, dataset, day, Limits(grid_tolerance=0.0))
     return {verdict.name: verdict for verdict in verdicts}
 
 
@@ -610,7 +611,7 @@ async def test_a_200_without_rows_is_no_data_only_if_the_list_is_empty_too(tmp_p
 async def test_a_cut_at_every_offset_of_the_last_two_lines_never_stores(tmp_path: Path):
     answers = {LIST: response(200, LISTED.encode())}
     async with terminal(by_path(answers)) as server, ThetaClient(server.base_url, max_concurrent=1) as client:
-        source = ThetaQuotesSource(DATASET, lake=Lake(str(tmp_path), synthetic=True), client=client)
+        source = ThetaSource(DATASET, lake=Lake(str(tmp_path), synthetic=True), bodies=Terminal(client))
         for missing in range(1, 150):
             answers[QUOTES] = until_close(BODY[:-missing].encode())
             with pytest.raises(Transient, match="stopped short"):
@@ -646,7 +647,7 @@ async def test_test_contracts_of_1882_are_kept_and_counted_and_extra_columns_nam
     assert ended.metadata["extra_columns"] == "venue"
     assert details(tmp_path)["extra_columns"] == ["venue"]
     assert stored(tmp_path)["expiration"].min() == date(1882, 1, 5)
-    assert stored(tmp_path).columns == list(COLUMNS)
+    assert stored(tmp_path).columns == list(TABLE.columns)
 
 
 async def test_a_days_folder_that_cannot_be_written_fails_that_day_alone(tmp_path: Path):
@@ -665,7 +666,7 @@ async def test_a_day_that_cannot_get_its_name_fails_that_day_alone(tmp_path: Pat
     lake = Lake(str(tmp_path), synthetic=True)
     with SandboxTheta(contracts=CONTRACTS) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
-            staged = await ThetaQuotesSource(DATASET, lake=lake, client=client).fetch(DAY, Meter())
+            staged = await ThetaSource(DATASET, lake=lake, bodies=Terminal(client)).fetch(DAY, Meter())
     day = tmp_path / "theta/option_quotes/QQQ/date=2024-01-03"
     (day / "data.parquet").mkdir()
     with pytest.raises(DayEnded, match="cannot be written") as caught:
@@ -693,7 +694,7 @@ async def test_a_lake_whose_marker_is_unreadable_ends_the_run(tmp_path: Path, ma
 @pytest.mark.parametrize("step", ["marker", "rows"])
 async def test_a_full_disk_ends_the_run(tmp_path: Path, step: str):
     if step == "rows":
-        Lake(str(tmp_path), synthetic=True).writer(DATASET.key, DAY, ARROW_SCHEMA, SORT_BY)
+        Lake(str(tmp_path), synthetic=True).writer(DATASET.key, DAY, TABLE.arrow_schema, DATASET.sort_by)
     limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with SandboxTheta(contracts=CONTRACTS) as theta:
@@ -711,7 +712,7 @@ async def test_real_data_never_enters_a_synthetic_lake(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS) as theta:
         await fetch(theta.base_url, tmp_path)
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
-            real = ThetaQuotesSource(DATASET, lake=Lake(str(tmp_path), synthetic=False), client=client)
+            real = ThetaSource(DATASET, lake=Lake(str(tmp_path), synthetic=False), bodies=Terminal(client))
             with pytest.raises(RunEnded, match="synthetic"):
                 await real.fetch(DAY, Meter())
 
@@ -744,7 +745,7 @@ async def test_cancelling_at_any_moment_leaves_no_file(tmp_path: Path):
     lake = Lake(str(tmp_path), synthetic=True)
     with SandboxTheta(contracts=340) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
-            source = ThetaQuotesSource(DATASET, lake=lake, client=client)
+            source = ThetaSource(DATASET, lake=lake, bodies=Terminal(client))
             whole = Meter()
             (await source.fetch(DAY, whole)).discard()
             assert whole.rows > 122_880, "a row group is on disk before the last block is read"
@@ -767,7 +768,7 @@ async def test_a_discarded_day_leaves_nothing_and_publishing_replaces(tmp_path: 
     lake = Lake(str(tmp_path), synthetic=True)
     with SandboxTheta(contracts=CONTRACTS) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
-            source = ThetaQuotesSource(DATASET, lake=lake, client=client)
+            source = ThetaSource(DATASET, lake=lake, bodies=Terminal(client))
             (await source.fetch(DAY, Meter())).discard()
             assert left_in(tmp_path) == []
             first = (await source.fetch(DAY, Meter())).publish()

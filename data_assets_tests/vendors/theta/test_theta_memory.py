@@ -10,7 +10,7 @@ import pytest
 
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
-from data_assets.vendors.theta.schema import COLUMNS
+from data_assets.vendors.theta.schema import QUOTES
 
 MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(9 * 60 + 30, 16 * 60 + 16)]
 CONTRACTS_PER_EXPIRATION = 60
@@ -19,7 +19,9 @@ import asyncio, json, resource, sys
 from datetime import date
 from data_assets.lake.lake import Lake
 from data_assets.vendors.theta.client import ThetaClient
-from data_assets.vendors.theta.day import QuotesDataset, ThetaQuotesSource
+from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.terminal import Terminal
 
 class Meter:
     def received(self, size): pass
@@ -27,8 +29,8 @@ class Meter:
 
 async def main(base_url, folder):
     async with ThetaClient(base_url, max_concurrent=1) as client:
-        dataset = QuotesDataset("theta/option_quotes/QQQ", "QQQ")
-        source = ThetaQuotesSource(dataset, lake=Lake(folder, synthetic=True), client=client)
+        dataset = OptionDataset("theta/option_quotes/QQQ", "QQQ")
+        source = ThetaSource(dataset, lake=Lake(folder, synthetic=True), bodies=Terminal(client))
         stored = (await source.fetch(date(2024, 1, 3), Meter())).publish()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         print(json.dumps({"peak": peak, **stored.metadata}))
@@ -45,7 +47,7 @@ def write_body(path: Path, expirations: int) -> None:
     ]
     block = "".join(lines)
     with path.open("w", newline="") as file:
-        file.write(",".join(COLUMNS) + "\r\n")
+        file.write(",".join(QUOTES.columns) + "\r\n")
         for week in range(expirations):
             file.write(block.replace("EXPIRATION", str(date(2024, 1, 5) + timedelta(weeks=week))))
 

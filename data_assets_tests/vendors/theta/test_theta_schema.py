@@ -13,11 +13,9 @@ from polars.testing import assert_frame_equal
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.vendors.theta.schema import (
-    ARROW_SCHEMA,
-    COLUMNS,
-    SCHEMA,
-    SORT_BY,
-    QuoteReader,
+    QUOTES,
+    Asked,
+    RowReader,
     read_contracts,
     read_expirations,
     utc_offset,
@@ -25,7 +23,7 @@ from data_assets.vendors.theta.schema import (
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 11, 4)
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(QUOTES.columns)
 # The vendor's own examples (OpenAPI), and a live capture with quotes, LF and milliseconds.
 DOCUMENTED = (
     HEADER + "\r\n"
@@ -42,7 +40,7 @@ ROW = "AAPL,2024-11-08,220.000,CALL,2024-11-04T09:31:00,598,5,4.55,50,424,9,4.70
 
 def read(body: str, symbol: str = "AAPL", day: date = DAY) -> pl.DataFrame:
     header, _, lines = body.encode().partition(b"\n")
-    return QuoteReader(header, symbol, day).read(lines)
+    return RowReader(QUOTES, header, Asked(symbol, day)).read(lines)
 
 
 def rejection(body: str, symbol: str = "AAPL", day: date = DAY) -> str:
@@ -66,7 +64,7 @@ def test_rows_swallowed_by_a_quoted_field_are_missed(line_end: str, swallowed: i
 def test_a_contract_swallowed_by_a_quoted_field_is_missed():
     body = b'symbol,expiration,strike,right,venue\nAAPL,2024-11-08,220,CALL,"x\nAAPL,2024-11-08,221,CALL,x"\n'
     with pytest.raises(DayEnded, match="2 lines read as 1 rows"):
-        read_contracts(body, "AAPL")
+        read_contracts(body, ["AAPL"])
 
 
 def test_the_documented_rows():
@@ -104,25 +102,25 @@ def blocks_of_a_grid(*later_times: str) -> tuple[bytes, bytes, bytes]:
 )
 def test_a_block_reads_the_same_whatever_was_read_before_it(later_times: tuple[str, ...]):
     header, first, later = blocks_of_a_grid(*later_times)
-    reader = QuoteReader(header, "AAPL", DAY)
+    reader = RowReader(QUOTES, header, Asked("AAPL", DAY))
     for block in (first, later, first, later):
-        assert_frame_equal(reader.read(block), QuoteReader(header, "AAPL", DAY).read(block))
+        assert_frame_equal(reader.read(block), RowReader(QUOTES, header, Asked("AAPL", DAY)).read(block))
 
 
 @pytest.mark.parametrize("time", ["", "noon", "2024-11-04T09:60:00", "2024-11-05T09:30:00"])
 def test_a_bad_block_is_rejected_the_same_whatever_was_read_before_it(time: str):
     header, first, later = blocks_of_a_grid("2024-11-04T09:30:00", time)
-    reader = QuoteReader(header, "AAPL", DAY)
+    reader = RowReader(QUOTES, header, Asked("AAPL", DAY))
     reader.read(first)
     with pytest.raises(DayEnded) as after:
         reader.read(later)
     with pytest.raises(DayEnded) as alone:
-        QuoteReader(header, "AAPL", DAY).read(later)
+        RowReader(QUOTES, header, Asked("AAPL", DAY)).read(later)
     assert str(after.value) == str(alone.value)
 
 
 def test_the_stored_columns_are_the_contract_between_vendor_and_lake():
-    assert list(SCHEMA.items()) == [
+    assert list(QUOTES.schema.items()) == [
         ("symbol", pl.String),
         ("expiration", pl.Date),
         ("strike", pl.Float64),
@@ -137,9 +135,8 @@ def test_the_stored_columns_are_the_contract_between_vendor_and_lake():
         ("ask", pl.Float64),
         ("ask_condition", pl.Int16),
     ]
-    assert read(DOCUMENTED).schema == SCHEMA
-    assert pl.DataFrame(ARROW_SCHEMA.empty_table()).schema == SCHEMA
-    assert set(SORT_BY) <= set(SCHEMA)
+    assert read(DOCUMENTED).schema == QUOTES.schema
+    assert pl.DataFrame(QUOTES.arrow_schema.empty_table()).schema == QUOTES.schema
 
 
 PRICES = st.decimals(0, 9999, places=2).map(lambda price: f"{price:.2f}") | st.decimals(0, 9999, places=4).map(str)
@@ -178,12 +175,12 @@ def expected(row: dict[str, str]) -> tuple[object, ...]:
         "expiration": date.fromisoformat(row["expiration"]),
         "timestamp": wall_clock.astimezone(UTC),
     }
-    return tuple(typed[name] for name in COLUMNS)
+    return tuple(typed[name] for name in QUOTES.columns)
 
 
 @given(
     rows=ROWS,
-    order=st.permutations([*COLUMNS, "extra"]),
+    order=st.permutations([*QUOTES.columns, "extra"]),
     quoted=st.booleans(),
     line_end=st.sampled_from(["\n", "\r\n"]),
     fractions=st.lists(st.sampled_from(["", ".000", ".0"]), min_size=6, max_size=6),
@@ -202,7 +199,7 @@ def test_no_spelling_changes_a_value(
         lines.append(",".join(spelled(name, sent[name]) for name in order))
     frame = read("".join(line + line_end for line in lines), "QQQ")
     assert frame.rows() == [expected(row) for row in rows]
-    assert frame.schema == SCHEMA
+    assert frame.schema == QUOTES.schema
 
 
 def test_fractions_of_a_second_are_kept():
@@ -212,9 +209,9 @@ def test_fractions_of_a_second_are_kept():
 
 
 def test_extra_columns_are_named_and_kept_out():
-    reader = QuoteReader(f'vendor_id,{HEADER},"note"\r'.encode(), "AAPL", DAY)
+    reader = RowReader(QUOTES, f'vendor_id,{HEADER},"note"\r'.encode(), Asked("AAPL", DAY))
     assert reader.extra_columns == ("vendor_id", "note")
-    assert reader.read(f"7,{ROW},hello\n".encode()).schema == SCHEMA
+    assert reader.read(f"7,{ROW},hello\n".encode()).schema == QUOTES.schema
 
 
 def test_short_names_of_the_rights_are_understood():
@@ -228,7 +225,7 @@ def test_old_test_contracts_stay():
 
 def test_no_lines_are_no_rows():
     assert read(HEADER + "\r\n").is_empty()
-    assert read(HEADER + "\r\n").schema == SCHEMA
+    assert read(HEADER + "\r\n").schema == QUOTES.schema
 
 
 @pytest.mark.parametrize(
@@ -263,9 +260,9 @@ def test_the_offset_is_right_for_every_hour_of_the_day(day: date):
             utc_offset(day)
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", QUOTES.columns)
 def test_a_renamed_column_is_rejected_with_both_headers(name: str):
-    sent = ",".join(column if column != name else "surprise" for column in COLUMNS)
+    sent = ",".join(column if column != name else "surprise" for column in QUOTES.columns)
     reason = rejection(f"{sent}\n{ROW}\n")
     assert f"lacks {name}: got {sent}, expected {HEADER}" in reason
 
@@ -325,7 +322,7 @@ def test_a_line_of_another_shape_is_rejected(line: str, place: str):
 
 
 def test_bytes_that_are_no_text_are_rejected():
-    reader = QuoteReader(HEADER.encode(), "AAPL", DAY)
+    reader = RowReader(QUOTES, HEADER.encode(), Asked("AAPL", DAY))
     with pytest.raises(DayEnded):
         reader.read(ROW.encode().replace(b"CALL", b"\xff\xfe") + b"\n")
 
@@ -349,20 +346,20 @@ def test_rows_of_another_new_york_day_are_rejected_with_their_count(wall_clock: 
 
 def test_contracts_come_once_each():
     body = b'symbol,expiration,strike,right\r\n"QQQ","2024-01-05",80.500,"PUT"\r\n' + b"QQQ,2024-01-05,80.5,PUT\r\n"
-    assert read_contracts(body, "QQQ").rows() == [("QQQ", date(2024, 1, 5), 80.5, "PUT")]
+    assert read_contracts(body, ["QQQ"]).rows() == [("QQQ", date(2024, 1, 5), 80.5, "PUT")]
 
 
 def test_lists_of_another_root_are_rejected():
     with pytest.raises(DayEnded):
-        read_contracts(b"symbol,expiration,strike,right\nSPY,2024-01-05,80.500,PUT\n", "QQQ")
+        read_contracts(b"symbol,expiration,strike,right\nSPY,2024-01-05,80.500,PUT\n", ["QQQ"])
     with pytest.raises(DayEnded):
-        read_expirations(b"symbol,expiration\nSPY,2024-01-05\n", "QQQ")
+        read_expirations(b"symbol,expiration\nSPY,2024-01-05\n", ["QQQ"])
 
 
 def test_blocks_read_apart_are_the_whole():
     lines = [f"{ROW.replace('220.000', f'{strike}.000')}\n" for strike in range(200, 230)]
     whole = read(HEADER + "\n" + "".join(lines))
-    reader = QuoteReader(HEADER.encode(), "AAPL", DAY)
+    reader = RowReader(QUOTES, HEADER.encode(), Asked("AAPL", DAY))
     for size in (1, 7, 29):
         blocks = [lines[start : start + size] for start in range(0, len(lines), size)]
         assert pl.concat(reader.read("".join(block).encode()) for block in blocks).equals(whole)

@@ -1,0 +1,92 @@
+"""What came of a day, however it was asked for, and what is said of it in the footer and in the metadata.
+
+Here: the facts and their two spellings. Not here: getting them (``whole_day``, ``by_expiration``, ``reports``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from data_assets.ingest.outcome import Scalar
+from data_assets.quality.option_quotes import day_metrics
+from data_assets.vendors.theta.audit import Comparisons, ContractList, absent_count, footer_details
+from data_assets.vendors.theta.parts import Body
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A day's bodies and contracts, audited.
+
+    Attributes:
+        summary: one row per contract, with its number of rows.
+        source: where the bodies came from.
+        raw_sha256: digest of the bodies; of several that did not come one after another, of their digests.
+        raw_size: bytes of the bodies.
+        bodies: how many they were.
+        line_end: CRLF or LF.
+        extra_columns: columns that are not stored.
+        listed: the vendor's list.
+        comparisons: by root.
+        stale_expirations: contracts that had expired before the day.
+        more: further details for the footer.
+    """
+
+    summary: pl.DataFrame
+    source: str
+    raw_sha256: str
+    raw_size: int
+    bodies: int
+    line_end: str
+    extra_columns: frozenset[str]
+    listed: ContractList
+    comparisons: Comparisons
+    stale_expirations: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def details(self) -> dict[str, Any]:
+        """For the footer."""
+        return {
+            "requests": self.bodies,
+            "line_end": self.line_end,
+            "extra_columns": sorted(self.extra_columns),
+            "stale_expirations": self.stale_expirations,
+            **footer_details(self.comparisons, self.listed),
+            **self.more,
+        }
+
+    def metadata(self, seconds: float, *, by_minute: bool) -> dict[str, Scalar]:
+        """For the day's materialization.
+
+        Args:
+            seconds: what the day took.
+            by_minute: whether its summary is one of quotes.
+        """
+        rows = int(self.summary["rows"].sum())
+        counts = {
+            "rows": rows,
+            "contracts": self.summary.height,
+            "expirations": self.summary["expiration"].n_unique(),
+        }
+        metadata: dict[str, Scalar] = {
+            **(day_metrics(self.summary) if by_minute else counts),
+            "raw_megabytes": round(self.raw_size / 1e6, 3),
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(rows / seconds),
+            "requests": self.bodies,
+            "stale_expirations": self.stale_expirations,
+        }
+        if (absent := absent_count(self.comparisons)) is not None:
+            metadata["absent_contracts"] = absent
+        if self.extra_columns:
+            metadata["extra_columns"] = ", ".join(sorted(self.extra_columns))
+        return metadata
+
+
+def digest_of_digests(bodies: Sequence[Body]) -> str:
+    """One digest for bodies that came in any order, at any time: of theirs, in the order of the file, as text."""
+    return hashlib.sha256("".join(body.raw_sha256 for body in bodies).encode()).hexdigest()

@@ -1,0 +1,327 @@
+"""A day of snapshots expiration by expiration: many requests at once, and their answers in the file's order.
+
+Here: which request is next, what happens to those that fail, and merging what has come. Not here: which requests there
+are (``plan``), and what is kept of them on disk (``parts``).
+
+Each answer becomes a part on disk before it counts. The day's file is written meanwhile, as far as all parts of its
+next expiration are there; so memory holds a few expirations, however many a day has. A request that fails does not stop
+the others: what they bring is there when the day is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+import polars as pl
+
+from data_assets.ingest.outcome import DayEnded, IngestError, NoData, Throttled, Transient, VendorDown
+from data_assets.ingest.source import DayMeter
+from data_assets.lake.errors import LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.provenance import Provenance
+from data_assets.lake.unfinished import UnfinishedDay
+from data_assets.lake.writer import DayWriter, StagedFile
+from data_assets.quality.completeness import absent_contracts
+from data_assets.quality.contract_summary import merge_summaries
+from data_assets.trading_calendar import Session
+from data_assets.vendors.theta.arrival import Arrival, digest_of_digests
+from data_assets.vendors.theta.audit import ContractList, compare, is_short, refuse_contradiction, shortage
+from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
+from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
+from data_assets.vendors.theta.intake import Collected, Grid, Intake, refuse_repeats
+from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
+from data_assets.vendors.theta.plan import Group, groups, listed_expirations, split
+from data_assets.vendors.theta.staging import in_thread
+from data_assets.vendors.theta.terminal import Bodies
+
+PROBES = 5
+"""How many of the first requests must say that there is nothing, before the others are not asked."""
+
+FAILURES = 3
+"""So many requests may fail, or a quarter of those that were answered, before the others are not asked either."""
+
+
+class Doubts:
+    """Contracts that an answer lacked once. If the next answer lacks the same, the vendor has no more.
+
+    One for all days of a run, because a day that is asked for again begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._absent: dict[HistoryRequest, tuple[str, ...]] = {}
+
+    def refuse_first(self, request: HistoryRequest, absent: tuple[str, ...], why: str) -> None:
+        """Refuse an answer unless the one before lacked the same contracts.
+
+        Raises:
+            Transient: it did not.
+        """
+        if self._absent.get(request) != absent:
+            self._absent[request] = absent
+            raise Transient(f"{request}: the body stopped short: {why}")
+
+
+async def day_by_expiration(
+    dataset: OptionDataset,
+    bodies: Bodies,
+    lake: Lake,
+    hours: Session,
+    listed: ContractList,
+    meter: DayMeter,
+    provenance: Callable[[Arrival], Provenance],
+    by: RequestBy,
+    doubts: Doubts,
+) -> tuple[StagedFile, Arrival]:
+    """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
+
+    Args:
+        dataset: what to fetch.
+        bodies: from where.
+        lake: where to.
+        hours: the day's session.
+        listed: the vendor's list of the day.
+        meter: told of bytes and rows.
+        provenance: what the footer says of what arrived.
+        by: expiration or right.
+        doubts: kept from try to try.
+    """
+    if listed.contracts is None or listed.is_empty:
+        expirations = await bodies.expirations(dataset.roots)
+    else:
+        expirations = listed_expirations(listed.contracts)
+    plan = groups(dataset, hours.day, by, expirations)
+    if not plan:
+        raise DayEnded(NoData("Theta knows no expiration of this day or later"))
+    with lake.unfinished(dataset.key, hours.day) as pieces:
+        try:
+            with lake.writer(
+                dataset.key, hours.day, dataset.table.arrow_schema, dataset.sort_by, whole_groups=True
+            ) as writer:
+                collection = _Collection(dataset, bodies, hours, listed, meter, pieces, doubts)
+                parts = await collection.merge(plan, writer)
+                arrival = _arrival(dataset, bodies, parts, listed, hours)
+                staged = await in_thread(lambda: writer.finish(provenance(arrival)), StagedFile.discard)
+                return staged, arrival
+        except DayEnded:
+            pieces.clear()
+            raise
+
+
+def _arrival(
+    dataset: OptionDataset, bodies: Bodies, parts: Sequence[Part], listed: ContractList, hours: Session
+) -> Arrival:
+    summary = merge_summaries([part.summary for part in parts])
+    came = [part.body for part in parts]
+    return Arrival(
+        summary=summary,
+        source=bodies.source(parts[0].request),
+        raw_sha256=digest_of_digests(came),
+        raw_size=sum(body.raw_size for body in came),
+        bodies=len(came),
+        line_end=came[0].line_end,
+        extra_columns=frozenset(name for body in came for name in body.extra_columns),
+        listed=listed,
+        comparisons=compare(summary, listed, dataset.roots, hours.day, dataset.absent_tolerance),
+        more={
+            "raw_sha256_is_of": "the bodies' own sha256, as text, one after another",
+            "bodies": [body.note() for body in came],
+        },
+    )
+
+
+class _Collection:
+    """The requests of one try of one day."""
+
+    def __init__(
+        self,
+        dataset: OptionDataset,
+        bodies: Bodies,
+        hours: Session,
+        listed: ContractList,
+        meter: DayMeter,
+        pieces: UnfinishedDay,
+        doubts: Doubts,
+    ) -> None:
+        self._dataset = dataset
+        self._bodies = bodies
+        self._day = hours.day
+        self._grid: Grid = dataset.grid(hours)
+        self._listed = listed
+        self._meter = meter
+        self._parts = Parts(pieces, dataset.table, self._grid)
+        self._doubts = doubts
+        self._on_disk: set[str] = set()
+        self._silent: list[HistoryRequest] = []
+        self._failed: list[Exception] = []
+        self._done = 0
+        self._over = False
+        self._places = asyncio.Semaphore(bodies.at_once)
+
+    async def merge(self, plan: Sequence[Group], writer: DayWriter) -> list[Part]:
+        """Ask for all that is not on disk yet, and write the day's rows.
+
+        Returns:
+            The parts in the order of the file.
+
+        Raises:
+            DayEnded: no data, or not entitled, or an answer that cannot be believed.
+            Transient: some request failed, and the others that could be had are on disk.
+            RunEnded: see ``client.error_of``.
+        """
+        self._on_disk = self._parts.names()
+        requests = [request for group in plan for request in group.requests]
+        async with self._at_work(requests) as answers:
+            await self._probe([answers[request] for request in requests[:PROBES]], requests)
+            parts: list[Part] = []
+            for group in plan:
+                found = [part for request in group.requests for part in await answers[request]]
+                if self._failed:
+                    continue
+                await in_thread(partial(self._write, found, writer))
+                parts += found
+        self._conclude(parts)
+        return parts
+
+    @asynccontextmanager
+    async def _at_work(
+        self, requests: Sequence[HistoryRequest]
+    ) -> AsyncIterator[dict[HistoryRequest, asyncio.Task[list[Part]]]]:
+        """A task for each request; none is left behind."""
+        tasks = {request: asyncio.create_task(self._answer(request)) for request in requests}
+        try:
+            yield tasks
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
+        """Conclude from the nearest expirations that there is nothing, before hundreds of others are asked for."""
+        await asyncio.gather(*first)
+        if len(self._silent) >= len(first) and not self._failed and not self._done:
+            self._refuse_silence(requests)
+
+    def _refuse_silence(self, requests: Sequence[HistoryRequest]) -> None:
+        reason = f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"
+        if self._dataset.kind == "quotes":  # the list is one of quotes: of other histories less may be kept
+            refuse_contradiction(reason, self._listed, self._silent)
+        raise DayEnded(NoData(reason))
+
+    async def _answer(self, request: HistoryRequest) -> list[Part]:
+        """The parts of a request; none where there is no data, or where it failed, which is noted."""
+        async with self._places:
+            if self._over or self._hopeless():
+                return []
+            try:
+                parts = await self._parts_of(request)
+            except (Transient, LakeError) as error:
+                self._failed.append(error)
+                return []
+            except IngestError:
+                self._over = True
+                raise
+            if parts:
+                self._done += 1
+            return parts
+
+    def _hopeless(self) -> bool:
+        """Whether the next request would fail too."""
+        fatal = any(isinstance(error, Throttled | VendorDown | LakeError) for error in self._failed)
+        return fatal or len(self._failed) > max(FAILURES, self._done // 4)
+
+    async def _parts_of(self, request: HistoryRequest) -> list[Part]:
+        if (part := await self._kept(request)) is not None:
+            return [part]
+        halves = split(request) if request.right == "both" else []
+        if any(part_name(half) in self._on_disk for half in halves):  # the vendor found it too large before
+            return [part for half in halves for part in await self._parts_of(half)]
+        try:
+            return [await self._fetch(request)]
+        except LargeRequest as error:
+            return [part for half in split(request, why=str(error)) for part in await self._parts_of(half)]
+        except DayEnded as ended:
+            if not isinstance(ended.outcome, NoData):
+                raise
+            self._silent.append(request)
+            return []
+
+    async def _kept(self, request: HistoryRequest) -> Part | None:
+        """What is on disk of a request from before, if it would be believed today."""
+        if part_name(request) not in self._on_disk:
+            return None
+        part = await asyncio.to_thread(self._parts.find, request)
+        if part is None or self._shortage(request, part.summary) is not None:
+            return None
+        self._meter.parsed(part.body.rows)
+        return part
+
+    async def _fetch(self, request: HistoryRequest) -> Part:
+        collected = Collected()
+        with Intake(collected, table=self._dataset.table, grid=self._grid, meter=self._meter) as intake:
+            async with self._bodies.history(request) as chunks:
+                rows = await intake.body(chunks, request.asked())
+        if not rows:
+            raise Transient(f"the body stopped short: a header and no row ({self._bodies.source(request)})")
+        if (found := self._shortage(request, intake.summary)) is not None:
+            self._doubts.refuse_first(request, *found)
+        body = Body(
+            request=str(request),
+            rows=rows,
+            raw_size=intake.raw_size,
+            raw_sha256=intake.raw_sha256,
+            line_end=intake.line_end,
+            extra_columns=tuple(sorted(intake.extra_columns)),
+            fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return await in_thread(lambda: self._keep(request, collected.rows(), intake.summary, body))
+
+    def _keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
+        if summary["disordered"].sum():
+            refuse_repeats(self._grid.summary(rows.sort(self._dataset.sort_by)))
+        return self._parts.keep(request, rows, summary, body)
+
+    def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> tuple[tuple[str, ...], str] | None:
+        """The listed contracts that an answer lacks beyond what is tolerated, and that in words."""
+        listed = self._listed.of(request)
+        if listed is None:
+            return None
+        comparison = absent_contracts(summary, listed, day=self._day)
+        if not is_short(comparison, self._dataset.absent_tolerance):
+            return None
+        return comparison.absent, shortage(comparison, self._dataset.absent_tolerance)
+
+    def _write(self, found: Sequence[Part], writer: DayWriter) -> None:
+        """Write the parts of one expiration, each once and in the order of their roots."""
+        for rows in self._rows(found):
+            writer.write(rows)
+
+    def _rows(self, found: Sequence[Part]) -> Iterator[pl.DataFrame]:
+        for part in found:
+            rows = self._parts.rows(part)
+            if rows is None:
+                raise Transient(f"{part.request}: its part on disk was damaged while the day was in work; ask again")
+            yield rows
+
+    def _conclude(self, parts: Sequence[Part]) -> None:
+        if self._failed:
+            raise _worst(self._failed)
+        if not parts:
+            self._refuse_silence(self._silent)
+        silent = [request for request in self._silent if self._listed.alive(request)]
+        if silent:
+            some = ", ".join(str(request) for request in silent[:3])
+            reason = f"Theta holds no data for {len(silent)} of the day's requests ({some})"
+            refuse_contradiction(reason, self._listed, silent)
+
+
+def _worst(failed: Sequence[Exception]) -> Exception:
+    """The error that says most about what to do next, with how many there were."""
+    ranked = (LakeError, VendorDown, Throttled, Transient)
+    worst = min(failed, key=lambda error: next(n for n, kind in enumerate(ranked) if isinstance(error, kind)))
+    if len(failed) > 1 and type(worst) in (Transient, Throttled, VendorDown):
+        return type(worst)(f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)")
+    return worst

@@ -1,0 +1,126 @@
+"""What a Theta dataset is: which history, of which option roots, at which points of the day.
+
+Here: the value that a block of YAML becomes, and what follows from it alone. Not here: what a day of it takes
+(``plan``), and Dagster (``component``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Literal
+
+from data_assets.trading_calendar import Session
+from data_assets.vendors.theta.client import (
+    INTERVALS,
+    EodRequest,
+    GreeksRequest,
+    HistoryRequest,
+    OpenInterestRequest,
+    QuoteRequest,
+)
+from data_assets.vendors.theta.intake import Grid
+from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES, Table, utc_offset
+
+Kind = Literal["quotes", "greeks", "open_interest", "eod"]
+RequestBy = Literal["day", "expiration", "right"]
+
+TABLES: Mapping[Kind, Table] = {"quotes": QUOTES, "greeks": GREEKS, "open_interest": OPEN_INTEREST, "eod": EOD}
+
+ABSENT_TOLERANCE: Mapping[Kind, float] = {"quotes": 0.005, "greeks": 0.005, "open_interest": 0.2, "eod": 0.005}
+"""Shares of the listed contracts. Many a contract that nobody holds has no open interest: 1.5 to 5.4 % were seen."""
+
+START_TIME = "09:30:00"
+_GRIDS = ("quotes", "greeks")
+
+
+@dataclass(frozen=True)
+class OptionDataset:
+    """What to fetch, a few lines of a `defs.yaml`.
+
+    Attributes:
+        key: the dataset's key in the lake, such as theta/option_quotes/SPX.
+        symbol: what it is called, such as SPX.
+        kind: which history.
+        roots: the option roots that a day holds, such as SPX and SPXW; the symbol's alone by default.
+        request_by: what one request is about; None to choose by the day's size.
+        interval: of a grid: one of ``client.INTERVALS``.
+        end_time: of a grid: last snapshot of the day, New York wall clock, HH:MM:SS.
+        absent_tolerance: share of a root's listed contracts, 0 to 1, that may be absent from a complete day; by default
+            that of the kind.
+    """
+
+    key: str
+    symbol: str
+    kind: Kind = "quotes"
+    roots: tuple[str, ...] = ()
+    request_by: RequestBy | None = None
+    interval: str = "1m"
+    end_time: str = "16:15:00"
+    absent_tolerance: float = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "roots", self.roots or (self.symbol,))
+        if self.absent_tolerance == -1:
+            object.__setattr__(self, "absent_tolerance", ABSENT_TOLERANCE[self.kind])
+        if len(set(self.roots)) != len(self.roots):
+            raise ValueError(f"roots {', '.join(self.roots)}: name each once")
+        if self.interval not in INTERVALS:
+            raise ValueError(f"interval {self.interval!r}: must be one of {', '.join(INTERVALS)}")
+        try:
+            last = datetime.strptime(self.end_time, "%H:%M:%S").time()  # noqa: DTZ007  a time of day has no zone
+        except ValueError:
+            raise ValueError(f"end_time {self.end_time!r}: must be HH:MM:SS in New York, such as 16:15:00") from None
+        if last <= time.fromisoformat(START_TIME):
+            raise ValueError(f"end_time {self.end_time!r}: must be after {START_TIME}, the open in New York")
+        if not 0 <= self.absent_tolerance <= 1:
+            raise ValueError(f"absent_tolerance {self.absent_tolerance}: must be a share from 0 to 1, such as 0.005")
+        if self.kind == "greeks" and self.request_by == "day":
+            raise ValueError("request_by day: Theta's greeks take one expiration per request; say expiration or right")
+
+    @property
+    def table(self) -> Table:
+        """Its columns."""
+        return TABLES[self.kind]
+
+    @property
+    def by_minute(self) -> bool:
+        """Whether a contract has a row at each point of a grid; else it has one."""
+        return self.kind in _GRIDS
+
+    @property
+    def sort_by(self) -> tuple[str, ...]:
+        """The order of the rows of a day."""
+        roots = ("symbol",) if len(self.roots) > 1 else ()
+        return ("expiration", *roots, "strike", "right", *(("timestamp",) if self.by_minute else ()))
+
+    def request(self, day: date, root: str, expiration: str = "*") -> HistoryRequest:
+        """One root's whole day, or one expiration of it, as one request."""
+        match self.kind:
+            case "quotes":
+                return QuoteRequest(root, day, self.interval, START_TIME, self.end_time, expiration=expiration)
+            case "greeks":
+                return GreeksRequest(root, day, self.interval, START_TIME, self.end_time, expiration=expiration)
+            case "open_interest":
+                return OpenInterestRequest(root, day, expiration=expiration)
+            case "eod":
+                return EodRequest(root, day, expiration=expiration)
+
+    def last_snapshot(self, day: date) -> datetime:
+        """The instant of the last snapshot asked for, UTC."""
+        wall_clock = datetime.strptime(f"{day} {self.end_time}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        return wall_clock - utc_offset(day)
+
+    def grid(self, hours: Session) -> Grid:
+        """The points of a day.
+
+        The grid begins at the open, and the window that was asked for may end before a close: snapshots of an hour end
+        at 15:30 for both.
+        """
+        interval, window_end = INTERVALS[self.interval], self.last_snapshot(hours.day)
+
+        def reached(end: datetime) -> datetime:
+            return hours.open + (min(end, window_end) - hours.open) // interval * interval
+
+        return Grid(hours, window_end, (reached(hours.close), reached(hours.option_close)), interval)

@@ -1,0 +1,125 @@
+"""The finished requests of an unfinished day on disk, so that nothing that has arrived whole is asked for twice.
+
+Here: what a part is, and when it may be used again. Not here: files, digests and age (``lake.unfinished``), and which
+parts make a day (``plan``).
+
+A part is the answer to one request of one expiration. It is used again only for that very request, parameter by
+parameter, and its contracts are compared with the vendor's list again as if it had just come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from data_assets.lake.unfinished import UnfinishedDay
+from data_assets.vendors.theta.client import HistoryRequest
+from data_assets.vendors.theta.intake import Grid
+from data_assets.vendors.theta.schema import SCHEMA_VERSION, Table
+
+_CONSTANT = ("symbol", "expiration")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What came for one request.
+
+    Attributes:
+        request: the request, in words.
+        rows: its rows.
+        raw_size: its bytes.
+        raw_sha256: their digest.
+        line_end: CRLF or LF.
+        extra_columns: columns that are not stored.
+        fetched_at: when it was complete, ISO 8601.
+    """
+
+    request: str
+    rows: int
+    raw_size: int
+    raw_sha256: str
+    line_end: str
+    extra_columns: tuple[str, ...]
+    fetched_at: str
+
+    def note(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A request that is done.
+
+    Attributes:
+        request: the request.
+        summary: one row per contract.
+        body: what came.
+    """
+
+    request: HistoryRequest
+    summary: pl.DataFrame
+    body: Body
+
+
+class Parts:
+    """The parts of one day."""
+
+    def __init__(self, pieces: UnfinishedDay, table: Table, grid: Grid) -> None:
+        """Look after the parts in ``pieces``, whose context is open."""
+        self._pieces = pieces
+        self._table = table
+        self._grid = grid
+
+    def names(self) -> set[str]:
+        """What is there, by `part_name`; not looked into yet."""
+        return self._pieces.names()
+
+    def find(self, request: HistoryRequest) -> Part | None:
+        """The part of a request, read back; None where there is none that can be trusted."""
+        found = self._pieces.get(part_name(request))
+        if found is None:
+            return None
+        rows, note = found
+        if note.get("asked") != _asked(request) or not isinstance(note.get("body"), Mapping):
+            return None
+        body = note["body"]
+        return Part(
+            request,
+            self._grid.summary(self._with_constants(rows, request)),
+            Body(**{**body, "extra_columns": tuple(body["extra_columns"])}),
+        )
+
+    def keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
+        """Bring a whole answer to disk.
+
+        Raises:
+            LakeError: it cannot be written.
+        """
+        note = {"asked": _asked(request), "body": body.note()}
+        self._pieces.put(part_name(request), rows.drop(_CONSTANT), note)
+        return Part(request, summary, body)
+
+    def rows(self, part: Part) -> pl.DataFrame | None:
+        """The rows of a part in the table's columns; None where they have been damaged since."""
+        found = self._pieces.get(part_name(part.request))
+        return None if found is None else self._with_constants(found[0], part.request)
+
+    def _with_constants(self, rows: pl.DataFrame, request: HistoryRequest) -> pl.DataFrame:
+        expiration = date.fromisoformat(request.expiration)
+        return rows.with_columns(symbol=pl.lit(request.symbol), expiration=pl.lit(expiration)).select(
+            *self._table.columns
+        )
+
+
+def part_name(request: HistoryRequest) -> str:
+    """What the part of a request is called among those of its day."""
+    return f"{request.symbol}-{request.expiration}-{request.right}"
+
+
+def _asked(request: HistoryRequest) -> dict[str, str]:
+    return {**request.params(), "endpoint": request.endpoint, "schema_version": str(SCHEMA_VERSION)}

@@ -1,0 +1,114 @@
+"""The terminal as the days of one dataset ask it: one client, and what is known of the account so far.
+
+Here: where a day's bodies and lists come from, and asking once where the account may not have the data at all. Not
+here: the wire (``client``), and bodies from somewhere else (``legacy``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import date
+from typing import Protocol
+
+from data_assets.ingest.outcome import DayEnded, NotEntitled
+from data_assets.vendors.theta.audit import ContractList
+from data_assets.vendors.theta.client import HistoryRequest, ThetaClient
+
+OUTAGE_SECONDS = 600.0
+"""How long a terminal may be away: its first start alone, with its self-update, can take five minutes."""
+
+
+class Bodies(Protocol):
+    """Where the bodies and lists of a dataset's days come from. Errors are those of ``ingest.outcome``."""
+
+    @property
+    def at_once(self) -> int:
+        """How many requests may be in flight at once."""
+
+    def history(self, request: HistoryRequest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open the body of the answer to a request."""
+
+    async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
+        """The contracts that a whole day holds."""
+
+    async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
+        """Every expiration that is known of each root, sorted."""
+
+    def source(self, request: HistoryRequest) -> str:
+        """Where the body of an answer comes from, for the footer."""
+
+    async def wait_until_up(self, root: str) -> None:
+        """Return when it can be asked again."""
+
+
+class Terminal:
+    """The Theta Terminal; implements ``Bodies``.
+
+    The first request goes alone until it is answered, and once a day was refused, no older one is asked for: plans
+    reach back to a date, or lack the dataset.
+    """
+
+    def __init__(self, client: ThetaClient) -> None:
+        """Ask an open client; its limit of requests is shared by all days."""
+        self._client = client
+        self._first = asyncio.Lock()
+        self._heard = False
+        self._refused: tuple[date, NotEntitled] | None = None
+
+    @property
+    def at_once(self) -> int:
+        """See ``Bodies``."""
+        return self._client.max_concurrent
+
+    @asynccontextmanager
+    async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See ``Bodies``."""
+        alone = not self._heard
+        if alone:
+            await self._first.acquire()
+            if self._heard:  # from the one that went before
+                alone = False
+                self._first.release()
+        try:
+            self._refuse(request.day)
+            async with self._client.history(request) as chunks:
+                if alone:
+                    self._heard, alone = True, False
+                    self._first.release()
+                yield chunks
+        except DayEnded as ended:
+            if isinstance(ended.outcome, NotEntitled) and ended.outcome.tried:
+                newest = self._refused[0] if self._refused else request.day
+                self._refused = (max(newest, request.day), ended.outcome)
+            raise
+        finally:
+            if alone:
+                self._heard = self._refused is None
+                self._first.release()
+
+    def _refuse(self, day: date) -> None:
+        if self._refused is not None and day <= self._refused[0]:
+            newer, outcome = self._refused
+            if day == newer:
+                raise DayEnded(outcome)
+            reason = f"not asked: the vendor refused the newer day {newer}: {outcome.reason}"
+            raise DayEnded(NotEntitled(reason, tried=False))
+
+    async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
+        """See ``Bodies``."""
+        self._refuse(day)
+        return ContractList(await self._client.listed_contracts(roots, day))
+
+    async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
+        """See ``Bodies``."""
+        return await self._client.expirations(roots)
+
+    def source(self, request: HistoryRequest) -> str:
+        """See ``Bodies``: the request as a URL."""
+        return self._client.url(request)
+
+    async def wait_until_up(self, root: str) -> None:
+        """See ``Bodies``: returns when the terminal is connected and serves this root's expirations."""
+        await self._client.wait_until_up(root, seconds=OUTAGE_SECONDS)
