@@ -22,7 +22,7 @@ import dagster as dg
 import polars as pl
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_integrity import day_verdicts, integrity, recorded_file
+from data_assets.ingest.dagster_integrity import integrity, recorded_file, recorded_verdicts
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
@@ -128,8 +128,10 @@ class DayRecorder:
     def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
         self._context.log_event(_materialization(dataset, self._lake, day, stored))
         key = day.isoformat()
-        for verdict in day_verdicts(self._context.instance, dataset, self._lake, key):
-            self._context.log_event(day_evaluation(self._context.instance, dataset.asset_key, key, verdict))
+        record = latest_materialization(self._context.instance, dataset.asset_key, key)
+        assert record is not None, f"{dataset.name} {key} was recorded just now"
+        for verdict in recorded_verdicts(record, dataset, self._lake, day):
+            self._context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """The days that this run, or the run it is a retry of, has stored already; they are not fetched again.

@@ -43,11 +43,13 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
 
 
 def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:
-    """All verdicts on one stored day, by reading the stored file back; of a damaged file only that it is damaged."""
+    """All verdicts on one day, by reading the stored file back; none where nothing is recorded."""
     record = latest_materialization(instance, dataset.asset_key, day)
-    if record is None:
-        return []
-    when = date.fromisoformat(day)
+    return [] if record is None else recorded_verdicts(record, dataset, lake, date.fromisoformat(day))
+
+
+def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
+    """All verdicts on the day that a materialization recorded; of a damaged file only that it is damaged."""
     whole = integrity(lake, dataset, when, record)
     others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:

@@ -42,7 +42,7 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
             context.log_event(record.asset_materialization)
         else:
             if verdict:
-                context.log_event(day_evaluation(context.instance, dataset.asset_key, key, verdict))
+                context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
             never = "nothing was ever stored for this day; backfill it"
             bad[day] = Rejected(verdict.summary if verdict else never)
             context.log_event(not_stored_event(dataset, key, bad[day]))

@@ -45,18 +45,17 @@ def _shown(verdict: Verdict) -> dict[str, int | float | str]:
 
 
 def day_evaluation(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str, verdict: Verdict, *, whole_asset: bool = False
+    asset_key: dg.AssetKey, day: str, verdict: Verdict, record: dg.EventLogRecord | None, *, whole_asset: bool = False
 ) -> dg.AssetCheckEvaluation:
     """The event that records one verdict on one day; to be logged from inside a step.
 
     Args:
-        instance: where the day's materialization is found, which the verdict is on.
         asset_key: the asset.
         day: the day that was judged.
         verdict: the judgement.
+        record: the day's materialization, which the verdict is on.
         whole_asset: record it for the asset rather than for the day, which is what a run without days is planned for.
     """
-    record = latest_materialization(instance, asset_key, day)
     return dg.AssetCheckEvaluation(
         asset_key=asset_key,
         check_name=verdict.name,
@@ -100,9 +99,10 @@ def day_checks(
         of_days = context.has_partition_key or context.has_partition_key_range
         days = context.op_execution_context.partition_keys if of_days else _newest_day(context.instance, asset_key)
         for day in days:
-            for verdict in _verdicts(context.instance, asset_key, day, selected, evaluate):
+            record = latest_materialization(context.instance, asset_key, day)
+            for verdict in _verdicts(context.instance, day, record, selected, evaluate):
                 for whole_asset in (False,) if of_days else (False, True):
-                    event = day_evaluation(context.instance, asset_key, day, verdict, whole_asset=whole_asset)
+                    event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
                     context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if not days:
             context.log.warning(f"{asset_key.to_user_string()}: no day is stored yet, so there is nothing to judge")
@@ -120,12 +120,12 @@ def _newest_day(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Sequenc
 
 def _verdicts(
     instance: dg.DagsterInstance,
-    asset_key: dg.AssetKey,
     day: str,
+    record: dg.EventLogRecord | None,
     selected: Sequence[str],
     evaluate: Callable[[dg.DagsterInstance, str], Iterable[Verdict]],
 ) -> Iterator[Verdict]:
-    if latest_materialization(instance, asset_key, day) is None:
+    if record is None:
         for name in selected:
             yield Verdict(name=name, passed=False, severity="warn", summary=NOTHING_STORED, metadata={})
         return
