@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from statistics import median
 
 import polars as pl
@@ -56,9 +57,10 @@ class FileSize:
     tickers: int
 
 
-def regular_minutes(hours: Session) -> list[datetime]:
+@lru_cache(maxsize=4)  # several rules ask for those of one day
+def regular_minutes(hours: Session) -> tuple[datetime, ...]:
     """The start of every minute of the regular session: 390, or 210 on 13:00 closes."""
-    return pl.datetime_range(hours.open, hours.close, "1m", closed="left", eager=True, time_unit="us").to_list()
+    return tuple(pl.datetime_range(hours.open, hours.close, "1m", closed="left", eager=True, time_unit="us"))
 
 
 def missing_minutes(bars: pl.DataFrame, hours: Session) -> list[datetime]:

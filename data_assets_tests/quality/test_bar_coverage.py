@@ -47,7 +47,7 @@ def coverage_of(bars, wanted=(*LIQUID, THIN), holes=(), hours=HOURS):
 
 
 def test_regular_minutes():
-    assert regular_minutes(HOURS)[:2] == [HOURS.open, HOURS.open + MINUTE]
+    assert regular_minutes(HOURS)[:2] == (HOURS.open, HOURS.open + MINUTE)
     assert regular_minutes(HOURS)[-1] == HOURS.close - MINUTE
     assert (len(regular_minutes(HOURS)), len(regular_minutes(HALF_HOURS))) == (390, 210)
 

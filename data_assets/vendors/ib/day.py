@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,11 @@ MAX_CONCURRENCY = 1
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@cache
+def _ib_async_version() -> str:
+    return version("ib_async")
 
 
 def judge(bars: pl.DataFrame, hours: Session, completeness: Completeness) -> list[Verdict]:
@@ -167,7 +173,7 @@ class IbBarsSource:
             "contract_id": answer.contract_id,
             "account": self._client.account_kind,
             "server_version": self._client.server_version,
-            "ib_async": version("ib_async"),
+            "ib_async": _ib_async_version(),
             "requests": answer.requests,
             "completeness": self._ticker.completeness,
             "expected_bars": hours.minutes,
