@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ib_work import ib_loop, ib_recorded
 from benchmarks.inputs import DATASET, SOURCES, SYMBOL
 
 Measured = dict[str, Any]
@@ -40,7 +41,7 @@ class Worker:
             folder: where it runs and writes.
             environment: settings of the project; those around the benchmark do not reach it.
         """
-        ours = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
+        ours = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "POLYGON_", "IB_")
         outside = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "benchmarks.work", kind, *arguments],
@@ -205,7 +206,7 @@ def recorded(first: str, last: str) -> Measured:
 
 
 KINDS: dict[str, Callable[..., Measured]] = {
-    work.__name__: work for work in (polars_sink, duckdb_copy, published, recorded)
+    work.__name__: work for work in (polars_sink, duckdb_copy, published, recorded, ib_recorded, ib_loop)
 }
 
 
