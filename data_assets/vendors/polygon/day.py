@@ -25,7 +25,7 @@ from data_assets.lake.writer import StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
-from data_assets.vendors.polygon.gzip_text import gunzip
+from data_assets.vendors.polygon.gzip_text import DamagedGzip, gunzip
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.revision import difference
 
@@ -176,11 +176,9 @@ class MinuteAggsSource:
 
     def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:
         try:
-            text = gunzip(held.path.read_bytes())
-        except ValueError as error:
+            day = schema.read_day(gunzip(held.path.read_bytes()), hours, self._dataset.tickers)
+        except DamagedGzip as error:
             raise Transient(f"{held.path}: {error}, though it was whole when it arrived") from error
-        day = schema.read_day(text, hours, self._dataset.tickers)
-        del text
         if day.bars.is_empty():
             raise DayEnded(
                 Rejected(

@@ -7,8 +7,16 @@ Here: decompression, and the checksum and length at the end of every member (RFC
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+PIECE_BYTES = 8 << 20
 
 _GZIP = zlib.MAX_WBITS | 16
+
+
+class DamagedGzip(ValueError):
+    """These bytes are no whole gzip file."""
 
 
 class GzipCheck:
@@ -43,20 +51,31 @@ class GzipCheck:
         return self._problem
 
 
-def gunzip(data: bytes) -> bytes:
-    """The text of a whole file.
+def gunzip(data: bytes) -> Iterator[bytes]:
+    """The text of a whole file, in pieces; the next one is made by another thread while the caller uses this one.
 
     Raises:
-        ValueError: the file is damaged or cut short.
+        DamagedGzip: while the pieces are taken; the file is damaged or cut short.
     """
-    parts: list[bytes] = []
-    while data or not parts:
-        member = zlib.decompressobj(_GZIP)
-        try:
-            parts.append(member.decompress(data))
-        except zlib.error as error:
-            raise ValueError(f"the gzip file is damaged ({error})") from None
-        if not member.eof:
-            raise ValueError("the gzip file is cut short")
+    pieces = _pieces(data)
+    with ThreadPoolExecutor(1, "gunzip") as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    begun = False
+    while data or not begun:
+        begun, member = True, zlib.decompressobj(_GZIP)
+        while not member.eof:
+            try:
+                piece = member.decompress(data, PIECE_BYTES)
+            except zlib.error as error:
+                raise DamagedGzip(f"the gzip file is damaged ({error})") from None
+            data = member.unconsumed_tail
+            if not (piece or data or member.eof):
+                raise DamagedGzip("the gzip file is cut short")
+            yield piece
         data = member.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
