@@ -159,6 +159,7 @@ class _Collection:
         self._failed: list[Exception] = []
         self._done = 0
         self._over = False
+        self._worth_it = asyncio.Event()
         self._places = asyncio.Semaphore(bodies.at_once)
 
     async def merge(self, plan: Sequence[Group], writer: DayWriter) -> list[Part]:
@@ -191,7 +192,10 @@ class _Collection:
         self, requests: Sequence[HistoryRequest]
     ) -> AsyncIterator[dict[HistoryRequest, asyncio.Task[list[Part]]]]:
         """A task for each request; none is left behind."""
-        tasks = {request: asyncio.create_task(self._answer(request)) for request in requests}
+        tasks = {
+            request: asyncio.create_task(self._answer(request, probe=number < PROBES))
+            for number, request in enumerate(requests)
+        }
         try:
             yield tasks
         finally:
@@ -202,8 +206,9 @@ class _Collection:
     async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
         """Conclude from the nearest expirations that there is nothing, before hundreds of others are asked for."""
         await asyncio.gather(*first)
-        if len(self._silent) >= len(first) and not self._failed and not self._done:
+        if not self._failed and not self._done:
             self._refuse_silence(requests)
+        self._worth_it.set()
 
     def _refuse_silence(self, requests: Sequence[HistoryRequest]) -> None:
         reason = f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"
@@ -211,8 +216,10 @@ class _Collection:
             refuse_contradiction(reason, self._listed, self._silent)
         raise DayEnded(NoData(reason))
 
-    async def _answer(self, request: HistoryRequest) -> list[Part]:
+    async def _answer(self, request: HistoryRequest, *, probe: bool) -> list[Part]:
         """The parts of a request; none where there is no data, or where it failed, which is noted."""
+        if not probe:
+            await self._worth_it.wait()
         async with self._places:
             if self._over or self._hopeless():
                 return []
@@ -226,6 +233,7 @@ class _Collection:
                 raise
             if parts:
                 self._done += 1
+                self._worth_it.set()
             return parts
 
     def _hopeless(self) -> bool:
