@@ -12,8 +12,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from contextvars import ContextVar
 from datetime import date
 from typing import Protocol
@@ -24,7 +31,7 @@ import polars as pl
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_integrity import integrity, recorded_file, recorded_verdicts
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
-from data_assets.ingest.outcome import NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
+from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.lake.lake import Lake
@@ -52,6 +59,12 @@ class RunWatcher(Protocol):
 
 run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=None)
 """Set by the command around a run in its own process."""
+
+
+run_source: ContextVar[Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]] | None] = ContextVar(
+    "run_source", default=None
+)
+"""Set by the command around a run in its own process whose days come from somewhere else than the vendor."""
 
 
 # ---- a day's events -------------------------------------------------------------------------------------------------
@@ -282,8 +295,8 @@ async def _open(
 
     watch = asyncio.create_task(cancel_when_told_to_stop())
     try:
-        return await opened.enter_async_context(dataset.open_source(lake, days))
-    except RunEnded as error:
+        return await opened.enter_async_context((run_source.get() or dataset.open_source)(lake, days))
+    except IngestError as error:
         return _NotOpened(str(error))
     except asyncio.CancelledError:
         if not stop.is_set():

@@ -169,6 +169,8 @@ class IbClient:
     async def validate(self, tickers: Sequence[Ticker]) -> None:
         """Make sure that TWS knows each of the tickers, and knows which contract is meant.
 
+        A question without an answer decides nothing here: the first day asks it again, and is retried as days are.
+
         Raises:
             RunEnded: it does not; names the row and the column of each ticker that is wrong.
         """
@@ -178,6 +180,8 @@ class IbClient:
                 await self._contract(ticker)
             except RunEnded as error:
                 wrong.append(str(error))
+            except IngestError as error:
+                self._say(f"{error}: asking again with the first day")
         if wrong:
             raise RunEnded("; ".join(wrong))
 

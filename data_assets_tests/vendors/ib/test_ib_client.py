@@ -262,12 +262,15 @@ async def test_an_ambiguous_contract_is_asked_for_by_its_number_once_it_is_named
     assert asked.contract.con_id == answer.contract_id > 0
 
 
-async def test_a_contract_question_without_an_answer_ends_in_time(tmp_path) -> None:
-    with SandboxTws(faults=[Fault(kind="silence", endpoint=IB_CONTRACT_DETAILS, times=1)]) as tws:
+@pytest.mark.parametrize(
+    ("kind", "said"), [("silence", "did not answer within 0 s - Symbol: AAPL"), ("restart", "broke off - Symbol: AAPL")]
+)
+async def test_a_contract_question_without_an_answer_ends_in_time_and_is_asked_again(tmp_path, kind, said) -> None:
+    with SandboxTws(faults=[Fault(kind=kind, endpoint=IB_CONTRACT_DETAILS, times=1, seconds=0.1)]) as tws:
         async with opened(tws, tmp_path, patience=replace(SHORT, details=0.1)) as ib:
-            with pytest.raises(Transient, match="did not answer within 0 s - Symbol: AAPL"):
-                await ib.client.validate([AAPL])
             await ib.client.validate([AAPL])
+            assert any(said in line and line.endswith("asking again with the first day") for line in ib.said)
+            assert (await ib.bars()).bars.height == 390
 
 
 # Head timestamps.
