@@ -85,7 +85,7 @@ def day_checks(
     """
 
     @dg.multi_asset_check(
-        name="__".join([*asset_key.path, "checks"]),
+        name=f"{asset_key.to_python_identifier()}__checks",  # a key may hold a dot, a name may not
         specs=[
             dg.AssetCheckSpec(name=name, asset=asset_key, description=text, partitions_def=partitions_def)
             for name, text in checks.items()

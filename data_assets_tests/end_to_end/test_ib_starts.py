@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from signal import SIGINT
 
@@ -15,6 +16,7 @@ import pytest
 
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws_stocks import STOCKS, Stock
 from data_assets_tests.end_to_end.ib_project import (
     AAPL,
     BARS,
@@ -28,11 +30,12 @@ from data_assets_tests.end_to_end.ib_project import (
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, run_statuses, sessions, span
 
 DAYS = sessions("2024-01-02", 2)
+WITH_A_SPACE = Stock("BRK B", "NYSE", "BERKSHIRE HATHAWAY INC-CL B", date(1996, 5, 9))
 
 
 @pytest.fixture
 def tws() -> Iterator[SandboxTws]:
-    with SandboxTws(pacing_scale=0, says_synthetic=False) as tws:
+    with SandboxTws(stocks=(*STOCKS, WITH_A_SPACE), pacing_scale=0, says_synthetic=False) as tws:
         yield tws
 
 
@@ -141,6 +144,7 @@ ROWS = (
     "AAPLE,STK,SMART,USD,,",
     "GLD,STK,SMART,USD,,",
     "DIS,STK,SMART,USD,NYSE,lenient",
+    "BRK B,STK,SMART,USD,NYSE,lenient",
 )
 
 
@@ -153,6 +157,9 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_ma
     unknown = project.run("backfill", "ib/bars_1m/AAPLE", *span(DAYS), "--json")
     ambiguous = project.run("backfill", "ib/bars_1m/GLD", *span(DAYS), "--json")
     assert asked_days(tws) == []
+    spaced = project.run("backfill", "ib/bars_1m/BRK.B", *span(DAYS[:1]), "--json")
+    assert (spaced.returncode, document(spaced)["stored"]) == (0, DAYS[:1]), spaced.stderr
+    assert [request.asked.contract.symbol for request in asked(tws, BARS)] == ["BRK B"]
     lenient = project.run("backfill", "ib/bars_1m/DIS", *span(DAYS), "--json")
 
     for ended, said in (
@@ -172,6 +179,7 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_ma
     ("rows", "said"),
     [
         ((*ROWS[:2], "ES,FUT,CME,USD,,"), "tickers.csv row 3, column secType: FUT, futures, is not supported yet"),
+        ((*ROWS[:2], "SAP,STK,SMART,EUR,IBIS,"), "tickers.csv row 3, column currency: EUR is not supported yet"),
         ((*ROWS[:2], "MSFT,STK,,USD,,"), "tickers.csv row 3, column exchange: is empty; a STK needs it"),
         (("symbol,secType,currency", "MSFT,STK,USD"), "tickers.csv row 1: the column exchange is missing"),
     ],

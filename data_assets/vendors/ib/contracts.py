@@ -2,9 +2,9 @@
 
 Here: the file's columns, and what a row may say. Not here: whether TWS knows such a contract (``client``).
 
-A stock is the only kind of security so far. A future or an option needs more columns (expiry, multiplier; strike and
-right), other hours than the stock exchange's, and a place for them in the dataset's key: `_FIELDS_OF` and `Ticker` are
-where such a kind begins.
+A stock of a US exchange is the only kind of security so far. A future or an option needs more columns (expiry,
+multiplier; strike and right), other hours than the stock exchange's, and a place for them in the dataset's key:
+`_FIELDS_OF` and `Ticker` are where such a kind begins.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ def _ticker(where: str, header: Sequence[str], cells: Sequence[str]) -> Ticker:
     _check(where, row, "symbol", _SYMBOL, "IB's symbol in capitals, such as AAPL or BRK B")
     _check(where, row, "exchange", _EXCHANGE, "an exchange as IB spells it, SMART for nearly every stock")
     _check(where, row, "currency", _CURRENCY, "three capital letters, such as USD")
+    if row["currency"] != "USD":
+        raise ValueError(
+            f"{where}, column currency: {row['currency']} is not supported yet; USD is, for stocks of US exchanges, "
+            "whose days and hours are the calendar here"
+        )
     if row.get("primaryExchange"):
         _check(where, row, "primaryExchange", _EXCHANGE, "a listing exchange as IB spells it, such as NASDAQ or ARCA")
     return Ticker(

@@ -31,8 +31,8 @@ def test_rows_become_values(tmp_path) -> None:
 
 
 def test_columns_may_come_in_any_order_and_the_optional_ones_may_lack(tmp_path) -> None:
-    path = written(tmp_path, "currency,symbol,exchange,secType\nEUR,SAP,IBIS,STK\n")
-    assert read_tickers(path) == (Ticker("SAP", exchange="IBIS", currency="EUR", where="tickers.csv row 2"),)
+    path = written(tmp_path, "currency,symbol,exchange,secType\nUSD,KO,NYSE,STK\n")
+    assert read_tickers(path) == (Ticker("KO", exchange="NYSE", currency="USD", where="tickers.csv row 2"),)
 
 
 def test_a_dataset_is_named_by_its_symbol() -> None:
