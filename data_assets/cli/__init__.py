@@ -16,11 +16,15 @@ COMMANDS = {
     "backfill": "Download the days that are missing or failed.",
     "gaps": "List the days that are missing or failed.",
     "status": "Show how complete and how healthy each dataset is.",
+    "import": "Take in days from files of an older downloader.",
     "verify": "Read stored files again and find damage.",
     "accept-hole": "Accept that the vendor will never have a day.",
     "sandbox": "Serve the simulated vendors on their usual ports.",
     "demo": "Fill a synthetic lake with some days and open the UI.",
 }
+
+MODULES = {"import": "import_files"}
+"""Where a command's name is no name in Python: that of its module and function."""
 
 
 class _Lazy(click.Group):
@@ -33,7 +37,7 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.0)
             ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
-        name = cmd_name.replace("-", "_")
+        name = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
         command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{name}"), name)
         return command
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 import dagster as dg
@@ -70,6 +71,16 @@ class DayFiles:
         return lake.scan(self.dataset, day, day).head(rows).collect()
 
 
+class FilesOfDays(Protocol):
+    """Days that lie in files of some other program, to be taken in as if they had been downloaded."""
+
+    def find(self, path: Path) -> tuple[Mapping[date, Path], Mapping[Path, str]]:
+        """The file of each day in a file or folder; and the files that are of no day, with the reason."""
+
+    def open_source(self, lake: Lake, files: Mapping[date, Path]) -> AbstractAsyncContextManager[Source]:
+        """For one run, a source of those days that writes to the given lake."""
+
+
 @dataclass(frozen=True, eq=False)
 class MarketDataset:
     """One dataset, before it becomes an asset.
@@ -89,6 +100,7 @@ class MarketDataset:
             one run, where a day that one of them lacks keeps all days from the next.
         upstream: names of the datasets it is made from.
         own_files: how its days lie on disk, where that is not one Parquet file a day.
+        files_of_days: how days are taken in from files of another program, where they can be.
         automation: when to ask for days without being told to; the catch-up of recent days by default.
         retry: how patient to be with a day.
         expected: what is known of a day before it is stored, by the names that its metadata has for it.
@@ -109,6 +121,7 @@ class MarketDataset:
     days_per_run: int = DAYS_PER_RUN
     upstream: tuple[str, ...] = ()
     own_files: Files | None = None
+    files_of_days: FilesOfDays | None = None
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}

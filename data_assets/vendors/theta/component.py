@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -26,6 +28,7 @@ from data_assets.vendors.theta.client import INTERVALS, ThetaClient
 from data_assets.vendors.theta.dataset import Kind, OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.judge import CHECKS, Limits, judge
+from data_assets.vendors.theta.legacy import LegacySource, find_files
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.wiring import theta_endpoint
 
@@ -100,18 +103,13 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
 
         @asynccontextmanager
         async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
-            with theta_endpoint() as base_url:
-                client = ThetaClient(
-                    base_url,
-                    max_concurrent=settings().theta_max_concurrent_requests,
-                    real_data_only=not lake.synthetic,
-                )
-                async with client:
-                    yield ThetaSource(options, lake=lake, bodies=Terminal(client))
+            async with _terminal(lake) as terminal:
+                yield ThetaSource(options, lake=lake, bodies=terminal)
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
             return judge(lake, options, day, limits)
 
+        one_body_a_day = options.kind == "quotes" and len(options.roots) == 1
         return MarketDataset(
             key=tuple(options.key.split("/")),
             description=_description(options),
@@ -121,6 +119,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             evaluate=evaluate,
             max_concurrency=settings().theta_max_concurrent_requests,
             typical_day_bytes=_day_bytes(options),
+            files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             metadata={
                 "source": f"Theta Data, {_ENDPOINTS[options.kind]} (v3), through the local Theta Terminal",
             },
@@ -154,6 +153,34 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 raise ValueError(f"thresholds: {self.dataset} has none; leave {sorted(self.thresholds)} out")
             case _:
                 return Limits()
+
+
+@asynccontextmanager
+async def _terminal(lake: Lake) -> AsyncIterator[Terminal]:
+    with theta_endpoint() as base_url:
+        client = ThetaClient(
+            base_url, max_concurrent=settings().theta_max_concurrent_requests, real_data_only=not lake.synthetic
+        )
+        async with client:
+            yield Terminal(client)
+
+
+@dataclass(frozen=True)
+class _LegacyFiles:
+    """Days in files of the older downloader; implements ``FilesOfDays``."""
+
+    options: OptionDataset
+
+    def find(self, path: Path) -> tuple[Mapping[date, Path], Mapping[Path, str]]:
+        """See ``FilesOfDays``."""
+        found = find_files(path, self.options)
+        return found.of_days, found.refused
+
+    @asynccontextmanager
+    async def open_source(self, lake: Lake, files: Mapping[date, Path]) -> AsyncIterator[Source]:
+        """See ``FilesOfDays``."""
+        async with _terminal(lake) as terminal:
+            yield LegacySource(self.options, lake=lake, files=files, terminal=terminal)
 
 
 def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:

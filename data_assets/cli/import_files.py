@@ -1,0 +1,85 @@
+"""`data-assets import`: take in days that an older downloader left as files.
+
+Here: choosing the files, running the asset on them in this process, and the summary. Not here: reading a file and
+judging whether it is whole (the vendor's own modules do, as for a download), and the run itself (`backfill`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from data_assets.cli.backfill import BY_DEFAULT, LEFT_TO_ANOTHER_RUN, run_backfill
+from data_assets.cli.display import open_display
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    datasets,
+    enter_project,
+    find_dataset,
+    json_option,
+    open_instance,
+)
+from data_assets.ingest.dagster_days import run_source
+from data_assets.ingest.dagster_health import DONE, DayState, states_on_disk
+from data_assets.partitions import check_day
+from data_assets.settings import settings
+from data_assets.wiring import open_lake
+
+
+@click.command("import")
+@click.argument("key")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@json_option
+def import_files(key: str, path: Path, as_json: bool) -> None:
+    """Take in days of the dataset KEY from files of an older downloader: one file, or those in the folder PATH.
+
+    A file passes the same parsing, completeness and checks as a download, or is refused with the reason; days that are
+    stored are skipped. The files themselves stay as they are.
+    """
+    path = path.absolute()
+    enter_project()
+    dataset = find_dataset(key)
+    if settings().profile != "live":
+        raise click.UsageError("files are real data, and the sandbox's lake is synthetic: set DATA_ASSETS_PROFILE=live")
+    if (files := dataset.files_of_days) is None:
+        known = ", ".join(name for name, each in datasets().items() if each.files_of_days is not None)
+        raise click.UsageError(f"{dataset.name} cannot be imported from files; what can: {known}")
+    found, no_days = files.find(path)
+    of_days, refused = {}, dict(no_days)
+    for day, file in found.items():
+        try:
+            of_days[check_day(day.isoformat())] = (day, file)
+        except ValueError as error:
+            refused[file] = str(error)
+    with open_instance() as instance:
+        lake = open_lake()
+        states = states_on_disk(instance, dataset, sorted(of_days), lake)
+        skipped = [day for day, state in states.items() if state in DONE]
+        days = [day for day, state in states.items() if state in BY_DEFAULT]
+        elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
+        with open_display(dataset.name, len(days)) as display:
+            for file, why in refused.items():
+                display.say(f"refused {file.name}: {why}")
+            if skipped:
+                display.say(f"{len(skipped)} days are stored already and skipped")
+            wanted = dict(of_days[day] for day in days)
+            reading = run_source.set(lambda lake, _days: files.open_source(lake, wanted))
+            try:
+                result = run_backfill(instance, dataset, days, display, lake)
+            finally:
+                run_source.reset(reading)
+            result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
+            display.summary(result.stored, result.not_stored, result.interrupted)
+    if as_json:
+        click.echo(json.dumps({**result.document(), "skipped": skipped, "refused": _by_name(refused)}))
+    whole = not (result.not_stored or result.interrupted or refused)
+    sys.exit(EXIT_OK if whole else EXIT_SOME_DAY_DOES_NOT)
+
+
+def _by_name(refused: Mapping[Path, str]) -> dict[str, str]:
+    return {str(file): why for file, why in refused.items()}

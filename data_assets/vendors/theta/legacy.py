@@ -1,0 +1,186 @@
+"""Days that an older downloader left as files, taken in as if they had just been downloaded.
+
+Here: finding the files, and reading them in the terminal's place. Not here: what a body must be like (``intake``,
+``audit``): a file passes the same parsing, completeness and audit as an answer of the terminal, or is refused.
+
+The downloader asked for a root's whole day and wrote the body as it came: `QQQ_options_2024-01-03_1m.csv`, here also
+packed as .gz or .zst. It wrote under the final name from the first byte on, so its files may be cut anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from data_assets.ingest.outcome import DayEnded, IngestError, NotStored, Rejected, Transient
+from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.lake.lake import Lake
+from data_assets.trading_calendar import NotASession, session
+from data_assets.vendors.theta.audit import ContractList
+from data_assets.vendors.theta.client import HistoryRequest
+from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.terminal import Bodies
+
+CHUNK = 1 << 20
+
+_NAME = re.compile(r"(?P<symbol>[A-Z]+)_options_(?P<day>\d{4}-\d\d-\d\d)_(?P<interval>\w+)\.csv(?:\.gz|\.zst)?")
+_OF_FILES = re.compile(r".*\.csv(\.gz|\.zst)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """The files of a folder.
+
+    Attributes:
+        of_days: the file of each day.
+        refused: files that are of no day of the dataset, with the reason.
+    """
+
+    of_days: Mapping[date, Path]
+    refused: Mapping[Path, str]
+
+
+def find_files(path: Path, dataset: OptionDataset) -> FoundFiles:
+    """The files of a dataset's days: ``path`` itself, or those in and below the folder ``path``.
+
+    Only CSV files are looked at; of the same day in several forms the plain one is taken.
+    """
+    found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    of_days: dict[date, Path] = {}
+    refused: dict[Path, str] = {}
+    for file in found:
+        if path.is_dir() and not _OF_FILES.fullmatch(file.name):
+            continue
+        try:
+            day = _day_of(file.name, dataset)
+        except ValueError as error:
+            refused[file] = str(error)
+            continue
+        if day in of_days:
+            refused[file] = f"{of_days[day].name} is of the same day"
+        else:
+            of_days[day] = file
+    return FoundFiles(of_days, refused)
+
+
+def _day_of(name: str, dataset: OptionDataset) -> date:
+    parts = _NAME.fullmatch(name)
+    expected = f"{dataset.symbol}_options_YYYY-MM-DD_{dataset.interval}.csv, .csv.gz or .csv.zst"
+    if parts is None or (parts["symbol"], parts["interval"]) != (dataset.symbol, dataset.interval):
+        raise ValueError(f"not named like a day of {dataset.key}: {expected}")
+    try:
+        return session(date.fromisoformat(parts["day"])).day
+    except NotASession as error:
+        raise ValueError(str(error)) from None
+
+
+class LegacyFiles:
+    """Files in the terminal's place; implements ``Bodies``.
+
+    The terminal still says which contracts a day must hold, if it is there; if it is not, nobody can tell.
+    """
+
+    def __init__(self, files: Mapping[date, Path], terminal: Bodies) -> None:
+        """Read these files, and ask an open terminal for lists."""
+        self._files = files
+        self._terminal = terminal
+        self._no_terminal: str | None = None
+
+    @property
+    def at_once(self) -> int:
+        """See ``Bodies``."""
+        return self._terminal.at_once
+
+    @asynccontextmanager
+    async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See ``Bodies``: the file of the request's day, unpacked."""
+        path = self._files[request.day]
+        try:
+            file = await asyncio.to_thread(_open, path)
+        except OSError as error:
+            raise DayEnded(Rejected(f"cannot be opened: {error.strerror or error}")) from error
+        with file:
+            yield _chunks(file)
+
+    async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
+        """See ``Bodies``: the terminal's list, or none."""
+        if self._no_terminal is None:
+            try:
+                return await self._terminal.listed_contracts(roots, day)
+            except IngestError as error:
+                if not isinstance(error, Transient):
+                    self._no_terminal = str(error)
+                return ContractList(None, f"the terminal has no list to give: {error}")
+        return ContractList(None, f"the terminal has no list to give: {self._no_terminal}")
+
+    async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
+        """See ``Bodies``; a file is one body and never split."""
+        return await self._terminal.expirations(roots)
+
+    def source(self, request: HistoryRequest) -> str:
+        """See ``Bodies``: the file's path."""
+        return str(self._files[request.day])
+
+    async def wait_until_up(self, root: str) -> None:
+        """See ``Bodies``: files are always there."""
+
+
+class LegacySource:
+    """Days in files, for the engine; implements ``ingest.source.Source``. A file that is not whole will never be."""
+
+    def __init__(self, dataset: OptionDataset, *, lake: Lake, files: Mapping[date, Path], terminal: Bodies) -> None:
+        """Bind files to the dataset that they are of.
+
+        Args:
+            dataset: quotes of one root.
+            lake: where days are staged.
+            files: by day.
+            terminal: an open terminal, perhaps not running.
+        """
+        self._files = files
+        whole = replace(dataset, request_by="day")
+        self._source = ThetaSource(whole, lake=lake, bodies=LegacyFiles(files, terminal))
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        """See ``Source``."""
+        try:
+            return await self._source.fetch(day, meter)
+        except Transient as error:
+            raise DayEnded(Rejected(f"{self._files[day].name}: {error}; download the day instead")) from error
+        except DayEnded as ended:
+            kind: type[NotStored] = type(ended.outcome)
+            raise DayEnded(kind(f"{self._files[day].name}: {ended.outcome.reason}")) from ended
+
+    async def wait_until_up(self) -> None:
+        """See ``Source``."""
+
+
+def _open(path: Path) -> BinaryIO:
+    match path.suffix:
+        case ".gz":
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        case ".zst":
+            return cast(BinaryIO, pa.input_stream(path, compression="zstd"))
+        case _:
+            return path.open("rb")
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            chunk = await asyncio.to_thread(file.read, CHUNK)
+        except (OSError, EOFError, pa.ArrowException) as error:  # gzip and Arrow say so of a stream that breaks off
+            raise Transient(f"the file stopped short or is damaged: {' '.join(str(error).split())}") from error
+        if not chunk:
+            return
+        yield chunk
