@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from time import perf_counter
 
 import polars as pl
@@ -25,7 +26,6 @@ from data_assets.lake.writer import StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
-from data_assets.vendors.polygon.gzip_text import DamagedGzip, gunzip
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.revision import difference
 
@@ -175,10 +175,11 @@ class MinuteAggsSource:
         return staged
 
     def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:
-        try:
-            day = schema.read_day(gunzip(held.path.read_bytes()), hours, self._dataset.tickers)
-        except DamagedGzip as error:
-            raise Transient(f"{held.path}: {error}, though it was whole when it arrived") from error
+        file = held.path.read_bytes()
+        if sha256(file).hexdigest() != held.note.sha256:
+            raise Transient(f"{held.path}: changed on this disk while it was read")
+        day = schema.read_day(file, held.note.lines, hours, self._dataset.tickers)
+        del file
         if day.bars.is_empty():
             raise DayEnded(
                 Rejected(

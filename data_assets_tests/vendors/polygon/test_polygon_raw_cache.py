@@ -25,7 +25,7 @@ from data_assets.ingest.outcome import DayEnded, Rejected, RunEnded, Transient
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt
 from data_assets.vendors.polygon.client import Listed, day_key
-from data_assets.vendors.polygon.gzip_text import GzipCheck, gunzip
+from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 
 FIRST = date(2024, 1, 2)
@@ -95,7 +95,7 @@ def assert_sound(folder: Path) -> None:
         file = note.with_name(note.name[1 : -len(".json")])
         said = json.loads(note.read_text())
         assert hashlib.sha256(file.read_bytes()).hexdigest() == said["sha256"]
-        version = b"".join(gunzip(file.read_bytes())).decode().split()[-1]
+        version = gzip.decompress(file.read_bytes()).decode().split()[-1]
         assert said["etag"] == f'"{version}"'
 
 
@@ -297,7 +297,7 @@ async def test_many_days_at_once_in_a_cache_of_one(tmp_path):
         for _ in range(3):
             with await get(cache, vendor, day) as held:
                 for _ in range(5):
-                    assert b"".join(gunzip(held.path.read_bytes())).decode() == f"ticker\n{day} version 1\n"
+                    assert gzip.decompress(held.path.read_bytes()).decode() == f"ticker\n{day} version 1\n"
                     await asyncio.sleep(0)
 
     await asyncio.gather(*map(use, days(6)))
@@ -342,7 +342,7 @@ def test_a_gzip_file_of_several_members_is_whole(parts, step):
         check.feed(packed[start : start + step])
     assert check.problem() is None
     assert check.lines == b"".join(parts).count(b"\n")
-    assert b"".join(gunzip(packed)) == b"".join(parts)
+    assert first_line(packed) == b"".join(parts[0].partition(b"\n")[:2]) * (b"\n" in parts[0])
 
 
 @given(st.binary(max_size=300), st.data())
@@ -355,8 +355,6 @@ def test_damage_to_a_gzip_file_shows(text, data):
         check = GzipCheck()
         check.feed(damaged)
         assert check.problem()
-        with pytest.raises(ValueError, match="gzip"):
-            list(gunzip(damaged))
 
 
 # Killed
@@ -384,7 +382,7 @@ async def main():
         with await get(cache, vendor, FIRST) as held:
             print("held", flush=True)
             sys.stdin.readline()
-            print(b"".join(gunzip(held.path.read_bytes())).decode().split()[-1], flush=True)
+            print(gzip.decompress(held.path.read_bytes()).decode().split()[-1], flush=True)
         return
     if crash == "download":
         async def half(_):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_assets.ingest.outcome import DayEnded, Rejected
-from data_assets.sandbox.flat_files import FlatFiles
 from data_assets.trading_calendar import NEW_YORK, session
-from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day
 
 DAY = date(2024, 1, 3)
@@ -44,8 +43,12 @@ def line(ticker: str = "SPY", start: int = OPEN, **values: object) -> str:
     return ",".join(cells.values())
 
 
+def read_text(text: bytes, tickers: Sequence[str] | None = None, day: date = DAY) -> Day:
+    return read_day(gzip.compress(text, 1), text.count(b"\n"), session(day), tickers)
+
+
 def read(*lines: str, tickers: Sequence[str] | None = None, day: date = DAY, header: str = HEADER) -> Day:
-    return read_day(["".join(f"{each}\n" for each in (header, *lines)).encode()], session(day), tickers)
+    return read_text("".join(f"{each}\n" for each in (header, *lines)).encode(), tickers, day)
 
 
 def refusal(*lines: str, **more: object) -> str:
@@ -105,7 +108,7 @@ def test_columns_are_read_by_name_and_further_ones_reported(line_end):
     names = [*reversed(NAMES), "vwap", "otc"]
     cells = [*reversed(line("ABRpA").split(",")), "10.2", "true"]
     text = "".join(",".join(row) + line_end for row in (names, cells)).encode()
-    day = read_day([text], session(DAY), None)
+    day = read_text(text)
     expected = read(line("ABRpA"))
     assert day.bars.equals(expected.bars)
     assert day.file.extra_columns == ("vwap", "otc")
@@ -273,7 +276,7 @@ def test_rows_of_another_day_are_refused_with_their_number_and_both_dates(starts
 @pytest.mark.parametrize("text", ["", HEADER, HEADER + "\n", "\n", HEADER + "\n" + line(), "\xff\xfe\n" + line()])
 def test_a_file_without_a_whole_line_of_data_is_refused(text):
     with pytest.raises(DayEnded) as caught:
-        read_day([text.encode("latin-1")], session(DAY), None)
+        read_text(text.encode("latin-1"))
     assert isinstance(caught.value.outcome, Rejected)
 
 
@@ -281,42 +284,20 @@ def test_a_file_without_a_whole_line_of_data_is_refused(text):
 def test_any_bytes_are_read_or_refused(noise):
     text = f"{HEADER}\n{line('A')}\n".encode() + noise
     with suppress(DayEnded):
-        day = read_day([text], session(DAY), None)
+        day = read_text(text)
         assert day.file.rows == text.count(b"\n") - 1
         assert not any(column.has_nulls() for column in day.bars)
         assert all(math.isfinite(column.sum()) for column in day.bars.select(pl.selectors.float()))
 
 
-# Pieces
+def test_a_text_that_stops_inside_a_line_is_refused_where_that_line_parses_too():
+    whole = f"{HEADER}\n{line('A')}\n{line('B')}".encode()
+    with pytest.raises(DayEnded, match="the text stops inside a line, after 1 whole ones"):
+        read_text(whole)
+    assert read_text(whole + b"\n").file.rows == 2
 
 
-@pytest.mark.parametrize("block_bytes", [100, 1_000, 8 << 20])
-@pytest.mark.parametrize("piece_bytes", [1, 7, 160, 1 << 20])
-def test_the_day_is_the_same_however_its_text_is_cut(monkeypatch, block_bytes, piece_bytes):
-    text = FlatFiles(tickers=45, style="decimal").rows(DAY).head(400).write_csv(float_precision=6).encode()
-    whole = read_day([text], session(DAY), None)
-    monkeypatch.setattr(schema, "BLOCK_BYTES", block_bytes)
-    pieces = [text[start : start + piece_bytes] for start in range(0, len(text), piece_bytes)]
-
-    day = read_day(pieces, session(DAY), None)
-
-    assert day.bars.equals(whole.bars)
-    assert day.file == whole.file
-    with pytest.raises(DayEnded, match="stops inside a line, after "):
-        read_day([*pieces, b"ZZZ,1"], session(DAY), None)
-    with pytest.raises(DayEnded, match='column volume holds "x"'):
-        read_day([*pieces, b"ZZZ,x,1,1,1,1,1704292200000000000,1\n"], session(DAY), None)
-
-
-def test_what_has_no_line_end_is_not_held_in_memory(monkeypatch):
-    monkeypatch.setattr(schema, "BLOCK_BYTES", 1_000)
-    taken = []
-
-    def endless():
-        while True:
-            taken.append(1)
-            yield b"x" * 100
-
-    with pytest.raises(DayEnded, match="no text of lines"):
-        read_day(endless(), session(DAY), None)
-    assert len(taken) == 10
+def test_a_file_of_several_gzip_members_is_one_text():
+    text = f"{HEADER}\n{line('A')}\n{line('B')}\n".encode()
+    parts = gzip.compress(text[:80]) + gzip.compress(text[80:])
+    assert read_day(parts, 3, session(DAY), None).bars.equals(read_text(text).bars)
