@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 
-from benchmarks import day, ib_days, import_time, last_byte, many_days, memory
+from benchmarks import day, ib_days, import_time, last_byte, many_days, memory, spx_day
 from benchmarks.results import Result, print_table
 
 CLAIMS = {
@@ -17,6 +17,7 @@ CLAIMS = {
     "last_byte": last_byte.run,
     "many_days": many_days.run,
     "import_time": import_time.run,
+    "spx_day": spx_day.run,
     "ib_days": ib_days.run,
 }
 

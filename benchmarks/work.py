@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.ib_work import ib_loop, ib_recorded
 from benchmarks.inputs import DATASET, SOURCES, SYMBOL
+from benchmarks.spx_work import spx_published, spx_recorded
 
 Measured = dict[str, Any]
 """What one repetition brings back: `seconds`, `rows`, and what else its kind of work tells."""
@@ -206,7 +207,12 @@ def recorded(first: str, last: str) -> Measured:
 
 
 KINDS: dict[str, Callable[..., Measured]] = {
-    work.__name__: work for work in (polars_sink, duckdb_copy, published, recorded, ib_recorded, ib_loop)
+    work.__name__: work
+    for work in (
+        *(polars_sink, duckdb_copy, published, recorded),
+        *(spx_published, spx_recorded),
+        *(ib_recorded, ib_loop),
+    )
 }
 
 
