@@ -290,11 +290,11 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
     bars = day.bars
     start = pl.col("window_start")
     regular = bars.select(((start >= hours.open) & (start < hours.close)).sum()).item()
-    tickers = bars.select("ticker", "test_ticker").unique()
-    wanted = tickers.height if dataset.tickers is None else len(dataset.wanted)
+    tickers = _tickers(bars)
+    wanted = len(tickers) if dataset.tickers is None else len(dataset.wanted)
     return {
-        "tickers": tickers.height,
-        "test_tickers": int(tickers["test_ticker"].sum()),
+        "tickers": len(tickers),
+        "test_tickers": int(tickers.is_in(sorted(schema.TEST_TICKERS)).sum()),
         "coverage_share": regular / (wanted * hours.minutes),
         "identical_duplicates": day.identical_duplicates,
         "fractional_volume": day.file.fractional_volume,
@@ -307,8 +307,13 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
     }
 
 
+def _tickers(bars: pl.DataFrame) -> pl.Series:
+    """The tickers of sorted bars, each once."""
+    return bars["ticker"].rle().struct.field("value")
+
+
 def _details(day: schema.Day, held: HeldFile, dataset: MinuteAggs) -> dict[str, object]:
-    stored = day.bars["ticker"].unique()
+    stored = _tickers(day.bars)
     return {
         "wanted": dataset.wanted,
         "absent": sorted(set(dataset.tickers or ()) - set(stored)),
