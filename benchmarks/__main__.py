@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 
-from benchmarks import day, ib_days, import_time, last_byte, many_days, memory, spx_day
+from benchmarks import day, ib_days, import_time, last_byte, many_days, memory, minute_aggs, spx_day, ticker_year
 from benchmarks.results import Result, print_table
 
 CLAIMS = {
@@ -18,6 +18,8 @@ CLAIMS = {
     "many_days": many_days.run,
     "import_time": import_time.run,
     "spx_day": spx_day.run,
+    "minute_aggs": minute_aggs.run,
+    "ticker_year": ticker_year.run,
     "ib_days": ib_days.run,
 }
 

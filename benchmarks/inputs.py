@@ -1,6 +1,6 @@
 """The days that are measured, and the server that serves them, in a process of its own.
 
-Here: making a day's CSV once, in `.state/bench` of the project folder, and starting the server. Not here: the server's
+Here: making what is read once, in `.state/bench` of the project folder, and starting the server. Not here: the server's
 own process (`theta_process`), and what is done with a day. Imports nothing heavy, because measured processes import it.
 """
 
@@ -63,6 +63,40 @@ def quote_day(contracts: int) -> QuoteDay:
     with path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b""))
     return QuoteDay(path, lines - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatFileDay:
+    """A day of the whole stock market on disk: a folder laid out as Polygon's bucket is, with one file in it.
+
+    Attributes:
+        day: the trading day.
+        mirror: the folder.
+        file: the compressed CSV in it.
+        rows: its lines without the header.
+        raw_bytes: of its text.
+    """
+
+    day: date
+    mirror: Path
+    file: Path
+    rows: int
+    raw_bytes: int
+
+
+def flat_file_day(style: str, day: date, tickers: int = 11_500) -> FlatFileDay:
+    """A synthetic file in one style of text, made at the first call: 11,500 tickers are some 1.9 million rows."""
+    import gzip
+
+    from data_assets.sandbox.flat_files import FlatFiles, key
+
+    mirror = CACHE / f"flat-files-{tickers}-{style}"
+    if not (mirror / key(day)).exists():
+        print(f"making {(mirror / key(day)).relative_to(SOURCES)}", flush=True)
+        files = FlatFiles(tickers=tickers, style=style, says_synthetic=False)  # type: ignore[arg-type]
+        files.write_folder(mirror, [day])
+    text = gzip.decompress((mirror / key(day)).read_bytes())
+    return FlatFileDay(day, mirror, mirror / key(day), text.count(b"\n") - 1, len(text))
 
 
 @contextmanager

@@ -24,6 +24,15 @@ from typing import Any
 
 from benchmarks.ib_work import ib_loop, ib_recorded
 from benchmarks.inputs import DATASET, SOURCES, SYMBOL
+from benchmarks.minute_aggs_work import (
+    duckdb_sorted,
+    hive_by_letters,
+    minute_aggs,
+    polars_filtered,
+    ticker_year,
+    ticker_year_of_csv,
+    ticker_year_of_days,
+)
 from benchmarks.spx_work import spx_published, spx_recorded
 
 Measured = dict[str, Any]
@@ -211,6 +220,8 @@ KINDS: dict[str, Callable[..., Measured]] = {
     for work in (
         *(polars_sink, duckdb_copy, published, recorded),
         *(spx_published, spx_recorded),
+        *(minute_aggs, hive_by_letters, duckdb_sorted, polars_filtered),
+        *(ticker_year, ticker_year_of_days, ticker_year_of_csv),
         *(ib_recorded, ib_loop),
     )
 }
