@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -65,7 +65,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         "first-order greeks likewise (Standard tier); open_interest, eod: a report per contract and day"
     )
     symbol: str = Field(pattern=r"^[A-Z]+$", description="what the asset is called, such as QQQ or SPX")
-    roots: list[str] = Field(
+    roots: list[Annotated[str, Field(pattern=r"^[A-Z]+$")]] = Field(
         default_factory=list,
         description="option roots that a day holds, such as SPX and SPXW; by default the one named like the symbol",
     )

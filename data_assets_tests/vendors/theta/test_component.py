@@ -58,6 +58,12 @@ def test_a_block_becomes_a_dataset_named_after_its_symbol() -> None:
         ("{dataset: quotes, symbol: IWM, absent_tolerance: 1.5}", "absent_tolerance"),
         ("{dataset: quotes, symbol: IWM, thresholds: {crosed: 0.1}}", "crosed"),
         ("{dataset: quotes, symbol: IWM, colour: blue}", "colour"),
+        ("{dataset: quotes, symbol: SPX, roots: [SPX, spxw]}", "roots"),
+        ("{dataset: quotes, symbol: SPX, roots: [SPX, SPX]}", "name each once"),
+        ("{dataset: quotes, symbol: SPX, request_by: strike}", "request_by"),
+        ("{dataset: greeks, symbol: SPX, request_by: day}", "request_by"),
+        ("{dataset: greeks, symbol: SPX, thresholds: {crossed: 0.1}}", "crossed"),
+        ("{dataset: eod, symbol: SPX, interval: 1m}", "interval"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(block: str, named: str) -> None:
@@ -70,6 +76,23 @@ def test_the_concurrency_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> Non
     settings.cache_clear()
 
     assert ThetaDataset.resolve_from_yaml("{dataset: quotes, symbol: IWM}").market_dataset().max_concurrency == 2
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        ("{dataset: quotes, symbol: SPX, roots: [SPX, SPXW]}", "theta/option_quotes/SPX"),
+        ("{dataset: greeks, symbol: SPY}", "theta/option_greeks/SPY"),
+        ("{dataset: open_interest, symbol: SPY}", "theta/option_open_interest/SPY"),
+        ("{dataset: eod, symbol: SPY}", "theta/option_eod/SPY"),
+    ],
+)
+def test_every_history_is_a_dataset_with_documented_columns(block: str, name: str) -> None:
+    dataset = ThetaDataset.resolve_from_yaml(block).market_dataset()
+
+    assert dataset.name == name
+    assert all(kind and meaning for kind, meaning in dataset.columns.values())
+    assert ("SPXW" in dataset.description) == ("SPXW" in block)
 
 
 @pytest.fixture
