@@ -5,13 +5,15 @@ Here: drawing. Everything goes to stderr; stdout is for documents. Not here: cou
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date
 
+from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -25,6 +27,18 @@ from data_assets.ingest.progress import Progress, Snapshot, duration, line
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, say: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno != logging.WARNING:
+            return
+        of_run = get_log_record_metadata(record) if has_log_record_metadata(record) else None
+        self._say(of_run["orig_message"] if of_run else record.getMessage())  # a run puts its id before its messages
 
 
 class Display:
@@ -57,7 +71,7 @@ class Display:
         self._progress = progress
         ended = threading.Event()
         live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        with live or nullcontext():
+        with live or nullcontext(), self._warnings():
             thread = threading.Thread(target=self._draw, args=(progress, live, ended), daemon=True)
             thread.start()
             try:
@@ -67,6 +81,17 @@ class Display:
                 thread.join()
                 self._end_the_reason()
         self._done_before += progress.snapshot().done
+
+    @contextmanager
+    def _warnings(self) -> Iterator[None]:
+        """Say what the run is warned of, such as what it waits for; errors are said as the ends of days."""
+        handler = _Warnings(lambda text: self.say(escape(text)))
+        logger = logging.getLogger("data_assets")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
     def _draw(self, progress: Progress, live: Live | None, ended: threading.Event) -> None:
         waited = 0.0

@@ -82,6 +82,12 @@ def test_each_trouble_has_its_outcome_and_its_reason_and_what_recovers_is_stored
     assert ended.returncode == 1
     assert document(ended)["stored"] == recovered, ended.stderr
     assert "Traceback" not in ended.stderr
+    for begin, end in (
+        ("IB Error 162: ", ": asking nothing for 0 s"),
+        ("the connection to TWS at ", "connecting anew"),
+    ):
+        said = [line for line in ended.stderr.splitlines() if line.startswith(begin) and line.endswith(end)]
+        assert said, "what makes a run wait is said where somebody waits for it"
     for day in recovered:
         assert (rows[day]["state"], rows[day]["outcome"]) == ("stored", None)
         assert rows[day]["attempts"] == RECOVERED[kinds[day]], kinds[day]
