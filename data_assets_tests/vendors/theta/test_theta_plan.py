@@ -20,7 +20,7 @@ GREEKS = OptionDataset("theta/option_greeks/SPX", "SPX", "greeks", SPX)
 INTEREST = OptionDataset("theta/option_open_interest/SPX", "SPX", "open_interest", SPX)
 POINTS = QUOTED.grid(session(DAY)).points
 
-DATES = st.dates(date(2023, 12, 1), date(2026, 12, 31))
+DATES = st.dates(date(2024, 1, 1), date(2024, 1, 12)) | st.dates(date(1882, 1, 1), date(2026, 12, 31))
 EXPIRATIONS = st.fixed_dictionaries({root: st.lists(DATES, unique=True) for root in SPX})
 
 

@@ -204,8 +204,9 @@ async def test_another_expiration_than_was_asked_for_is_rejected(tmp_path: Path)
 
 
 async def test_contracts_that_are_absent_once_are_asked_for_again(tmp_path: Path, usual: pl.DataFrame):
+    """Of the root they are few enough to be tolerated, of their expiration they are not."""
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="missing_contract", times=1)]) as theta:
-        report = await run(theta.base_url, tmp_path, QUOTED, [DAY])
+        report = await run(theta.base_url, tmp_path, replace(QUOTED, absent_tolerance=0.05), [DAY])
         assert len(asked(theta)) == len(expirations()) + 1
     assert isinstance(report.outcomes[DAY], Stored)
     assert stored(tmp_path, QUOTED).equals(usual)
