@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from data_assets.lake.lake import Lake
 
 WITH_THE_GAP = "theta/option_quotes/QQQ"
-OTHERS = ("polygon/minute_aggs", "polygon/minute_aggs_monthly", "ib/bars_1m/AAPL", "ib/bars_1m/MSFT")
+OTHERS = (
+    "theta/option_quotes/SPX",
+    "theta/option_greeks/SPX",
+    "polygon/minute_aggs",
+    "polygon/minute_aggs_monthly",
+    "ib/bars_1m/AAPL",
+    "ib/bars_1m/MSFT",
+)
 NEWEST = 10
 BEYOND_THE_GAP = 2
 UI_PORT = 3000
@@ -80,7 +87,7 @@ def _amid_the_week(before: str, day: str, after: str) -> bool:
 def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
     from data_assets.cli.project import datasets, find_dataset, open_instance
-    from data_assets.cli.status import days_table, overview_table, summarize
+    from data_assets.cli.status import days_table, overview_table, reasons, summarize
     from data_assets.ingest.dagster_health import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
@@ -102,7 +109,10 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
             for name, dataset in datasets().items()
         }
         console.print(overview_table({name: summarize(each) for name, each in states.items()}))
-        console.print(days_table(quotes, day_health(instance, quotes, days, lake)))
+        rows = day_health(instance, quotes, days, lake)
+        console.print(days_table(quotes, rows))
+        for line in reasons(rows):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
         console.print(

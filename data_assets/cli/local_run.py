@@ -34,7 +34,6 @@ def run_range(
     with living_run(instance, run_id):
         return job.execute_in_process(
             instance=instance,
-            asset_selection=[asset_key],  # on record, so that the UI shows which asset the run is of
             run_id=run_id,
             raise_on_error=False,
             tags={

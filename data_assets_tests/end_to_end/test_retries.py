@@ -19,6 +19,7 @@ from data_assets_tests.end_to_end.project_folder import (
 TRIES = 4
 
 REEXECUTE = """
+from dagster import AssetKey
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from data_assets.cli.project import definitions, enter_project, open_instance
@@ -26,15 +27,16 @@ from data_assets.cli.project import definitions, enter_project, open_instance
 enter_project()
 with open_instance() as instance:
     (parent,) = instance.get_runs()
+    asset = AssetKey(["theta", "option_quotes", "QQQ"])
     job = definitions().resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection=parent.asset_selection, asset_check_selection=parent.asset_check_selection
+        asset_selection={asset}, asset_check_selection=set()
     )
     run = instance.create_run_for_job(
         job,
         tags=parent.tags,
         parent_run_id=parent.run_id,
         root_run_id=parent.run_id,
-        asset_selection=parent.asset_selection,
+        asset_selection=frozenset({asset}),
     )
     execute_run(InMemoryJob(job), run, instance)
 """

@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from data_assets.ingest.dagster_days import PREVIEW_ROWS
 from data_assets.partitions import partition_keys
-from data_assets.vendors.theta.component import CHECKS
+from data_assets.vendors.theta.judge import CHECKS
 from data_assets.vendors.theta.schema import QUOTES
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     expect(preview).to_be_hidden()
 
     page.goto(site.asset("checks"))
-    for check in CHECKS:
+    for check in CHECKS["quotes"]:
         page.locator(f"[title='{check}']").first.click()
         page.get_by_role("tab", name="Partitions").last.click()
         page.get_by_placeholder("ex: ").fill(eleven)
@@ -152,19 +152,24 @@ def test_the_pages_say_what_the_data_is(page: Page, site: Site):
     partitions = f"{len(partition_keys()):,} partitions"
     page.goto(f"{site.url}/assets")
     expect(page.get_by_role("link", name="theta / option_quotes / QQQ")).to_be_visible()
-    expect(page.get_by_text(re.compile("^Synthetic data from simulated vendors")).first).to_be_visible()
-    expect(page.get_by_text("synthetic", exact=True)).to_be_visible()
-    expect(page.get_by_text(partitions)).to_be_visible()
+    expect(
+        page.get_by_text(re.compile("^The national best bid and offer of every listed QQQ option")).first
+    ).to_be_visible()
+    expect(page.get_by_text("synthetic", exact=True).first).to_be_visible()
+    expect(page.get_by_text(partitions).first).to_be_visible()
 
-    page.goto(f"{site.url}/asset-groups")  # lineage
+    page.goto(site.asset("lineage"))
     for fact in ("synthetic", "Parquet", "5 / 5 Passed", partitions):
         expect(page.get_by_text(fact, exact=True).first).to_be_visible()
 
     page.goto(site.asset("overview"))
     for fact in ("theta", "synthetic", "Parquet", "data_assets/profile: sandbox"):
         expect(page.get_by_text(fact, exact=True).first).to_be_visible()
+    expect(page.get_by_text(re.compile("^Synthetic data from simulated vendors")).first).to_be_visible()
     expect(
-        page.get_by_text(re.compile("^Option quotes of QQQ: .* every 1m from 09:30 to 16:15 New York"))
+        page.get_by_text(
+            re.compile("^The national best bid .* QQQ option, a snapshot every 1m from 09:30 to 16:15 New York")
+        )
     ).to_be_visible()
     for name, column in QUOTES.columns.items():
         expect(page.get_by_role("row", name=re.compile(f"^{name} .*{re.escape(column.meaning)}"))).to_be_visible()
