@@ -97,12 +97,13 @@ class ThetaSource:
         out = _EOD_MADE if self._dataset.kind == "eod" else None
         if reason := not_yet(hours, self._clock(), out):
             raise DayEnded(NotPublished(reason))
-        started = perf_counter()
-        listed = await self._bodies.listed_contracts(self._dataset.roots, day)
-        try:
-            staged, arrival = await self._fetch(hours, listed, meter)
-        except LakeError as error:
-            raise ending_of(error) from error
+        async with self._bodies.day(day):
+            started = perf_counter()
+            listed = await self._bodies.listed_contracts(self._dataset.roots, day)
+            try:
+                staged, arrival = await self._fetch(hours, listed, meter)
+            except LakeError as error:
+                raise ending_of(error) from error
         metadata = arrival.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
         return StagedOptions(staged, metadata, self._lake.unfinished(self._dataset.key, day))
 

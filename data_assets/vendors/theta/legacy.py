@@ -102,6 +102,11 @@ class LegacyFiles:
         return self._terminal.at_once
 
     @asynccontextmanager
+    async def day(self, day: date) -> AsyncIterator[None]:
+        """See ``Bodies``: files wait for nobody."""
+        yield
+
+    @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
         """See ``Bodies``: the file of the request's day, unpacked."""
         path = self._files[request.day]

@@ -27,6 +27,9 @@ class Bodies(Protocol):
     def at_once(self) -> int:
         """How many requests may be in flight at once."""
 
+    def day(self, day: date) -> AbstractAsyncContextManager[None]:
+        """Begin to ask for a day, when it is its turn."""
+
     def history(self, request: HistoryRequest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open the body of the answer to a request."""
 
@@ -46,15 +49,16 @@ class Bodies(Protocol):
 class Terminal:
     """The Theta Terminal; implements ``Bodies``.
 
-    The first request goes alone until it is answered, and once a day was refused, no older one is asked for: plans
-    reach back to a date, or lack the dataset.
+    Until the first answer has come, one day is asked for, by one request. Once a day was refused, no older one is asked
+    for: plans reach back to a date, or lack the dataset.
     """
 
     def __init__(self, client: ThetaClient) -> None:
         """Ask an open client; its limit of requests is shared by all days."""
         self._client = client
-        self._first = asyncio.Lock()
         self._heard = False
+        self._first_day, self._first_request = asyncio.Lock(), asyncio.Lock()
+        self._leader: date | None = None
         self._refused: tuple[date, NotEntitled] | None = None
 
     @property
@@ -63,30 +67,51 @@ class Terminal:
         return self._client.max_concurrent
 
     @asynccontextmanager
+    async def day(self, day: date) -> AsyncIterator[None]:
+        """See ``Bodies``."""
+        if not self._heard:
+            await self._first_day.acquire()
+            self._leader = day
+            if self._heard:
+                self._follow()
+        try:
+            self._refuse(day)
+            yield
+        finally:
+            if self._leader == day:
+                self._follow()
+
+    def _follow(self) -> None:
+        """Let the other days begin."""
+        if self._leader is not None:
+            self._leader = None
+            self._first_day.release()
+
+    @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
         """See ``Bodies``."""
         alone = not self._heard
         if alone:
-            await self._first.acquire()
-            if self._heard:  # from the one that went before
-                alone = False
-                self._first.release()
+            await self._first_request.acquire()
         try:
             self._refuse(request.day)
             async with self._client.history(request) as chunks:
+                self._heard = True
+                self._follow()
                 if alone:
-                    self._heard, alone = True, False
-                    self._first.release()
+                    alone = False
+                    self._first_request.release()
                 yield chunks
         except DayEnded as ended:
             if isinstance(ended.outcome, NotEntitled) and ended.outcome.tried:
                 newest = self._refused[0] if self._refused else request.day
                 self._refused = (max(newest, request.day), ended.outcome)
+            else:
+                self._heard = True
             raise
         finally:
             if alone:
-                self._heard = self._refused is None
-                self._first.release()
+                self._first_request.release()
 
     def _refuse(self, day: date) -> None:
         if self._refused is not None and day <= self._refused[0]:
@@ -98,7 +123,6 @@ class Terminal:
 
     async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
         """See ``Bodies``."""
-        self._refuse(day)
         return ContractList(await self._client.listed_contracts(roots, day))
 
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
