@@ -1,0 +1,78 @@
+"""Pieces of an unfinished day: kept, trusted by their digest, locked; of a lake in an object store on this machine."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from data_assets.lake.errors import LakeError
+from data_assets.lake.lake import Lake
+from data_assets.lake.unfinished import UnfinishedDay
+
+DAY = date(2024, 1, 3)
+ROWS = pl.DataFrame({"bid": [1.0, 2.0], "right": pl.Series(["CALL", "PUT"], dtype=pl.Enum(["CALL", "PUT"]))})
+
+
+def test_a_piece_comes_back_as_it_was_kept_with_its_note(tmp_path: Path):
+    folder = tmp_path / "date" / ".parts"
+    with UnfinishedDay(folder) as pieces:
+        pieces.put("one", ROWS, {"asked": "SPXW"})
+        pieces.put("one", ROWS.reverse(), {"asked": "SPX"})
+    with UnfinishedDay(folder) as pieces:
+        assert pieces.names() == {"one"}
+        found = pieces.get("one")
+        assert pieces.get("two") is None
+    assert found is not None
+    assert found[0].equals(ROWS.reverse())
+    assert found[0].schema == ROWS.schema
+    assert found[1] == {"asked": "SPX"}
+
+
+def test_nothing_is_left_of_a_day_without_pieces_and_of_one_that_is_cleared(tmp_path: Path):
+    folder = tmp_path / "date" / ".parts"
+    with UnfinishedDay(folder):
+        assert folder.is_dir()
+    assert not folder.parent.exists()
+    with UnfinishedDay(folder) as pieces:
+        pieces.put("one", ROWS, {})
+        pieces.clear()
+    assert not folder.parent.exists()
+    UnfinishedDay(folder).clear()
+
+
+def test_a_day_is_held_by_one(tmp_path: Path):
+    folder = tmp_path / "date" / ".parts"
+    with UnfinishedDay(folder), pytest.raises(LakeError, match="another process is at work on this day"):
+        UnfinishedDay(folder).__enter__()
+    with UnfinishedDay(folder):
+        pass
+
+
+def test_every_damaged_byte_is_found(tmp_path: Path):
+    with UnfinishedDay(tmp_path / ".parts") as pieces:
+        pieces.put("one", ROWS, {})
+        [path] = (tmp_path / ".parts").glob("*.piece")
+        whole = path.read_bytes()
+        start = whole.index(b"\n") + 1
+        for place in range(start, len(whole)):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert pieces.get("one") is None
+        for length in range(len(whole)):
+            path.write_bytes(whole[:length])
+            assert pieces.get("one") is None
+
+
+def test_of_a_lake_in_an_object_store_they_lie_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with Lake("s3://bucket/prefix", synthetic=True).unfinished("theta/option_quotes/SPX", DAY) as pieces:
+        pieces.put("one", ROWS, {})
+    assert [path.name for path in tmp_path.rglob("*.piece")] == ["one.piece"]
+
+
+def test_a_dataset_that_is_no_key_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="is not a dataset key"):
+        Lake(str(tmp_path), synthetic=True).unfinished("../x", DAY)
