@@ -20,12 +20,8 @@ from data_assets.settings import settings
 SOURCES = Path(__file__).resolve().parents[1]
 OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
 
-OPTION_QUOTES = {
-    "symbol": "String",
-    "expiration": "Date",
-    "strike": "Float64",
-    "right": "Enum: CALL, PUT",
-    "timestamp": "Datetime, UTC",
+CONTRACT = {"symbol": "String", "expiration": "Date", "strike": "Float64", "right": "Enum: CALL, PUT"}
+BEST_BID_AND_OFFER = {
     "bid_size": "Int32",
     "bid_exchange": "Int16",
     "bid": "Float64",
@@ -35,6 +31,25 @@ OPTION_QUOTES = {
     "ask": "Float64",
     "ask_condition": "Int16",
 }
+OPTION_QUOTES = {**CONTRACT, "timestamp": "Datetime, UTC", **BEST_BID_AND_OFFER}
+OPTION_GREEKS = {
+    **CONTRACT,
+    "timestamp": "Datetime, UTC",
+    **dict.fromkeys(("bid", "ask", "delta", "theta", "vega", "rho", "epsilon", "lambda"), "Float64"),
+    **dict.fromkeys(("implied_vol", "iv_error"), "Float64"),
+    "underlying_timestamp": "Datetime, UTC",
+    "underlying_price": "Float64",
+}
+OPTION_EOD = {
+    **CONTRACT,
+    "created": "Datetime, UTC",
+    "last_trade": "Datetime, UTC",
+    **dict.fromkeys(("open", "high", "low", "close"), "Float64"),
+    "volume": "Int64",
+    "count": "Int64",
+    **BEST_BID_AND_OFFER,
+}
+OPEN_INTEREST = {**CONTRACT, "timestamp": "Datetime, UTC", "open_interest": "Int64"}
 MINUTE_AGGS = {
     "ticker": "String",
     "volume": "Float64",
@@ -56,6 +71,7 @@ IB_BARS = {
     "average": "Float64",
     "bar_count": "Int64",
 }
+QUOTE_CHECKS = {"contract_set", "grid", "integrity", "quotes", "timestamps"}
 IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "timestamps", "volume"}
 POLYGON_CHECKS = {"bar_count", "coverage", "integrity", "ohlc", "session_hours", "timestamps"}
 
@@ -73,7 +89,13 @@ def asset(columns: dict[str, str], checks: set[str], **others: Any) -> dict[str,
 
 
 EVERY_ASSET = {
-    "theta/option_quotes/QQQ": asset(OPTION_QUOTES, {"contract_set", "grid", "integrity", "quotes", "timestamps"}),
+    "theta/option_quotes/QQQ": asset(OPTION_QUOTES, QUOTE_CHECKS),
+    "theta/option_quotes/SPX": asset(OPTION_QUOTES, QUOTE_CHECKS),
+    "theta/option_greeks/SPX": asset(
+        OPTION_GREEKS, {"contract_set", "grid", "integrity", "iv", "parity", "timestamps", "underlying"}
+    ),
+    "theta/option_open_interest/SPX": asset(OPEN_INTEREST, {"contract_set", "contracts", "integrity", "open_interest"}),
+    "theta/option_eod/SPX": asset(OPTION_EOD, {"contract_set", "contracts", "end_of_day", "integrity"}),
     # another number of days per run than the bars: or Dagster would put a day's download and extraction into one run
     "polygon/flat_files/minute_aggs": asset({}, {"integrity"}, kinds={"csv", "s3"}, days_per_run=25),
     "polygon/minute_aggs": asset(MINUTE_AGGS, POLYGON_CHECKS, upstream={"polygon/flat_files/minute_aggs"}),
