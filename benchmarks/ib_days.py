@@ -83,13 +83,13 @@ def run() -> list[Result]:
     whole = median(each["seconds"] / instead["seconds"] for each, instead in rounds)
     return [
         at_most(
-            "(f) a day of 390 IB bars, beyond the vendor's answer and the event log",
+            "(j) a day of 390 IB bars, beyond the vendor's answer and the event log",
             parts["beyond the vendor's answer and the event log"],
             BOUND_MILLISECONDS,
             "{:.1f} ms",
         ),
-        Result("(f) the same over ib_async and to_parquet in a loop", f"{ratio:.1f}"),
-        Result("(f) a whole run over that loop, event log included", f"{whole:.1f}"),
+        Result("(j) the same over ib_async and to_parquet in a loop", f"{ratio:.1f}"),
+        Result("(j) a whole run over that loop, event log included", f"{whole:.1f}"),
     ]
 
 
