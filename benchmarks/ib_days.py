@@ -1,4 +1,4 @@
-"""(f) What a day of IB's minute bars costs beyond what cannot be saved: the vendor's answer, and Dagster's event log.
+"""(j) What a day of IB's minute bars costs beyond what cannot be saved: the vendor's answer, and Dagster's event log.
 
 Real runs of twenty days for each of ten tickers, through ib_async against a TWS on loopback, timed from inside. Beside
 them what a user would write instead: ib_async in a loop, and pandas' `to_parquet`, which audits, hashes, syncs and
