@@ -17,7 +17,7 @@ from data_assets.partitions import DAYS_PER_RUN, partition_keys
 
 CONTRACTS = 4
 FIRST, LAST = date(2016, 8, 4), date(2024, 8, 2)
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 900.0
 RUNS_PER_DAY_SAMPLE = 5
 
 
