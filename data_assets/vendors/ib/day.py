@@ -18,20 +18,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import (
     DayEnded,
-    Failed,
-    IngestError,
     NoData,
     NotPublished,
     Rejected,
-    RunEnded,
     Scalar,
     Stored,
 )
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import DayMeter, StagedDay
-from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
+from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
@@ -145,7 +143,7 @@ class IbBarsSource:
                 raise DayEnded(Rejected(self._reject(bars, hours, answer, breaches)))
             staged = self._write(bars, self._provenance(bars, hours, answer), rejected=False)
         except LakeError as error:
-            raise _ending(error) from error
+            raise ending_of(error) from error
         return _StagedBars(staged, self._metadata(bars, hours, answer))
 
     def _reject(self, bars: pl.DataFrame, hours: Session, answer: SessionBars, breaches: Sequence[Verdict]) -> str:
@@ -224,16 +222,9 @@ class _StagedBars:
         try:
             stored = self._staged.publish()
         except LakeError as error:
-            raise _ending(error) from error
+            raise ending_of(error) from error
         return Stored(stored.path, stored.rows, stored.size, stored.sha256, self._metadata)
 
     def discard(self) -> None:
         """See ``StagedDay``."""
         self._staged.discard()
-
-
-def _ending(error: LakeError) -> IngestError:
-    """The run, where no other day could be stored either; else this day, whose own folder or file it is."""
-    if isinstance(error, DiskFull | LakeUnusable):
-        return RunEnded(str(error))
-    return DayEnded(Failed(str(error)))
