@@ -14,6 +14,7 @@ import pytest
 
 from data_assets.ingest.dagster_health import DayState
 from data_assets.lake.lake import Lake
+from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import DATASET, asked_days, document, sessions
 
 DAYS = sessions("2024-01-02", 4)
@@ -121,6 +122,35 @@ def test_what_is_not_whole_is_refused_and_says_why(theta, live_project, tmp_path
     assert project.files() == []
     assert project.temp_files() == []
     assert project.states(DAYS) == dict.fromkeys(DAYS, DayState.FAILED)
+
+
+def test_damaged_packings_do_not_keep_the_others_from_being_read(theta, live_project, tmp_path):
+    server = theta()
+    project = live_project(server)
+    folder = tmp_path / "old"
+    for day in DAYS[1:]:
+        packed = bytearray(gzip.compress(body(server.base_url, day)))
+        packed[10] = 0xFF  # a block of no known type
+        file_of(folder, day, bytes(packed), ".gz")
+    file_of(folder, DAYS[0], body(server.base_url, DAYS[0]))
+
+    result = document(project.run("import", DATASET, str(folder), "--json"))
+
+    assert result["stored"] == [DAYS[0]]
+    assert {day: each["outcome"] for day, each in result["not_stored"].items()} == dict.fromkeys(DAYS[1:], "Rejected")
+    assert all("is damaged" in each["reason"] for each in result["not_stored"].values())
+
+
+def test_a_terminal_that_stumbles_once_is_asked_again_for_its_list(theta, live_project, tmp_path):
+    server = theta(faults=[Fault(kind="status", status=500, endpoint="option/list/contracts/quote", times=1)])
+    project = live_project(server)
+    rows = body(server.base_url, DAYS[0]).splitlines(keepends=True)
+    path = file_of(tmp_path / "old", DAYS[0], b"".join(rows[: 1 + 391 * 2]))
+
+    result = document(project.run("import", DATASET, str(path), "--json"))
+
+    assert result["stored"] == []
+    assert "listed contracts are absent" in result["not_stored"][DAYS[0]]["reason"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -87,7 +88,8 @@ def _day_of(name: str, dataset: OptionDataset) -> date:
 class LegacyFiles:
     """Files in the terminal's place; implements ``Bodies``.
 
-    The terminal still says which contracts a day must hold, if it is there; if it is not, nobody can tell.
+    The terminal still says which contracts a day must hold, if it is there; if it is not, nobody can tell. A terminal
+    that is there and stumbles is asked again: without its list a file cut between two contracts looks whole.
     """
 
     def __init__(self, files: Mapping[date, Path], terminal: Bodies) -> None:
@@ -95,6 +97,7 @@ class LegacyFiles:
         self._files = files
         self._terminal = terminal
         self._no_terminal: str | None = None
+        self._lists: dict[date, ContractList] = {}
 
     @property
     def at_once(self) -> int:
@@ -117,16 +120,24 @@ class LegacyFiles:
         with file:
             yield _chunks(file)
 
-    async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
-        """See ``Bodies``: the terminal's list, or none."""
+    async def ask_for_list(self, roots: Sequence[str], day: date) -> None:
+        """Get the list that `listed_contracts` gives, before the file is opened.
+
+        Raises:
+            Transient: the terminal is there and could not answer.
+        """
         if self._no_terminal is None:
             try:
-                return await self._terminal.listed_contracts(roots, day)
+                self._lists[day] = await self._terminal.listed_contracts(roots, day)
+            except Transient:
+                raise
             except IngestError as error:
-                if not isinstance(error, Transient):
-                    self._no_terminal = str(error)
-                return ContractList(None, f"the terminal has no list to give: {error}")
-        return ContractList(None, f"the terminal has no list to give: {self._no_terminal}")
+                self._no_terminal = str(error)
+
+    async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
+        """See ``Bodies``: the terminal's list, or none."""
+        nobody_can_tell = ContractList(None, f"the terminal has no list to give: {self._no_terminal}")
+        return self._lists.pop(day, nobody_can_tell)
 
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
         """See ``Bodies``; a file is one body and never split."""
@@ -137,7 +148,8 @@ class LegacyFiles:
         return str(self._files[request.day])
 
     async def wait_until_up(self, root: str) -> None:
-        """See ``Bodies``: files are always there."""
+        """See ``Bodies``: files are always there, and the terminal was."""
+        await self._terminal.wait_until_up(root)
 
 
 class LegacySource:
@@ -153,11 +165,13 @@ class LegacySource:
             terminal: an open terminal, perhaps not running.
         """
         self._files = files
-        whole = replace(dataset, request_by="day")
-        self._source = ThetaSource(whole, lake=lake, bodies=LegacyFiles(files, terminal))
+        self._roots = dataset.roots
+        self._bodies = LegacyFiles(files, terminal)
+        self._source = ThetaSource(replace(dataset, request_by="day"), lake=lake, bodies=self._bodies)
 
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``."""
+        await self._bodies.ask_for_list(self._roots, day)
         try:
             return await self._source.fetch(day, meter)
         except Transient as error:
@@ -168,6 +182,7 @@ class LegacySource:
 
     async def wait_until_up(self) -> None:
         """See ``Source``."""
+        await self._source.wait_until_up()
 
 
 def _open(path: Path) -> BinaryIO:
@@ -184,7 +199,7 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
     while True:
         try:
             chunk = await asyncio.to_thread(file.read, CHUNK)
-        except (OSError, EOFError, pa.ArrowException) as error:  # gzip and Arrow say so of a stream that breaks off
+        except (OSError, EOFError, zlib.error, pa.ArrowException) as error:  # so gzip and Arrow say it
             raise Transient(f"the file stopped short or is damaged: {' '.join(str(error).split())}") from error
         if not chunk:
             return

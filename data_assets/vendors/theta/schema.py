@@ -374,7 +374,10 @@ def utc_offset(day: date) -> timedelta:
 
 def _names(header: bytes, wanted: Sequence[str]) -> list[str]:
     text = header.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    names = next(csv.reader([text]), [])
+    try:
+        names = next(csv.reader([text]), [])
+    except csv.Error:  # such as packed bytes under a name that says plain
+        names = []
     missing = [name for name in wanted if name not in names]
     if missing or len(set(names)) != len(names):
         what = f"lacks {', '.join(missing)}" if missing else "names a column twice"

@@ -275,6 +275,12 @@ def test_an_answer_that_is_no_csv_is_rejected():
     assert "got No data found for your request, expected symbol," in rejection("No data found for your request\n")
 
 
+def test_packed_bytes_are_no_header():
+    with pytest.raises(DayEnded, match="the header lacks symbol") as ended:
+        RowReader(QUOTES, b"\x1f\x8b\x08\x00\r\x03", Asked("AAPL", date(2024, 11, 4)))
+    assert isinstance(ended.value.outcome, Rejected)
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
