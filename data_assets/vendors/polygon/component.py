@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -22,6 +22,7 @@ from data_assets.ingest.dagster_assets import dataset_definitions, rebuild_when_
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
+from data_assets.lake.errors import Corrupt
 from data_assets.lake.lake import Lake
 from data_assets.partitions import MONTHS, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
@@ -294,5 +295,9 @@ def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
     earlier = [other for other in others if other < day][-USUAL_DAYS:]
     later = [other for other in others if other > day][:USUAL_DAYS]
     near = earlier if len(earlier) >= bar_coverage.EARLIER_DAYS else later
-    details = (lake.provenance(BARS_KEY, other).details for other in near)
-    return [bar_coverage.FileSize(each["file_rows"], each["file_tickers"]) for each in details]
+    sizes = []
+    for other in near:
+        with suppress(Corrupt):  # which is that day's own fault: its integrity says so, and this day can be judged
+            details = lake.provenance(BARS_KEY, other).details
+            sizes.append(bar_coverage.FileSize(details["file_rows"], details["file_tickers"]))
+    return sizes

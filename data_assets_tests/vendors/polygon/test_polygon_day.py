@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ from data_assets.ingest.outcome import (
 from data_assets.lake import parquet_file
 from data_assets.lake import writer as writer_module
 from data_assets.lake.lake import MARKER, Lake
+from data_assets.lake.layout import partition_path
 from data_assets.sandbox.flat_file_bucket import FlatFileBucket
 from data_assets.sandbox.flat_files import key
-from data_assets.trading_calendar import NotASession
+from data_assets.trading_calendar import NotASession, sessions
 from data_assets.vendors.polygon.client import FlatFileStore
+from data_assets.vendors.polygon.component import judge_bars
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
     RAW_KEY,
@@ -320,6 +322,17 @@ async def test_a_damaged_stored_day_is_replaced(project, damage):
     path.write_bytes(b"rot" if damage == "all of it" else body[:100] + bytes(500) + body[600:])
     assert "rows_altered" not in (await project.store((*LIQUID, "IWM"))).metadata
     project.lake.verify(BARS_KEY, DAY, sha256=None, rows=None)
+
+
+async def test_a_damaged_neighbour_does_not_keep_a_day_from_being_judged(tmp_path):
+    days = sessions(DAY, DAY + timedelta(days=9))
+    flat_files().write_folder(tmp_path / "mirror", days)
+    project = Project(tmp_path, tmp_path / "mirror")
+    for day in days:
+        await project.store(day=day)
+    os.truncate(project.lake.locate(partition_path(BARS_KEY, days[1])), 3)
+    (counts,) = (verdict for verdict in judge_bars(project.lake, days[-1], LIQUID) if verdict.name == "bar_count")
+    assert counts.metadata["earlier_days"] == len(days) - 2
 
 
 async def test_a_file_that_was_only_copied_anew_is_no_new_revision(tmp_path):
