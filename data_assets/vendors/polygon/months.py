@@ -14,6 +14,7 @@ import hashlib
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from time import perf_counter
@@ -28,6 +29,7 @@ from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
 from data_assets.lake.monthly import MonthProvenance
+from data_assets.lake.parquet_file import reading
 from data_assets.lake.writer import StoredFile
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import last_ended_session, sessions
@@ -105,7 +107,9 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
     def write(ticker: str, rows: pl.DataFrame) -> StoredFile:
         return lake.write_month(replace(provenance, ticker=ticker), rows, "window_start")
 
-    with ThreadPoolExecutor(WRITERS) as writers:
+    for day in versions:
+        lake.provenance(DAILY, day)  # names the day whose file is cut or overwritten
+    with _reading_days(versions), ThreadPoolExecutor(WRITERS) as writers:
         for batch in _batches(bars, tickers):
             (*others, last), (*rows, last_rows) = batch, _rows_of_each(bars, batch)
             files.update(zip(others, writers.map(write, others, rows), strict=True))
@@ -133,9 +137,8 @@ def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | 
     current = set()
     for month in months:
         versions = lake.day_versions(DAILY, _days_of(month)[1])
-        if versions and all(
-            lake.month_versions(MONTHLY, ticker, month) == versions for ticker in _telling(lake, versions, tickers)
-        ):
+        telling = _telling(lake, versions, tickers)
+        if versions and telling and all(lake.month_versions(MONTHLY, ticker, month) == versions for ticker in telling):
             current.add(month)
     return current
 
@@ -175,13 +178,18 @@ def month_completeness(lake: Lake, month: date, tickers: Sequence[str] | Literal
 def _telling(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> Sequence[str]:
     """The tickers whose files tell of a month: all that are listed, one of which may be new.
 
-    Where all are wanted, nobody lists them: files are written in the order of their tickers, so the last one tells.
+    Where all are wanted, nobody lists them: files are written in the order of their tickers, so the last one tells. A
+    damaged day hides which that is; then none tells, and the month counts as one that is to be built.
     """
     if tickers != "all":
         return tickers
     if not stored:
         return ()
-    return [lake.scan(DAILY, min(stored), max(stored)).select(pl.col("ticker").max()).collect().item()]
+    try:
+        with _reading_days(stored):
+            return [lake.scan(DAILY, min(stored), max(stored)).select(pl.col("ticker").max()).collect().item()]
+    except Corrupt:
+        return ()
 
 
 def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, sha256: str, rows: int) -> None:
@@ -269,6 +277,11 @@ def _days_of(month: date) -> tuple[date, list[date]]:
     """The first day of a month, and its trading days."""
     first = month.replace(day=1)
     return first, sessions(first, first.replace(day=monthrange(first.year, first.month)[1]))
+
+
+def _reading_days(days: Mapping[date, str]) -> AbstractContextManager[None]:
+    """Damage inside one of a month's days in the lake's words; the reader of them all does not know in which."""
+    return reading(f"a day of {DAILY} in {min(days):%Y-%m} (data-assets verify {DAILY} names it)")
 
 
 def _batches(bars: pl.LazyFrame, tickers: Sequence[str] | Literal["all"]) -> Iterator[list[str]]:

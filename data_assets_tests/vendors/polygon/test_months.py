@@ -13,12 +13,19 @@ import pytest
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
-from data_assets.lake.layout import month_path
+from data_assets.lake.layout import month_path, partition_path
 from data_assets.lake.provenance import Provenance
 from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.trading_calendar import sessions
 from data_assets.vendors.polygon import months
-from data_assets.vendors.polygon.months import DAILY, MONTHLY, build_month, verify_month
+from data_assets.vendors.polygon.months import (
+    DAILY,
+    MONTHLY,
+    build_month,
+    current_months,
+    month_completeness,
+    verify_month,
+)
 from data_assets.vendors.polygon.schema import ARROW_SCHEMA, SCHEMA, SORT_BY
 
 JANUARY = date(2024, 1, 1)
@@ -168,6 +175,26 @@ def test_a_file_that_cannot_be_written_ends_the_build(lake):
     blocked.unlink()
     build_month(lake, JANUARY, TICKERS, now=NOW)
     assert read(lake, "NA").height
+
+
+@pytest.mark.parametrize("tickers", ["all", TICKERS])
+def test_a_damaged_day_is_named_and_leaves_its_month_to_be_built(lake, tickers):
+    build_month(lake, JANUARY, tickers, now=NOW)
+    assert current_months(lake, [JANUARY], tickers) == {JANUARY}
+    day = DAYS[1]
+    Path(lake.locate(partition_path(DAILY, day))).write_bytes(b"rot")
+    assert current_months(lake, [JANUARY], tickers) == set()
+    assert not month_completeness(lake, JANUARY, tickers, now=NOW).passed
+    with pytest.raises(Corrupt, match=f"date={day}.*backfill this day again"):
+        build_month(lake, JANUARY, tickers, now=NOW)
+
+
+def test_damage_inside_a_day_is_told_in_the_lake_s_words(lake):
+    path = Path(lake.locate(partition_path(DAILY, DAYS[1])))
+    content = path.read_bytes()
+    path.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    with pytest.raises(Corrupt, match=r"a day of polygon/minute_aggs in 2024-01 .*verify .*: damaged"):
+        build_month(lake, JANUARY, TICKERS, now=NOW)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 3_000, 2_000_000])
