@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 
 _GZIP = zlib.MAX_WBITS | 16
+_FIRST_LINE_BYTES = 1 << 16
 
 
 class GzipCheck:
@@ -45,5 +46,9 @@ class GzipCheck:
 
 def first_line(data: bytes) -> bytes:
     """The first line of the text inside a whole file, with its line end; nothing where it has none in 64 KB."""
-    start = zlib.decompressobj(_GZIP).decompress(data, 1 << 16)
+    start = b""
+    while data and b"\n" not in start and len(start) < _FIRST_LINE_BYTES:
+        member = zlib.decompressobj(_GZIP)
+        start += member.decompress(data, _FIRST_LINE_BYTES)
+        data = member.unused_data  # nothing while this member goes on: then the line is longer than any header
     return start[: start.find(b"\n") + 1]

@@ -70,6 +70,7 @@ _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
 _NUMBERS = ("volume", "open", "close", "high", "low", "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
+_TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
 
     Raises:
         DayEnded: ``Rejected``. The header lacks or renames a column, a value does not parse, is absent, negative or not
-            finite, a start is no whole microsecond, rows are of another New York date, one (ticker, minute) has two
-            different rows, or the text stops inside a line or has no row at all.
+            finite, a ticker is too long to be one, a start is no whole microsecond, rows are of another New York date,
+            one (ticker, minute) has two different rows, or the text stops inside a line or has no row at all.
     """
     names = _names(first_line(file))
     rows = _read(file, names, line_ends - 1)
@@ -173,7 +174,7 @@ def _why_unreadable(error: str, fields: int) -> str:
 
 
 def _refuse_values(rows: pl.DataFrame) -> None:
-    """Refuse what is absent, not finite, negative, or no whole microsecond."""
+    """Refuse what is absent, not finite, negative, no whole microsecond, or too long to be a ticker."""
     for name in rows.columns:
         column = rows[name]
         if column.has_nulls():
@@ -184,7 +185,13 @@ def _refuse_values(rows: pl.DataFrame) -> None:
             assert isinstance(total, int | float)
             if lowest < 0 or not math.isfinite(total):
                 wrong = column.filter((column < 0) | ~column.is_finite())
+                if wrong.is_empty():
+                    raise _rejected(f"column {name} holds {column.max()!r}, and its sum is past every number")
                 raise _rejected(f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up")
+    longest = rows["ticker"].str.len_bytes().max()
+    assert isinstance(longest, int)
+    if longest > _TICKER_BYTES:
+        raise _rejected(f"column ticker holds a text of {longest:,} bytes: no ticker has more than {_TICKER_BYTES}")
     starts = rows["window_start"]
     odd = starts.filter(starts % _PER_MICROSECOND != 0)
     if len(odd):

@@ -116,7 +116,7 @@ def test_columns_are_read_by_name_and_further_ones_reported(line_end):
 
 
 TICKERS = st.text(
-    st.characters(codec="utf-8", exclude_characters=',\n\r"', exclude_categories=("Cc", "Cs")), min_size=1
+    st.characters(codec="utf-8", exclude_characters=',\n\r"', exclude_categories=("Cc", "Cs")), min_size=1, max_size=16
 )
 PRICES = st.integers(0, 10**12).map(lambda millionths: millionths / 1e6)
 STYLES = [lambda value: f"{value:.6f}", repr, lambda value: f"{value:.6f}".rstrip("0").rstrip(".")]
@@ -244,6 +244,15 @@ def test_an_empty_ticker_is_refused():
     assert "ticker" in refusal(line("A"), line(""))
 
 
+def test_a_ticker_that_no_folder_could_be_named_after_is_refused():
+    assert read(line("x" * 64)).bars.height == 1
+    assert "65 bytes" in refusal(line("A"), line("x" * 65))
+
+
+def test_numbers_whose_sum_is_past_every_number_are_refused():
+    assert "open holds 1.7e+308" in refusal(line("A", open="1.7e308"), line("B", open="1.7e308"))
+
+
 @pytest.mark.parametrize("short", ["SPY,1,2", "SPY", line().rsplit(",", 1)[0], "", line() + ",7"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_line_with_other_fields_than_the_header_is_refused(short, first):
@@ -299,5 +308,6 @@ def test_a_text_that_stops_inside_a_line_is_refused_where_that_line_parses_too()
 
 def test_a_file_of_several_gzip_members_is_one_text():
     text = f"{HEADER}\n{line('A')}\n{line('B')}\n".encode()
-    parts = gzip.compress(text[:80]) + gzip.compress(text[80:])
-    assert read_day(parts, 3, session(DAY), None).bars.equals(read_text(text).bars)
+    for cut in (0, 10, 80):  # a first member without text, and one that ends inside the header, are files too
+        parts = gzip.compress(text[:cut]) + gzip.compress(text[cut:])
+        assert read_day(parts, 3, session(DAY), None).bars.equals(read_text(text).bars)
