@@ -62,6 +62,8 @@ def _flat_files_url(value: str) -> str:
 
 def _tickers(value: str) -> str:
     named = [ticker.strip() for ticker in value.split(",")]
+    if "all" in named and len(named) > 1:
+        raise ValueError("says all and names tickers too: it must be all alone, or tickers with commas between them")
     if not all(named) or any(not ticker.isprintable() or "/" in ticker or " " in ticker for ticker in named):
         raise ValueError("must be all, or tickers with commas between them")
     return ",".join(named)

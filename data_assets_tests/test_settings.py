@@ -66,6 +66,8 @@ def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POLYGON_CACHE_BYTES", "-1"),
         ("POLYGON_TICKERS", "SPY,,QQQ"),
         ("POLYGON_TICKERS", "../SPY"),
+        ("POLYGON_TICKERS", "all,SPY"),
+        ("POLYGON_TICKERS", "SPY, all"),
         ("IB_HOST", ""),
         ("IB_PORT", "0"),
         ("IB_CLIENT_ID", "-1"),
