@@ -143,7 +143,7 @@ def contract_set(
     extra: int,
     tolerance: float,
 ) -> Verdict:
-    """Whether the day holds the contracts that the vendor's list names.
+    """Whether the day holds the contracts that the vendor's list names; neither contracts nor a list is an error.
 
     Args:
         summary: of the whole day.
@@ -154,6 +154,14 @@ def contract_set(
         tolerance: the share of the listed contracts that may be absent (else an error) or extra (else a warning).
     """
     contracts = summary.height
+    if not contracts and listed is None:
+        return Verdict(
+            "contract_set",
+            passed=False,
+            severity="error",
+            summary="neither the day nor the vendor's list holds a contract: is its root spelt as the vendor's?",
+            metadata={"contracts": 0},
+        )
     if listed is None:
         return Verdict(
             "contract_set",

@@ -192,6 +192,12 @@ class TestContractSet:
         assert verdict.passed
         assert verdict.summary.startswith("cannot tell")
 
+    def test_a_root_without_contracts_and_without_a_list_is_an_error(self):
+        nothing = self.SUMMARY.clear()
+        verdict = contract_set(nothing, listed=None, absent=0, absent_names=(), extra=0, tolerance=0.005)
+        assert (verdict.passed, verdict.severity) == (False, "error")
+        assert "spelt" in verdict.summary
+
 
 class TestQuotes:
     def test_the_summary_says_which_share_is_high(self):
