@@ -54,9 +54,10 @@ class FoundFiles:
 def find_files(path: Path, dataset: OptionDataset) -> FoundFiles:
     """The files of a dataset's days: ``path`` itself, or those in and below the folder ``path``.
 
-    Only CSV files are looked at; of the same day in several forms the plain one is taken.
+    Only CSV files are looked at; of the same day in several forms the plain one is taken, whatever its folder.
     """
-    found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    found = sorted(files, key=lambda file: (file.name, file))
     of_days: dict[date, Path] = {}
     refused: dict[Path, str] = {}
     for file in found:
@@ -68,7 +69,7 @@ def find_files(path: Path, dataset: OptionDataset) -> FoundFiles:
             refused[file] = str(error)
             continue
         if day in of_days:
-            refused[file] = f"{of_days[day].name} is of the same day"
+            refused[file] = f"{of_days[day]} is of the same day"
         else:
             of_days[day] = file
     return FoundFiles(of_days, refused)
