@@ -60,4 +60,9 @@ def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: L
         ]
     if hole_reason(record) is not None:
         return [*(Verdict(name, True, whole.severity, whole.summary, whole.metadata) for name in others), whole]
-    return [*dataset.evaluate(lake, when), whole]
+    try:
+        judged = list(dataset.evaluate(lake, when))
+    except Exception as error:  # noqa: BLE001  a defect of a rule must not hide that the day is stored
+        text = f"not judged: unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        judged = [Verdict(name, passed=False, severity="error", summary=text, metadata={}) for name in others]
+    return [*judged, whole]

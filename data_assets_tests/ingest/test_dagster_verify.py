@@ -5,13 +5,20 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from data_assets.cli.local_run import run_range
+from data_assets.cli.project import datasets
 from data_assets.ingest.dagster_health import why_not_stored
+from data_assets.ingest.dagster_integrity import day_verdicts
 from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.lake.lake import Lake
+from data_assets.quality.verdict import Verdict
+from data_assets.wiring import open_lake
 from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
@@ -93,3 +100,17 @@ def test_the_next_ordinary_run_of_a_damaged_day_fetches_it_again(stored: InProce
     assert stored.days_fetched() == [DAYS[1]]
     assert run_range(stored.instance, ASSET, DAYS[0], DAYS[-1], tags=ON).success
     assert stored.times_materialized() == Counter({DAYS[0]: 2, DAYS[1]: 3, DAYS[2]: 2})
+
+
+def test_a_rule_that_breaks_off_fails_its_checks_and_not_the_day(stored: InProcess) -> None:
+    def breaks(lake: Lake, day: date) -> list[Verdict]:
+        raise ZeroDivisionError("no rows of this root")
+
+    dataset = replace(datasets()[ASSET.to_user_string()], evaluate=breaks)
+
+    verdicts = {each.name: each for each in day_verdicts(stored.instance, dataset, open_lake(), DAYS[0])}
+
+    assert set(verdicts) == set(dataset.checks)
+    assert verdicts["integrity"].passed
+    assert all(not each.passed for name, each in verdicts.items() if name != "integrity")
+    assert "ZeroDivisionError: no rows of this root" in verdicts["grid"].summary
