@@ -23,7 +23,7 @@ CALLS = {
     "no date": (("gaps", "--from", "20240103"), "'20240103' is not a date", "YYYY-MM-DD"),
     "reversed": (("gaps", "--from", "2024-01-03", "--to", "2024-01-02"), "--to 2024-01-02 lies before", "swap"),
     "key": (("backfill", "theta/option_quote/QQQ"), "no dataset 'theta/option_quote/QQQ'", DATASET),
-    "key to list": (("gaps", "thet"), "no dataset 'thet'", DATASET),
+    "key to list": (("gaps", "thet"), "no dataset 'thet'", "the nearest is theta/option_"),
     "no key": (("backfill",), "Missing argument", "KEY"),
     "only": (("backfill", DATASET, "--only", "mising"), "'mising' is not one of", "'missing', 'failed', 'all'"),
     "option": (("backfill", DATASET, "--form", "2024-01-02"), "--form", "--from"),
