@@ -92,7 +92,7 @@ def find_browser() -> str:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = find_browser()
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
