@@ -171,7 +171,8 @@ class Line:
             raise
         finally:
             attempt.cancel()
-            await asyncio.wait({attempt})
+            # It may have failed in the instant in which this task was cancelled: nobody else learns of that.
+            await asyncio.gather(attempt, return_exceptions=True)
 
     def disconnect(self) -> None:
         """End the session; the socket closes when the loop gets to it."""
