@@ -80,7 +80,7 @@ def test_a_backfill_killed_ten_times_ends_as_an_undisturbed_one(theta, live_proj
 def test_the_temporary_file_of_a_killed_process_goes_with_the_next_run(theta, live_project):
     """A large day is on disk while it arrives; the server stalls halfway, so that the kill meets it there."""
     (day,) = sessions("2024-01-02", 1)
-    project = live_project(theta(contracts=1000, faults=[Fault(kind="stall", times=1)]))
+    project = live_project(theta(contracts=3000, faults=[Fault(kind="stall", times=1)]))
     killed = project.start("backfill", DATASET, *span([day]))
     folder = project.file(day).parent
     killed.wait_for(lambda: folder in [path.parent for path in project.temp_files()])
