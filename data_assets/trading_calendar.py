@@ -30,6 +30,11 @@ _REGULAR_CLOSE = time(16, 0)
 _LATE_TRADING = timedelta(minutes=15)
 
 
+def utc_now() -> datetime:
+    """This instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
 class NotASession(ValueError):
     """The exchange does not trade on the day asked for; the text names the nearest sessions before and after."""
 

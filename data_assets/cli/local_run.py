@@ -6,8 +6,10 @@ with the result.
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from uuid import uuid4
 
 import dagster as dg
@@ -57,11 +59,34 @@ def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, s
         instance: where the slots are counted.
         asset_key: the dataset; the first part of its key is the vendor.
         say: told once, in one line, if there is a wait.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came.
     """
     pool, said = asset_key.path[0], False
-    while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
-        if not said:
-            said = True
-            say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
-        time.sleep(LOOK_AGAIN_SECONDS)
-        end_interrupted_runs(instance)
+    with _signals_noted() as noted:
+        while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
+            if not said:
+                said = True
+                say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
+            time.sleep(LOOK_AGAIN_SECONDS)
+            if noted:
+                raise KeyboardInterrupt
+            end_interrupted_runs(instance)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """The signals to stop that have come. Python's own handler raises in any line, and where that is a callback of
+    the garbage collector or of the database's pool, the exception is printed there and the wait goes on.
+    """
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: noted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

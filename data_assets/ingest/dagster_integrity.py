@@ -13,6 +13,7 @@ import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason
+from data_assets.lake.errors import one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.verdict import Verdict
@@ -63,6 +64,6 @@ def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: L
     try:
         judged = list(dataset.evaluate(lake, when))
     except Exception as error:  # noqa: BLE001  a defect of a rule must not hide that the day is stored
-        text = f"not judged: unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        text = f"not judged: unexpected {type(error).__name__}: {one_line(error)}"
         judged = [Verdict(name, passed=False, severity="error", summary=text, metadata={}) for name in others]
     return [*judged, whole]

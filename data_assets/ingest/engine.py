@@ -40,6 +40,7 @@ from data_assets.ingest.outcome import (
 from data_assets.ingest.progress import DayProgress, Phase, Progress
 from data_assets.ingest.retry import RetryPolicy, Tries
 from data_assets.ingest.source import Source, StagedDay
+from data_assets.lake.errors import one_line
 
 UNEXPECTED_IN_A_ROW = 3
 
@@ -257,15 +258,15 @@ class _Run:
                 if pause is not None:
                     if not self._may_ask():
                         raise asyncio.CancelledError from error
-                    logger.info("%s: %s; trying again in %.1f s", day, _one_line(error), pause)
+                    logger.info("%s: %s; trying again in %.1f s", day, one_line(error), pause)
                     vendor_was_down = isinstance(error, VendorDown)
                     meter.enter(Phase.PAUSING)
                     await asyncio.sleep(pause)
                     continue
-                outcome = Failed(f"{_one_line(error)} ({tries.spent()})")
+                outcome = Failed(f"{one_line(error)} ({tries.spent()})")
             except RunEnded as error:
-                self._end(_one_line(error))
-                outcome = Failed(_one_line(error))
+                self._end(one_line(error))
+                outcome = Failed(one_line(error))
             except asyncio.CancelledError as error:
                 if not self._may_ask() or _cancellation_was_asked_for():
                     raise
@@ -327,7 +328,7 @@ class _Run:
             ) from None
 
     def _unexpected(self, day: date, error: BaseException) -> Failed:
-        reason = f"unexpected {type(error).__name__}: {_one_line(error)}"
+        reason = f"unexpected {type(error).__name__}: {one_line(error)}"
         logger.error("%s: %s", day, reason, exc_info=error)
         self._unexpected_in_a_row += 1
         if self._unexpected_in_a_row >= UNEXPECTED_IN_A_ROW:
@@ -400,7 +401,7 @@ class _Run:
                     task.cancel()
         for task in self._in_work:  # the first error is on its way to the caller; what followed it is not lost either
             if not task.cancelled() and (late := task.exception()) is not None:
-                logger.error("while the run was ended: %s", _one_line(late), exc_info=late)
+                logger.error("while the run was ended: %s", one_line(late), exc_info=late)
         if second_cancellation is not None:
             raise second_cancellation
 
@@ -423,7 +424,3 @@ def _cancellation_was_asked_for() -> bool:
     """Whether someone cancelled this task, as opposed to a `CancelledError` that escaped from what it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

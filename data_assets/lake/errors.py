@@ -1,6 +1,7 @@
 """What can go wrong in the lake, as a short tree. Every text is one line and says what to do next.
 
-Here: the errors, and how an operating-system error becomes one of them. Not here: who raises them.
+Here: the errors, how an operating-system error becomes one of them, and how what others said becomes part of a line.
+Not here: who raises them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,18 @@ from __future__ import annotations
 import errno
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def one_line(said: object, longest: int | None = None) -> str:
+    """What somebody else said, fit to stand in a message: on one line, without control characters, cut if it is long.
+
+    Args:
+        said: a text or an exception.
+        longest: characters, the mark of the cut included; None for all.
+    """
+    printable = "".join(character if character.isprintable() else " " for character in str(said))
+    line = " ".join(printable.split())
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 class LakeError(Exception):

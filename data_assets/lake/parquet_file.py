@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import Corrupt, LakeError, read_error
+from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.storage import Storage
 
@@ -252,11 +252,7 @@ def reading(where: str) -> Iterator[None]:
         yield
     except OSError as error:  # Arrow's own, about the content, carry no errno
         if error.errno is None or error.errno == errno.EIO:
-            raise Corrupt(f"damaged ({_one_line(error)})", where) from error
+            raise Corrupt(f"damaged ({one_line(error)})", where) from error
         raise read_error(error, where) from error
     except (pa.ArrowException, pl.exceptions.PolarsError) as error:
-        raise Corrupt(f"damaged ({_one_line(error)})", where) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise Corrupt(f"damaged ({one_line(error)})", where) from error

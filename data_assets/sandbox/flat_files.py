@@ -23,7 +23,7 @@ from data_assets.sandbox.flat_file_rows import FRACTIONAL_FROM, rows
 from data_assets.sandbox.flat_file_text import Style, csv, gzipped, style_of
 from data_assets.sandbox.flat_file_tickers import universe
 from data_assets.sandbox.market import uniform
-from data_assets.trading_calendar import NEW_YORK, is_session, sessions
+from data_assets.trading_calendar import NEW_YORK, is_session, sessions, utc_now
 
 DATASET = "us_stocks_sip/minute_aggs_v1"
 SUFFIX = ".csv.gz"
@@ -34,10 +34,6 @@ _UNFINISHED = ".unfinished"
 
 class NotListed(LookupError):
     """The vendor has no file of the day asked for, or not yet; the text says which day."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def key(day: date) -> str:
@@ -74,7 +70,7 @@ class FlatFiles:
     first_day: date = date(2016, 1, 4)
     faults: tuple[FlatFileFault, ...] = ()
     fault_seed: int = 0
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
     says_synthetic: bool = True
 
     def days(self) -> list[date]:

@@ -6,7 +6,7 @@ Here: plain values in, a running server out. Not here: what it answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from data_assets.sandbox.loopback import HOST, LoopbackServer
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_server import Delivery, Framing, RequestRecord, ThetaServer, TierName
 from data_assets.sandbox.theta_text import CsvText
+from data_assets.trading_calendar import utc_now
 
 THETA_PORT = 25503
 THETA_SYMBOLS = (
@@ -34,10 +35,6 @@ THETA_SYMBOLS = (
     "SPY",
     "TSLA",
 )
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class SandboxTheta:
@@ -84,7 +81,7 @@ class SandboxTheta:
         framing: Framing = "chunked",
         bytes_per_second: float | None = None,
         body_file: Path | None = None,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         port: int = 0,
         says_synthetic: bool = True,
     ) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from data_assets.sandbox.fault_schedule import FaultSchedule
 from data_assets.sandbox.faults import Fault
@@ -16,6 +16,7 @@ from data_assets.sandbox.tws_history import TwsHistory
 from data_assets.sandbox.tws_pacing import IB_PACING, Clock, PacingRules
 from data_assets.sandbox.tws_server import TwsRequest, TwsServer
 from data_assets.sandbox.tws_stocks import STOCKS, Listings, Stock
+from data_assets.trading_calendar import utc_now
 
 TWS_PORT = 7497
 """Where a TWS with a paper account listens."""
@@ -27,10 +28,6 @@ A real account is letters and digits, such as DU1234567 for paper trading; none 
 """
 
 _PAPER_ACCOUNT = "DU1234567"
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class SandboxTws:
@@ -65,7 +62,7 @@ class SandboxTws:
         pacing: PacingRules = IB_PACING,
         pacing_scale: float = 1.0,
         clock: Clock = time.monotonic,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         port: int = 0,
         says_synthetic: bool = True,
     ) -> None:

@@ -31,7 +31,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
-from data_assets.trading_calendar import Session
+from data_assets.trading_calendar import Session, utc_now
 from data_assets.vendors.ib.connection import Connection
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.errors import Asked
@@ -75,10 +75,6 @@ class SessionBars:
     fetched_at: datetime
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class _Known:
     """What has been learnt of one ticker in this run."""
@@ -105,7 +101,7 @@ class IbClient:
         state_folder: Path,
         real_data_only: bool = False,
         patience: Patience = IBS_OWN,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         resets: Callable[[datetime], datetime | None] = reset_ends,
         say: Callable[[str], object] = logger.warning,
     ) -> None:

@@ -11,7 +11,7 @@ minute without trades has a bar; so for tickers that trade seldom, absent minute
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ from data_assets.quality.bar_coverage import missing_minutes, session_bar_count
 from data_assets.quality.naming import clock as clock_text
 from data_assets.quality.naming import minutes_text
 from data_assets.quality.verdict import Verdict
-from data_assets.trading_calendar import NEW_YORK, Session, session
+from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.ib import schema
 from data_assets.vendors.ib.contracts import Completeness, Ticker
 
@@ -51,10 +51,6 @@ waits for it bounds itself."""
 
 MAX_CONCURRENCY = 1
 """Symbol after symbol, day after day: what paces requests is the budget, not how long an answer takes."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @cache
@@ -98,7 +94,7 @@ class IbBarsSource:
     """Minute bars of one ticker, for the engine; implements ``ingest.source.Source``."""
 
     def __init__(
-        self, ticker: Ticker, *, lake: Lake, client: IbClient, clock: Callable[[], datetime] = _utc_now
+        self, ticker: Ticker, *, lake: Lake, client: IbClient, clock: Callable[[], datetime] = utc_now
     ) -> None:
         """Bind a ticker to where its bars come from and where they go.
 

@@ -24,6 +24,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
+from data_assets.lake.errors import one_line
 
 _LENGTH = 240
 
@@ -58,7 +59,7 @@ class Asked:
 
 def ib_error(code: int, message: str, asked: Asked) -> str:
     """``IB Error 162: ... - Symbol: AAPL, Date: 2024-01-03``, on one line."""
-    return f"IB Error {code}: {_one_line(message)} - {asked}"
+    return f"IB Error {code}: {one_line(message, _LENGTH)} - {asked}"
 
 
 def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
@@ -134,9 +135,3 @@ def _elsewhere(said: str) -> IngestError:
 
 def _any(texts: tuple[str, ...], text: str) -> bool:
     return any(known in text for known in texts)
-
-
-def _one_line(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    line = " ".join(printable.split())
-    return line if len(line) <= _LENGTH else line[: _LENGTH - 1] + "…"

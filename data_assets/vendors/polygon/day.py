@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from hashlib import sha256
 from time import perf_counter
 
@@ -23,7 +23,7 @@ from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
-from data_assets.trading_calendar import NEW_YORK, Session, session
+from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
@@ -38,10 +38,6 @@ EXTRACTIONS_AT_ONCE = 2
 
 _PUBLISHED_BY = time(11, 0)
 _VERSIONS_TRIED = 3
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMe
 class FlatFileSource:
     """The vendor's raw files, for the engine; implements ``ingest.source.Source``."""
 
-    def __init__(self, *, store: FlatFileStore, cache: RawCache, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, *, store: FlatFileStore, cache: RawCache, clock: Callable[[], datetime] = utc_now) -> None:
         """Bind where files come from to where they are kept.
 
         Args:
@@ -138,7 +134,7 @@ class MinuteAggsSource:
         lake: Lake,
         store: FlatFileStore,
         cache: RawCache,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Bind a dataset to where it comes from and where it goes.
 

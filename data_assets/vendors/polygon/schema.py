@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
+from data_assets.lake.errors import one_line
 from data_assets.trading_calendar import NEW_YORK, Session
 from data_assets.vendors.polygon.gzip_text import first_line
 
@@ -140,7 +141,7 @@ def _names(header: bytes) -> list[str]:
     missing = [name for name in _VENDOR_COLUMNS if name not in names]
     if missing or len(set(names)) != len(names):
         what = f"lacks {', '.join(missing)}" if missing else "names a column twice"
-        raise _rejected(f"the header {what}: got {_short(line)}, expected {','.join(_VENDOR_COLUMNS)}")
+        raise _rejected(f"the header {what}: got {one_line(line, 200)}, expected {','.join(_VENDOR_COLUMNS)}")
     return names
 
 
@@ -167,10 +168,10 @@ def _read(file: bytes, names: list[str], sent: int) -> pl.DataFrame:
 def _why_unreadable(error: str, fields: int) -> str:
     found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
     if found:
-        return f'column {found[2]} holds "{_short(found[1])}", which does not parse'
+        return f'column {found[2]} holds "{one_line(found[1], 200)}", which does not parse'
     if "column names" in error or "fields" in error:
         return f"a line does not have the header's {fields} fields"
-    return f"the lines do not parse: {_short(error)}"
+    return f"the lines do not parse: {one_line(error, 200)}"
 
 
 def _refuse_values(rows: pl.DataFrame) -> None:
@@ -271,11 +272,6 @@ def _stored(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _nanoseconds(instant: datetime) -> int:
     return round(instant.timestamp()) * _PER_SECOND
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:197] + "..."
 
 
 def _rejected(reason: str) -> DayEnded:

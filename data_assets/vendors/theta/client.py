@@ -31,6 +31,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
+from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.vendors.theta import schema
 
@@ -318,7 +319,7 @@ class ThetaClient:
             except httpx.TimeoutException as error:
                 raise Transient(f"{asked}: no byte for {self._stall_seconds:.0f} s") from error
             except httpx.TransportError as error:
-                raise Transient(f"{asked}: the body stopped short: {_one_line(str(error))}") from error
+                raise Transient(f"{asked}: the body stopped short: {one_line(error, _REASON_LENGTH)}") from error
 
     def _url(self, path: str) -> httpx.URL:
         return self._base_url.copy_with(path=f"{self._base_url.path.rstrip('/')}/{path}")
@@ -330,7 +331,7 @@ class ThetaClient:
     def _unreachable(self, error: Exception) -> IngestError:
         if self._has_answered:
             return VendorDown(f"the Theta Terminal at {self._shown} stopped answering; it may be restarting")
-        why = _one_line(str(error)) or f"no connection within {CONNECT_SECONDS:.0f} s"
+        why = one_line(error, _REASON_LENGTH) or f"no connection within {CONNECT_SECONDS:.0f} s"
         return RunEnded(f"the Theta Terminal is not running at {self._shown} ({why}): {_START}")
 
 
@@ -343,7 +344,7 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
         asked: what was asked for, for the reason.
         base_url: where, without user or password.
     """
-    said = f"{status}: {_one_line(text)}" if text.strip() else str(status)
+    said = f"{status}: {one_line(text, _REASON_LENGTH)}" if text.strip() else str(status)
     match status:
         case 472:
             return DayEnded(NoData(f"Theta holds no data for {asked} ({said})"))
@@ -388,9 +389,3 @@ async def _error_text(response: httpx.Response) -> str:
     except httpx.TransportError:
         pass
     return body[:_ERROR_BODY_SIZE].decode("utf-8", errors="replace")
-
-
-def _one_line(text: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    line = " ".join(printable.split())
-    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"

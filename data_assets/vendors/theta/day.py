@@ -13,7 +13,7 @@ day. Irregular days are not refused here: the checks describe them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from time import perf_counter
 
 from data_assets.ingest.lake_errors import ending_of
@@ -23,7 +23,7 @@ from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
-from data_assets.trading_calendar import NEW_YORK, Session, session
+from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.theta import schema
 from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ContractList
@@ -38,10 +38,6 @@ from data_assets.vendors.theta.whole_day import whole_day
 _RESET_ENDS = timedelta(hours=1, minutes=45)
 _EOD_MADE = time(17, 30)
 """Theta makes its reports at 17:15 New York; captures show stamps up to 17:21."""
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | None:
@@ -71,7 +67,7 @@ class ThetaSource:
     """Days of one dataset, for the engine; implements ``ingest.source.Source``."""
 
     def __init__(
-        self, dataset: OptionDataset, *, lake: Lake, bodies: Bodies, clock: Callable[[], datetime] = _utc_now
+        self, dataset: OptionDataset, *, lake: Lake, bodies: Bodies, clock: Callable[[], datetime] = utc_now
     ) -> None:
         """Bind a dataset to where it comes from and where it goes.
 

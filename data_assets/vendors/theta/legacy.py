@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from data_assets.ingest.outcome import DayEnded, IngestError, NotStored, Rejected, Transient
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.lake.errors import one_line
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NotASession, session
 from data_assets.vendors.theta.audit import ContractList
@@ -201,7 +202,7 @@ async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
         try:
             chunk = await asyncio.to_thread(file.read, CHUNK)
         except (OSError, EOFError, zlib.error, pa.ArrowException) as error:  # so gzip and Arrow say it
-            raise Transient(f"the file stopped short or is damaged: {' '.join(str(error).split())}") from error
+            raise Transient(f"the file stopped short or is damaged: {one_line(error)}") from error
         if not chunk:
             return
         yield chunk

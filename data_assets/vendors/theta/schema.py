@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
+from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.trading_calendar import NEW_YORK
 
@@ -381,7 +382,7 @@ def _names(header: bytes, wanted: Sequence[str]) -> list[str]:
     missing = [name for name in wanted if name not in names]
     if missing or len(set(names)) != len(names):
         what = f"lacks {', '.join(missing)}" if missing else "names a column twice"
-        raise _rejected(f"the header {what}: got {_short(text)}, expected {','.join(wanted)}")
+        raise _rejected(f"the header {what}: got {one_line(text, 200)}, expected {','.join(wanted)}")
     return names
 
 
@@ -421,10 +422,10 @@ def _why_unreadable(error: str, fields: int, symbols: Iterable[str]) -> str:
     if found:
         value, column = found.groups()
         asked = f", and {', '.join(symbols)} was asked for" if column == "symbol" else ""
-        return f'column {column} holds "{_short(value)}", which does not parse{asked}'
+        return f'column {column} holds "{one_line(value, 200)}", which does not parse{asked}'
     if "fields" in error or "schema" in error.lower():
         return f"a line does not have the header's {fields} fields"
-    return f"the lines do not parse: {_short(error)}"
+    return f"the lines do not parse: {one_line(error, 200)}"
 
 
 def _symbol(asked: str) -> pl.Expr:
@@ -462,13 +463,8 @@ def _refuse_absent_values(frame: pl.DataFrame, raw: pl.DataFrame, any_number: Co
             continue
         absent = (~column.is_finite() if finite else column.is_null()).fill_null(value=True)
         value = raw[name].filter(absent)[0]
-        shown = "is empty" if value is None else f'holds "{_short(str(value))}", which does not parse,'
+        shown = "is empty" if value is None else f'holds "{one_line(value, 200)}", which does not parse,'
         raise _rejected(f"column {name} {shown} in {absent.sum()} rows")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:197] + "..."
 
 
 def _rejected(reason: str) -> DayEnded:
