@@ -4,8 +4,8 @@ Here: facts of the New York Stock Exchange's calendar, and of the option classes
 Not here: Dagster's view of it (``partitions``), and when a vendor publishes a day (``vendors``).
 
 The days and hours are those of pandas-market-calendars' ``NYSE``, over whole years from a fixed first to a fixed last
-session and never relative to today, so that every process derives the same partitions from them. The library is
-imported at the first question, not with this module.
+session and never relative to today, so that every process derives the same partitions from them. They are asked for at
+the first question, not with this module.
 
 The option hours are the NYSE's plus fifteen minutes rather than the library's ``CBOE_Index_Options``. Compared over
 2003-09-10 to 2040-12-31, its sessions are the NYSE's day for day, but it lacks every 13:00 close around Christmas
@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
+
+from data_assets import nyse_hours
 
 FIRST_SESSION = date(2003, 9, 10)
 LAST_SESSION = date(2040, 12, 31)
@@ -151,14 +153,8 @@ def closures(first_year: int, last_year: int) -> list[date]:
 
 
 @cache
-def _hours() -> dict[date, tuple[datetime, datetime]]:
-    """Open and close, UTC, of every session."""
-    import pandas_market_calendars
-
-    schedule = pandas_market_calendars.get_calendar("NYSE").schedule(FIRST_SESSION, LAST_SESSION, tz="UTC")
-    columns = (schedule[column].array.to_pydatetime() for column in ("market_open", "market_close"))
-    opens, closes = ([moment.replace(tzinfo=UTC) for moment in column] for column in columns)
-    return dict(zip(schedule.index.date, zip(opens, closes, strict=True), strict=True))
+def _hours() -> nyse_hours.Hours:
+    return nyse_hours.hours(FIRST_SESSION, LAST_SESSION)
 
 
 @cache
