@@ -22,7 +22,7 @@ from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
-from data_assets.lake.writer import StagedFile
+from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
@@ -174,45 +174,54 @@ class MinuteAggsSource:
         file = held.path.read_bytes()
         if sha256(file).hexdigest() != held.note.sha256:
             raise Transient(f"{held.path}: changed on this disk while it was read")
-        day = schema.read_day(file, held.note.lines, hours, self._dataset.tickers)
-        del file
-        if day.bars.is_empty():
-            raise DayEnded(
-                Rejected(
-                    f"none of the {len(self._dataset.wanted)} wanted tickers is among the {day.file.tickers:,} of the "
-                    f"file of {hours.day}: check how tickers are spelt in defs.yaml or POLYGON_TICKERS"
-                )
-            )
         try:
-            metadata = _metadata(day, held, hours, self._dataset)
-            changed = False
-            if (before := self._bars_before(hours.day, held)) is not None:
-                change = difference(before, day.bars)
-                changed = change.rows_added + change.rows_removed + change.rows_altered > 0
-                metadata |= asdict(change)
-                del before
-            return _StagedBars(self._stage(day, held, hours), metadata, keep_previous=changed)
+            if self._dataset.tickers is None:
+                with self._writer(hours) as writer:
+                    day = schema.read_in_runs(file, held.note.lines, hours, writer.write)
+                    if day is not None:
+                        return self._staged(writer, day, held, hours)
+            day = schema.read_day(file, held.note.lines, hours, self._dataset.tickers)
+            del file
+            if day.bars.is_empty():
+                raise DayEnded(
+                    Rejected(
+                        f"none of the {len(self._dataset.wanted)} wanted tickers is among the {day.file.tickers:,} of "
+                        f"the file of {hours.day}: check how tickers are spelt in defs.yaml or POLYGON_TICKERS"
+                    )
+                )
+            with self._writer(hours) as writer:
+                writer.write(day.bars)
+                return self._staged(writer, day, held, hours)
         except LakeError as error:
             raise ending_of(error) from error
 
-    def _stage(self, day: schema.Day, held: HeldFile, hours: Session) -> StagedFile:
+    def _writer(self, hours: Session) -> DayWriter:
         key = self._dataset.key
-        with self._lake.writer(key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True) as writer:
-            writer.write(day.bars)
-            return writer.finish(
-                Provenance(
-                    dataset=key,
-                    day=hours.day,
-                    source=self._store.source(held.listed),
-                    fetched_at=datetime.fromisoformat(held.note.fetched_at),
-                    schema_version=schema.SCHEMA_VERSION,
-                    raw_sha256=held.note.sha256,
-                    raw_size=held.note.size,
-                    synthetic=self._lake.synthetic,
-                    etag=held.note.etag,
-                    details=_details(day, held, self._dataset),
-                )
+        return self._lake.writer(key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True)
+
+    def _staged(self, writer: DayWriter, day: schema.Day, held: HeldFile, hours: Session) -> _StagedBars:
+        metadata = _metadata(day, held, hours, self._dataset)
+        changed = False
+        if (before := self._bars_before(hours.day, held)) is not None:
+            change = difference(before, day.bars)
+            changed = change.rows_added + change.rows_removed + change.rows_altered > 0
+            metadata |= asdict(change)
+            del before
+        file = writer.finish(
+            Provenance(
+                dataset=self._dataset.key,
+                day=hours.day,
+                source=self._store.source(held.listed),
+                fetched_at=datetime.fromisoformat(held.note.fetched_at),
+                schema_version=schema.SCHEMA_VERSION,
+                raw_sha256=held.note.sha256,
+                raw_size=held.note.size,
+                synthetic=self._lake.synthetic,
+                etag=held.note.etag,
+                details=_details(day, held, self._dataset),
             )
+        )
+        return _StagedBars(file, metadata, keep_previous=changed)
 
     def _bars_before(self, day: date, held: HeldFile) -> pl.DataFrame | None:
         """The stored bars, if they are of another version of the file or of other tickers, and whole."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -26,7 +27,7 @@ from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
 from data_assets.trading_calendar import NEW_YORK, Session
-from data_assets.vendors.polygon.gzip_text import first_line
+from data_assets.vendors.polygon.gzip_text import first_line, pieces
 
 SCHEMA_VERSION = 1
 
@@ -135,6 +136,73 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
     return Day(_stored(bars), repeated, facts)
 
 
+def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[pl.DataFrame], None]) -> Day | None:
+    """Read a day's CSV, all tickers, and hand it on while it is decompressed: half the time of reading it whole.
+
+    The vendor's files have the tickers of one first letter side by side, and the letters in order. So when the letter
+    changes, what came before is a run that can be sorted and written.
+
+    Args:
+        file: the compressed file, known to be whole.
+        line_ends: how many its text has.
+        hours: the session of the day that the file is of.
+        write: takes the runs, in the order of ``SORT_BY``, in the columns of ``SCHEMA``.
+
+    Returns:
+        What `read_day` returns; None, whatever has been written, where the file is not like that or anything in it is
+        odd: `read_day` then takes it or says what is wrong.
+    """
+    runs: list[pl.DataFrame] = []
+    facts: list[FileFacts] = []
+    try:
+        names = _names(first_line(file))
+        extra_columns = tuple(name for name in names if name not in _VENDOR_COLUMNS)
+        for rows in _by_letter(_parsed(file, names)):
+            _refuse_values(rows)
+            _refuse_other_days(rows["window_start"], hours.day)
+            run, repeated = _unique(_sorted(rows))
+            if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
+                return None
+            facts.append(_facts(rows, hours, extra_columns))
+            runs.append(_stored(run))
+            write(runs[-1])
+    except DayEnded:
+        return None
+    if not facts or sum(each.rows for each in facts) != line_ends - 1:
+        return None
+    bars = pl.concat(runs)
+    if not all(bars.select(pl.selectors.float().sum().is_finite()).row(0)):  # though those of each run were
+        return None
+    return Day(bars, 0, _together(facts))
+
+
+def _parsed(file: bytes, names: list[str]) -> Iterator[pl.DataFrame]:
+    """The lines behind the header, some megabytes at a time; the next are decompressed while these are used."""
+    texts, header_bytes = pieces(file), len(first_line(file))
+    with ThreadPoolExecutor(1, "decompress") as pool:
+        following = pool.submit(next, texts, None)
+        while (text := following.result()) is not None:
+            following = pool.submit(next, texts, None)
+            lines, header_bytes = text[header_bytes:], 0
+            if lines:
+                yield _read(lines, names, lines.count(b"\n"), header=False)
+
+
+def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows, cut where the first letter of the ticker changes, one or more letters at a time."""
+    begun: list[pl.DataFrame] = []
+    for rows in parsed:
+        others = (~rows["ticker"].str.starts_with((rows["ticker"][-1] or "")[:1])).arg_true()
+        end = int(others[-1]) + 1 if len(others) else 0
+        begun.append(rows.head(end))
+        if end:
+            yield pl.concat(begun, rechunk=True)
+            begun = []
+        begun.append(rows.slice(end))
+    if begun:
+        yield pl.concat(begun, rechunk=True)
+
+
 def _names(header: bytes) -> list[str]:
     line = header.decode("utf-8", errors="replace").rstrip("\r\n")
     names = line.split(",")
@@ -145,17 +213,17 @@ def _names(header: bytes) -> list[str]:
     return names
 
 
-def _read(file: bytes, names: list[str], sent: int) -> pl.DataFrame:
+def _read(text: bytes, names: list[str], sent: int, *, header: bool = True) -> pl.DataFrame:
     """The vendor's columns in the stored order, each in one piece; the start still in nanoseconds.
 
-    Polars decompresses while it parses, which takes half the time of decompressing first.
+    The text may be compressed: Polars decompresses while it parses.
     """
     if not sent:
         raise _rejected("the file has a header and no row")
     read_as = {name: _READ_AS.get(name, pl.String()) for name in names}
     try:
         # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
-        rows = pl.read_csv(file, schema=read_as, quote_char=None).select(_VENDOR_COLUMNS).rechunk()
+        rows = pl.read_csv(text, schema=read_as, quote_char=None, has_header=header).select(_VENDOR_COLUMNS).rechunk()
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names))) from None
     if rows.height == sent + 1:
@@ -225,6 +293,18 @@ def _facts(rows: pl.DataFrame, hours: Session, extra_columns: tuple[str, ...]) -
         minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
         extra_columns=extra_columns,
         fractional_volume=bool((volume != volume.floor()).any()),
+    )
+
+
+def _together(facts: Sequence[FileFacts]) -> FileFacts:
+    """The facts of runs that share no ticker, as those of the whole."""
+    return FileFacts(
+        rows=sum(each.rows for each in facts),
+        tickers=sum(each.tickers for each in facts),
+        last_bar=max(each.last_bar for each in facts),
+        minutes_present=tuple(np.sum([each.minutes_present for each in facts], axis=0).tolist()),
+        extra_columns=facts[0].extra_columns,
+        fractional_volume=any(each.fractional_volume for each in facts),
     )
 
 

@@ -492,7 +492,7 @@ def dying(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 at = {
-    "reading": (schema, "read_day"),
+    "reading": (schema, "read_in_runs"),
     "writing": (parquet_file.NewParquet, "seal"),
     "publishing": (Path, "replace"),
 }[sys.argv[2]]

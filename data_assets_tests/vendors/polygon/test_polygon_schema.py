@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.trading_calendar import NEW_YORK, session
-from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day
+from data_assets.vendors.polygon import gzip_text
+from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day, read_in_runs
 
 DAY = date(2024, 1, 3)
 HEADER = "ticker,volume,open,close,high,low,window_start,transactions"
@@ -44,7 +46,25 @@ def line(ticker: str = "SPY", start: int = OPEN, **values: object) -> str:
 
 
 def read_text(text: bytes, tickers: Sequence[str] | None = None, day: date = DAY) -> Day:
-    return read_day(gzip.compress(text, 1), text.count(b"\n"), session(day), tickers)
+    file, line_ends = gzip.compress(text, 1), text.count(b"\n")
+    in_runs = read_runs(file, line_ends, day) if tickers is None else None
+    try:
+        whole = read_day(file, line_ends, session(day), tickers)
+    except DayEnded:
+        assert in_runs is None
+        raise
+    if in_runs is not None:
+        assert in_runs.file == whole.file
+        assert in_runs.bars.equals(whole.bars)
+    return whole
+
+
+def read_runs(file: bytes, line_ends: int, day: date = DAY) -> Day | None:
+    """As `read_in_runs`, whose runs are the bars."""
+    runs: list[pl.DataFrame] = []
+    found = read_in_runs(file, line_ends, session(day), runs.append)
+    assert found is None or found.bars.equals(pl.concat(runs))
+    return found
 
 
 def read(*lines: str, tickers: Sequence[str] | None = None, day: date = DAY, header: str = HEADER) -> Day:
@@ -148,6 +168,39 @@ def test_whatever_the_order_each_row_is_read_once_and_sorted_by_bytes(rows, styl
     assert (day.file.rows, day.file.tickers) == (len(rows), len({row[0] for row in rows}))
     regular = [row[6] - 570 for row in rows if 570 <= row[6] < 960]
     assert list(day.file.minutes_present) == [regular.count(minute) for minute in range(390)]
+
+
+@given(rows=ROWS, step=st.integers(1, 200), cut=st.integers(1, 200))
+def test_a_file_in_the_order_of_letters_is_read_in_runs_however_its_pieces_fall(rows, step, cut):
+    """The order within a letter is the vendor's: roots with their suffixes, which is not the order of bytes."""
+    by_letter = sorted(rows, key=lambda row: (row[0][0], row[0].casefold(), row[6]))
+    lines = [line(row[0], nanoseconds(0, 0) + row[6] * 60_000_000_000, volume=row[1]) for row in by_letter]
+    text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
+    file = gzip.compress(text[:cut]) + gzip.compress(text[cut:])
+    with mock.patch.object(gzip_text, "_STEP_BYTES", step):
+        assert b"".join(gzip_text.pieces(file)) == text
+        in_runs = read_runs(file, len(lines) + 1)
+    assert in_runs is not None
+    whole = read_text(text)
+    assert (in_runs.file, in_runs.identical_duplicates) == (whole.file, 0)
+    assert in_runs.bars.equals(whole.bars)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line("A"), line("B"), line("AA")],
+        [line("B"), line("A")],
+        [line("A"), line("A")],
+        [line("A"), line("B", volume="-1")],
+        [line("A"), line("B").replace(",", ";")],
+    ],
+    ids=["a letter comes back", "letters fall", "a repeat", "a value", "a line"],
+)
+def test_whatever_is_odd_is_left_to_the_reading_of_the_whole(lines):
+    text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
+    with mock.patch.object(gzip_text, "_STEP_BYTES", 20):
+        assert read_runs(gzip.compress(text), len(lines) + 1) is None
 
 
 def test_test_tickers_are_kept_and_flagged():
