@@ -53,9 +53,17 @@ def catch_up_recent_days() -> dg.AutomationCondition:
 
 
 def rebuild_when_days_change() -> dg.AutomationCondition:
-    """Ask for the months whose days were stored or replaced since, once those days are no longer being worked on."""
+    """Ask for the months whose days were stored or replaced since, once those days are no longer being worked on.
+
+    "Since" is since the month was last asked for and since it was last built, each compared by the time of the events:
+    runs of one vendor wait for each other, so a day that is recorded after its month is not in it, and one that is
+    recorded before is. `any_deps_updated().since_last_handled()` looks the same and forgets days: of two events between
+    the same two ticks it takes the month's for the later one, as the times are lost where it joins its conditions.
+    """
+    updated = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
     return (
-        dg.AutomationCondition.any_deps_updated().since_last_handled()
+        updated.since(dg.AutomationCondition.newly_requested())
+        & updated.since(dg.AutomationCondition.newly_updated())
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     ).with_label("rebuild_when_days_change")

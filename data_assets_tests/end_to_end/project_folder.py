@@ -170,9 +170,9 @@ class Project:
         """Where the files of the project's profile are."""
         return self.folder / "lake" / self.environment.get("DATA_ASSETS_PROFILE", "sandbox")
 
-    def file(self, day: str) -> Path:
+    def file(self, day: str, dataset: str = DATASET) -> Path:
         """The file of one day, there or not."""
-        return self.lake_folder / DATASET / f"date={day}" / "data.parquet"
+        return self.lake_folder / dataset / f"date={day}" / "data.parquet"
 
     def files(self) -> list[str]:
         """The days that have a file."""

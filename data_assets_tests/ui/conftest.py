@@ -73,10 +73,10 @@ class Site:
     project: Project
     gap: Gap
 
-    def asset(self, view: str, **query: str) -> str:
-        """The address of the dataset's page."""
+    def asset(self, view: str, dataset: str = DATASET, **query: str) -> str:
+        """The address of a dataset's page."""
         more = "".join(f"&{name}={value}" for name, value in query.items())
-        return f"{self.url}/assets/{DATASET}?view={view}{more}"
+        return f"{self.url}/assets/{dataset}?view={view}{more}"
 
 
 def find_browser() -> str:

@@ -6,6 +6,7 @@ The UI's own test ids are not in its production build, so controls are found as 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,8 +17,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from data_assets.ingest.dagster_days import PREVIEW_ROWS
 from data_assets.partitions import partition_keys
+from data_assets.vendors.polygon.component import DAY_CHECKS
+from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.vendors.theta.judge import CHECKS
 from data_assets.vendors.theta.schema import QUOTES
+from data_assets_tests.end_to_end.project_folder import Project, span
 
 if TYPE_CHECKING:
     from data_assets_tests.ui.conftest import Site
@@ -183,5 +187,51 @@ def test_the_pages_say_what_the_data_is(page: Page, site: Site):
         expect(plot.locator("canvas")).to_have_count(1)
 
     page.goto(f"{site.url}/runs")
-    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
+    expect(page.get_by_text("Failure", exact=True).first).to_be_visible()
     expect(page.get_by_text("data_assets/")).to_have_count(0)  # no tag that only the machinery reads
+
+
+def test_a_gap_in_polygons_bars_and_the_files_that_they_are_made_from(page: Page, site: Site):
+    """The gap is a day that the vendor did not list when it was asked for, and does by now."""
+    days = site.gap.days[:3]
+    gap, three = days[1], f"[{days[0]}...{days[-1]}]"
+    unlisted = json.dumps([{"kind": "missing_file", "day": gap}])
+    vendor = Project(site.project.folder, **site.project.environment, DATA_ASSETS_SANDBOX_FAULTS=unlisted)
+    ended = vendor.run("backfill", BARS_KEY, *span(days))
+    assert ended.returncode == 1, ended.stderr
+
+    page.goto(site.asset("partitions", BARS_KEY, default_range=three))
+    expect_counts(page, failed=1, materialized=2, materializing=0, missing=0)
+    for day in days:
+        expect_colour(page, day, RED if day == gap else GREEN)
+    page.get_by_role("button", name="Materialize…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Backfill only failed and missing partitions within selection").click()
+    expect(dialog.get_by_text("1 partition", exact=True)).to_be_visible()
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    expect_counts(page, failed=0, materialized=3, materializing=0, missing=0)
+    expect_colour(page, gap, GREEN)
+
+    day_in_list(page, gap).click()
+    stored = pl.read_parquet(site.project.file(gap, BARS_KEY))
+    expect(metadata(page, "rows")).to_have_text(str(stored.height))
+    expect(metadata(page, "tickers")).to_have_text(str(stored["ticker"].n_unique()))
+    expect(metadata(page, "synthetic")).to_have_text("true")
+
+    page.goto(site.asset("checks", BARS_KEY))
+    expect(page.get_by_text(f"Checks ({len(DAY_CHECKS)})", exact=True)).to_be_visible()
+    page.locator("[title='coverage']").first.click()
+    page.get_by_role("tab", name="Partitions").last.click()
+    page.get_by_placeholder("ex: ").fill(three)
+    page.get_by_placeholder("ex: ").press("Enter")
+    expect(page.get_by_text("3 Partitions Selected")).to_be_visible()
+    day_in_list(page, gap).click()
+    expect(page.get_by_text("of 10 tickers: 10 complete; 100.0% of the regular minutes have a bar")).to_be_visible()
+    for day in days:
+        expect_colour(page, day, GREEN)
+
+    page.goto(site.asset("lineage", BARS_KEY, lineageScope="upstream"))
+    for dataset, checks in ((BARS_KEY, len(DAY_CHECKS)), (RAW_KEY, 1)):
+        passed = page.locator(f"a[href$='/assets/{dataset}?view=checks']", has_text=f"{checks} / {checks} Passed")
+        expect(passed).to_be_visible()
+    expect(page.get_by_text("minute_aggs_monthly")).to_have_count(0)

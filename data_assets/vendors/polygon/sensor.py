@@ -4,7 +4,11 @@ Here: comparing the listing with what was recorded of each day. Not here: what a
 (``day``), and the listing itself (``client``).
 
 The vendor's knowledge base: "a file that is already published can be replaced later". The newest days are compared at
-every look, one list call for each of their months, and the whole history once a month.
+every look, one list call for each of their months. The whole history is compared once a month, and once more with each
+new session until everything is as it is listed.
+
+A day is asked for once with each session and version, and not while a run is at it: a run that failed is followed by
+another one on the next trading day, and a vendor that keeps failing is asked no more often.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.ingest.outcome import IngestError
 from data_assets.partitions import partition_keys
 from data_assets.quality.asset_checks import latest_materialization
@@ -40,11 +45,14 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         target=[dataset.asset_key],
         minimum_interval_seconds=LOOK_SECONDS,
         description=f"Compares the vendor's listing of the newest {NEWEST_DAYS} trading days, and once a month of all "
-        "days, with what each stored day recorded, and asks for the days whose file was replaced.",
+        "days, with what each stored day recorded, and asks for the days whose file was replaced; once more on each "
+        "trading day where that failed.",
     )
     def polygon_republications(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         keys = partition_keys()
-        sweep = context.cursor != keys[-1][:7]
+        session = keys[-1]
+        month = session[:7]
+        sweep = context.cursor not in (month, session)
         recorded = recorded_versions(context.instance, dataset, keys if sweep else keys[-NEWEST_DAYS:])
         if not recorded:
             yield dg.SkipReason("no day is stored yet")
@@ -54,17 +62,22 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         except IngestError as error:
             yield dg.SkipReason(str(error))
             return
-        changed = replaced_days(listing, recorded)
-        for day in changed[:AT_ONCE]:
+        replaced = replaced_days(listing, recorded)
+        states = day_states(context.instance, dataset.asset_key, [day.isoformat() for day in replaced])
+        wanted = [day for day in replaced if states[day.isoformat()] is not DayState.IN_PROGRESS]
+        wanted.sort(key=lambda day: states[day.isoformat()] is DayState.FAILED)  # those keep no other from its turn
+        for day in wanted[:AT_ONCE]:
             yield dg.RunRequest(
-                run_key=f"{day} {listing[day].etag}",
+                run_key=f"{day} {listing[day].etag} {session}",
                 asset_selection=[dataset.asset_key],
                 partition_key=day.isoformat(),
             )
-        if not changed:
+        if not replaced:
             yield dg.SkipReason(f"{len(recorded)} stored days are as the vendor lists them")
-        if len(changed) <= AT_ONCE:
-            context.update_cursor(keys[-1][:7])
+        elif not wanted:
+            yield dg.SkipReason(f"replaced files being fetched: {len(replaced)}")
+        if sweep and len(wanted) <= AT_ONCE:
+            context.update_cursor(session if replaced else month)
 
     return polygon_republications
 

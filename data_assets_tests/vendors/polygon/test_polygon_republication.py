@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.test_utils import freeze_time
 from flat_file_project import FlatFileProject, flat_file_project
 
 from data_assets.cli.backfill import run_backfill
 from data_assets.cli.display import open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions, find_dataset
+from data_assets.ingest.dagster_days import run_watcher
 from data_assets.ingest.dagster_health import DayState, states_on_disk
+from data_assets.ingest.engine import IngestReport
+from data_assets.ingest.outcome import Outcome
+from data_assets.ingest.progress import Progress
 from data_assets.partitions import partition_keys
+from data_assets.vendors.polygon import sensor
 from data_assets.vendors.polygon.sensor import NEWEST_DAYS
 from data_assets.wiring import open_lake
-from data_assets_tests.ingest.in_process import of_day
+from data_assets_tests.ingest.in_process import AssetInProcess, of_day
 
 FEBRUARY = partition_keys(date(2024, 2, 1), date(2024, 2, 29))
 OLD = FEBRUARY[3:5]
@@ -31,12 +40,19 @@ MONTH = "2024-02-01"
 
 def look(project: FlatFileProject, cursor: str | None) -> tuple[list[dg.RunRequest], str, str | None]:
     """What the sensor asks for, what it says, and the cursor that it leaves."""
-    sensor = definitions().get_repository_def().get_sensor_def("polygon_republications")
+    republications = definitions().get_repository_def().get_sensor_def("polygon_republications")
     with dg.build_sensor_context(
         instance=project.instance, cursor=cursor, repository_def=definitions().get_repository_def()
     ) as context:
-        data = sensor.evaluate_tick(context)
+        data = republications.evaluate_tick(context)
         return list(data.run_requests or ()), data.skip_message or "", data.cursor
+
+
+@contextmanager
+def next_session() -> Iterator[None]:
+    """Dagster's clock a week on, when there is a newer session."""
+    with freeze_time(datetime.now(UTC) + timedelta(days=7)):
+        yield
 
 
 def asked_for(requests: list[dg.RunRequest]) -> list[str | None]:
@@ -46,6 +62,18 @@ def asked_for(requests: list[dg.RunRequest]) -> list[str | None]:
 
 def store(project: FlatFileProject, days: list[str]) -> None:
     assert run_range(project.instance, project.bars.asset, days[0], days[-1]).success
+
+
+@contextmanager
+def waiting_run(project: FlatFileProject, asset: AssetInProcess, partition: str) -> Iterator[None]:
+    """A run of one partition that is not begun meanwhile, and is canceled then."""
+    run = project.instance.create_run_for_job(
+        definitions().resolve_implicit_global_asset_job_def(),
+        asset_selection={asset.asset},
+        tags=of_day(partition),
+    )
+    yield
+    project.instance.report_run_canceled(run)
 
 
 def listings(project: FlatFileProject, since: int) -> list[str]:
@@ -88,7 +116,7 @@ def test_the_first_look_of_a_month_sees_all_days_and_the_others_the_newest(proje
     for cursor in (None, "2024-02"):
         requests, _, cursor = look(project, cursor)
         assert asked_for(requests) == [NEWEST[0], OLD[0]], "newest first"
-        assert cursor == this_month
+        assert cursor == partition_keys()[-1], "all days again with the next session, as these are not stored yet"
 
 
 def test_a_version_is_asked_for_once_and_the_next_one_again(project: FlatFileProject) -> None:
@@ -99,6 +127,40 @@ def test_a_version_is_asked_for_once_and_the_next_one_again(project: FlatFilePro
     project.bucket.replace(date.fromisoformat(OLD[0]))
     (newer,), _, _ = look(project, None)
     assert newer.run_key != first.run_key
+
+
+def test_a_replaced_day_whose_run_failed_is_asked_for_again_with_the_next_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, day = OLD
+    days = [*OLD, NEWEST[0]]
+    with flat_file_project(tmp_path, days) as project:
+        store(project, OLD)
+        store(project, NEWEST[:1])
+    with flat_file_project(tmp_path, days, {"kind": "forbidden", "day": day}) as project:
+        project.bucket.replace(date.fromisoformat(day))
+        (first,), _, cursor = look(project, None)
+        with waiting_run(project, project.bars, day), next_session():
+            assert look(project, cursor)[:2] == ([], "replaced files being fetched: 1")
+        assert not project.bars.materialize(of_day(day)).success
+        assert project.why(day)[0] == "NotEntitled"
+
+        (again,), _, _ = look(project, None)
+        assert again.run_key == first.run_key, "Dagster starts no second run of the same key"
+        assert look(project, cursor) == ([], "1 stored days are as the vendor lists them", cursor)
+        with next_session():
+            (again,), _, cursor = look(project, cursor)
+        assert again.partition_key == day
+        assert again.run_key != first.run_key
+
+        monkeypatch.setattr(sensor, "AT_ONCE", 1)
+        project.bucket.replace(date.fromisoformat(other))
+        requests, _, all_again = look(project, None)
+        assert (asked_for(requests), all_again) == ([other], None), "a day that failed keeps no other from its turn"
+    with flat_file_project(tmp_path, days) as project:
+        project.bucket.replace(date.fromisoformat(day))
+        assert project.bars.materialize(of_day(day)).success
+        assert look(project, cursor) == ([], "3 stored days are as the vendor lists them", partition_keys()[-1][:7])
 
 
 def test_a_look_without_an_answer_says_why_and_sweeps_again(project: FlatFileProject) -> None:
@@ -209,35 +271,113 @@ def test_a_month_lacks_sessions_then_is_whole_then_has_a_replaced_day(tmp_path: 
         assert project.months.times_materialized() == Counter({MONTH: 3})
 
 
-def test_the_automation_asks_for_the_months_of_new_days_once(tmp_path: Path) -> None:
-    march = partition_keys(date(2024, 3, 1))[0]
-    cursor: dg.AssetDaemonCursor | None = None
+class Automation:
+    """The automation of the months, one tick after another."""
 
-    def tick(project: FlatFileProject) -> set[str]:
-        nonlocal cursor
+    def __init__(self, project: FlatFileProject) -> None:
+        self._project = project
+        self._cursor: dg.AssetDaemonCursor | None = None
+        assert self.tick() == set()
+
+    def tick(self) -> set[str]:
+        """The months that it asks for."""
+        months = self._project.months.asset
         result = dg.evaluate_automation_conditions(
             defs=definitions(),
-            instance=project.instance,
-            asset_selection=dg.AssetSelection.assets(project.months.asset),
-            cursor=cursor,
+            instance=self._project.instance,
+            asset_selection=dg.AssetSelection.assets(months),
+            cursor=self._cursor,
         )
-        cursor = result.cursor
-        return result.get_requested_partitions(project.months.asset)
+        self._cursor = result.cursor
+        return result.get_requested_partitions(months)
 
+
+def test_the_automation_asks_for_the_months_of_new_days_once(tmp_path: Path) -> None:
+    march = partition_keys(date(2024, 3, 1))[0]
     with flat_file_project(tmp_path, [*FEBRUARY, march], POLYGON_TICKERS="SPY") as project:
-        assert tick(project) == set()
+        automation = Automation(project)
         store(project, OLD)
-        assert tick(project) == {MONTH}
-        assert tick(project) == set()
+        assert automation.tick() == {MONTH}
+        assert automation.tick() == set()
         assert project.months.materialize(of_day(MONTH)).success
-        assert tick(project) == set(), "built, and nothing has changed since"
+        assert automation.tick() == set(), "built, and nothing has changed since"
 
         store(project, [march])
-        assert tick(project) == {"2024-03-01"}
+        assert automation.tick() == {"2024-03-01"}
         project.bucket.replace(date.fromisoformat(OLD[0]))
         store(project, OLD[:1])
-        assert tick(project) == {MONTH}
-        assert tick(project) == set()
+        assert automation.tick() == {MONTH}
+        assert automation.tick() == set()
+
+
+def test_a_month_waits_for_its_days_that_are_in_work_and_for_its_own_run(tmp_path: Path) -> None:
+    with flat_file_project(tmp_path, OLD, POLYGON_TICKERS="SPY") as project:
+        automation = Automation(project)
+        with waiting_run(project, project.bars, OLD[1]):
+            store(project, OLD[:1])
+            assert automation.tick() == set()
+            assert automation.tick() == set()
+        assert automation.tick() == {MONTH}
+        assert automation.tick() == set(), "once, however its run may end"
+
+        with waiting_run(project, project.months, MONTH):
+            store(project, OLD[1:])
+            assert automation.tick() == set()
+            assert automation.tick() == set()
+        assert automation.tick() == {MONTH}
+
+
+@dataclass
+class AsTheBuildBegins:
+    """Lets something happen between the request for a month and the reading of its days; implements `RunWatcher`."""
+
+    act: Callable[[], None]
+
+    @contextmanager
+    def watch(self, progress: Progress) -> Iterator[None]:
+        """See `RunWatcher`."""
+        self.act()
+        yield
+
+    def day_ended(self, day: date, outcome: Outcome) -> None:
+        """See `RunWatcher`."""
+
+    def run_ended(self, report: IngestReport) -> None:
+        """See `RunWatcher`."""
+
+
+def test_a_day_that_is_replaced_while_its_month_is_built_has_it_built_again(tmp_path: Path) -> None:
+    """The other run waits for the vendor's account, so the day is stored just after the month: between two ticks."""
+    day = OLD[0]
+    with flat_file_project(tmp_path, OLD, POLYGON_TICKERS="SPY") as project, ThreadPoolExecutor(1) as other_run:
+        automation = Automation(project)
+        store(project, OLD)
+        assert automation.tick() == {MONTH}
+        storing: list[Future[None]] = []
+
+        def have_a_day_replaced() -> None:
+            project.bucket.replace(date.fromisoformat(day))
+            storing.append(other_run.submit(store, project, [day]))
+            while project.bars.states([day]) != {day: "in progress"}:
+                assert not storing[0].done(), storing[0].result()
+            assert automation.tick() == set(), "it is being built, and its day is in work"
+
+        watching = run_watcher.set(AsTheBuildBegins(have_a_day_replaced))
+        assert project.months.materialize(of_day(MONTH)).success
+        run_watcher.reset(watching)
+        storing[0].result()
+
+        assert months_on_disk(project)[MONTH] is DayState.MISSING, "it was built from the version before"
+        assert automation.tick() == {MONTH}
+        assert automation.tick() == set()
+        assert project.months.materialize(of_day(MONTH)).success
+        assert months_on_disk(project)[MONTH] is DayState.STORED
+        assert automation.tick() == set()
+
+        project.bucket.replace(date.fromisoformat(day))
+        store(project, [day])
+        assert rebuild(project) == [MONTH]
+        assert automation.tick() == set(), "somebody was quicker"
 
 
 # The partitions of days and months
