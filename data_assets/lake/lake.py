@@ -69,6 +69,7 @@ class Lake:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
+        plain: Sequence[str] = (),
         rejected: bool = False,
     ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
@@ -80,6 +81,7 @@ class Lake:
             sort_by: the order of the rows.
             whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
                 group larger than a row group is cut all the same.
+            plain: columns in which nearly every value is another one, so that a dictionary of them would be larger.
             rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
@@ -95,6 +97,7 @@ class Lake:
             sort_by,
             synthetic=self.synthetic,
             whole_groups=whole_groups,
+            plain=plain,
             rejected=rejected,
         )
         self._claim()

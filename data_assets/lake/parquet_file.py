@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
@@ -27,6 +28,7 @@ from data_assets.lake.storage import Storage
 # a row group ever falls back to plain encoding. It is DuckDB's row group too.
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
+AHEAD = 1
 
 
 def digest_of(file: BinaryIO) -> str:
@@ -71,7 +73,8 @@ class NewParquet:
     groups (rows with the same value in the first sort column) as fit, so that one group is read from one row group,
     and only a larger group is cut. Columns are dictionary-encoded and
     zstd-compressed, which for quotes in cents is smaller than byte stream split, and as fast; the column ``rising``,
-    whose values grow from row to row and never come twice, holds their differences instead of a dictionary of them all.
+    whose values grow from row to row and never come twice, holds their differences instead of a dictionary of them all,
+    and the columns ``plain`` hold their values as they are, which for traded prices is smaller and faster.
 
     Attributes:
         path: the temporary file.
@@ -86,6 +89,7 @@ class NewParquet:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
+        plain: Sequence[str] = (),
         rising: str | None = None,
     ) -> None:
         self.path, self._file = storage.new_temp(name)
@@ -95,14 +99,14 @@ class NewParquet:
         self._sink = _HashedFile(self._file)
         self._pending: list[pl.DataFrame] = []
         self._thread = ThreadPoolExecutor(1, "parquet-encode")
-        self._under_way: Future[None] | None = None
+        self._under_way: deque[Future[None]] = deque()
         order = [(column, "ascending") for column in sort_by]
         try:
             self._encoder = pq.ParquetWriter(
                 self._sink,
                 schema,
                 compression="zstd",
-                use_dictionary=[column for column in schema.names if column != rising],
+                use_dictionary=[column for column in schema.names if column != rising and column not in plain],
                 column_encoding={rising: "DELTA_BINARY_PACKED"} if rising else None,
                 write_page_checksum=True,
                 write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
@@ -134,17 +138,17 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        """Encode a row group while the caller puts the next one in order; at most one is under way."""
-        self._wait()
-        self._under_way = self._thread.submit(self._write_table, rows)
+        """Encode a row group while the caller puts the next ones in order; no more than `AHEAD` of them wait."""
+        self._wait(AHEAD)
+        self._under_way.append(self._thread.submit(self._write_table, rows))
 
     def _write_table(self, rows: pl.DataFrame) -> None:
         self._encoder.write_table(rows.to_arrow(), row_group_size=ROW_GROUP_ROWS)
 
-    def _wait(self) -> None:
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+    def _wait(self, left: int = 0) -> None:
+        """Return when no more than `left` row groups are under way."""
+        while len(self._under_way) > left:
+            self._under_way.popleft().result()
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""

@@ -117,6 +117,7 @@ class DayWriter:
         *,
         synthetic: bool,
         whole_groups: bool = False,
+        plain: Sequence[str] = (),
         rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
@@ -125,7 +126,7 @@ class DayWriter:
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
-        self._whole_groups = whole_groups
+        self._whole_groups, self._plain = whole_groups, plain
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
@@ -243,7 +244,14 @@ class DayWriter:
             self._file.write(rows[order.slice(start, ROW_GROUP_ROWS)])
 
     def _new_file(self) -> NewParquet:
-        return NewParquet(self._storage, self._name, self._schema, self._sort_by, whole_groups=self._whole_groups)
+        return NewParquet(
+            self._storage,
+            self._name,
+            self._schema,
+            self._sort_by,
+            whole_groups=self._whole_groups,
+            plain=self._plain,
+        )
 
     @contextmanager
     def _working(self) -> Iterator[None]:

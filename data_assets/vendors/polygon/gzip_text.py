@@ -13,7 +13,7 @@ from isal import isal_zlib
 
 _GZIP = zlib.MAX_WBITS | 16
 _FIRST_LINE_BYTES = 1 << 16
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 1 << 21
 
 
 class GzipCheck:

@@ -66,10 +66,12 @@ COLUMNS: dict[str, Column] = {
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
 SORT_BY = ("ticker", "window_start")
+TRADED = ("volume", "open", "close", "high", "low")
+"""Columns in which few values come twice among the rows of a row group."""
 
 _VENDOR_COLUMNS = tuple(name for name in COLUMNS if name != "test_ticker")
 _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
-_NUMBERS = ("volume", "open", "close", "high", "low", "transactions")
+_NUMBERS = (*TRADED, "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
@@ -177,15 +179,25 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
 
 
 def _parsed(file: bytes, names: list[str]) -> Iterator[pl.DataFrame]:
-    """The lines behind the header, some megabytes at a time; the next are decompressed while these are used."""
-    texts, header_bytes = pieces(file), len(first_line(file))
-    with ThreadPoolExecutor(1, "decompress") as pool:
-        following = pool.submit(next, texts, None)
-        while (text := following.result()) is not None:
-            following = pool.submit(next, texts, None)
-            lines, header_bytes = text[header_bytes:], 0
-            if lines:
-                yield _read(lines, names, lines.count(b"\n"), header=False)
+    """The lines behind the header, some megabytes at a time; the next are read while these are used."""
+    texts = _behind(len(first_line(file)), pieces(file))
+
+    def read_next() -> pl.DataFrame | None:
+        lines = next(texts, None)
+        return None if lines is None else _read(lines, names, lines.count(b"\n"), header=False)
+
+    with ThreadPoolExecutor(1, "read-csv") as pool:
+        following = pool.submit(read_next)
+        while (rows := following.result()) is not None:
+            following = pool.submit(read_next)
+            yield rows
+
+
+def _behind(header_bytes: int, texts: Iterator[bytes]) -> Iterator[bytes]:
+    for text in texts:
+        if len(text) > header_bytes:
+            yield text[header_bytes:]
+        header_bytes = 0
 
 
 def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
