@@ -6,7 +6,7 @@ quoted field. Not here: reading the stream, and what the lines mean.
 
 from __future__ import annotations
 
-BLOCK_SIZE = 8 * 1024 * 1024
+BLOCK_SIZE = 16 * 1024 * 1024
 _LINE_END = b"\n"
 
 

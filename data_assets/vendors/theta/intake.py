@@ -29,8 +29,8 @@ from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.schema import Asked, RowReader, Table
 
-LOOK_AHEAD = 5
-PARSERS = 3
+LOOK_AHEAD = 4
+PARSERS = 2
 _PIECES = 16
 
 
