@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
+WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
 .PHONY: demo dev test lint bench setup browser lock
 
@@ -12,7 +13,7 @@ dev: setup           ## the UI and the daemon, on the same history
 	DAGSTER_HOME=$(CURDIR) PYTHONWARNINGS='ignore:Function' $(BIN)/dagster dev
 
 test: setup browser  ## the whole suite
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/dg check defs && $(BIN)/dg check toml

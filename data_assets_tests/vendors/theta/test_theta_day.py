@@ -629,7 +629,7 @@ async def test_a_body_without_line_ends_is_rejected(tmp_path: Path):
 
 
 async def test_a_bad_value_in_a_late_block_is_rejected(tmp_path: Path):
-    late = BODY + "".join(grid(strike, ALL_DAY) for strike in range(500, 800)) + grid(800, 1).replace("1.05", "n/a")
+    late = BODY + "".join(grid(strike, ALL_DAY) for strike in range(500, 1100)) + grid(1100, 1).replace("1.05", "n/a")
     assert len(late) > BLOCK_SIZE
     async with raw_terminal(late, listed=None) as server:
         outcome = await ending(server.base_url, tmp_path)
