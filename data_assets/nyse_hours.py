@@ -18,6 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+_FORMAT = 1
+"""To be raised with every change of what is worked out or how it is written down."""
+
 Hours = dict[date, tuple[datetime, datetime]]
 """Open and close, UTC, by the session's day; oldest first."""
 
@@ -25,17 +28,21 @@ Hours = dict[date, tuple[datetime, datetime]]
 def hours(first: date, last: date) -> Hours:
     """The hours of every session from `first` to `last`, both included."""
     file = _cache_file(first, last)
-    found = _read(file)
+    found = None if file is None else _read(file)
     if found is None:
         found = _from_library(first, last)
-        _keep(file, found)
+        if file is not None:
+            _keep(file, found)
     return found
 
 
-def _cache_file(first: date, last: date) -> Path:
-    made_with = "-".join(f"{name}-{version(name)}" for name in ("pandas-market-calendars", "pandas"))
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data_assets"
-    return folder / f"nyse-{first}-{last}-{made_with}.json"
+def _cache_file(first: date, last: date) -> Path | None:
+    made_with = "-".join(f"{name}-{version(name)}" for name in ("pandas-market-calendars", "pandas", "tzdata"))
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data_assets"
+    except RuntimeError:  # a user without a home
+        return None
+    return folder / f"nyse-{_FORMAT}-{first}-{last}-{made_with}.json"
 
 
 def _from_library(first: date, last: date) -> Hours:
@@ -71,7 +78,7 @@ def _keep(file: Path, found: Hours) -> None:
                 temporary.write(f"{_digest(text)}\n{text}")
                 temporary.flush()
                 Path(temporary.name).replace(file)
-            except OSError:
+            except BaseException:
                 Path(temporary.name).unlink()
                 raise
 

@@ -78,3 +78,11 @@ def test_they_are_the_librarys(tmp_path, monkeypatch):
     assert list(read) == sorted(read) == list(schedule.index.date)
     assert [opened for opened, _ in read.values()] == list(schedule["market_open"])
     assert [closed for _, closed in read.values()] == list(schedule["market_close"])
+
+
+def test_a_user_without_a_home_has_them_too(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "~nobody at all")
+    monkeypatch.chdir(tmp_path)
+    assert len(hours(FIRST_SESSION, FIRST_SESSION)) == 1
+    assert list(tmp_path.iterdir()) == []

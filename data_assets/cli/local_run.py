@@ -71,22 +71,26 @@ def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, s
                 say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
             time.sleep(LOOK_AGAIN_SECONDS)
             if noted:
-                raise KeyboardInterrupt
+                break
             end_interrupted_runs(instance)
 
 
 @contextmanager
 def _signals_noted() -> Iterator[list[int]]:
-    """The signals to stop that have come. Python's own handler raises in any line, and where that is a callback of
-    the garbage collector or of the database's pool, the exception is printed there and the wait goes on.
+    """The signals to stop that have come; raises ``KeyboardInterrupt`` at the end if one has.
+
+    Python's own handler raises in any line, and where that is a callback of the garbage collector or of the database's
+    pool, the exception is printed there and the wait goes on. Who ignores a signal goes on ignoring it.
     """
     noted: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _frame: noted.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in heeded:
+        signal.signal(number, lambda number, _frame: noted.append(number))
     try:
         yield noted
     finally:
-        for number, handler in before.items():
+        for number, handler in heeded.items():
             signal.signal(number, handler)
+    if noted:
+        raise KeyboardInterrupt

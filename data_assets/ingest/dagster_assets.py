@@ -59,6 +59,9 @@ def rebuild_when_days_change() -> dg.AutomationCondition:
     runs of one vendor wait for each other, so a day that is recorded after its month is not in it, and one that is
     recorded before is. `any_deps_updated().since_last_handled()` looks the same and forgets days: of two events between
     the same two ticks it takes the month's for the later one, as the times are lost where it joins its conditions.
+
+    Of more than a hundred months built between two ticks Dagster looks up no times, and forgets a day that came
+    meanwhile after all: after a backfill of the whole history without a daemon, build the newest month once more.
     """
     updated = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
     return (

@@ -30,6 +30,7 @@ NEWEST_DAYS = 30
 LOOK_SECONDS = 3600
 AT_ONCE = 50
 """Runs asked for at one look; a day that was left out is seen again at the next."""
+RUN_KEY_TAG = "dagster/run_key"
 
 
 def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], FlatFileStore]) -> dg.SensorDefinition:
@@ -65,21 +66,29 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         replaced = replaced_days(listing, recorded)
         states = day_states(context.instance, dataset.asset_key, [day.isoformat() for day in replaced])
         wanted = [day for day in replaced if states[day.isoformat()] is not DayState.IN_PROGRESS]
+        run_keys = {day: f"{day} {listing[day].etag} {session}" for day in wanted}
+        asked = _with_a_run(context.instance, list(run_keys.values()))
+        wanted = [day for day in wanted if run_keys[day] not in asked]
         wanted.sort(key=lambda day: states[day.isoformat()] is DayState.FAILED)  # those keep no other from its turn
         for day in wanted[:AT_ONCE]:
             yield dg.RunRequest(
-                run_key=f"{day} {listing[day].etag} {session}",
-                asset_selection=[dataset.asset_key],
-                partition_key=day.isoformat(),
+                run_key=run_keys[day], asset_selection=[dataset.asset_key], partition_key=day.isoformat()
             )
         if not replaced:
             yield dg.SkipReason(f"{len(recorded)} stored days are as the vendor lists them")
         elif not wanted:
-            yield dg.SkipReason(f"replaced files being fetched: {len(replaced)}")
+            yield dg.SkipReason(f"replaced files being fetched, or tried in this session already: {len(replaced)}")
         if sweep and len(wanted) <= AT_ONCE:
             context.update_cursor(session if replaced else month)
 
     return polygon_republications
+
+
+def _with_a_run(instance: dg.DagsterInstance, run_keys: list[str]) -> set[str]:
+    """Those of the keys that a sensor has started a run for."""
+    if not run_keys:
+        return set()
+    return {run.tags[RUN_KEY_TAG] for run in instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: run_keys}))}
 
 
 def recorded_versions(
