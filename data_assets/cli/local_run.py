@@ -83,8 +83,11 @@ def _signals_noted() -> Iterator[list[int]]:
     pool, the exception is printed there and the wait goes on. Who ignores a signal goes on ignoring it.
     """
     noted: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heeded = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    heeded = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
+    }
     for number in heeded:
         signal.signal(number, lambda number, _frame: noted.append(number))
     try:

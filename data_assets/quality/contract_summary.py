@@ -91,8 +91,6 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         # Grouping one sorted integer is several times cheaper than hashing four columns of every row.
         run=pl.col("begins_run").cum_sum().set_sorted(),
     )
-    # Most kinds come in no row of a block, and to add them up per contract is half of the work.
-    met = [count for count, any_row in zip(COUNTS, flagged.select(pl.col(COUNTS).any()).row(0), strict=True) if any_row]
     runs = (
         flagged.group_by("run", maintain_order=True)
         .agg(
@@ -100,12 +98,9 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
             rows=pl.len().cast(pl.Int64),
             first_timestamp=timestamp.first(),
             last_timestamp=timestamp.last(),
-            **{count: pl.col(count).sum().cast(pl.Int64) for count in met},
+            **{count: pl.col(count).sum().cast(pl.Int64) for count in COUNTS},
         )
-        .with_columns(
-            last_row=pl.col("rows").cum_sum() - 1,
-            **{count: pl.lit(0, pl.Int64) for count in COUNTS if count not in met},
-        )
+        .with_columns(last_row=pl.col("rows").cum_sum() - 1)
         .select(
             *CONTRACT,
             (pl.col("last_row") - pl.col("rows") + 1).alias("first_row"),

@@ -141,7 +141,7 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
 
 
 def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[pl.DataFrame], None]) -> Day | None:
-    """Read a day's CSV, all tickers, and hand it on while it is decompressed: half the time of reading it whole.
+    """Read a day's CSV, all tickers, and hand it on while it is decompressed, so that writing does not wait for it.
 
     The vendor's files have the tickers of one first letter side by side, and the letters in order. So when the letter
     changes, what came before is a run that can be sorted and written.
@@ -159,9 +159,10 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     runs: list[pl.DataFrame] = []
     facts: list[FileFacts] = []
     try:
-        names = _names(first_line(file))
+        header = first_line(file)
+        names = _names(header)
         extra_columns = tuple(name for name in names if name not in _VENDOR_COLUMNS)
-        for rows in _by_letter(_parsed(file, names)):
+        for rows in _by_letter(_parsed(_behind(len(header), pieces(file)), names)):
             _refuse_values(rows)
             _refuse_other_days(rows["window_start"], hours.day)
             run, repeated = _unique(_sorted(rows))
@@ -180,15 +181,15 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     return Day(bars, 0, _together(facts))
 
 
-def _parsed(file: bytes, names: list[str]) -> Iterator[pl.DataFrame]:
-    """The lines behind the header, some megabytes at a time; the next are read while these are used."""
-    texts = _behind(len(first_line(file)), pieces(file))
+def _parsed(texts: Iterator[bytes], names: list[str]) -> Iterator[pl.DataFrame]:
+    """The rows of each text; the next one is read while they are used."""
 
     def read_next() -> pl.DataFrame | None:
-        lines = next(texts, None)
-        if lines is not None and lines.startswith(BOM_UTF8):  # Polars would take it for a mark
+        if (lines := next(texts, None)) is None:
+            return None
+        if lines.startswith(BOM_UTF8):  # Polars would take it for a mark
             raise _rejected("a line begins with a byte-order mark")
-        return None if lines is None else _read(lines, names, lines.count(b"\n"), header=False)
+        return _read(lines, names, lines.count(b"\n"), header=False)
 
     with ThreadPoolExecutor(1, "read-csv") as pool:
         following = pool.submit(read_next)
@@ -198,6 +199,7 @@ def _parsed(file: bytes, names: list[str]) -> Iterator[pl.DataFrame]:
 
 
 def _behind(header_bytes: int, texts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same texts without the header, which the first of them begins with."""
     for text in texts:
         if len(text) > header_bytes:
             yield text[header_bytes:]

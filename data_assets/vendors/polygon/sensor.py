@@ -68,8 +68,8 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         wanted = [day for day in replaced if states[day.isoformat()] is not DayState.IN_PROGRESS]
         run_keys = {day: f"{day} {listing[day].etag} {session}" for day in wanted}
         asked = _with_a_run(context.instance, list(run_keys.values()))
+        # Days that were tried in this session keep no other from its turn.
         wanted = [day for day in wanted if run_keys[day] not in asked]
-        wanted.sort(key=lambda day: states[day.isoformat()] is DayState.FAILED)  # those keep no other from its turn
         for day in wanted[:AT_ONCE]:
             yield dg.RunRequest(
                 run_key=run_keys[day], asset_selection=[dataset.asset_key], partition_key=day.isoformat()
