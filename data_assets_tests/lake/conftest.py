@@ -1,22 +1,32 @@
 """A real S3 endpoint on loopback, and a lake on each kind of storage."""
 
-import logging
 import tempfile
+import threading
 import uuid
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import create_backend_app
+from werkzeug.test import run_wsgi_app
+
+from data_assets.sandbox.loopback import HOST
+from data_assets.sandbox.wsgi_server import WsgiServer
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    """S3 as Amazon serves it: of several writers that forbid to replace an object one wins. moto looks and then writes."""
+    app = create_backend_app("s3")
+    one_at_a_time = threading.Lock()
+
+    def serve(environ, start_response):
+        with one_at_a_time:
+            pieces, status, headers = run_wsgi_app(app, environ, buffered=True)
+        start_response(status, list(headers))
+        return pieces
+
+    with WsgiServer(serve) as server:
+        yield f"http://{HOST}:{server.port}"
 
 
 @pytest.fixture
