@@ -67,14 +67,17 @@ def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
     return measured if measured["cached"] else minute_aggs(mirror, day, tickers)
 
 
-def hive_by_letters(csv: str, key_by: str) -> Measured:
+def hive_by_letters(csv: str, route: str) -> Measured:
     """pyarrow: `read_csv` with types, a cast of the time, and a Hive dataset by the tickers' first two letters.
 
     Nothing is checked, sorted or synced.
 
     Args:
         csv: the compressed file.
-        key_by: `loop` takes the letters row by row in Python, as the best-known bundle does; `kernel` in Arrow.
+        route: `bundle` takes the steps of the best-known bundle (fovi-llc/zipline-polygon-bundle, 2025-09): a Python
+            function makes each row's letters safe for a folder's name, the rows outside the wanted span are filtered
+            away (here none are), and the batches go to the writer one after another. `shortest` takes the letters as
+            they are, in Arrow, and filters nothing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -82,20 +85,33 @@ def hive_by_letters(csv: str, key_by: str) -> Measured:
     import pyarrow.dataset as pds
 
     shutil.rmtree("hive", ignore_errors=True)
+    instant = pa.timestamp("ns", "UTC")
     types = {name: pa.float64() for name in FILE_COLUMNS}
     types |= {"ticker": pa.string(), "window_start": pa.int64(), "transactions": pa.int64()}
+    parts = pds.partitioning(pa.schema([("part", pa.string())]), flavor="hive")
     started = time.perf_counter()
     options = pcsv.ConvertOptions(column_types=types, strings_can_be_null=False)
     table = pcsv.read_csv(csv, convert_options=options)
     place = table.schema.get_field_index("window_start")
-    table = table.set_column(place, "window_start", table["window_start"].cast(pa.timestamp("ns", "UTC")))
-    if key_by == "loop":
-        key = pa.array([ticker[:2].upper() for ticker in table["ticker"].to_pylist()])
+    table = table.set_column(place, "window_start", table["window_start"].cast(instant))
+    if route == "bundle":
+        table = table.append_column("part", pa.array([_folder_of(ticker) for ticker in table["ticker"].to_pylist()]))
+        first, end = pa.scalar(0, instant), pa.scalar(1 << 62, instant)
+        table = table.filter((pc.field("window_start") >= first) & (pc.field("window_start") < end))
+        batches = (batch for batch in table.to_batches())
+        pds.write_dataset(batches, "hive", schema=table.schema, format="parquet", partitioning=parts)
     else:
-        key = pc.utf8_upper(pc.utf8_slice_codeunits(table["ticker"], 0, 2))
-    parts = pds.partitioning(pa.schema([("part", pa.string())]), flavor="hive")
-    pds.write_dataset(table.append_column("part", key), "hive", format="parquet", partitioning=parts)
+        table = table.append_column("part", pc.utf8_upper(pc.utf8_slice_codeunits(table["ticker"], 0, 2)))
+        pds.write_dataset(table, "hive", format="parquet", partitioning=parts)
     return {"seconds": time.perf_counter() - started, "files": str(Path("hive").absolute() / "**" / "*.parquet")}
+
+
+def _folder_of(ticker: str) -> str:
+    """The first two characters, padded, with what is no capital letter or digit replaced."""
+    letters = ticker[:2].ljust(2, "_")
+    if letters.isalnum() and letters.isupper():
+        return letters
+    return "".join(letter if letter.isupper() or letter.isdigit() else "A" for letter in letters)
 
 
 def duckdb_sorted(csv: str) -> Measured:

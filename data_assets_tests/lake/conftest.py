@@ -15,7 +15,7 @@ from data_assets.sandbox.wsgi_server import WsgiServer
 
 @pytest.fixture(scope="session")
 def s3_endpoint():
-    """S3 as Amazon serves it: of several writers that forbid to replace an object one wins. moto looks and then writes."""
+    """S3 as Amazon serves it: of writers that forbid to replace an object, one wins. moto looks first, then writes."""
     app = create_backend_app("s3")
     one_at_a_time = threading.Lock()
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -130,7 +131,14 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
             one (ticker, minute) has two different rows, or the text stops inside a line or has no row at all.
     """
     names = _names(first_line(file))
-    rows = _read(file, names, line_ends - 1)
+    sent = line_ends - 1
+    if not sent:
+        raise _rejected("the file has a header and no row")
+    rows = _read(file, names)
+    if rows.height == sent + 1:
+        raise _rejected(f"the text stops inside a line, after {sent:,} whole ones")
+    if rows.height != sent:
+        raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day)
     facts = _facts(rows, hours, tuple(name for name in names if name not in _VENDOR_COLUMNS))
@@ -159,10 +167,11 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     runs: list[pl.DataFrame] = []
     facts: list[FileFacts] = []
     try:
-        header = first_line(file)
+        texts = pieces(file)
+        header, _, text = next(texts, b"").partition(b"\n")
         names = _names(header)
         extra_columns = tuple(name for name in names if name not in _VENDOR_COLUMNS)
-        for rows in _by_letter(_parsed(_behind(len(header), pieces(file)), names)):
+        for rows in _by_letter(_parsed(chain([text] if text else [], texts), names)):
             _refuse_values(rows)
             _refuse_other_days(rows["window_start"], hours.day)
             run, repeated = _unique(_sorted(rows))
@@ -189,21 +198,13 @@ def _parsed(texts: Iterator[bytes], names: list[str]) -> Iterator[pl.DataFrame]:
             return None
         if lines.startswith(BOM_UTF8):  # Polars would take it for a mark
             raise _rejected("a line begins with a byte-order mark")
-        return _read(lines, names, lines.count(b"\n"), header=False)
+        return _read(lines, names, header=False)
 
     with ThreadPoolExecutor(1, "read-csv") as pool:
         following = pool.submit(read_next)
         while (rows := following.result()) is not None:
             following = pool.submit(read_next)
             yield rows
-
-
-def _behind(header_bytes: int, texts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same texts without the header, which the first of them begins with."""
-    for text in texts:
-        if len(text) > header_bytes:
-            yield text[header_bytes:]
-        header_bytes = 0
 
 
 def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -214,11 +215,11 @@ def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         end = int(others[-1]) + 1 if len(others) else 0
         begun.append(rows.head(end))
         if end:
-            yield pl.concat(begun, rechunk=True)
+            yield pl.concat(begun)
             begun = []
         begun.append(rows.slice(end))
     if begun:
-        yield pl.concat(begun, rechunk=True)
+        yield pl.concat(begun)
 
 
 def _names(header: bytes) -> list[str]:
@@ -231,24 +232,17 @@ def _names(header: bytes) -> list[str]:
     return names
 
 
-def _read(text: bytes, names: list[str], sent: int, *, header: bool = True) -> pl.DataFrame:
-    """The vendor's columns in the stored order, each in one piece; the start still in nanoseconds.
+def _read(text: bytes, names: list[str], *, header: bool = True) -> pl.DataFrame:
+    """The vendor's columns in the stored order; the start still in nanoseconds.
 
     The text may be compressed: Polars decompresses while it parses.
     """
-    if not sent:
-        raise _rejected("the file has a header and no row")
     read_as = {name: _READ_AS.get(name, pl.String()) for name in names}
     try:
         # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
-        rows = pl.read_csv(text, schema=read_as, quote_char=None, has_header=header).select(_VENDOR_COLUMNS).rechunk()
+        return pl.read_csv(text, schema=read_as, quote_char=None, has_header=header).select(_VENDOR_COLUMNS)
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names))) from None
-    if rows.height == sent + 1:
-        raise _rejected(f"the text stops inside a line, after {sent:,} whole ones")
-    if rows.height != sent:
-        raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
-    return rows
 
 
 def _why_unreadable(error: str, fields: int) -> str:
@@ -306,7 +300,7 @@ def _facts(rows: pl.DataFrame, hours: Session, extra_columns: tuple[str, ...]) -
     volume = rows["volume"]
     return FileFacts(
         rows=rows.height,
-        tickers=rows["ticker"].n_unique(),
+        tickers=_stretches(rows)["ticker"].n_unique(),
         last_bar=datetime.fromtimestamp(last // _PER_SECOND, UTC),
         minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
         extra_columns=extra_columns,
@@ -327,19 +321,29 @@ def _together(facts: Sequence[FileFacts]) -> FileFacts:
 
 
 def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by ticker and start; ties stay in the order of the file.
+    """Sorted by ticker and start, in one piece; ties stay in the order of the file.
 
-    The vendor's files hold one stretch of rows per ticker, in order of time: then putting the stretches in order is
-    enough, and much cheaper. Nothing relies on it.
+    The vendor's files hold one stretch of rows per ticker, in order of time, and nearly all of those in order: then
+    putting a few pieces in order is enough, and much cheaper. Nothing relies on it.
     """
-    stretches = rows["ticker"].rle().struct.unnest().rename({"value": "ticker"})
-    stretches = stretches.with_columns(end=pl.col("len").cum_sum()).with_columns(start=pl.col("end") - pl.col("len"))
+    if rows.is_empty():
+        return rows
+    stretches = _stretches(rows)
     forward = rows["window_start"] >= rows["window_start"].shift(1)
-    forward = forward.scatter(stretches["start"].to_list(), values=True) if rows.height else forward
-    if stretches["ticker"].is_unique().all() and forward.all():
-        order = stretches.sort("ticker").select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode())
-        return rows[order.to_series()]
-    return rows.sort(SORT_BY, maintain_order=True)
+    forward = forward.scatter(stretches["start"], values=True)
+    if not (stretches["ticker"].is_unique().all() and forward.all()):
+        return rows.sort(SORT_BY, maintain_order=True).rechunk()
+    in_order = stretches.sort("ticker")
+    jumps = (in_order["start"] != in_order["end"].shift(1)).fill_null(value=True)
+    starts, ends = in_order["start"].filter(jumps), in_order["end"].filter(jumps.shift(-1, fill_value=True))
+    return pl.concat([rows.slice(start, end - start) for start, end in zip(starts, ends, strict=True)], rechunk=True)
+
+
+def _stretches(rows: pl.DataFrame) -> pl.DataFrame:
+    """Each stretch of rows of one ticker, in the order of ``rows``: the ticker, its first row and the one behind it."""
+    lengths = rows["ticker"].rle().struct.unnest()
+    end = pl.col("len").cum_sum().cast(pl.Int64)
+    return lengths.select(ticker="value", start=end - pl.col("len"), end=end)
 
 
 def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from isal.igzip_lib import IsalError
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.trading_calendar import NEW_YORK, session
@@ -201,6 +203,31 @@ def test_whatever_is_odd_is_left_to_the_reading_of_the_whole(lines):
     text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
     with mock.patch.object(gzip_text, "_STEP_BYTES", 20):
         assert read_runs(gzip.compress(text), len(lines) + 1) is None
+
+
+def test_a_member_that_isa_l_takes_amiss_is_left_to_zlib():
+    """A header may carry its own checksum (RFC 1952); ISA-L loses it where the header comes in parts."""
+    text = f"{HEADER}\n{line('A')}\n".encode()
+    plain = gzip.compress(text, mtime=0)
+    header = plain[:3] + b"\x02" + plain[4:10]
+    file = header + (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") + plain[10:]
+    assert gzip.decompress(file) == text
+    with mock.patch.object(gzip_text, "_STEP_BYTES", 1):
+        with pytest.raises(IsalError):
+            list(gzip_text.pieces(file))
+        assert read_runs(file, 2) is None
+    assert read_day(file, 2, session(DAY), None).bars.height == 1
+
+
+@pytest.mark.parametrize("step", [1, 1 << 20])
+def test_a_byte_order_mark_inside_a_file_is_part_of_a_ticker(step):
+    with mock.patch.object(gzip_text, "_STEP_BYTES", step):
+        assert read(line("\ufeffA")).bars["ticker"].to_list() == ["\ufeffA"]
+
+
+def test_tickers_in_the_opposite_order_are_put_in_order():
+    tickers = [f"A{number:04}" for number in range(3_000)]
+    assert read(*map(line, reversed(tickers))).bars["ticker"].to_list() == tickers
 
 
 def test_test_tickers_are_kept_and_flagged():
