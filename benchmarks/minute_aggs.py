@@ -22,7 +22,7 @@ STYLES = {"integer": date(2024, 1, 3), "decimal": date(2026, 3, 3)}
 """A day of each style of text: short numbers, and six decimals with fractional volumes."""
 
 TEN = "AAPL,AMZN,GOOGL,IWM,META,MSFT,NVDA,QQQ,SPY,TSLA"
-REPETITIONS = 7
+PROCESSES, REPETITIONS = 3, 3  # a process of pyarrow's is fast or slow by a third for as long as it lives
 BOUND_PLAIN, BOUND_DUCKDB, BOUND_BYTES = 0.5, 1.0, 1.5e9
 
 OURS, DUCKDB, OURS_TEN, POLARS_TEN = "ours", "DuckDB COPY, ordered", "ours, ten tickers", "Polars, ten tickers"
@@ -43,20 +43,23 @@ def _run(style: str, day: FlatFileDay) -> list[Result]:
         OURS_TEN: ("minute_aggs", str(day.mirror), str(day.day), TEN),
         POLARS_TEN: ("polars_filtered", str(day.file), TEN),
     }
-    with scratch_folder() as folder, ExitStack() as stack:
-        workers = {}
-        for number, (name, arguments) in enumerate(work.items()):
-            own = folder / str(number)
-            own.mkdir()
-            workers[name] = stack.enter_context(Worker(*arguments, folder=own))
-        first = {name: worker.once() for name, worker in workers.items()}
-        _same_rows({name: first[name] for name in (OURS, PLAIN, SHORTEST, DUCKDB)}, day.rows)
-        _same_rows({name: first[name] for name in (OURS_TEN, POLARS_TEN)}, first[OURS_TEN]["rows"])
-        rounds = [{name: worker.once() for name, worker in workers.items()} for _ in range(REPETITIONS)]
+    first: list[dict[str, Measured]] = []
+    rounds: list[dict[str, Measured]] = []
+    for _ in range(PROCESSES):
+        with scratch_folder() as folder, ExitStack() as stack:
+            workers = {}
+            for number, (name, arguments) in enumerate(work.items()):
+                own = folder / str(number)
+                own.mkdir()
+                workers[name] = stack.enter_context(Worker(*arguments, folder=own))
+            first.append({name: worker.once() for name, worker in workers.items()})
+            _same_rows({name: first[-1][name] for name in (OURS, PLAIN, SHORTEST, DUCKDB)}, day.rows)
+            _same_rows({name: first[-1][name] for name in (OURS_TEN, POLARS_TEN)}, first[-1][OURS_TEN]["rows"])
+            rounds += [{name: worker.once() for name, worker in workers.items()} for _ in range(REPETITIONS)]
 
     print(
         f"a day of {day.rows:,} rows, style {style}: {day.file.stat().st_size / 1e6:.0f} MB compressed, "
-        f"{day.raw_bytes / 1e6:.0f} MB of text; {REPETITIONS} alternating repetitions"
+        f"{day.raw_bytes / 1e6:.0f} MB of text; {PROCESSES} times {REPETITIONS} alternating repetitions"
     )
     print_table(
         ["", "seconds", "first in its process", "processor seconds", "ratio of seconds to ours", "peak MB"],
@@ -64,12 +67,12 @@ def _run(style: str, day: FlatFileDay) -> list[Result]:
             [
                 name,
                 f"{median(each[name]['seconds'] for each in rounds):.2f}",
-                f"{first[name]['seconds']:.2f}",
+                f"{median(each[name]['seconds'] for each in first):.2f}",
                 f"{median(each[name]['cpu'] for each in rounds):.2f}",
                 f"{median(each[name]['seconds'] / each[OURS]['seconds'] for each in rounds):.2f}",
-                f"{rounds[-1][name]['peak'] / 1e6:.0f}",
+                f"{max(each[name]['peak'] for each in rounds) / 1e6:.0f}",
             ]
-            for name in workers
+            for name in work
         ],
     )
     ten = median(each[OURS_TEN]["seconds"] for each in rounds)
@@ -77,7 +80,12 @@ def _run(style: str, day: FlatFileDay) -> list[Result]:
         at_most(f"(f) {style} text, over pyarrow and a Hive dataset", _ratio(rounds, PLAIN), BOUND_PLAIN),
         Result(f"(f) {style} text, over the same at its shortest", f"{_ratio(rounds, SHORTEST):.2f}"),
         at_most(f"(f) {style} text, over DuckDB's ordered COPY", _ratio(rounds, DUCKDB), BOUND_DUCKDB),
-        at_most(f"(f) {style} text, peak memory", rounds[-1][OURS]["peak"] / 1e6, BOUND_BYTES / 1e6, "{:.0f} MB"),
+        at_most(
+            f"(f) {style} text, peak memory",
+            max(each[OURS]["peak"] for each in rounds) / 1e6,
+            BOUND_BYTES / 1e6,
+            "{:.0f} MB",
+        ),
         Result(f"(g) {style} text, ten tickers of a cached day", f"{ten:.2f} s"),
     ]
 

@@ -8,7 +8,7 @@ Here: the one object that the rest of the project holds. Not here: how any of it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from typing import BinaryIO
@@ -69,7 +69,7 @@ class Lake:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
-        plain: Sequence[str] = (),
+        encodings: Mapping[str, str] | None = None,
         rejected: bool = False,
     ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
@@ -81,7 +81,8 @@ class Lake:
             sort_by: the order of the rows.
             whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
                 group larger than a row group is cut all the same.
-            plain: columns in which nearly every value is another one, so that a dictionary of them would be larger.
+            encodings: of the columns that a dictionary of their values does not suit, how Parquet holds them instead,
+                such as ``PLAIN``.
             rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
@@ -97,7 +98,7 @@ class Lake:
             sort_by,
             synthetic=self.synthetic,
             whole_groups=whole_groups,
-            plain=plain,
+            encodings=encodings,
             rejected=rejected,
         )
         self._claim()

@@ -71,10 +71,8 @@ class NewParquet:
 
     Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come; with ``whole_groups``, of as many whole
     groups (rows with the same value in the first sort column) as fit, so that one group is read from one row group,
-    and only a larger group is cut. Columns are dictionary-encoded and
-    zstd-compressed, which for quotes in cents is smaller than byte stream split, and as fast; the column ``rising``,
-    whose values grow from row to row and never come twice, holds their differences instead of a dictionary of them all,
-    and the columns ``plain`` hold their values as they are, which for traded prices is smaller and faster.
+    and only a larger group is cut. Columns are zstd-compressed and dictionary-encoded, which for quotes in cents is
+    smaller than byte stream split, and as fast; those of ``encodings`` are held as it says (Parquet's own names).
 
     Attributes:
         path: the temporary file.
@@ -89,8 +87,7 @@ class NewParquet:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
-        plain: Sequence[str] = (),
-        rising: str | None = None,
+        encodings: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self._file = storage.new_temp(name)
         self.rows = 0
@@ -106,8 +103,8 @@ class NewParquet:
                 self._sink,
                 schema,
                 compression="zstd",
-                use_dictionary=[column for column in schema.names if column != rising and column not in plain],
-                column_encoding={rising: "DELTA_BINARY_PACKED"} if rising else None,
+                use_dictionary=[column for column in schema.names if column not in (encodings or {})],
+                column_encoding=dict(encodings) if encodings else None,
                 write_page_checksum=True,
                 write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
                 sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -117,7 +117,7 @@ class DayWriter:
         *,
         synthetic: bool,
         whole_groups: bool = False,
-        plain: Sequence[str] = (),
+        encodings: Mapping[str, str] | None = None,
         rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
@@ -126,7 +126,7 @@ class DayWriter:
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
-        self._whole_groups, self._plain = whole_groups, plain
+        self._whole_groups, self._encodings = whole_groups, encodings
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
@@ -250,7 +250,7 @@ class DayWriter:
             self._schema,
             self._sort_by,
             whole_groups=self._whole_groups,
-            plain=self._plain,
+            encodings=self._encodings,
         )
 
     @contextmanager

@@ -69,12 +69,14 @@ COLUMNS: dict[str, Column] = {
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
 SORT_BY = ("ticker", "window_start")
-TRADED = ("volume", "open", "close", "high", "low")
-"""Columns in which few values come twice among the rows of a row group."""
+ENCODINGS = dict.fromkeys(("open", "close", "high", "low"), "PLAIN") | dict.fromkeys(
+    ("volume", "transactions"), "BYTE_STREAM_SPLIT"
+)
+"""Columns of many values, for which a dictionary is larger and slower than the values as they are, or byte by byte."""
 
 _VENDOR_COLUMNS = tuple(name for name in COLUMNS if name != "test_ticker")
 _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
-_NUMBERS = (*TRADED, "transactions")
+_NUMBERS = ("volume", "open", "close", "high", "low", "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255

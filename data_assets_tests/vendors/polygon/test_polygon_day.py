@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -133,6 +134,26 @@ async def test_the_wanted_bars_are_those_of_the_file(project, tickers):
     assert frame.drop("test_ticker").equals(expected.select(frame.columns[:-1]))
     assert stored.rows == expected.height
     project.lake.verify(BARS_KEY, DAY, sha256=stored.sha256, rows=stored.rows)
+
+
+async def test_other_engines_read_a_stored_day_too(project):
+    """Not every column is held in the way that all of them have read for years."""
+    stored = await project.store(None)
+    file = project.lake.locate(stored.path)
+    columns = {column.path_in_schema: column.encodings for column in row_group_columns(file)}
+    assert "BYTE_STREAM_SPLIT" in columns["volume"]
+    assert "BYTE_STREAM_SPLIT" in columns["transactions"]
+    assert "RLE_DICTIONARY" not in columns["close"]
+    with duckdb.connect() as connection:
+        found = connection.sql(f"FROM read_parquet('{file}', hive_partitioning = false)").pl()
+    stamp = pl.col("window_start").dt.convert_time_zone("UTC")  # from that of this machine
+    assert found.with_columns(stamp).equals(project.stored())
+    assert pl.DataFrame(pq.read_table(file)).equals(project.stored())
+
+
+def row_group_columns(file: str) -> list[Any]:
+    group = pq.read_metadata(file).row_group(0)
+    return [group.column(place) for place in range(group.num_columns)]
 
 
 async def test_the_raw_file_is_the_vendor_s_byte_for_byte(project):
