@@ -26,6 +26,8 @@ FILE_COLUMNS = ("ticker", "volume", "open", "close", "high", "low", "window_star
 def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
     """Ours without Dagster: the cached file digested, parsed, judged, sorted, written, synced, read back, published.
 
+    Where the cache beneath the folder is empty, the file is brought there first.
+
     Args:
         mirror: a folder laid out as the bucket is.
         day: YYYY-MM-DD.
@@ -51,20 +53,17 @@ def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
 
     async def once() -> Measured:
         source = MinuteAggsSource(chosen, lake=lake, store=FlatFileStore(Path(mirror).as_uri()), cache=cache)
-        cached = cache.path(when).exists()
         started = time.perf_counter()
         staged = await source.fetch(when, Nobody())
         stored = await asyncio.to_thread(staged.publish)
         return {
             "seconds": time.perf_counter() - started,
-            "cached": cached,
             "files": lake.locate(stored.path),
             "rows": stored.rows,
             "size": stored.size,
         }
 
-    measured = asyncio.run(once())
-    return measured if measured["cached"] else minute_aggs(mirror, day, tickers)
+    return asyncio.run(once())
 
 
 def hive_by_letters(csv: str, route: str) -> Measured:
@@ -107,11 +106,9 @@ def hive_by_letters(csv: str, route: str) -> Measured:
 
 
 def _folder_of(ticker: str) -> str:
-    """The first two characters, padded, with what is no capital letter or digit replaced."""
-    letters = ticker[:2].ljust(2, "_")
-    if letters.isalnum() and letters.isupper():
-        return letters
-    return "".join(letter if letter.isupper() or letter.isdigit() else "A" for letter in letters)
+    """The first two characters as capitals; an A for each that is missing or no letter."""
+    letters = ticker[:2].ljust(2, "A").upper()
+    return letters if letters.isalpha() else "".join(letter if letter.isalpha() else "A" for letter in letters)
 
 
 def duckdb_sorted(csv: str) -> Measured:

@@ -86,7 +86,7 @@ class Lake:
             rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
-            ValueError: ``dataset`` is not a dataset key, or ``sort_by`` does not fit ``schema``.
+            ValueError: ``dataset`` is not a dataset key, or ``sort_by`` or ``encodings`` do not fit ``schema``.
             LakeUnusable: the lake holds data of the other kind, or its root or marker cannot be read or written.
             DiskFull: there is no room for the marker.
         """

@@ -126,6 +126,8 @@ class DayWriter:
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
+        if foreign := set(encodings or ()) - set(self._columns):
+            raise ValueError(f"{self._name}: encodings name what the schema lacks: {', '.join(sorted(foreign))}")
         self._whole_groups, self._encodings = whole_groups, encodings
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []

@@ -263,6 +263,11 @@ def test_a_sort_order_that_is_none_is_refused(lake, sort_by):
         lake.writer(DATASET, DAY, SCHEMA, sort_by)
 
 
+def test_an_encoding_of_no_column_is_refused(lake):
+    with pytest.raises(ValueError, match="encodings name what the schema lacks: no such column"):
+        lake.writer(DATASET, DAY, SCHEMA, SORT_BY, encodings={"bid": "PLAIN", "no such column": "PLAIN"})
+
+
 def test_an_enum_that_parquet_sorts_differently_is_refused(lake):
     schema = pl.DataFrame(schema={**COLUMNS, "right": pl.Enum(["PUT", "CALL"])}).to_arrow().schema
     with pytest.raises(ValueError, match="right: list the categories"):

@@ -58,10 +58,14 @@ def first_line(data: bytes) -> bytes:
     return start[: start.find(b"\n") + 1]
 
 
-def pieces(data: bytes) -> Iterator[bytes]:
+def pieces(data: bytes, header: bytes) -> Iterator[bytes]:
     """The text inside a whole file, some megabytes at a time, each piece but perhaps the last with its line end.
 
     ISA-L takes half the time of zlib.
+
+    Args:
+        data: the file.
+        header: its first line, with which every piece begins.
 
     Raises:
         isal.igzip_lib.IsalError: it does not understand the header of a member, though the file is whole.
@@ -75,9 +79,9 @@ def pieces(data: bytes) -> Iterator[bytes]:
             text = member.decompress(step)
             step = member.unused_data
             if end := text.rfind(b"\n") + 1:
-                yield begun + text[:end]
-                begun = text[end:]
+                yield b"".join((begun, memoryview(text)[:end]))
+                begun = header + text[end:]
             else:
                 begun += text
-    if begun:
+    if begun != header:
         yield begun

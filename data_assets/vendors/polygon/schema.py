@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import math
 import re
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -69,9 +67,7 @@ COLUMNS: dict[str, Column] = {
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
 SORT_BY = ("ticker", "window_start")
-ENCODINGS = dict.fromkeys(("open", "close", "high", "low"), "PLAIN") | dict.fromkeys(
-    ("volume", "transactions"), "BYTE_STREAM_SPLIT"
-)
+ENCODINGS = dict.fromkeys(("open", "close", "high", "low"), "PLAIN") | {"volume": "BYTE_STREAM_SPLIT"}
 """Columns of many values, for which a dictionary is larger and slower than the values as they are, or byte by byte."""
 
 _VENDOR_COLUMNS = tuple(name for name in COLUMNS if name != "test_ticker")
@@ -169,11 +165,10 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     runs: list[pl.DataFrame] = []
     facts: list[FileFacts] = []
     try:
-        texts = pieces(file)
-        header, _, text = next(texts, b"").partition(b"\n")
+        header = first_line(file)
         names = _names(header)
         extra_columns = tuple(name for name in names if name not in _VENDOR_COLUMNS)
-        for rows in _by_letter(_parsed(chain([text] if text else [], texts), names)):
+        for rows in _by_letter(_parsed(pieces(file, header), names)):
             _refuse_values(rows)
             _refuse_other_days(rows["window_start"], hours.day)
             run, repeated = _unique(_sorted(rows))
@@ -196,11 +191,8 @@ def _parsed(texts: Iterator[bytes], names: list[str]) -> Iterator[pl.DataFrame]:
     """The rows of each text; the next one is read while they are used."""
 
     def read_next() -> pl.DataFrame | None:
-        if (lines := next(texts, None)) is None:
-            return None
-        if lines.startswith(BOM_UTF8):  # Polars would take it for a mark
-            raise _rejected("a line begins with a byte-order mark")
-        return _read(lines, names, header=False)
+        text = next(texts, None)
+        return None if text is None else _read(text, names)
 
     with ThreadPoolExecutor(1, "read-csv") as pool:
         following = pool.submit(read_next)
@@ -213,6 +205,8 @@ def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """The same rows, cut where the first letter of the ticker changes, one or more letters at a time."""
     begun: list[pl.DataFrame] = []
     for rows in parsed:
+        if rows.is_empty():  # of the header alone
+            continue
         others = (~rows["ticker"].str.starts_with((rows["ticker"][-1] or "")[:1])).arg_true()
         end = int(others[-1]) + 1 if len(others) else 0
         begun.append(rows.head(end))
@@ -234,15 +228,16 @@ def _names(header: bytes) -> list[str]:
     return names
 
 
-def _read(text: bytes, names: list[str], *, header: bool = True) -> pl.DataFrame:
+def _read(text: bytes, names: list[str]) -> pl.DataFrame:
     """The vendor's columns in the stored order; the start still in nanoseconds.
 
-    The text may be compressed: Polars decompresses while it parses.
+    The text may be compressed: Polars decompresses while it parses. So what is not must begin with the header: what
+    Polars sees in the first bytes of anything else, such as a ticker that looks like a format's mark, nobody knows.
     """
     read_as = {name: _READ_AS.get(name, pl.String()) for name in names}
     try:
         # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
-        return pl.read_csv(text, schema=read_as, quote_char=None, has_header=header).select(_VENDOR_COLUMNS)
+        return pl.read_csv(text, schema=read_as, quote_char=None).select(_VENDOR_COLUMNS)
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names))) from None
 
@@ -323,7 +318,7 @@ def _together(facts: Sequence[FileFacts]) -> FileFacts:
 
 
 def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by ticker and start, in one piece; ties stay in the order of the file.
+    """Sorted by ticker and start; ties stay in the order of the file.
 
     The vendor's files hold one stretch of rows per ticker, in order of time, and nearly all of those in order: then
     putting a few pieces in order is enough, and much cheaper. Nothing relies on it.

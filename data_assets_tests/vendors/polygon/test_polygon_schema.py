@@ -180,7 +180,11 @@ def test_a_file_in_the_order_of_letters_is_read_in_runs_however_its_pieces_fall(
     text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
     file = gzip.compress(text[:cut]) + gzip.compress(text[cut:])
     with mock.patch.object(gzip_text, "_STEP_BYTES", step):
-        assert b"".join(gzip_text.pieces(file)) == text
+        header = f"{HEADER}\n".encode()
+        pieces = list(gzip_text.pieces(file, header))
+        assert all(piece.startswith(header) for piece in pieces)
+        assert header not in pieces[1:]
+        assert header + b"".join(piece.removeprefix(header) for piece in pieces) == text
         in_runs = read_runs(file, len(lines) + 1)
     assert in_runs is not None
     whole = read_text(text)
@@ -214,20 +218,33 @@ def test_a_member_that_isa_l_takes_amiss_is_left_to_zlib():
     assert gzip.decompress(file) == text
     with mock.patch.object(gzip_text, "_STEP_BYTES", 1):
         with pytest.raises(IsalError):
-            list(gzip_text.pieces(file))
+            list(gzip_text.pieces(file, b""))
         assert read_runs(file, 2) is None
     assert read_day(file, 2, session(DAY), None).bars.height == 1
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", "x\x01", "x^", "(\xb5", "\x1f"], ids=ascii)
 @pytest.mark.parametrize("step", [1, 1 << 20])
-def test_a_byte_order_mark_inside_a_file_is_part_of_a_ticker(step):
+def test_what_marks_a_format_is_part_of_a_ticker_inside_a_file(mark, step):
+    """Polars takes the first bytes of a text for a byte-order mark, or for compression."""
     with mock.patch.object(gzip_text, "_STEP_BYTES", step):
-        assert read(line("\ufeffA")).bars["ticker"].to_list() == ["\ufeffA"]
+        found = read(line(f"{mark}A"))
+        assert found.bars["ticker"].to_list() == [f"{mark}A"]
+        assert read_runs(gzip.compress(f"{HEADER}\n{line(f'{mark}A')}\n".encode()), 2) is not None
 
 
-def test_tickers_in_the_opposite_order_are_put_in_order():
-    tickers = [f"A{number:04}" for number in range(3_000)]
-    assert read(*map(line, reversed(tickers))).bars["ticker"].to_list() == tickers
+@pytest.mark.parametrize("first", ["x" * (1 << 17), HEADER + "," + "x" * (1 << 17), HEADER + "\r\r"], ids=len)
+def test_both_readings_refuse_the_same_headers(first):
+    with pytest.raises(DayEnded):
+        read(line(), header=first)
+
+
+@pytest.mark.parametrize("order", [list(range(2_999, -1, -1)), [0, 2, 1], [1, 2, 0], [0, 1, 2]], ids=len)
+def test_stretches_of_tickers_are_put_in_order(order):
+    lines = [line(f"A{number:04}", OPEN + minute * 60_000_000_000) for number in order for minute in (0, 1)]
+    found = read(*lines).bars
+    assert found["ticker"].to_list() == [f"A{number:04}" for number in sorted(order) for _ in range(2)]
+    assert found.drop("ticker").is_duplicated().all()
 
 
 def test_test_tickers_are_kept_and_flagged():
@@ -237,8 +254,9 @@ def test_test_tickers_are_kept_and_flagged():
 
 
 def test_blocks_of_a_ticker_are_merged():
-    lines = [line("B", OPEN + 60_000_000_000), line("A"), line("B")]
-    assert read(*lines).bars.select(SORT_BY).rows() == sorted(read(*lines).bars.select(SORT_BY).rows())
+    day = read(line("B", OPEN + 60_000_000_000), line("A"), line("B"))
+    assert day.bars.select(SORT_BY).rows() == sorted(day.bars.select(SORT_BY).rows())
+    assert day.file.tickers == 2
 
 
 def test_minutes_of_a_half_day_are_those_of_its_session():
