@@ -97,14 +97,15 @@ class NewParquet:
         self._pending: list[pl.DataFrame] = []
         self._thread = ThreadPoolExecutor(1, "parquet-encode")
         self._under_way: deque[Future[None]] = deque()
+        encodings = dict(encodings or {})
         order = [(column, "ascending") for column in sort_by]
         try:
             self._encoder = pq.ParquetWriter(
                 self._sink,
                 schema,
                 compression="zstd",
-                use_dictionary=[column for column in schema.names if column not in (encodings or {})],
-                column_encoding=dict(encodings) if encodings else None,
+                use_dictionary=[column for column in schema.names if column not in encodings],
+                column_encoding=encodings or None,
                 write_page_checksum=True,
                 write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
                 sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from data_assets.quality.minute_bars import PRICES
 from data_assets.vendors.polygon.schema import SORT_BY
-
-PRICES = ("open", "close", "high", "low")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from isal.igzip_lib import IsalError
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
+from data_assets.quality.minute_bars import PRICES
 from data_assets.trading_calendar import NEW_YORK, Session
 from data_assets.vendors.polygon.gzip_text import first_line, pieces
 
@@ -67,12 +68,12 @@ COLUMNS: dict[str, Column] = {
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
 SORT_BY = ("ticker", "window_start")
-ENCODINGS = dict.fromkeys(("open", "close", "high", "low"), "PLAIN") | {"volume": "BYTE_STREAM_SPLIT"}
+ENCODINGS = dict.fromkeys(PRICES, "PLAIN") | {"volume": "BYTE_STREAM_SPLIT"}
 """Columns of many values, for which a dictionary is larger and slower than the values as they are, or byte by byte."""
 
 _VENDOR_COLUMNS = tuple(name for name in COLUMNS if name != "test_ticker")
 _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
-_NUMBERS = ("volume", "open", "close", "high", "low", "transactions")
+_NUMBERS = (*PRICES, "volume", "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
@@ -139,7 +140,7 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day)
-    facts = _facts(rows, hours, tuple(name for name in names if name not in _VENDOR_COLUMNS))
+    facts = _facts(rows, hours, names)
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     bars, repeated = _unique(_sorted(rows))
@@ -167,14 +168,13 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     try:
         header = first_line(file)
         names = _names(header)
-        extra_columns = tuple(name for name in names if name not in _VENDOR_COLUMNS)
         for rows in _by_letter(_parsed(pieces(file, header), names)):
             _refuse_values(rows)
             _refuse_other_days(rows["window_start"], hours.day)
             run, repeated = _unique(_sorted(rows))
             if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
                 return None
-            facts.append(_facts(rows, hours, extra_columns))
+            facts.append(_facts(rows, hours, names))
             runs.append(_stored(run))
             write(runs[-1])
     except (DayEnded, IsalError):  # type: ignore[misc]  # ISA-L takes a few gzip headers amiss that zlib takes
@@ -289,7 +289,7 @@ def _refuse_other_days(starts: pl.Series, day: date) -> None:
         )
 
 
-def _facts(rows: pl.DataFrame, hours: Session, extra_columns: tuple[str, ...]) -> FileFacts:
+def _facts(rows: pl.DataFrame, hours: Session, names: list[str]) -> FileFacts:
     last = rows["window_start"].max()
     assert isinstance(last, int)
     minutes = (rows["window_start"].to_numpy() - _nanoseconds(hours.open)) // (60 * _PER_SECOND)
@@ -297,10 +297,10 @@ def _facts(rows: pl.DataFrame, hours: Session, extra_columns: tuple[str, ...]) -
     volume = rows["volume"]
     return FileFacts(
         rows=rows.height,
-        tickers=_stretches(rows)["ticker"].n_unique(),
+        tickers=rows["ticker"].n_unique(),
         last_bar=datetime.fromtimestamp(last // _PER_SECOND, UTC),
         minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
-        extra_columns=extra_columns,
+        extra_columns=tuple(name for name in names if name not in _VENDOR_COLUMNS),
         fractional_volume=bool((volume != volume.floor()).any()),
     )
 
@@ -329,7 +329,7 @@ def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
     forward = rows["window_start"] >= rows["window_start"].shift(1)
     forward = forward.scatter(stretches["start"], values=True)
     if not (stretches["ticker"].is_unique().all() and forward.all()):
-        return rows.sort(SORT_BY, maintain_order=True).rechunk()
+        return rows.sort(SORT_BY, maintain_order=True)
     in_order = stretches.sort("ticker")
     jumps = (in_order["start"] != in_order["end"].shift(1)).fill_null(value=True)
     starts, ends = in_order["start"].filter(jumps), in_order["end"].filter(jumps.shift(-1, fill_value=True))
