@@ -213,8 +213,9 @@ class DayWriter:
     def _write_run(self, rows: pl.DataFrame) -> None:
         if self._file is None:
             self._file = self._new_file()
-        stretches = rows.select(pl.col(self._group).rle().struct.unnest())
-        lengths = stretches.group_by("value").agg(pl.col("len").sum().cast(pl.Int64)).sort("value")
+        order = _order(rows, self._sort_by)
+        groups = rows[self._group] if order is None else rows[self._group].gather(order)
+        lengths = groups.rle().struct.unnest().cast({"len": pl.Int64})
         self._index.append(
             lengths.select(
                 pl.col("value").alias(self._group),
@@ -222,7 +223,7 @@ class DayWriter:
                 length="len",
             )
         )
-        self._write_sorted(rows)
+        self._write_in(order, rows)
 
     def _merge(self, index: pl.DataFrame) -> None:
         runs = self._file
@@ -231,17 +232,17 @@ class DayWriter:
         self._file = self._new_file()
         try:
             for pieces in _batches(index, self._group):
-                self._write_sorted(_gather(runs, pieces))
+                rows = _gather(runs, pieces)
+                self._write_in(_order(rows, self._sort_by), rows)
         finally:
             runs.discard()
 
-    def _write_sorted(self, rows: pl.DataFrame) -> None:
-        """Write rows in order, a row group at a time: a whole group is never held twice for it."""
+    def _write_in(self, order: pl.Series | None, rows: pl.DataFrame) -> None:
+        """Write rows in an order, a row group at a time: a whole group is never held twice for it."""
         assert self._file is not None
-        if rows.is_sorted(self._sort_by):
+        if order is None:
             self._file.write(rows)
             return
-        order = _order(rows, self._sort_by)
         for start in range(0, rows.height, ROW_GROUP_ROWS):
             self._file.write(rows[order.slice(start, ROW_GROUP_ROWS)])
 
@@ -296,12 +297,14 @@ def _checked_order(columns: pl.Schema, sort_by: Sequence[str]) -> list[str]:
     return list(sort_by)
 
 
-def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series:
-    """Where the rows of the sorted frame lie in ``rows``.
+def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series | None:
+    """Where the rows of the sorted frame lie in ``rows``; None where it is sorted as it is.
 
     Vendors send whole contracts: stretches of rows in which all but the last column, the time, stay the same. Sorting
     the stretches is enough, and many times cheaper, where none comes twice and time only goes forward in each.
     """
+    if rows.is_sorted(sort_by):
+        return None
     *fixed, last = sort_by
     if fixed:
         end = pl.col("len").cum_sum()

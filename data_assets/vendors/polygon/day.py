@@ -172,14 +172,14 @@ class MinuteAggsSource:
 
     def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:
         file = held.path.read_bytes()
-        if sha256(file).hexdigest() != held.note.sha256:
-            raise Transient(f"{held.path}: changed on this disk while it was read")
         try:
             if self._dataset.tickers is None:
                 with self._writer(hours) as writer:
                     day = schema.read_in_runs(file, held.note.lines, hours, writer.write)
                     if day is not None:
+                        _refuse_changed(file, held)  # only now, while the last rows are encoded
                         return self._staged(writer, day, held, hours)
+            _refuse_changed(file, held)
             day = schema.read_day(file, held.note.lines, hours, self._dataset.tickers)
             del file
             if day.bars.is_empty():
@@ -275,6 +275,11 @@ class _StagedBars:
         self._staged.discard()
 
 
+def _refuse_changed(file: bytes, held: HeldFile) -> None:
+    if sha256(file).hexdigest() != held.note.sha256:
+        raise Transient(f"{held.path}: changed on this disk while it was read")
+
+
 def _stored_raw(held: HeldFile, seconds: float) -> Stored:
     note = held.note
     return Stored(
@@ -297,7 +302,7 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
     bars = day.bars
     start = pl.col("window_start")
     regular = bars.select(((start >= hours.open) & (start < hours.close)).sum()).item()
-    tickers = _tickers(bars)
+    tickers = day.tickers
     wanted = len(tickers) if dataset.tickers is None else len(dataset.wanted)
     return {
         "tickers": len(tickers),
@@ -314,17 +319,11 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
     }
 
 
-def _tickers(bars: pl.DataFrame) -> pl.Series:
-    """The tickers of sorted bars, each once."""
-    return bars["ticker"].rle().struct.field("value")
-
-
 def _details(day: schema.Day, held: HeldFile, dataset: MinuteAggs) -> dict[str, object]:
-    stored = _tickers(day.bars)
     return {
         "wanted": dataset.wanted,
-        "absent": sorted(set(dataset.tickers or ()) - set(stored)),
-        "tickers": len(stored),
+        "absent": sorted(set(dataset.tickers or ()) - set(day.tickers)),
+        "tickers": len(day.tickers),
         "duplicates": day.identical_duplicates,
         "file_rows": day.file.rows,
         "file_tickers": day.file.tickers,

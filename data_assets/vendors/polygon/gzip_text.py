@@ -6,6 +6,8 @@ Here: decompression, and the checksum and length at the end of every member (RFC
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from collections.abc import Iterator
 
@@ -50,12 +52,9 @@ class GzipCheck:
 
 def first_line(data: bytes) -> bytes:
     """The first line of the text inside a whole file, with its line end; nothing where it has none in 64 KB."""
-    start = b""
-    while data and b"\n" not in start and len(start) < _FIRST_LINE_BYTES:
-        member = zlib.decompressobj(_GZIP)
-        start += member.decompress(data, _FIRST_LINE_BYTES)
-        data = member.unused_data  # nothing while this member goes on: then the line is longer than any header
-    return start[: start.find(b"\n") + 1]
+    with gzip.open(io.BytesIO(data)) as text:
+        line = text.readline(_FIRST_LINE_BYTES)
+    return line if line.endswith(b"\n") else b""
 
 
 def pieces(data: bytes, header: bytes) -> Iterator[bytes]:

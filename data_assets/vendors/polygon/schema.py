@@ -106,11 +106,13 @@ class Day:
 
     Attributes:
         bars: the chosen tickers in the columns of ``SCHEMA``, sorted by ``SORT_BY``, each (ticker, minute) once.
+        tickers: those of ``bars``, sorted, each once.
         identical_duplicates: rows left out of ``bars`` because they repeat another in every value.
         file: facts of the whole file.
     """
 
     bars: pl.DataFrame
+    tickers: pl.Series
     identical_duplicates: int
     file: FileFacts
 
@@ -144,7 +146,8 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     bars, repeated = _unique(_sorted(rows))
-    return Day(_stored(bars), repeated, facts)
+    chosen = _tickers(bars)
+    return Day(_stored(bars, chosen), chosen, repeated, facts)
 
 
 def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[pl.DataFrame], None]) -> Day | None:
@@ -164,6 +167,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
         odd: `read_day` then takes it or says what is wrong.
     """
     runs: list[pl.DataFrame] = []
+    tickers: list[pl.Series] = []
     facts: list[FileFacts] = []
     try:
         header = first_line(file)
@@ -174,8 +178,9 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
             run, repeated = _unique(_sorted(rows))
             if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
                 return None
-            facts.append(_facts(rows, hours, names))
-            runs.append(_stored(run))
+            tickers.append(_tickers(run))
+            facts.append(_facts(run, hours, names))
+            runs.append(_stored(run, tickers[-1]))
             write(runs[-1])
     except (DayEnded, IsalError):  # type: ignore[misc]  # ISA-L takes a few gzip headers amiss that zlib takes
         return None
@@ -184,7 +189,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
     bars = pl.concat(runs)
     if not all(bars.select(pl.selectors.float().sum().is_finite()).row(0)):  # though those of each run were
         return None
-    return Day(bars, 0, _together(facts))
+    return Day(bars, pl.concat(tickers), 0, _together(facts))
 
 
 def _parsed(texts: Iterator[bytes], names: list[str]) -> Iterator[pl.DataFrame]:
@@ -297,7 +302,7 @@ def _facts(rows: pl.DataFrame, hours: Session, names: list[str]) -> FileFacts:
     volume = rows["volume"]
     return FileFacts(
         rows=rows.height,
-        tickers=rows["ticker"].n_unique(),
+        tickers=_tickers(rows).n_unique(),
         last_bar=datetime.fromtimestamp(last // _PER_SECOND, UTC),
         minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
         extra_columns=tuple(name for name in names if name not in _VENDOR_COLUMNS),
@@ -348,11 +353,12 @@ def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 
     Two rows of one ticker and minute that differ cannot both be true: the day is refused.
     """
-    again = (rows["window_start"] == rows["window_start"].shift(1)) & (rows["ticker"] == rows["ticker"].shift(1))
-    again = again.fill_null(value=False)
-    if not again.any():
+    starts, tickers = rows["window_start"], rows["ticker"]
+    again = (starts == starts.shift(1)).arg_true()
+    again = again.filter(tickers.gather(again) == tickers.gather(again - 1))
+    if again.is_empty():
         return rows, 0
-    both = rows.filter(again | again.shift(-1, fill_value=False))
+    both = rows[pl.concat([again - 1, again])]
     differing = both.unique().group_by(SORT_BY).len().filter(pl.col("len") > 1).sort(SORT_BY)
     if differing.height:
         ticker, start, _ = differing.row(0)
@@ -361,12 +367,19 @@ def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
             f"{differing.height:,} minutes of a ticker have rows that differ, such as {ticker} at "
             f"{instant:%H:%M} New York: which of them is true cannot be told"
         )
-    return rows.filter(~again), int(again.sum())
+    return rows.filter(~pl.int_range(rows.height, eager=True).is_in(again.implode())), len(again)
 
 
-def _stored(rows: pl.DataFrame) -> pl.DataFrame:
+def _stored(rows: pl.DataFrame, tickers: pl.Series) -> pl.DataFrame:
     start = pl.from_epoch(pl.col("window_start") // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
-    return rows.with_columns(start, test_ticker=pl.col("ticker").is_in(sorted(TEST_TICKERS))).select(SCHEMA.names())
+    tests = TEST_TICKERS.intersection(tickers)
+    test_ticker = pl.col("ticker").is_in(sorted(tests)) if tests else pl.lit(value=False)
+    return rows.with_columns(start, test_ticker=test_ticker).select(SCHEMA.names())
+
+
+def _tickers(rows: pl.DataFrame) -> pl.Series:
+    """The ticker of each stretch of rows: of sorted rows, each once."""
+    return rows["ticker"].rle().struct.field("value")
 
 
 def _nanoseconds(instant: datetime) -> int:
