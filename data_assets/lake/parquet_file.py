@@ -29,6 +29,7 @@ from data_assets.lake.storage import Storage
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
 AHEAD = 1
+WRITE_BYTES = 1 << 20  # at a time, lest the encoder wait for the interpreter at each of a thousand small writes
 
 
 def digest_of(file: BinaryIO) -> str:
@@ -100,8 +101,9 @@ class NewParquet:
         encodings = dict(encodings or {})
         order = [(column, "ascending") for column in sort_by]
         try:
+            self._stream = pa.BufferedOutputStream(pa.PythonFile(self._sink, "w"), WRITE_BYTES)
             self._encoder = pq.ParquetWriter(
-                self._sink,
+                self._stream,
                 schema,
                 compression="zstd",
                 use_dictionary=[column for column in schema.names if column not in encodings],
@@ -157,6 +159,7 @@ class NewParquet:
         self._wait()
         self._thread.shutdown()
         self._encoder.close()
+        self._stream.flush()
         self._file.flush()
 
     def seal(self, metadata: Mapping[str, str]) -> None:

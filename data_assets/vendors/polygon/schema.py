@@ -142,7 +142,7 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day)
-    facts = _facts(rows, hours, names)
+    facts = _facts(rows, _tickers(rows), hours, names)
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     bars, repeated = _unique(_sorted(rows))
@@ -179,7 +179,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
             if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
                 return None
             tickers.append(_tickers(run))
-            facts.append(_facts(run, hours, names))
+            facts.append(_facts(run, tickers[-1], hours, names))
             runs.append(_stored(run, tickers[-1]))
             write(runs[-1])
     except (DayEnded, IsalError):  # type: ignore[misc]  # ISA-L takes a few gzip headers amiss that zlib takes
@@ -294,7 +294,7 @@ def _refuse_other_days(starts: pl.Series, day: date) -> None:
         )
 
 
-def _facts(rows: pl.DataFrame, hours: Session, names: list[str]) -> FileFacts:
+def _facts(rows: pl.DataFrame, tickers: pl.Series, hours: Session, names: list[str]) -> FileFacts:
     last = rows["window_start"].max()
     assert isinstance(last, int)
     minutes = (rows["window_start"].to_numpy() - _nanoseconds(hours.open)) // (60 * _PER_SECOND)
@@ -302,7 +302,7 @@ def _facts(rows: pl.DataFrame, hours: Session, names: list[str]) -> FileFacts:
     volume = rows["volume"]
     return FileFacts(
         rows=rows.height,
-        tickers=_tickers(rows).n_unique(),
+        tickers=tickers.n_unique(),
         last_bar=datetime.fromtimestamp(last // _PER_SECOND, UTC),
         minutes_present=tuple(np.bincount(regular, minlength=hours.minutes).tolist()),
         extra_columns=tuple(name for name in names if name not in _VENDOR_COLUMNS),
