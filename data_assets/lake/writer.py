@@ -10,12 +10,14 @@ Here: the order of rows, and the life of a day's temporary file. Not here: encod
 
 from __future__ import annotations
 
+import operator
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from types import TracebackType
 from typing import Self
 
@@ -300,21 +302,25 @@ def _checked_order(columns: pl.Schema, sort_by: Sequence[str]) -> list[str]:
 def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series | None:
     """Where the rows of the sorted frame lie in ``rows``; None where it is sorted as it is.
 
-    Vendors send whole contracts: stretches of rows in which all but the last column, the time, stay the same. Sorting
-    the stretches is enough, and many times cheaper, where none comes twice and time only goes forward in each.
+    Vendors send whole contracts: stretches of rows in which all but the last column, the time, stay the same. Where
+    time only goes forward in each, looking at the first row of each tells whether the frame is sorted, without a key
+    made of every row; and where none comes twice, sorting them is enough. Both are many times cheaper.
     """
-    if rows.is_sorted(sort_by):
-        return None
     *fixed, last = sort_by
-    if fixed:
-        end = pl.col("len").cum_sum()
-        stretches = rows.select(pl.struct(fixed).rle().struct.unnest()).select(
-            pl.col("value").struct.unnest(), start=end - pl.col("len"), end=end
-        )
-        forward = (pl.col(last) >= pl.col(last).shift()) | pl.int_range(pl.len()).is_in(stretches["start"].implode())
-        if stretches.select(fixed).is_unique().all() and rows.select(forward.fill_null(value=False).all()).item():
-            ranges = stretches.sort(fixed).select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode())
-            return ranges.to_series()
+    if fixed and not rows[last].has_nulls():
+        begins = reduce(operator.or_, (rows[name].slice(1).ne_missing(rows[name].head(-1)) for name in fixed))
+        back = rows[last].slice(1) < rows[last].head(-1)
+        if not (back & ~begins).any():
+            start = pl.Series([True]).append(begins).arg_true()
+            stretches = rows.select(fixed)[start]
+            if stretches.is_sorted(fixed):
+                return None
+            if stretches.is_unique().all():
+                end = start.shift(-1, fill_value=rows.height)
+                ranges = stretches.with_columns(start=start, end=end).sort(fixed)
+                return ranges.select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode()).to_series()
+    elif rows.is_sorted(sort_by):
+        return None
     return rows.select(pl.arg_sort_by(sort_by, maintain_order=True)).to_series()
 
 
