@@ -23,7 +23,7 @@ STYLES = {"integer": date(2024, 1, 3), "decimal": date(2026, 3, 3)}
 """A day of each style of text: short numbers, and six decimals with fractional volumes."""
 
 TEN = "AAPL,AMZN,GOOGL,IWM,META,MSFT,NVDA,QQQ,SPY,TSLA"
-PROCESSES, REPETITIONS = 3, 3  # what a page fault costs differs by process and hour, and pyarrow has twice as many
+PROCESSES, REPETITIONS = 5, 3  # what a page fault costs differs by process and hour, and pyarrow has twice as many
 BOUND_PLAIN, BOUND_DUCKDB, BOUND_BYTES = 0.5, 1.0, 1.5e9
 
 OURS, DUCKDB, OURS_TEN, POLARS_TEN = "ours", "DuckDB COPY, ordered", "ours, ten tickers", "Polars, ten tickers"
