@@ -316,8 +316,8 @@ def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series | None:
             if stretches.is_sorted(fixed):
                 return None
             if stretches.is_unique().all():
-                end = start.shift(-1, fill_value=rows.height)
-                ranges = stretches.with_columns(start=start, end=end).sort(fixed)
+                in_order = stretches.select(pl.arg_sort_by(fixed)).to_series()
+                ranges = pl.DataFrame({"start": start, "end": start.shift(-1, fill_value=rows.height)})[in_order]
                 return ranges.select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode()).to_series()
     elif rows.is_sorted(sort_by):
         return None

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ from data_assets.vendors.polygon.day import (
     MinuteAggsSource,
     why_not_listed,
 )
-from data_assets.vendors.polygon.raw_cache import RawCache
+from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.schema import SCHEMA
 
 LIQUID = ("SPY", "QQQ", "AAPL")
@@ -66,9 +67,15 @@ class Project:
     def cache(self) -> RawCache:
         return RawCache(self.folder / "cache", self.budget)
 
-    def bars(self, tickers: tuple[str, ...] | None = LIQUID, now: datetime = NOW) -> MinuteAggsSource:
+    def bars(
+        self, tickers: tuple[str, ...] | None = LIQUID, now: datetime = NOW, cache: RawCache | None = None
+    ) -> MinuteAggsSource:
         return MinuteAggsSource(
-            MinuteAggs(tickers), lake=self.lake, store=store_of(self.served), cache=self.cache(), clock=lambda: now
+            MinuteAggs(tickers),
+            lake=self.lake,
+            store=store_of(self.served),
+            cache=cache or self.cache(),
+            clock=lambda: now,
         )
 
     def raw(self, now: datetime = NOW) -> FlatFileSource:
@@ -447,6 +454,37 @@ async def test_what_another_try_may_change(tmp_path, fault, error):
             await source.fetch(DAY, Meter())
         assert left_in(tmp_path) == []
         assert (await source.fetch(DAY, Meter())).publish().rows == bars_of().height
+
+
+class RottingCache(RawCache):
+    """A disk that alters a file after it was looked at and before it is read."""
+
+    def __init__(self, folder: Path, rot: Callable[[bytes], bytes]) -> None:
+        super().__init__(folder, 10**9)
+        self._rot = rot
+
+    async def get(self, *asked: Any) -> HeldFile:
+        held = await super().get(*asked)
+        held.path.write_bytes(self._rot(held.path.read_bytes()))
+        return held
+
+
+@pytest.mark.parametrize("tickers", [LIQUID, None])
+@pytest.mark.parametrize(
+    "rot",
+    [
+        lambda file: gzip.compress(gzip.decompress(file).replace(b"\nSPY,", b"\nSPZ,")),  # whole, and as many lines
+        lambda file: file[:5000] + bytes([file[5000] ^ 1]) + file[5001:],
+    ],
+    ids=["another file", "a bit"],
+)
+async def test_a_cached_file_that_changes_on_this_disk_is_not_stored(project, tickers, rot):
+    source = project.bars(tickers, cache=RottingCache(project.folder / "cache", rot))
+    with pytest.raises(Transient, match="changed on this disk while it was read"):
+        await source.fetch(DAY, project.meter)
+    assert left_in(project.folder / "lake") == []
+    await project.store(tickers)
+    assert project.stored().drop("test_ticker").equals(bars_of(tickers=tickers).select(SCHEMA.names()[:-1]))
 
 
 @pytest.mark.parametrize("fault", ["duplicate_rows", "split_blocks"])
