@@ -73,11 +73,19 @@ DAY_ROWS = quotes(expirations=5, strikes=2, minutes=3)
 
 @st.composite
 def arrivals(draw):
-    """The same 60 rows in order, with groups shuffled whole or cut and interleaved, or in any order; in any frames."""
-    kind = draw(st.sampled_from(["in order", "groups", "chunks", "rows"]))
+    """The same 60 rows, in any frames: in order, groups or contracts shuffled whole, cut and interleaved, in any order.
+
+    Or each contract in its place, with its times in any order.
+    """
+    kind = draw(st.sampled_from(["in order", "groups", "contracts", "times", "chunks", "rows"]))
     rows = DAY_ROWS.with_row_index("i")
     if kind == "groups":
         rows = pl.concat(draw(st.permutations(rows.partition_by("expiration"))))
+    elif kind == "contracts":
+        rows = pl.concat(draw(st.permutations(rows.partition_by(SORT_BY[:-1]))))
+    elif kind == "times":
+        contracts = rows.partition_by(SORT_BY[:-1])
+        rows = pl.concat(contract[draw(st.permutations(range(contract.height)))] for contract in contracts)
     elif kind == "chunks":
         rows = pl.concat(draw(st.permutations(pieces(rows, draw(st.integers(1, 20))))))
     elif kind == "rows":
@@ -95,7 +103,7 @@ def file_in_order(tmp_path_factory):
 
 
 @given(arrivals())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_order_of_arrival_gives_the_same_file(file_in_order, frames):
     lake, file = file_in_order
     with row_groups_of_16():
@@ -206,6 +214,13 @@ def test_absent_keys_sort_first(lake, small_row_groups):
     )
     store(lake, *reversed(rows.partition_by("expiration")))
     assert stored(lake).equals(rows)
+
+
+def test_absent_times_sort_first_in_their_contract(lake, small_row_groups):
+    last = pl.col("timestamp") == pl.col("timestamp").max()
+    rows = DAY_ROWS.with_columns(timestamp=pl.when(last).then(None).otherwise(pl.col("timestamp")))
+    store(lake, *pieces(rows, 13))
+    assert stored(lake).equals(rows.sort(SORT_BY))
 
 
 def test_another_sort_order(lake):
