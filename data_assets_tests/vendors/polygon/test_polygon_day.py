@@ -475,8 +475,11 @@ class RottingCache(RawCache):
     [
         lambda file: gzip.compress(gzip.decompress(file).replace(b"\nSPY,", b"\nSPZ,")),  # whole, and as many lines
         lambda file: file[:5000] + bytes([file[5000] ^ 1]) + file[5001:],
+        lambda file: file[:100] + bytes([file[100] ^ 1]) + file[101:],
+        lambda file: bytes([file[0] ^ 1]) + file[1:],
+        lambda file: bytes(len(file)),
     ],
-    ids=["another file", "a bit"],
+    ids=["another file", "a bit", "a bit of the first lines", "the mark of the format", "zeros, as after a power cut"],
 )
 async def test_a_cached_file_that_changes_on_this_disk_is_not_stored(project, tickers, rot):
     source = project.bars(tickers, cache=RottingCache(project.folder / "cache", rot))
