@@ -307,20 +307,24 @@ def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series | None:
     made of every row; and where none comes twice, sorting them is enough. Both are many times cheaper.
     """
     *fixed, last = sort_by
-    if fixed and not rows[last].has_nulls():
-        begins = reduce(operator.or_, (rows[name].slice(1).ne_missing(rows[name].head(-1)) for name in fixed))
-        back = rows[last].slice(1) < rows[last].head(-1)
-        if not (back & ~begins).any():
-            start = pl.Series([True]).append(begins).arg_true()
-            stretches = rows.select(fixed)[start]
-            if stretches.is_sorted(fixed):
-                return None
-            if stretches.is_unique().all():
-                in_order = stretches.select(pl.arg_sort_by(fixed)).to_series()
-                ranges = pl.DataFrame({"start": start, "end": start.shift(-1, fill_value=rows.height)})[in_order]
-                return ranges.select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode()).to_series()
-    elif rows.is_sorted(sort_by):
+    if not fixed or rows[last].has_nulls():
+        return None if rows.is_sorted(sort_by) else _stable_order(rows, sort_by)
+    begins = reduce(operator.or_, (rows[name].slice(1).ne_missing(rows[name].head(-1)) for name in fixed))
+    back = rows[last].slice(1) < rows[last].head(-1)
+    if (back & ~begins).any():
+        return _stable_order(rows, sort_by)
+    start = pl.Series([True]).append(begins).arg_true()
+    stretches = rows.select(fixed)[start]
+    if stretches.is_sorted(fixed):
         return None
+    if not stretches.is_unique().all():
+        return _stable_order(rows, sort_by)
+    ranges = pl.DataFrame({"start": start, "end": start.shift(-1, fill_value=rows.height)})
+    in_order = ranges[_stable_order(stretches, fixed)]
+    return in_order.select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode()).to_series()
+
+
+def _stable_order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series:
     return rows.select(pl.arg_sort_by(sort_by, maintain_order=True)).to_series()
 
 

@@ -142,11 +142,11 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day)
-    facts = _facts(rows, _tickers(rows), hours, names)
+    facts = _facts(rows, _stretches(rows)["ticker"], hours, names)
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
     bars, repeated = _unique(_sorted(rows))
-    chosen = _tickers(bars)
+    chosen = _stretches(bars)["ticker"]
     return Day(_stored(bars, chosen), chosen, repeated, facts)
 
 
@@ -178,7 +178,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
             run, repeated = _unique(_sorted(rows))
             if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
                 return None
-            tickers.append(_tickers(run))
+            tickers.append(_stretches(run)["ticker"])
             facts.append(_facts(run, tickers[-1], hours, names))
             runs.append(_stored(run, tickers[-1]))
             write(runs[-1])
@@ -344,8 +344,8 @@ def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
 def _stretches(rows: pl.DataFrame) -> pl.DataFrame:
     """Each stretch of rows of one ticker, in the order of ``rows``: the ticker, its first row and the one behind it."""
     lengths = rows["ticker"].rle().struct.unnest()
-    end = pl.col("len").cum_sum().cast(pl.Int64)
-    return lengths.select(ticker="value", start=end - pl.col("len"), end=end)
+    end = lengths["len"].cum_sum().cast(pl.Int64)
+    return pl.DataFrame({"ticker": lengths["value"], "start": end - lengths["len"], "end": end})
 
 
 def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -367,7 +367,7 @@ def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
             f"{differing.height:,} minutes of a ticker have rows that differ, such as {ticker} at "
             f"{instant:%H:%M} New York: which of them is true cannot be told"
         )
-    return rows.filter(~pl.int_range(rows.height, eager=True).is_in(again.implode())), len(again)
+    return rows.unique(SORT_BY, keep="first", maintain_order=True), len(again)
 
 
 def _stored(rows: pl.DataFrame, tickers: pl.Series) -> pl.DataFrame:
@@ -375,11 +375,6 @@ def _stored(rows: pl.DataFrame, tickers: pl.Series) -> pl.DataFrame:
     tests = TEST_TICKERS.intersection(tickers)
     test_ticker = pl.col("ticker").is_in(sorted(tests)) if tests else pl.lit(value=False)
     return rows.with_columns(start, test_ticker=test_ticker).select(SCHEMA.names())
-
-
-def _tickers(rows: pl.DataFrame) -> pl.Series:
-    """The ticker of each stretch of rows: of sorted rows, each once."""
-    return rows["ticker"].rle().struct.field("value")
 
 
 def _nanoseconds(instant: datetime) -> int:
