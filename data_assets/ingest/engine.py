@@ -42,7 +42,10 @@ from data_assets.ingest.retry import RetryPolicy, Tries
 from data_assets.ingest.source import Source, StagedDay
 from data_assets.lake.errors import one_line
 
-UNEXPECTED_IN_A_ROW = 3
+SAME_CAUSE_IN_A_ROW = 3
+"""Days in a row that fail for one cause end the run: it is not about the days."""
+
+_DEFECT = "unexpected error"
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +166,7 @@ class _Run:
         self._recording = asyncio.Lock()
         self._record_broke = False
         self._outage: asyncio.Task[None] | None = None
-        self._unexpected_in_a_row = 0
+        self._cause, self._days_of_cause = "", 0
         self._closing = False
         self._ended: str | None = None
 
@@ -238,6 +241,7 @@ class _Run:
             outcome = replace(await self._outcome(day, work, meter), attempts=meter.attempts)
             work.kept = True
             self._history.ended(work.position, outcome)
+            self._end_at_the_same_cause(day, outcome)
             meter.enter(Phase.RECORDING)
             await self._keep_record(day, outcome)
         finally:
@@ -263,7 +267,7 @@ class _Run:
                     meter.enter(Phase.PAUSING)
                     await asyncio.sleep(pause)
                     continue
-                outcome = Failed(f"{one_line(error)} ({tries.spent()})")
+                outcome = Failed(f"{one_line(error)} ({tries.spent()})", cause=error.cause)
             except RunEnded as error:
                 self._end(one_line(error))
                 outcome = Failed(one_line(error))
@@ -273,7 +277,6 @@ class _Run:
                 return self._unexpected(day, error)
             except Exception as error:  # noqa: BLE001  a defect in one dataset's code must not hide how its day ended
                 return self._unexpected(day, error)
-            self._unexpected_in_a_row = 0
             return outcome
 
     async def _try(self, day: date, work: _DayInWork, meter: DayProgress) -> Outcome:
@@ -330,13 +333,21 @@ class _Run:
     def _unexpected(self, day: date, error: BaseException) -> Failed:
         reason = f"unexpected {type(error).__name__}: {one_line(error)}"
         logger.error("%s: %s", day, reason, exc_info=error)
-        self._unexpected_in_a_row += 1
-        if self._unexpected_in_a_row >= UNEXPECTED_IN_A_ROW:
+        return Failed(reason, cause=_DEFECT)
+
+    def _end_at_the_same_cause(self, day: date, outcome: Outcome) -> None:
+        """End the run where one cause fails day after day, in the order in which they end."""
+        if isinstance(outcome, Stored) or not outcome.cause:
+            self._cause, self._days_of_cause = "", 0
+            return
+        self._days_of_cause = self._days_of_cause + 1 if outcome.cause == self._cause else 1
+        self._cause = outcome.cause
+        if self._days_of_cause >= SAME_CAUSE_IN_A_ROW:
+            details = "; the log holds the tracebacks" if outcome.cause == _DEFECT else ""
             self._end(
-                f"{UNEXPECTED_IN_A_ROW} days in a row met an unexpected error, the last of them {day} "
-                f"({reason}); the log holds the tracebacks"
+                f"{SAME_CAUSE_IN_A_ROW} days in a row failed for the same cause, the last of them {day}: "
+                f"{outcome.reason}{details}"
             )
-        return Failed(reason)
 
     def _end(self, reason: str) -> None:
         """Nothing else of this run can work."""

@@ -44,11 +44,14 @@ class NotStored:
         reason: one line for the person who reads the grid.
         tried: False where the vendor was not asked for this very day, because what it said of newer days answers it.
         attempts: how often the day was asked for in this run; the engine fills it in.
+        cause: names what went wrong where that need not be about this day alone (an answer nobody knows, a gateway that
+            says nothing); the same cause on several days in a row ends the run. Empty where it is about the day.
     """
 
     reason: str
     tried: bool = True
     attempts: int = field(default=0, compare=False)
+    cause: str = field(default="", compare=False)
     name: ClassVar[str] = "NotStored"
 
 
@@ -86,14 +89,22 @@ Outcome = Stored | NotStored
 
 
 class IngestError(Exception):
-    """What a vendor's code raises to the engine. Its text is one line, free of secrets, and says what to do."""
+    """What a vendor's code raises to the engine. Its text is one line, free of secrets, and says what to do.
+
+    Attributes:
+        cause: see `NotStored`; of a `Transient` whose tries are used up, the cause of the failed day.
+    """
+
+    def __init__(self, text: str, *, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class DayEnded(IngestError):
     """The day is over with this outcome; asking again now would give the same answer."""
 
     def __init__(self, outcome: NotStored) -> None:
-        super().__init__(outcome.reason)
+        super().__init__(outcome.reason, cause=outcome.cause)
         self.outcome = outcome
 
 

@@ -433,6 +433,42 @@ def test_three_defects_in_a_row_end_the_run(pattern, ends):
         assert all(report.outcomes[day] == Failed(report.ended, tried=False) for day in days(len(padded))[-5:])
 
 
+@pytest.mark.parametrize("as_error", ["transient", "day ended"])
+@pytest.mark.parametrize(
+    ("causes", "ends_after"),
+    [
+        (["400", "400", "400"], 3),
+        (["400", "400", "stored", "400", "400"], None),
+        (["400", "418", "400", "418"], None),
+        (["400", "418", "418", "418"], 4),
+        (["", "", "", ""], None),
+    ],
+)
+def test_the_same_cause_on_three_days_in_a_row_ends_the_run(as_error, causes, ends_after):
+    padded = [*causes, *["stored"] * 5]
+
+    def script(day: date, _: int) -> Answer:
+        cause = padded[days(len(padded)).index(day)]
+        if cause == "stored":
+            return Answer()
+        said = f"the vendor says {cause}: restart the terminal"
+        if as_error == "transient":
+            return Answer(Transient(said, cause=cause))
+        return Answer(DayEnded(Failed(said, cause=cause)))
+
+    report, _ = bring_in(source := ScriptedSource(script), len(padded), cap=1)
+    if ends_after is None:
+        assert report.ended is None
+        assert named(report.outcomes.values()) == ["Stored" if cause == "stored" else "Failed" for cause in padded]
+    else:
+        last = days(len(padded))[ends_after - 1]
+        assert report.ended is not None
+        assert report.ended.startswith(f"3 days in a row failed for the same cause, the last of them {last}: ")
+        assert "the vendor says" in report.ended
+        assert sorted(set(source.days_asked()), reverse=True) == days(ends_after)
+        assert named(report.outcomes.values()) == ["Failed"] * len(padded)
+
+
 def test_a_cancellation_that_escapes_from_the_source_is_a_defect_and_no_stop():
     bad = days(6)[1]
     source = ScriptedSource(
