@@ -5,7 +5,10 @@ Here: resolving reports that were made several times, and verdicts. Not here: th
 
 Sources: Theta v3 OpenAPI, ``/option/history/open_interest`` and ``/option/history/eod``. In the vendor's archive every
 contract of the years before 2022 is there twice, and on some days four times, with nothing but ``created`` to tell them
-apart; a user of 2026-07-29 found so, and that the last one counts.
+apart; a user of 2026-07-29 found so, and that the last one counts. OPRA sends open interest "normally once a day", so
+perhaps again. By the vendor's page "Trade Conditions" a trade moves the columns that its condition names: those of
+extended hours and of multilateral compression add volume and no price, late ones set the high or the low and not the
+last. A report of the day also counts the extended hours of the evening before.
 """
 
 from __future__ import annotations
@@ -15,31 +18,40 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from data_assets.quality.contract_summary import CONTRACT
-from data_assets.quality.naming import some_contracts
+from data_assets.quality.naming import contract_names, some_contracts
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK
 
 _FILE_ORDER = ("expiration", "symbol", "strike", "right")
 _OPEN_INTEREST_SENT = (timedelta(hours=6), timedelta(hours=9, minutes=30))
 _PRICES = ("open", "high", "low", "close")
+_EVENING_BEGINS = timedelta(hours=20)
+"""From here on trades belong to the next session: extended hours begin at 20:15 New York, and end at 17:00 at last."""
+
 _REPORTED = ("volume", "count", "bid_size", "bid", "ask_size", "ask")
 
 
-def newest_reports(eod: pl.DataFrame) -> pl.DataFrame:
+def newest_reports(reports: pl.DataFrame, made: str) -> pl.DataFrame:
     """Of each contract the report that was made last, in the order of the frame; rows repeated in full count once.
 
     Reports of one contract that were made at one instant and still differ are all kept, for ``unique_contracts`` to
     find.
+
+    Args:
+        reports: as they were sent.
+        made: the column that says when a report was made: ``created``, or ``timestamp`` of open interest.
     """
-    newest = pl.col("created") == pl.col("created").max().over(CONTRACT)
-    return eod.filter(newest).unique(maintain_order=True)
+    newest = pl.col(made) == pl.col(made).max().over(CONTRACT)
+    return reports.filter(newest).unique(maintain_order=True)
 
 
 def unique_contracts(reports: pl.DataFrame) -> Verdict:
     """Whether every contract has one row and the rows lie in the order of the file; a breach is an error."""
     repeated = reports.group_by(CONTRACT, maintain_order=True).len().filter(pl.col("len") > 1)
     in_order = reports.select(_FILE_ORDER).equals(reports.select(_FILE_ORDER).sort(_FILE_ORDER))
-    found = [f"{repeated.height:,} contracts have several rows"] if repeated.height else []
+    found = []
+    if repeated.height:
+        found.append(f"{repeated.height:,} contracts have several rows, such as {contract_names(repeated.head(1))[0]}")
     if not in_order:
         found.append(f"the rows are not sorted by {', '.join(_FILE_ORDER)}")
     if reports.is_empty():
@@ -94,59 +106,80 @@ def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
     )
 
 
-def end_of_day(reports: pl.DataFrame, *, day: date, option_close: datetime, no_bid: float = 0.9) -> Verdict:
+def end_of_day(
+    reports: pl.DataFrame, *, day: date, previous: date, option_close: datetime, no_bid: float = 0.9
+) -> Verdict:
     """Whether a day's end-of-day reports can be right, once ``newest_reports`` has resolved them.
 
-    A negative or missing value is an error, and so is a contract whose prices do not enclose each other, or of which
-    some columns say that it traded and others that it did not. Reports made before the options' close, trades of
-    another day, and a day without bids, as users found on shortened sessions, are warned of.
+    A negative or missing value is an error, and so are prices, of those that a trade has moved, that do not enclose
+    each other, and volume or prices without a trade. Reports made before the options' close, trades without volume,
+    trades of another session, and a day without bids, as users found on shortened sessions, are warned of. Contracts
+    whose trades moved no price, or not each of the four, and those traded last on the evening before are counted. That
+    the evening begins at 20:00 New York of the previous session is a judgement.
 
     Args:
         reports: one row per contract: the columns of the vendor, created and last_trade in UTC.
         day: the trading day.
+        previous: the session before it.
         option_close: the option session's close, an aware instant.
         no_bid: the share of quoted contracts without a bid above which the verdict warns.
     """
-    first, last = pl.min_horizontal("open", "close"), pl.max_horizontal("open", "close")
+    moved = {name: pl.when(pl.col(name) > 0).then(pl.col(name)) for name in _PRICES}  # 0 where no trade moved it
     busy = pl.col("count") > 0
     values = pl.col(*_PRICES, *_REPORTED)
+    midnight = _at(day, timedelta(0))
     wrong = {
         "unusable": pl.any_horizontal(values.is_null() | (values < 0)) | pl.any_horizontal(_not_finite()),
-        "inconsistent": busy & ((pl.col("low") > first) | (pl.col("high") < last)),
-        "half_traded": pl.any_horizontal((pl.col("volume", *_PRICES) > 0) != busy),
+        "inconsistent": (moved["low"] > pl.min_horizontal(moved["open"], moved["close"], moved["high"]))
+        | (moved["high"] < pl.max_horizontal(moved["open"], moved["close"])),
+        "moved_untraded": ~busy & pl.any_horizontal(pl.col("volume", *_PRICES) > 0),
     }
     odd = {
-        "made_early": pl.col("created") < option_close,
-        "traded_elsewhen": busy & ~pl.col("last_trade").is_between(_at(day, timedelta(0)), pl.col("created")),
+        "made_early": (pl.col("created") < option_close).fill_null(value=True),
+        "no_volume": busy & (pl.col("volume") == 0),
+        "traded_elsewhen": busy
+        & ~pl.col("last_trade").is_between(_at(previous, _EVENING_BEGINS), pl.col("created")).fill_null(value=False),
+    }
+    priced = pl.sum_horizontal(pl.col(name) > 0 for name in _PRICES)
+    usual = {
+        "moved_no_price": busy & (priced == 0),
+        "moved_some_prices": busy & priced.is_between(1, len(_PRICES) - 1),
+        "traded_evening_before": busy & (pl.col("last_trade") < midnight),
     }
     said = {
         "unusable": "with a negative, missing or non-finite value",
         "inconsistent": "whose low and high do not enclose open and close",
-        "half_traded": "that traded by some columns and not by others",
+        "moved_untraded": "with volume or a price and no trade",
         "made_early": "made before the options' close",
-        "traded_elsewhen": "whose last trade is of another day or later than the report",
+        "no_volume": "with a trade and no volume",
+        "traded_elsewhen": "whose last trade is of another session or later than the report",
     }
     judged = reports.with_columns(
-        **{kind: breach.fill_null(value=True) for kind, breach in {**wrong, **odd}.items()},
+        **{kind: breach.fill_null(value=False) for kind, breach in {**wrong, **odd, **usual}.items()},
     )
     counts = {kind: int(judged[kind].sum()) for kind in said}
+    described = {kind: int(judged[kind].sum()) for kind in usual}
     quoted = reports.filter(pl.col("ask") > 0)
     without_bid = quoted.filter(pl.col("bid") == 0).height / quoted.height if quoted.height else 0.0
     found = [f"{count:,} reports {said[kind]}" for kind, count in counts.items() if count]
     if without_bid > no_bid:
         found.append(f"{without_bid:.1%} of the quoted contracts have no bid, as in reports of shortened sessions")
     traded = reports.filter(busy).height
+    fine = f"{traded:,} of {reports.height:,} contracts traded"
+    if described["moved_no_price"]:
+        fine += f", {described['moved_no_price']:,} without moving a price"
     return Verdict(
         "end_of_day",
         passed=not found,
         severity="error" if any(counts[kind] for kind in wrong) else "warn",
-        summary="; ".join(found) or f"{traded:,} of {reports.height:,} contracts traded",
+        summary="; ".join(found) or fine,
         metadata={
             "contracts": reports.height,
             "traded": traded,
             "volume": int(reports["volume"].sum()),
             "without_bid_share": without_bid,
             **counts,
+            **described,
             "contracts_concerned": some_contracts(
                 judged.filter(pl.any_horizontal(*said)), lambda row: ", ".join(kind for kind in said if row[kind])
             ),

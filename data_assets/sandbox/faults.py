@@ -21,7 +21,7 @@ IB_HEAD_TIMESTAMP = "ib/head_timestamp"
 IB_CONTRACT_DETAILS = "ib/contract_details"
 
 FaultKind = Literal[
-    "status",  # answer with `status` instead of data
+    "status",  # answer with `status` instead of data, and perhaps `text`
     "disconnected",  # 474 for `seconds`, and terminal/mdds/status says DISCONNECTED meanwhile
     "large_request",  # 570 for answers above `rows`
     "stall",  # send half of the body, then nothing
@@ -29,6 +29,8 @@ FaultKind = Literal[
     "reset",  # send half of the body, then reset the connection
     "missing_contract",  # leave one contract in twenty out of the body
     "renamed_column",  # call `bid`, or `open_interest`, something else
+    "volume_only",  # end of day: what did not trade has one trade of the evening before, which moved no price
+    "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
     "no_data",  # IB: 162 without data, or 200 for a contract, though there is some
     "pacing",  # IB: 162 pacing violation
     "permissions",  # IB: 162 no market data permissions
@@ -46,7 +48,15 @@ FaultKind = Literal[
     "fractional_volume",  # IB: volumes in round lots, with fractions
     "wrong_session",  # IB: the bars of the session before
 ]
-HISTORIES_ONLY: frozenset[FaultKind] = frozenset({"large_request", "missing_contract", "renamed_column"})
+THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
+    "volume_only": (EOD_ENDPOINT,),
+    "repeated_messages": (OPEN_INTEREST_ENDPOINT,),
+}
+"""Rows that are valid and not what one expects, and the histories that have them (``theta_unusual``)."""
+
+HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
+    ("large_request", "missing_contract", "renamed_column", *THETA_ROWS_OF)
+)
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
 )
@@ -64,8 +74,8 @@ _IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
 class Fault(BaseModel):
     """One fault, and the requests it strikes: all that match, `rate` of them, or the first `times` of them.
 
-    Without an `endpoint` a fault strikes the requests for its vendor's data: quotes, or bars. `symbol` narrows a fault
-    of IB to one ticker.
+    Without an `endpoint` a fault strikes the requests for its vendor's data: quotes, or what has such rows, or bars.
+    `symbol` narrows a fault of IB to one ticker.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,8 +97,10 @@ class Fault(BaseModel):
     def _strike_the_vendors_data(cls, given: Any) -> Any:
         if not isinstance(given, dict) or "endpoint" in given:
             return given
-        of_ib = str(given.get("kind")) in _IB_ENDPOINTS[IB_HISTORICAL_DATA]
-        return {**given, "endpoint": IB_HISTORICAL_DATA} if of_ib else given
+        kind = str(given.get("kind"))
+        if kind in _IB_ENDPOINTS[IB_HISTORICAL_DATA]:
+            return {**given, "endpoint": IB_HISTORICAL_DATA}
+        return {**given, "endpoint": THETA_ROWS_OF[kind][0]} if kind in THETA_ROWS_OF else given
 
     @model_validator(mode="after")
     def _status_belongs_to_its_kind(self) -> Fault:
@@ -98,8 +110,10 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _code_belongs_to_its_kind(self) -> Fault:
-        if (self.kind == "tws_error") != (self.code is not None) or (self.text and self.code is None):
+        if (self.kind == "tws_error") != (self.code is not None):
             raise ValueError('"code", perhaps with "text", is given with kind "tws_error", and only there')
+        if self.text and self.kind not in ("tws_error", "status"):
+            raise ValueError('"text" is given with the kinds "tws_error" and "status", and only there')
         return self
 
     @model_validator(mode="after")
@@ -118,4 +132,6 @@ class Fault(BaseModel):
     def _kind_fits_the_endpoint(self) -> Fault:
         if self.kind in HISTORIES_ONLY and self.endpoint not in THETA_HISTORIES:
             raise ValueError(f'"{self.kind}" changes the rows of {", ".join(THETA_HISTORIES)} and of no other endpoint')
+        if self.endpoint not in (having := THETA_ROWS_OF.get(self.kind, (self.endpoint,))):
+            raise ValueError(f'"{self.kind}" changes the rows of {", ".join(having)} and of no other endpoint')
         return self

@@ -37,6 +37,7 @@ from data_assets.sandbox.option_chain import Listing
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_params import ENDPOINTS, Query, Refused, parse
 from data_assets.sandbox.theta_text import CsvText
+from data_assets.sandbox.theta_unusual import UNUSUAL_ROWS
 
 T = TypeVar("T")
 
@@ -228,7 +229,7 @@ class ThetaServer:
 
     def _strike_before_data(self, fault: Fault) -> None:
         if fault.kind == "status" and fault.status is not None:
-            _refuse(fault.status)
+            _refuse(fault.status, fault.text)
         if fault.kind == "disconnected":
             self._connected_from = time.monotonic() + fault.seconds
             _refuse(474)
@@ -247,7 +248,9 @@ class ThetaServer:
         """The body piece by piece, none where there are no rows. Runs in the pool, as it is work for the processor."""
         kind = fault.kind if fault is not None else None
         frames = self._history.frames(query, listings, leave_out=kind == "missing_contract")
-        for number, frame in enumerate(frames):
+        unusual = UNUSUAL_ROWS.get(kind)
+        for number, usual in enumerate(frames):
+            frame = usual if unusual is None else unusual(usual)
             names = frame.rename(_RENAMED, strict=False).columns if kind == "renamed_column" else frame.columns
             yield (self._text.header(names) if number == 0 else b"") + self._text.rows(frame)
 

@@ -1,6 +1,6 @@
 """The rules of open interest and end-of-day reports, on the synthetic market's and on broken ones."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -14,12 +14,13 @@ from data_assets.quality.option_quotes import contract_set
 from data_assets.quality.option_reports import end_of_day, newest_reports, open_interest, unique_contracts
 from data_assets.sandbox import option_reports
 from data_assets.sandbox.option_chain import chain
-from data_assets.trading_calendar import session
+from data_assets.trading_calendar import NEW_YORK, previous_session, session
 
 LISTINGS = [listing for root in ROOTS for listing in chain(root, DAY, 400)]
 INTEREST = stored(pl.concat(option_reports.open_interest(each) for each in LISTINGS)).drop_nulls("open_interest")
 REPORTS = stored(pl.concat(option_reports.eod(each) for each in LISTINGS))
 HOUR = timedelta(hours=1)
+PREVIOUS = previous_session(DAY)
 TRADED = pl.col("count") > 0
 first = pl.int_range(pl.len()) == 0
 
@@ -53,7 +54,7 @@ def test_a_good_day_keeps_every_rule():
         assert found.passed, found.summary
         assert unique_contracts(frame).passed
     assert open_interest(INTEREST, day=DAY).passed
-    verdict = end_of_day(REPORTS, day=DAY, option_close=HOURS.option_close)
+    verdict = end_of_day(REPORTS, day=DAY, previous=PREVIOUS, option_close=HOURS.option_close)
     assert verdict.passed
     assert verdict.summary == f"{REPORTS.filter(TRADED).height:,} of 800 contracts traded"
 
@@ -91,29 +92,66 @@ def test_open_interest_that_cannot_be_is_found(broken, severity):
         ("unusable", "error", changed(REPORTS, first, ask_size=None)),
         ("inconsistent", "error", changed(REPORTS, first_of(TRADED), low=pl.col("close") + 1)),
         ("inconsistent", "error", changed(REPORTS, first_of(TRADED), high=pl.min_horizontal("open", "close") - 0.01)),
-        ("half_traded", "error", changed(REPORTS, first_of(~TRADED), volume=5)),
-        ("half_traded", "error", changed(REPORTS, first_of(TRADED), volume=0)),
-        ("half_traded", "error", changed(REPORTS, first_of(~TRADED), open=1.0)),
+        ("inconsistent", "error", changed(REPORTS, first_of(TRADED), open=0.0, close=0.0, high=1.0, low=2.0)),
+        ("moved_untraded", "error", changed(REPORTS, first_of(~TRADED), volume=5)),
+        ("moved_untraded", "error", changed(REPORTS, first_of(~TRADED), open=1.0)),
+        ("no_volume", "warn", changed(REPORTS, first_of(TRADED), volume=0)),
         ("made_early", "warn", changed(REPORTS, first, created=HOURS.close)),
         ("traded_elsewhen", "warn", changed(REPORTS, first_of(TRADED), last_trade=HOURS.open - 24 * HOUR)),
+        ("traded_elsewhen", "warn", changed(REPORTS, first_of(TRADED), last_trade=HOURS.open - 14 * HOUR)),
         ("traded_elsewhen", "warn", changed(REPORTS, first_of(TRADED), last_trade=HOURS.open + 24 * HOUR)),
     ],
 )
 def test_a_report_that_cannot_be_is_found(kind, severity, broken):
-    verdict = end_of_day(broken, day=DAY, option_close=HOURS.option_close)
+    verdict = end_of_day(broken, day=DAY, previous=PREVIOUS, option_close=HOURS.option_close)
     assert (verdict.passed, verdict.severity) == (False, severity)
     counts = {
         name: verdict.metadata[name]
-        for name in ("unusable", "inconsistent", "half_traded", "made_early", "traded_elsewhen")
+        for name in ("unusable", "inconsistent", "moved_untraded", "no_volume", "made_early", "traded_elsewhen")
     }
     assert {name: count for name, count in counts.items() if count} == {kind: 1}
     assert kind in verdict.metadata["contracts_concerned"][0]
 
 
+NO_PRICE = {"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "unusual"),
+    [
+        ("moved_no_price", changed(REPORTS, first_of(~TRADED), volume=25, count=1)),
+        ("moved_no_price", changed(REPORTS, first_of(TRADED), **NO_PRICE)),
+        ("moved_some_prices", changed(REPORTS, first_of(TRADED), close=0.0)),
+        ("moved_some_prices", changed(REPORTS, first_of(TRADED), open=0.0, close=0.0)),
+        ("moved_some_prices", changed(REPORTS, first_of(TRADED), high=0.0, low=0.0)),
+        ("traded_evening_before", changed(REPORTS, first_of(TRADED), last_trade=HOURS.open - 13 * HOUR)),
+    ],
+    ids=["compressed", "compressed alone", "late", "late alone", "last alone", "evening"],
+)
+def test_a_trade_need_not_move_every_column_and_what_it_moved_is_counted(kind, unusual):
+    verdict = end_of_day(unusual, day=DAY, previous=PREVIOUS, option_close=HOURS.option_close)
+    assert verdict.passed, verdict.summary
+    counts = {name: verdict.metadata[name] for name in ("moved_no_price", "moved_some_prices", "traded_evening_before")}
+    assert {name: count for name, count in counts.items() if count} == {kind: 1}
+
+
+@pytest.mark.parametrize(
+    ("day", "previous"), [(date(2024, 1, 8), date(2024, 1, 5)), (date(2024, 9, 3), date(2024, 8, 30))]
+)
+def test_the_evening_before_is_that_after_the_previous_session(day, previous):
+    """Extended hours of a Monday begin on Sunday, those of a Tuesday after a holiday as early as on Sunday too."""
+    reports = stored(pl.concat(option_reports.eod(each) for each in chain("SPXW", day, 100)))
+    sunday = datetime(previous.year, previous.month, previous.day, 20, 31, tzinfo=NEW_YORK) + timedelta(days=2)
+    sunday = sunday.astimezone(UTC)
+    evening = changed(reports, first_of(TRADED), last_trade=sunday)
+    verdict = end_of_day(evening, day=day, previous=previous, option_close=session(day).option_close)
+    assert (verdict.passed, verdict.metadata["traded_evening_before"]) == (True, 1)
+
+
 def test_a_shortened_session_without_bids_is_warned_of():
     day = date(2024, 7, 3)
     reports = stored(pl.concat(option_reports.eod(each) for each in chain("SPXW", day, 100)))
-    verdict = end_of_day(reports, day=day, option_close=session(day).option_close)
+    verdict = end_of_day(reports, day=day, previous=previous_session(day), option_close=session(day).option_close)
     assert (verdict.passed, verdict.severity, verdict.metadata["without_bid_share"]) == (False, "warn", 1.0)
 
 
@@ -126,7 +164,7 @@ def test_doubled_reports_are_resolved_to_the_last():
         )
     )
     assert not unique_contracts(twice).passed
-    resolved = newest_reports(twice)
+    resolved = newest_reports(twice, "created")
     assert unique_contracts(resolved).passed
     assert resolved.drop("created", "last_trade").equals(once.drop("created", "last_trade"))
     assert (resolved["created"] > once["created"]).all()
@@ -148,7 +186,7 @@ def test_of_each_contract_the_last_report_is_kept_and_ties_that_differ_are_not_h
         ],
         how="horizontal",
     )
-    kept = newest_reports(frame)
+    kept = newest_reports(frame, "created")
     for place in range(5):
         mine = [(stamp, volume) for drawn_place, stamp, volume in drawn if drawn_place == place]
         newest = {each for each in mine if each[0] == max(mine)[0]} if mine else set()

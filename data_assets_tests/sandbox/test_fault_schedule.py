@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from data_assets.sandbox.fault_schedule import FaultSchedule
 from data_assets.sandbox.faults import (
+    EOD_ENDPOINT,
     IB_CONTRACT_DETAILS,
     IB_HEAD_TIMESTAMP,
     IB_HISTORICAL_DATA,
@@ -76,6 +77,7 @@ def test_a_fault_of_ib_strikes_its_bars_unless_it_says_otherwise():
     assert Fault(kind="silence").endpoint == IB_HISTORICAL_DATA
     assert Fault(kind="silence", endpoint=IB_HEAD_TIMESTAMP).endpoint == IB_HEAD_TIMESTAMP
     assert Fault(kind="cut").endpoint == QUOTE_ENDPOINT
+    assert Fault(kind="volume_only").endpoint == EOD_ENDPOINT
 
 
 def test_a_symbol_narrows_a_fault():
@@ -100,6 +102,8 @@ def test_a_symbol_narrows_a_fault():
         {"kind": "status"},
         {"kind": "cut", "status": 500},
         {"kind": "renamed_column", "endpoint": "option/list/symbols"},
+        {"kind": "volume_only", "endpoint": QUOTE_ENDPOINT},
+        {"kind": "cut", "text": "of what is cut there are no words"},
         {"kind": "explode"},
     ],
 )

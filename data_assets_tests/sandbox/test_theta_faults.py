@@ -55,6 +55,11 @@ def test_a_status_is_answered_once_and_then_data(status):
     assert [record.status for record in theta.requests] == [status, 200]
 
 
+def test_a_status_may_have_its_own_words():
+    with SandboxTheta(contracts=4, faults=[Fault(kind="status", status=400, text="Bad date", times=1)]) as theta:
+        assert quotes(theta).text == "Bad date"
+
+
 def test_a_status_by_day_and_endpoint_leaves_the_others_alone():
     faults = [
         Fault(kind="status", status=500, day=DAY),

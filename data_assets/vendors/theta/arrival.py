@@ -33,6 +33,7 @@ class Arrival:
         listed: the vendor's list.
         comparisons: by root.
         stale_expirations: contracts that had expired before the day.
+        superseded: reports that are not stored, as they were repeated or replaced by a newer one; None of snapshots.
         more: further details for the footer.
     """
 
@@ -46,6 +47,7 @@ class Arrival:
     listed: ContractList
     comparisons: Comparisons
     stale_expirations: int = 0
+    superseded: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     def details(self) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Arrival:
             "extra_columns": sorted(self.extra_columns),
             "stale_expirations": self.stale_expirations,
             **footer_details(self.comparisons, self.listed),
+            **({} if self.superseded is None else {"superseded_reports": self.superseded}),
             **self.more,
         }
 
@@ -82,6 +85,8 @@ class Arrival:
         }
         if (absent := absent_count(self.comparisons)) is not None:
             metadata["absent_contracts"] = absent
+        if self.superseded is not None:
+            metadata["superseded_reports"] = self.superseded
         if self.extra_columns:
             metadata["extra_columns"] = ", ".join(sorted(self.extra_columns))
         return metadata

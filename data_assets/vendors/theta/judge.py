@@ -19,7 +19,7 @@ from data_assets.quality.option_greeks import GreekSummary, IvThresholds
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.roots import per_root
 from data_assets.quality.verdict import Verdict
-from data_assets.trading_calendar import session
+from data_assets.trading_calendar import previous_session, session
 from data_assets.vendors.theta.audit import root_details
 from data_assets.vendors.theta.dataset import Kind, OptionDataset
 
@@ -56,7 +56,8 @@ CHECKS: Mapping[Kind, Mapping[str, str]] = {
     "eod": {
         "contracts": _CONTRACTS,
         "contract_set": _CONTRACT_SET,
-        "end_of_day": "Prices enclose each other; made after the close; trades are of the day; bids are there.",
+        "end_of_day": "Prices that moved enclose each other; made after the close; trades are of the session; "
+        "bids are there.",
         "integrity": _INTEGRITY,
     },
 }
@@ -126,10 +127,12 @@ def _judge_greeks(dataset: OptionDataset, greeks: GreekSummary, day: date, limit
 def _judge_reports(lake: Lake, dataset: OptionDataset, day: date) -> list[Verdict]:
     reports = pl.concat(lake.batches(dataset.key, day))
     if dataset.kind == "eod":
-        option_close = session(day).option_close
+        option_close, previous = session(day).option_close, previous_session(day)
         values = per_root(
             dataset.roots,
-            lambda root: option_reports.end_of_day(_of(reports, root), day=day, option_close=option_close),
+            lambda root: option_reports.end_of_day(
+                _of(reports, root), day=day, previous=previous, option_close=option_close
+            ),
         )
     else:
         values = per_root(dataset.roots, lambda root: option_reports.open_interest(_of(reports, root), day=day))

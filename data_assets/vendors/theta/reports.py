@@ -64,9 +64,14 @@ async def day_of_reports(
         refuse_contradiction(reason, listed, requests)
         raise DayEnded(NoData(reason))
     meter.parsed(sent.height)
-    reports = (newest_reports(sent) if dataset.kind == "eod" else sent).sort(dataset.sort_by, maintain_order=True)
+    reports = newest_reports(sent, table.dated_by).sort(dataset.sort_by, maintain_order=True)
     if not (unique := unique_contracts(reports)).passed:
-        raise DayEnded(Rejected(f"{unique.summary}: nothing tells which of them counts; ask the vendor"))
+        raise DayEnded(
+            Rejected(
+                f"{unique.summary}, made at the same instant with other values: nothing tells which of them counts; "
+                "ask again tomorrow, and ask the vendor if it is still so"
+            )
+        )
     summary = reports.group_by(CONTRACT, maintain_order=True).agg(rows=pl.len().cast(pl.Int64))
     text = [body for _, body in answers]
     first_line = text[0].partition(b"\n")[0]
@@ -81,7 +86,7 @@ async def day_of_reports(
         listed=listed,
         comparisons=compare(summary, listed, dataset.roots, hours.day, dataset.absent_tolerance),
         stale_expirations=summary.filter(pl.col("expiration") < hours.day).height,
-        more={"superseded_reports": sent.height - reports.height} if dataset.kind == "eod" else {},
+        superseded=sent.height - reports.height,
     )
 
     def stage() -> StagedFile:

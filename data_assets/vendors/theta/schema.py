@@ -147,7 +147,8 @@ OPEN_INTEREST = Table(
         "open_interest": Column(
             pl.Int64(),
             "contracts",
-            "outstanding at the end of the session before; a contract that nobody holds may have no row",
+            "outstanding at the end of the session before; a contract that nobody holds may have no row. Of several "
+            "messages on a contract the newest is stored",
         ),
     }
 )
@@ -161,9 +162,13 @@ EOD = Table(
             "instant, UTC",
             "when Theta made the report, about 17:15 New York; of several reports on a contract the newest is stored",
         ),
-        "last_trade": Column(_INSTANT, "instant, UTC", "instant of the last trade; midnight New York without one"),
+        "last_trade": Column(
+            _INSTANT,
+            "instant, UTC",
+            "instant of the last trade, which may be of the evening before; midnight New York without one",
+        ),
         **{
-            name: Column(pl.Float64(), "US dollars per share", f"{which} trade's price; 0 without a trade")
+            name: Column(pl.Float64(), "US dollars per share", f"{which} trade's price; 0 where no trade has moved it")
             for name, which in {"open": "first", "high": "highest", "low": "lowest", "close": "last"}.items()
         },
         "volume": Column(pl.Int64(), "contracts", "contracts that changed hands"),

@@ -149,6 +149,45 @@ ROW = (
 )
 
 
+async def test_a_trade_that_moved_no_price_is_no_error_and_is_counted(tmp_path: Path):
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="volume_only")]) as theta:
+        await fetch(theta.base_url, tmp_path, REPORTS)
+    frame = stored(tmp_path, REPORTS)
+    evening = frame.filter(pl.col("last_trade").dt.convert_time_zone("America/New_York").dt.date() < DAY)
+    assert evening.select("volume", "count", "open", "high", "low", "close").unique().rows() == [(25, 1, 0, 0, 0, 0)]
+
+    verdict = verdicts(tmp_path, REPORTS)["end_of_day"]
+    assert verdict.passed, verdict.summary
+    assert "without moving a price" in verdict.summary
+    for kind in ("moved_no_price", "traded_evening_before"):
+        assert sum(verdict.metadata[f"{root}_{kind}"] for root in SPX) == evening.height > 0
+
+
+async def test_of_open_interest_sent_again_the_newest_is_stored_and_the_rest_is_counted(tmp_path: Path):
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="repeated_messages")]) as theta:
+        ended = await fetch(theta.base_url, tmp_path / "again", INTEREST)
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        await fetch(theta.base_url, tmp_path / "once", INTEREST)
+    again, once = stored(tmp_path / "again", INTEREST), stored(tmp_path / "once", INTEREST)
+    assert again.select(ORDER).equals(once.select(ORDER))
+    later, more = again["timestamp"] - once["timestamp"], again["open_interest"] - once["open_interest"]
+    found = pl.DataFrame({"minutes": later.dt.total_minutes(), "more": more}).unique().sort("minutes", "more").rows()
+    assert found == [(0, 0), (45, 0), (45, 100)]
+    assert details(tmp_path / "again", INTEREST)["superseded_reports"] == again.height
+    assert ended.metadata["superseded_reports"] == again.height
+    assert [each.summary for each in verdicts(tmp_path / "again", INTEREST).values() if not each.passed] == []
+
+
+async def test_two_numbers_of_one_instant_are_rejected_by_name(tmp_path: Path):
+    row = "SPX,2024-01-19,4700.000,CALL,2024-01-03T06:30:04,{held}"
+    lines = [",".join(OPEN_INTEREST.columns), row.format(held=7), row.format(held=8), ""]
+    answers = {OPEN_INTEREST_ENDPOINT: response(200, "\n".join(lines).encode()), LIST: response(471, b"tier")}
+    async with terminal(by_path(answers)) as server:
+        with pytest.raises(DayEnded, match=r"SPX 2024-01-19 4700 C.*same instant.*ask again tomorrow") as caught:
+            await fetch(server.base_url, tmp_path, replace(INTEREST, roots=("SPX",)))
+    assert isinstance(caught.value.outcome, Rejected)
+
+
 @pytest.mark.parametrize(
     ("rows", "ends"),
     [

@@ -1,0 +1,55 @@
+"""Rows of Theta that are valid and not what one expects.
+
+Here: what a fault of such a kind makes of the usual rows. Not here: which request it strikes, and faults that are none
+of the vendor's words (``theta_server``).
+
+Sources: Theta's page "Trade Conditions", by which a trade need not move every column (multilateral compression and
+trades of extended hours add volume and no price), and its OpenAPI, by which OPRA sends open interest "normally once a
+day".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+_EVENING = timedelta(hours=20, minutes=31)
+_COMPRESSED = {"volume": 25, "count": 1}
+_SENT_AGAIN = timedelta(minutes=45)
+_CORRECTION = 100
+
+
+def _volume_only(eod: pl.DataFrame) -> pl.DataFrame:
+    """What did not trade has one trade of 25 contracts, at 20:31 of the evening before, which moved no price."""
+    untraded = pl.col("count") == 0
+    evening = pl.col("created").dt.truncate("1d") - timedelta(days=1) + _EVENING
+    return eod.with_columns(
+        pl.when(untraded).then(evening).otherwise("last_trade").alias("last_trade"),
+        *(pl.when(untraded).then(value).otherwise(name).alias(name) for name, value in _COMPRESSED.items()),
+    )
+
+
+def _repeated_messages(open_interest: pl.DataFrame) -> pl.DataFrame:
+    """Every row twice: by turns as it was, the same number 45 minutes later, and another number 45 minutes later.
+
+    The later one comes first: in which order they come is not known, and nobody shall rely on one.
+    """
+    place = np.repeat(np.arange(open_interest.height), 2)
+    turn, again = pl.Series(place % 3), pl.Series(np.tile([True, False], open_interest.height))
+    return open_interest[place].with_columns(
+        pl.when(again & (turn > 0)).then(pl.col("timestamp") + _SENT_AGAIN).otherwise("timestamp").alias("timestamp"),
+        pl.when(again & (turn > 1))
+        .then(pl.col("open_interest") + _CORRECTION)
+        .otherwise("open_interest")
+        .alias("open_interest"),
+    )
+
+
+UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "volume_only": _volume_only,
+    "repeated_messages": _repeated_messages,
+}
+"""By kind of fault: from a block of whole contracts as they usually are, New York wall clock, to the unusual ones."""
