@@ -18,7 +18,7 @@ from functools import partial
 
 import polars as pl
 
-from data_assets.ingest.outcome import DayEnded, IngestError, NoData, Throttled, Transient, VendorDown
+from data_assets.ingest.outcome import DayEnded, Failed, IngestError, NoData, Throttled, Transient, VendorDown
 from data_assets.ingest.source import DayMeter
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
@@ -106,8 +106,9 @@ async def day_by_expiration(
                 arrival = _arrival(dataset, bodies, parts, listed, hours)
                 staged = await in_thread(lambda: writer.finish(provenance(arrival)), StagedFile.discard)
                 return staged, arrival
-        except DayEnded:
-            pieces.clear()
+        except DayEnded as ended:
+            if not isinstance(ended.outcome, Failed):  # what has arrived is as good as before
+                pieces.clear()
             raise
 
 

@@ -11,6 +11,7 @@ status page too, so a status probe takes one of the same slots as a download.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ import polars as pl
 
 from data_assets.ingest.outcome import (
     DayEnded,
+    Failed,
     IngestError,
     NoData,
     NotEntitled,
@@ -62,6 +64,7 @@ _CONNECTED = "CONNECTED"
 _SYNTHETIC_SERVER = "data_assets-sandbox"  # as the sandbox spells it; vendors know nothing else of it
 _REASON_LENGTH = 200
 _ERROR_BODY_SIZE = 4096
+_SERVER_ERRORS = 500
 _START = "start it with `java -jar ThetaTerminalv3.jar` (Java 21), or set THETA_BASE_URL to where it runs"
 _TIERS = "options Value reaches back to 2020-01-01, Standard to 2016-01-01, Pro to 2012-06-01"
 
@@ -284,6 +287,10 @@ class ThetaClient:
                         if said == _CONNECTED:
                             await self.expirations([symbol])
                             return
+                    except DayEnded as ended:
+                        if isinstance(ended.outcome, NoData):  # of a root that does not exist; the data is served
+                            return
+                        said = str(ended)
                     except Transient as error:
                         said = str(error)
                     await asyncio.sleep(self._poll_seconds)
@@ -338,6 +345,10 @@ class ThetaClient:
 def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
     """The one error that a status of the terminal means.
 
+    Only what is known to concern the account or the address ends a run. What the vendor dislikes of one day fails that
+    day, in its own words: v3 answers 400 with plain text to a date or a value. An answer that nobody knows does so too,
+    one of 5xx after some tries. If the same comes day after day, its ``cause`` lets the engine end the run.
+
     Args:
         status: the HTTP status, one of the vendor's own codes or a plain one.
         text: the vendor's words, shown in the reason.
@@ -362,20 +373,30 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
         case 410:
             todo = f"THETA_BASE_URL, now {base_url}, must end in /v3"
             return RunEnded(f"this is a path of Theta's v2 API, and the terminal speaks v3 ({said}): {todo}")
-        case 473:
-            todo = "check symbol, roots, interval and end_time in defs.yaml, and update the terminal"
-            return RunEnded(f"the terminal refuses the parameters of {asked} ({said}): {todo}")
         case 476:
             todo = f"use one spelling everywhere, 127.0.0.1 or localhost, in THETA_BASE_URL (now {base_url}) too"
             return RunEnded(f"the terminal was first asked under another spelling of its host ({said}): {todo}")
         case 478:
             todo = "stop the other one (an account has one session), restart this one, then run again"
             return RunEnded(f"a second Theta Terminal is running on this account ({said}): {todo}")
+        case 400 | 473:
+            todo = "if other days go well it is about this one; if not, check symbol, roots, interval and end_time in "
+            todo += "defs.yaml, and update the terminal"
+            reason = f"the terminal refuses the parameters of {asked} ({said}): {todo}"
+            return DayEnded(Failed(reason, cause=_cause(status, text)))
         case 470 | 475 | 477 | 572 | 500 | 502 | 503 | 504:
             return Transient(f"{asked}: the terminal failed ({said})")
+        case _ if status >= _SERVER_ERRORS:
+            return Transient(f"{asked}: an answer not known of a Theta Terminal ({said})", cause=_cause(status, text))
         case _:
-            todo = f"check that a Theta Terminal answers at THETA_BASE_URL, now {base_url}"
-            return RunEnded(f"{said} is no answer of a Theta Terminal to {asked}: {todo}")
+            todo = f"if every day ends so, check that a Theta Terminal answers at THETA_BASE_URL, now {base_url}"
+            reason = f"{asked}: an answer not known of a Theta Terminal ({said}): {todo}"
+            return DayEnded(Failed(reason, cause=_cause(status, text)))
+
+
+def _cause(status: int, text: str) -> str:
+    """What is alike in the same answer to different days: its words may name the day, or count."""
+    return f"{status}: {re.sub(r'[0-9]+', '0', one_line(text, _REASON_LENGTH))}"
 
 
 async def _error_text(response: httpx.Response) -> str:

@@ -22,7 +22,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from data_assets.ingest.outcome import DayEnded, IngestError, NotStored, Rejected, Transient
+from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, Transient
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import one_line
 from data_assets.lake.lake import Lake
@@ -133,6 +133,8 @@ class LegacyFiles:
                 self._lists[day] = await self._terminal.listed_contracts(roots, day)
             except Transient:
                 raise
+            except DayEnded as ended:  # about this day alone
+                self._lists[day] = ContractList(None, f"the terminal has no list to give: {ended}")
             except IngestError as error:
                 self._no_terminal = str(error)
 
@@ -179,8 +181,8 @@ class LegacySource:
         except Transient as error:
             raise DayEnded(Rejected(f"{self._files[day].name}: {error}; download the day instead")) from error
         except DayEnded as ended:
-            kind: type[NotStored] = type(ended.outcome)
-            raise DayEnded(kind(f"{self._files[day].name}: {ended.outcome.reason}")) from ended
+            reason = f"{self._files[day].name}: {ended.outcome.reason}"
+            raise DayEnded(replace(ended.outcome, reason=reason)) from ended
 
     async def wait_until_up(self) -> None:
         """See ``Source``."""

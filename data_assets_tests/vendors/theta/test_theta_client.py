@@ -12,6 +12,7 @@ import pytest
 
 from data_assets.ingest.outcome import (
     DayEnded,
+    Failed,
     IngestError,
     NoData,
     NotEntitled,
@@ -69,7 +70,8 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
         (570, LargeRequest, None, "too large"),
         (404, RunEnded, None, "update the terminal"),
         (410, RunEnded, None, "must end in /v3"),
-        (473, RunEnded, None, "defs.yaml"),
+        (400, DayEnded, Failed, "defs.yaml"),
+        (473, DayEnded, Failed, "defs.yaml"),
         (476, RunEnded, None, "127.0.0.1 or localhost"),
         (478, RunEnded, None, "second Theta Terminal"),
         (470, Transient, None, "failed"),
@@ -80,8 +82,9 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
         (502, Transient, None, "failed"),
         (503, Transient, None, "failed"),
         (504, Transient, None, "failed"),
-        (418, RunEnded, None, "no answer of a Theta Terminal"),
-        (302, RunEnded, None, "no answer of a Theta Terminal"),
+        (520, Transient, None, "not known of a Theta Terminal"),
+        (418, DayEnded, Failed, "not known of a Theta Terminal"),
+        (302, DayEnded, Failed, "THETA_BASE_URL"),
     ],
 )
 async def test_every_status_means_one_thing_and_shows_the_vendors_words(
@@ -95,6 +98,33 @@ async def test_every_status_means_one_thing_and_shows_the_vendors_words(
     if isinstance(error, DayEnded):
         assert type(error.outcome) is outcome
         assert "QQQ option quotes of 2024-01-03" in error.outcome.reason
+
+
+@pytest.mark.parametrize("status", [400, 418, 473, 520])
+async def test_the_same_answer_to_other_days_has_the_same_cause(status: int):
+    causes = []
+    for words in (b"Invalid date: 20240103", b"Invalid date: 20240104\n", b"Invalid interval"):
+        error = await error_of_answer(always(response(status, words)))
+        causes.append(error.cause)
+    assert causes[0]
+    assert causes[0] == causes[1] != causes[2]
+
+
+@pytest.mark.parametrize("status", [470, 474, 500, 571])
+async def test_what_is_known_to_pass_has_no_cause(status: int):
+    assert (await error_of_answer(always(response(status, b"x")))).cause == ""
+
+
+async def test_waiting_ends_with_the_answer_that_a_root_does_not_exist_and_goes_on_over_others():
+    lists = iter([response(400, b"not now"), response(472, b"No data found for your request")])
+
+    async def recovering(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200, b"CONNECTED") if path == "terminal/mdds/status" else next(lists))
+        await writer.drain()
+
+    async with connected(recovering) as (client, server):
+        await client.wait_until_up("META", seconds=10)
+    assert len(server.asked) == 4
 
 
 async def test_a_long_or_binary_error_body_becomes_one_short_line():
