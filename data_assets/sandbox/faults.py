@@ -31,6 +31,7 @@ FaultKind = Literal[
     "renamed_column",  # call `bid`, or `open_interest`, something else
     "volume_only",  # end of day: what did not trade has one trade of the evening before, which moved no price
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
+    "words",  # Theta: 200 with `text` in place of a table; by default what goes with 472
     "no_data",  # IB: 162 without data, or 200 for a contract, though there is some
     "pacing",  # IB: 162 pacing violation
     "permissions",  # IB: 162 no market data permissions
@@ -112,8 +113,8 @@ class Fault(BaseModel):
     def _code_belongs_to_its_kind(self) -> Fault:
         if (self.kind == "tws_error") != (self.code is not None):
             raise ValueError('"code", perhaps with "text", is given with kind "tws_error", and only there')
-        if self.text and self.kind not in ("tws_error", "status"):
-            raise ValueError('"text" is given with the kinds "tws_error" and "status", and only there')
+        if self.text and self.kind not in ("tws_error", "status", "words"):
+            raise ValueError('"text" is given with the kinds "tws_error", "status" and "words", and only there')
         return self
 
     @model_validator(mode="after")

@@ -218,6 +218,9 @@ class ThetaServer:
         if fault is not None:
             self._strike_before_data(fault)
         self._check_tier(query)
+        if fault is not None and fault.kind == "words":
+            record.status = 200
+            return web.Response(text=fault.text or _TEXTS[472])
         if file is not None:
             return await self._send_file(request, record, file, fault)
         body = self._rows(query, listings, fault) if is_history else self._list(query)

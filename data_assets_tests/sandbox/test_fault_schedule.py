@@ -94,6 +94,7 @@ def test_a_symbol_narrows_a_fault():
         {"kind": "tws_error", "text": "without a code"},
         {"kind": "silence", "code": 162},
         {"kind": "silence", "text": "what is silent says nothing"},
+        {"kind": "cut", "text": "what is cut says nothing"},
         {"kind": "silence", "endpoint": QUOTE_ENDPOINT},
         {"kind": "cut", "endpoint": IB_HISTORICAL_DATA},
         {"kind": "short_day", "endpoint": IB_HEAD_TIMESTAMP},

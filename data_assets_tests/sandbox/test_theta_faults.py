@@ -202,6 +202,17 @@ def test_a_renamed_column_changes_the_header_and_nothing_else(whole):
     assert renamed == whole.replace(b",bid,", b",bid_price,", 1)
 
 
+def test_words_come_under_a_200_as_they_are_given():
+    faults = [Fault(kind="words", times=1), Fault(kind="words", text='{"error": "busy"}', times=1)]
+    with SandboxTheta(contracts=CONTRACTS, faults=faults) as theta:
+        said = [quotes(theta) for _ in range(2)]
+        assert quotes(theta).text.startswith("symbol,")
+    assert [(answer.status_code, answer.text) for answer in said] == [
+        (200, "No data found for your request"),
+        (200, '{"error": "busy"}'),
+    ]
+
+
 def test_a_fault_strikes_the_lists_too():
     contracts = "option/list/contracts/quote"
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="cut", endpoint=contracts, times=1)]) as theta:

@@ -36,6 +36,7 @@ from data_assets.ingest.outcome import (
 from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.vendors.theta import schema
+from data_assets.vendors.theta.words import refuse_words, table
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -234,7 +235,7 @@ class ThetaClient:
             RunEnded: see ``error_of``.
         """
         async with self._get(request.endpoint, request.params(), str(request)) as response:
-            yield response.aiter_bytes()
+            yield await table(response.aiter_bytes(), str(request))
 
     async def listed_contracts(self, symbols: Sequence[str], day: date) -> pl.DataFrame | None:
         """The contracts quoted on ``day`` according to the vendor, in the columns of ``contract_summary.CONTRACT``.
@@ -303,6 +304,7 @@ class ThetaClient:
     async def _table(self, path: str, params: dict[str, str], asked: str) -> bytes:
         async with self._get(path, params, asked) as response:
             body = await response.aread()
+        refuse_words(body, asked)
         if not body.endswith(b"\n"):
             raise Transient(f"the answer to {asked} stopped short, inside its last line")
         return body

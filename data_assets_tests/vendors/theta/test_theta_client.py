@@ -150,7 +150,7 @@ async def test_a_body_comes_as_it_is():
 
 
 async def test_what_is_asked_leaves_nothing_to_a_default():
-    async with connected(always(response(200, b"x\n"))) as (client, server):
+    async with connected(always(response(200, b"symbol\n"))) as (client, server):
         await download(client, replace(REQUEST, expiration="2024-01-05", right="call"))
     assert server.asked == [
         (
@@ -210,12 +210,12 @@ async def test_a_slow_body_may_take_longer_than_the_stall_time():
     async def drip(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         writer.write(until_close(b""))
         for _ in range(30):
-            writer.write(b"x")
+            writer.write(b"symbol\n")
             await writer.drain()
             await asyncio.sleep(0.02)
 
     async with connected(drip, stall_seconds=0.3) as (client, _):
-        assert await download(client) == b"x" * 30
+        assert await download(client) == b"symbol\n" * 30
 
 
 async def test_no_more_requests_at_once_than_allowed_with_probes_among_them():
@@ -224,7 +224,7 @@ async def test_no_more_requests_at_once_than_allowed_with_probes_among_them():
     async def slow(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         arrived.release()
         await asyncio.wait_for(release.wait(), 5)
-        writer.write(response(200, b"CONNECTED\n"))
+        writer.write(response(200, b"CONNECTED\n" if path.startswith("terminal/") else b"symbol\n"))
         await writer.drain()
 
     async with connected(slow, max_concurrent=2) as (client, server):
@@ -394,7 +394,7 @@ async def test_a_client_that_wants_real_data_refuses_the_sandbox_and_no_other_se
         async with ThetaClient(sandbox.base_url, max_concurrent=1) as client:
             assert await download(client)
     async with (
-        terminal(always(response(200, b"header\n"))) as server,
+        terminal(always(response(200, b"symbol\n"))) as server,
         ThetaClient(server.base_url, max_concurrent=1, real_data_only=True) as client,
     ):
-        assert await download(client) == b"header\n"
+        assert await download(client) == b"symbol\n"

@@ -318,6 +318,43 @@ async def test_no_data_without_a_list_of_contracts_is_believed(tmp_path: Path, l
     assert type(outcome) is NoData
 
 
+NO_DATA_IN_WORDS = [
+    "No data found for your request",
+    "No data found for your request\n",
+    '{"header":{"error_type":"NO_DATA","error_msg":"No data for the specified timeframe"},"response":[]}',
+    '{\n  "error": "no-data"\n}\n',
+]
+
+
+@pytest.mark.parametrize("said", NO_DATA_IN_WORDS)
+@pytest.mark.parametrize("framing", ["chunked", "content-length"])
+async def test_no_data_in_words_under_a_200_is_no_data(tmp_path: Path, said: str, framing: Any):
+    words = Fault(kind="words", text=said)
+    no_list = Fault(kind="words", text=said, endpoint=LIST)
+    shown = f"(200: {' '.join(said.split())})"
+    with SandboxTheta(contracts=CONTRACTS, faults=[words, no_list], framing=framing) as theta:
+        outcome = await ending(theta.base_url, tmp_path)
+    assert type(outcome) is NoData
+    assert shown in outcome.reason
+    with SandboxTheta(contracts=CONTRACTS, faults=[words]) as theta:
+        error = await failure(theta.base_url, tmp_path)
+    assert type(error) is Transient
+    assert shown in str(error)
+    assert re.search(r"though its own list names \d+ contracts", str(error))
+
+
+@pytest.mark.parametrize("said", ["The server is busy", "<html>\n<b>Sign in</b>\n</html>\n", '{"error":"no database"}'])
+@pytest.mark.parametrize("endpoint", [QUOTES, LIST])
+async def test_other_words_under_a_200_are_shown_and_asked_again(tmp_path: Path, said: str, endpoint: str):
+    fault = Fault(kind="words", text=said, endpoint=endpoint, times=1)
+    with SandboxTheta(contracts=CONTRACTS, faults=[fault]) as theta:
+        error = await failure(theta.base_url, tmp_path)
+        await fetch(theta.base_url, tmp_path)
+    assert type(error) is Transient
+    assert f"answered in words and sent no table (200: {' '.join(said.split())})" in str(error)
+    assert error.cause
+
+
 async def test_before_the_vendors_first_day_there_is_no_data(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS, first_day=date(2024, 1, 4)) as theta:
         outcome = await ending(theta.base_url, tmp_path)

@@ -1,0 +1,79 @@
+"""The vendor's words where a table was asked for, under a status that says that all is well.
+
+Here: telling the two apart by the first line, and what the words mean. Not here: statuses (``client``), and tables
+(``schema``).
+
+A terminal may say "no data" as text or as JSON under 200 too, with or without a line end; a gateway before it may send
+a page. As a table such a body would be one that is cut in its header, which says nothing of what the vendor meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from data_assets.ingest.outcome import DayEnded, NoData, Transient
+from data_assets.lake.errors import one_line
+
+LONGEST = 4096
+"""Bytes of words; what is longer is left to whoever reads tables."""
+
+_SHOWN = 200
+_NO_DATA = re.compile(r"\bno[\s_-]*data(?![a-z])", re.IGNORECASE)
+_SOME_COLUMN = ("symbol", "expiration", "strike", "right", "timestamp", "date")
+"""Every table of the terminal that is asked for has one of them."""
+
+
+async def table(chunks: AsyncIterator[bytes], asked: str) -> AsyncIterator[bytes]:
+    """The body of an answer, all of it, once its first line is known to be that of a table, or too long for words.
+
+    Args:
+        chunks: the body.
+        asked: what was asked for, for the reason.
+
+    Raises:
+        DayEnded: ``NoData``: it is words that say so.
+        Transient: it is other words; they are shown.
+    """
+    start = b""
+    async for chunk in chunks:
+        start += chunk
+        if len(start) > LONGEST or _is_table(start):
+            return _joined(start, chunks)
+    refuse_words(start, asked)
+    return _joined(start, chunks)
+
+
+def refuse_words(body: bytes, asked: str) -> None:
+    """Raise what `table` raises, for a body that is here already."""
+    if not body.strip() or len(body) > LONGEST or _is_table(body) or _begins_a_table(body):
+        return
+    said = one_line(body.decode("utf-8", errors="replace"), _SHOWN)
+    if _NO_DATA.search(said):
+        raise DayEnded(NoData(f"Theta holds no data for {asked} (200: {said})"))
+    cause = f"200: {re.sub('[0-9]+', '0', said)}"  # what is alike on different days
+    raise Transient(f"{asked}: the terminal answered in words and sent no table (200: {said})", cause=cause)
+
+
+async def _joined(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if start:
+        yield start
+    async for chunk in chunks:
+        yield chunk
+
+
+def _names(body: bytes) -> tuple[list[str], str]:
+    """The names in the first line that are complete, and what may go on."""
+    line, line_end, _ = body[:LONGEST].partition(b"\n")
+    names = [name.strip(' \r"') for name in line.decode("utf-8-sig", errors="replace").split(",")]
+    return (names, "") if line_end else (names[:-1], names[-1])
+
+
+def _is_table(body: bytes) -> bool:
+    return any(name in _SOME_COLUMN for name in _names(body)[0])
+
+
+def _begins_a_table(body: bytes) -> bool:
+    """Whether a line without an end may be a header that was cut."""
+    names, cut = _names(body)
+    return not names and any(name.startswith(cut) for name in _SOME_COLUMN)
