@@ -50,7 +50,7 @@ class TwsHistory:
         Raises:
             Refused: 162, there is none yet.
         """
-        begins = hours(self._first_session(stock), extended=not request.use_rth)[0].astimezone(UTC)
+        begins = hours(stock, self._first_session(stock), extended=not request.use_rth)[0].astimezone(UTC)
         if begins > self._now():
             raise no_head()
         text = str(int(begins.timestamp())) if request.format_date == 2 else f"{begins:{_HEAD_CLOCK}}"
@@ -66,7 +66,7 @@ class TwsHistory:
             raise Refused(162, f"{HMDS}The sandbox serves {' '.join(_SERVED)} bars of the past, and schedules")
         first = self._first_session(stock)
         frames = [
-            _within(minute_bars(stock.symbol, day), *hours(day, extended=not request.use_rth))
+            _within(minute_bars(stock.symbol, day), *hours(stock, day, extended=not request.use_rth))
             for day in days(span)
             if day >= first
         ]
@@ -87,7 +87,7 @@ class TwsHistory:
         before = previous_session(max(days(span), default=_last_day(span)))
         return self.bars(stock, request, replace(span, end=session(before).close))
 
-    def schedule(self, request: HistoryRequest, span: Span) -> tuple[Field, ...]:
+    def schedule(self, stock: Stock, request: HistoryRequest, span: Span) -> tuple[Field, ...]:
         """The fields of message 106: the sessions of the span, whose days are counted by the calendar here.
 
         Raises:
@@ -96,10 +96,10 @@ class TwsHistory:
         spanned = days(span) if span.unit == "S" else _calendar_days(span)
         if not spanned:
             raise Refused(162, f"{HMDS}HMDS query returned no data: {request.contract.symbol}@{SMART} {SCHEDULE}")
-        begin_end = [hours(day, extended=not request.use_rth) for day in spanned]
+        begin_end = [hours(stock, day, extended=not request.use_rth) for day in spanned]
         return (
             *(106, request.req_id, f"{begin_end[0][0]:{_SCHEDULE_CLOCK}}", f"{begin_end[-1][1]:{_SCHEDULE_CLOCK}}"),
-            *(TIME_ZONE, len(spanned)),
+            *(stock.time_zone, len(spanned)),
             *_flat(
                 (f"{begin:{_SCHEDULE_CLOCK}}", f"{end:{_SCHEDULE_CLOCK}}", f"{day:%Y%m%d}")
                 for day, (begin, end) in zip(spanned, begin_end, strict=True)

@@ -249,7 +249,9 @@ class TwsServer:
             connection.error(request.req_id, 2174, _NO_ZONE)
         self._check_limits(connection, stock, request)
         if request.shows == SCHEDULE:
-            self._open(connection, record, request.req_id, None, lambda: [self._history.schedule(request, asked)])
+            self._open(
+                connection, record, request.req_id, None, lambda: [self._history.schedule(stock, request, asked)]
+            )
             return
         record.days = tuple(days(asked))
         first, last = (record.days[0], record.days[-1]) if record.days else (None, None)

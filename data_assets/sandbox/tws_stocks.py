@@ -4,14 +4,16 @@ Here: which there are, which of them a client means, and how TWS describes one. 
 
 Options and futures are unknown here, as every contract is that is no stock. Names, listing venues and first trading
 days are the real ones, so that a real list of tickers works; the contract numbers are made up. GLD is listed twice in
-dollars, as it is in reality: without a primary exchange it is ambiguous.
+dollars, as it is in reality: without a primary exchange it is ambiguous. So are dollars no sign of a US exchange: VUAA
+is quoted in them in London, DLR.U in Toronto.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from data_assets.sandbox.market import FIRST_MINUTE, uniform
 from data_assets.sandbox.minute_bars import last_minute
@@ -21,12 +23,14 @@ from data_assets.trading_calendar import NEW_YORK, is_session, session
 
 SMART = "SMART"
 TIME_ZONE = "US/Eastern"
+LONDON = "GB-Eire"  # as TWS names it
 
 _STOCK = "STK"
 _CLASS = "NMS"
 _OTHER_NAMES = {"ISLAND": "NASDAQ"}
 _ORDER_TYPES = "LMT,MKT,STP"
 _DAYS_OF_HOURS = 6
+_LONDON_OPENS, _LONDON_CLOSES = time(8), time(16, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Stock:
         primary_exchange: as TWS spells it.
         name: of the company or fund, in ASCII.
         listed: first day of trading; there is no data before it.
+        currency: that it is quoted in.
+        time_zone: of its exchange. Sessions are New York's in all of them, which no US stock sees.
     """
 
     symbol: str
@@ -45,6 +51,7 @@ class Stock:
     name: str
     listed: date
     currency: str = "USD"
+    time_zone: str = TIME_ZONE
 
     @property
     def con_id(self) -> int:
@@ -57,11 +64,12 @@ STOCKS = (
     Stock("AMD", "NASDAQ", "ADVANCED MICRO DEVICES", date(1980, 3, 17)),
     Stock("AMZN", "NASDAQ", "AMAZON.COM INC", date(1997, 5, 15)),
     Stock("COIN", "NASDAQ", "COINBASE GLOBAL INC -CLASS A", date(2021, 4, 14)),
+    Stock("DLR.U", "TSE", "GLOBAL X US DOLLAR CURRENCY", date(2011, 4, 5)),
     Stock("DIA", "ARCA", "SPDR DJIA TRUST", date(1998, 1, 20)),
     Stock("DIS", "NYSE", "WALT DISNEY CO/THE", date(1957, 11, 12)),
     Stock("GE", "NYSE", "GENERAL ELECTRIC", date(1892, 6, 23)),
     Stock("GLD", "ARCA", "SPDR GOLD SHARES", date(2004, 11, 18)),
-    Stock("GLD", "LSEETF", "WISDOMTREE PHYSICAL GOLD", date(2007, 4, 24)),
+    Stock("GLD", "LSEETF", "WISDOMTREE PHYSICAL GOLD", date(2007, 4, 24), time_zone=LONDON),
     Stock("GOOGL", "NASDAQ", "ALPHABET INC-CL A", date(2004, 8, 19)),
     Stock("IBM", "NYSE", "INTL BUSINESS MACHINES CORP", date(1915, 11, 11)),
     Stock("INTC", "NASDAQ", "INTEL CORP", date(1971, 10, 13)),
@@ -76,6 +84,7 @@ STOCKS = (
     Stock("QQQ", "NASDAQ", "INVESCO QQQ TRUST SERIES 1", date(1999, 3, 10)),
     Stock("SPY", "ARCA", "SS SPDR S&P 500 ETF TRUST", date(1993, 1, 29)),
     Stock("TSLA", "NASDAQ", "TESLA INC", date(2010, 6, 29)),
+    Stock("VUAA", "LSEETF", "VANG S&P500 USDA", date(2019, 5, 14), time_zone=LONDON),
     Stock("XOM", "NYSE", "EXXON MOBIL CORP", date(1920, 3, 25)),
 )
 
@@ -123,24 +132,28 @@ def described(stock: Stock, req_id: int, exchange: str, now: datetime) -> tuple[
         exchange: as the client gave it; empty means every one.
         now: aware; the hours described begin with its day.
     """
-    regular, whole = (_hours(now, extended=extended) for extended in (False, True))
+    regular, whole = (_hours(stock, now, extended=extended) for extended in (False, True))
     return (
         *(10, req_id, stock.symbol, _STOCK, "", "0", "", exchange or SMART, stock.currency, stock.symbol),
         *(_CLASS, _CLASS, stock.con_id, "0.01", "", _ORDER_TYPES, ",".join(_venues(stock)), 1, 0, stock.name),
-        *(stock.primary_exchange, "", "", "", "", TIME_ZONE, whole, regular, "", "", 0),
+        *(stock.primary_exchange, "", "", "", "", stock.time_zone, whole, regular, "", "", 0),
         *(1, "", "", "26", "", "COMMON", "0.0001", "0.0001", "100"),
     )
 
 
-def hours(day: date, *, extended: bool) -> tuple[datetime, datetime]:
-    """When trading in stocks begins and ends on a session, New York time.
+def hours(stock: Stock, day: date, *, extended: bool) -> tuple[datetime, datetime]:
+    """When trading in ``stock`` begins and ends on a session, in its time zone.
 
-    Extended trading lasts from 04:00 to 20:00, or to 17:00 on days that close at 13:00.
+    Extended trading lasts from 04:00 to 20:00, or to 17:00 on days that close at 13:00. London trades from 08:00 to
+    16:30 of its own time, and has no other hours.
 
     Raises:
         NotASession: ``day`` is none.
     """
     regular = session(day)
+    if stock.time_zone == LONDON:
+        opens, closes = (datetime.combine(day, at, ZoneInfo(LONDON)) for at in (_LONDON_OPENS, _LONDON_CLOSES))
+        return opens, closes
     if not extended:
         return regular.open.astimezone(NEW_YORK), regular.close.astimezone(NEW_YORK)
     midnight = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)
@@ -168,15 +181,15 @@ def _venues(stock: Stock) -> tuple[str, ...]:
     return SMART, stock.primary_exchange
 
 
-def _hours(now: datetime, *, extended: bool) -> str:
+def _hours(stock: Stock, now: datetime, *, extended: bool) -> str:
     """The hours of the next days, as TWS writes them."""
     first = now.astimezone(NEW_YORK).date()
     days = (first + timedelta(days=offset) for offset in range(_DAYS_OF_HOURS))
-    return ";".join(_hours_of(day, extended=extended) for day in days)
+    return ";".join(_hours_of(stock, day, extended=extended) for day in days)
 
 
-def _hours_of(day: date, *, extended: bool) -> str:
+def _hours_of(stock: Stock, day: date, *, extended: bool) -> str:
     if not is_session(day):
         return f"{day:%Y%m%d}:CLOSED"
-    opened, closed = hours(day, extended=extended)
+    opened, closed = hours(stock, day, extended=extended)
     return f"{opened:%Y%m%d:%H%M}-{closed:%Y%m%d:%H%M}"

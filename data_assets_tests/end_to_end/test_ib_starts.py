@@ -145,6 +145,7 @@ ROWS = (
     "GLD,STK,SMART,USD,,",
     "DIS,STK,SMART,USD,NYSE,lenient",
     "BRK B,STK,SMART,USD,NYSE,lenient",
+    "VUAA,STK,SMART,USD,,",
 )
 
 
@@ -156,6 +157,7 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_ma
 
     unknown = project.run("backfill", "ib/bars_1m/AAPLE", *span(DAYS), "--json")
     ambiguous = project.run("backfill", "ib/bars_1m/GLD", *span(DAYS), "--json")
+    london = project.run("backfill", "ib/bars_1m/VUAA", *span(DAYS), "--json")
     assert asked_days(tws) == []
     spaced = project.run("backfill", "ib/bars_1m/BRK.B", *span(DAYS[:1]), "--json")
     assert (spaced.returncode, document(spaced)["stored"]) == (0, DAYS[:1]), spaced.stderr
@@ -165,6 +167,10 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_ma
     for ended, said in (
         (unknown, "tickers.csv row 3, column symbol: TWS knows no STK AAPLE on SMART in USD; correct the row"),
         (ambiguous, "tickers.csv row 4, column primaryExchange: GLD in USD is listed on ARCA, LSEETF; name the one"),
+        (
+            london,
+            "tickers.csv row 7: VUAA in USD is a contract of LSEETF, time zone GB-Eire; only stocks of US exchanges",
+        ),
     ):
         assert ended.returncode == 1
         assert all(why["reason"].startswith(said) for why in document(ended)["not_stored"].values()), ended.stdout
@@ -181,7 +187,8 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column_and_a_thin_ticker_ma
         ((*ROWS[:2], "ES,FUT,CME,USD,,"), "tickers.csv row 3, column secType: FUT, futures, is not supported yet"),
         ((*ROWS[:2], "SAP,STK,SMART,EUR,IBIS,"), "tickers.csv row 3, column currency: EUR is not supported yet"),
         ((*ROWS[:2], "MSFT,STK,,USD,,"), "tickers.csv row 3, column exchange: is empty; a STK needs it"),
-        (("symbol,secType,currency", "MSFT,STK,USD"), "tickers.csv row 1: the column exchange is missing"),
+        (("symbol,secType,currency", "MSFT,STK,USD"), "tickers.csv line 1: found 'symbol,secType,currency', the"),
+        ((*ROWS[:2], "MSFT;STK;SMART;USD"), "tickers.csv line 3: found 'MSFT;STK;SMART;USD', separated by semicolons"),
     ],
 )
 def test_a_row_that_no_tws_could_know_ends_every_command_at_its_start(new_project, tmp_path, rows, said):

@@ -33,7 +33,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.trading_calendar import Session, utc_now
 from data_assets.vendors.ib.connection import Connection
-from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.contracts import Ticker, foreign
 from data_assets.vendors.ib.errors import Asked
 from data_assets.vendors.ib.line import Address, Received, Request
 from data_assets.vendors.ib.pacing import RequestPacing
@@ -311,16 +311,21 @@ class IbClient:
             if str(error).startswith(f"IB Error {_UNKNOWN_CONTRACT}:"):
                 raise RunEnded(_unknown(ticker)) from error
             raise
-        contracts = {
-            details.contract.conId: details.contract
+        described = {
+            details.contract.conId: details
             for details in found
             if details.contract is not None and details.contract.secType == ticker.sec_type
         }
+        contracts = {number: details.contract for number, details in described.items() if details.contract is not None}
         if not contracts:
             raise RunEnded(_unknown(ticker))
         if len(contracts) > 1:
             raise RunEnded(_ambiguous(ticker, list(contracts.values())))
         (contract,) = contracts.values()
+        details = described[contract.conId]
+        exchanges = [contract.primaryExchange, *details.validExchanges.split(",")]
+        if why := foreign(ticker, zone=details.timeZoneId, exchanges=exchanges):
+            raise RunEnded(why)
         return Contract(
             conId=contract.conId,
             symbol=ticker.symbol,

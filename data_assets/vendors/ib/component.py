@@ -47,7 +47,8 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
     """One-minute TRADES bars of regular hours from Interactive Brokers, an asset for each ticker of a list."""
 
     tickers_file: str = Field(
-        description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness]"
+        description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness], "
+        "separated by commas, semicolons or tabs; what follows a # is a comment"
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

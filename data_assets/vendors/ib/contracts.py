@@ -1,20 +1,26 @@
 """The tickers that are wanted: a `tickers.csv` read into values.
 
-Here: the file's columns, and what a row may say. Not here: whether TWS knows such a contract (``client``).
+Here: the file's columns, what a row may say, and which contracts the calendar covers. Not here: the file's text
+(``tickers_file``), and whether TWS knows such a contract (``client``).
 
-A stock of a US exchange is the only kind of security so far. A future or an option needs more columns (expiry,
-multiplier; strike and right), other hours than the stock exchange's, and a place for them in the dataset's key:
-`_FIELDS_OF` and `Ticker` are where such a kind begins.
+A stock of a US exchange is the only kind of security so far: partitions and sessions are those of one calendar, and a
+contract of any other exchange is refused before its first day (`foreign`). A future or an option needs more columns
+(expiry, multiplier; strike and right), other hours than the stock exchange's, and a place for them in the dataset's
+key: `_FIELDS_OF` and `Ticker` are where such a kind begins.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from data_assets.trading_calendar import NEW_YORK
+from data_assets.vendors.ib.tickers_file import read_rows
 
 SecType = Literal["STK"]
 Completeness = Literal["strict", "lenient"]
@@ -24,6 +30,13 @@ OPTIONAL = ("primaryExchange", "completeness")
 
 _FIELDS_OF: Mapping[SecType, tuple[str, ...]] = {"STK": REQUIRED}
 _NOT_YET = {"FUT": "futures", "OPT": "options", "FOP": "options on futures", "IND": "indices", "CASH": "currencies"}
+
+_US_EXCHANGES = frozenset(
+    ("NYSE", "NASDAQ", "ISLAND", "ARCA", "AMEX", "BATS", "IEX", "NYSENAT", "CHX", "MEMX", "LTSE", "PINK", "OTCLNKECN")
+)
+"""As IB spells them. Toronto keeps New York's hours but not its days, so the zone alone does not tell; a new US
+exchange needs no place here, since its stocks trade on some of these too."""
+
 _SYMBOL = re.compile(r"[A-Z0-9]+([ .][A-Z0-9]+)*")
 _EXCHANGE = re.compile(r"[A-Z0-9.]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -59,51 +72,53 @@ class Ticker:
 
 
 def read_tickers(path: Path) -> tuple[Ticker, ...]:
-    """The rows of the file, in its order; empty lines and spaces around values do not count.
+    """The rows of the file, in its order.
 
     Raises:
-        ValueError: the file, a row or a column is wrong; one line that names the file, the row and the column.
+        ValueError: the file, a row or a column is wrong; one line that names the file, the row (as an editor counts
+            lines) and the column.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); it lists the tickers, one a row") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not UTF-8 text; save it again as UTF-8") from None
-    rows = [(number, _cells(line)) for number, line in enumerate(lines, start=1) if line.strip(" ,\t")]
-    if not rows:
-        raise ValueError(f"{path}: is empty; its first row is {','.join(REQUIRED)}, and each other one a ticker")
-    (_, header), *data = rows
-    _check_header(path, header)
-    tickers = [_ticker(f"{path.name} row {number}", header, cells) for number, cells in data]
+    tickers = [
+        _ticker(f"{path.name} row {row.line}", row.cells)
+        for row in read_rows(path, required=REQUIRED, optional=OPTIONAL)
+    ]
     if not tickers:
         raise ValueError(f"{path}: names no ticker; below the header each row is one")
     _refuse_repeats(tickers)
     return tuple(tickers)
 
 
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line]))]
+def foreign(ticker: Ticker, *, zone: str, exchanges: Collection[str]) -> str | None:
+    """Why a contract's sessions are not those of the calendar here, or None; dollars say nothing of the exchange.
+
+    Args:
+        ticker: the row.
+        zone: the contract's time zone, as TWS names it (``US/Eastern``, ``GB-Eire``); empty where it says none.
+        exchanges: its primary exchange and those on which it can be traded, as TWS spells them. SMART is none; without
+            any other the zone decides alone.
+    """
+    places = sorted({name.split(".")[0] for name in exchanges} - {"", "SMART"})
+    us_exchange = not places or not _US_EXCHANGES.isdisjoint(places)
+    if us_exchange and _new_yorks(zone):
+        return None
+    return (
+        f"{ticker.where}: {ticker.symbol} in {ticker.currency} is a contract of {', '.join(places) or 'no exchange'}, "
+        f"time zone {zone or 'not said'}; only stocks of US exchanges are supported, whose days and hours are the "
+        "calendar here: name its US listing in exchange and primaryExchange, or take the row out"
+    )
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    expected = f"{','.join(REQUIRED)}, and perhaps {' and '.join(OPTIONAL)}"
-    for name in REQUIRED:
-        if name not in header:
-            raise ValueError(f"{path.name} row 1: the column {name} is missing; the columns are {expected}")
-    for name in header:
-        if name not in (*REQUIRED, *OPTIONAL):
-            raise ValueError(
-                f"{path.name} row 1: the column {name or '(without a name)'} is unknown; they are {expected}"
-            )
-        if header.count(name) > 1:
-            raise ValueError(f"{path.name} row 1: the column {name} is there twice")
+def _new_yorks(zone: str) -> bool:
+    """Whether a zone's winter time is New York's, as that of IB's older name EST is; an unknown one counts as it."""
+    try:
+        theirs = ZoneInfo(zone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return True
+    winter = datetime(2024, 1, 15, tzinfo=NEW_YORK)
+    return winter.astimezone(theirs).utcoffset() == winter.utcoffset()
 
 
-def _ticker(where: str, header: Sequence[str], cells: Sequence[str]) -> Ticker:
-    if len(cells) != len(header):
-        raise ValueError(f"{where}: has {len(cells)} values for {len(header)} columns ({','.join(header)})")
-    row = dict(zip(header, cells, strict=True))
+def _ticker(where: str, row: Mapping[str, str]) -> Ticker:
     sec_type = _sec_type(where, row["secType"])
     for name in _FIELDS_OF[sec_type]:
         if not row[name]:
@@ -138,9 +153,9 @@ def _sec_type(where: str, text: str) -> SecType:
 
 
 def _completeness(where: str, text: str) -> Completeness:
-    if text == "strict":
+    if text.casefold() == "strict":
         return "strict"
-    if text == "lenient":
+    if text.casefold() == "lenient":
         return "lenient"
     raise ValueError(f"{where}, column completeness: {text!r} must be {' or '.join(get_args(Completeness))}")
 

@@ -27,7 +27,7 @@ from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, IB_HEAD_TIMESTAMP, F
 from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.sandbox.tws_serving import SandboxTws
 from data_assets.trading_calendar import NEW_YORK, session
-from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.contracts import Ticker, foreign
 from data_assets.vendors.ib.errors import Asked, SessionElsewhere, error_of
 from data_assets.vendors.ib.pacing import Budget
 from data_assets.vendors.ib.resets import reset_ends
@@ -252,6 +252,47 @@ async def test_contracts_are_told_apart_before_the_run(tmp_path) -> None:
     assert "tickers.csv row 5, column symbol or primaryExchange: TWS knows no STK AAPL" in text
     assert "tickers.csv row 6, column symbol: TWS knows no STK AAPL on SMART in EUR" in text
     assert "row 2" not in text
+
+
+@pytest.mark.parametrize(
+    ("ticker", "place"),
+    [
+        (Ticker("VUAA"), "LSEETF, time zone GB-Eire"),
+        (Ticker("VUAA", exchange="LSEETF"), "LSEETF, time zone GB-Eire"),
+        (Ticker("GLD", primary_exchange="LSEETF"), "LSEETF, time zone GB-Eire"),
+        (Ticker("DLR.U", exchange="TSE"), "TSE, time zone US/Eastern"),
+    ],
+)
+async def test_dollars_do_not_make_a_us_exchange(tmp_path, ticker, place) -> None:
+    said = f"tickers.csv: {ticker.symbol} in USD is a contract of {place}; only stocks of US exchanges are supported"
+    with SandboxTws() as tws:
+        async with opened(tws, tmp_path) as ib:
+            with pytest.raises(RunEnded, match=said):
+                await ib.client.validate([ticker])
+            with pytest.raises(RunEnded, match="name its US listing in exchange and primaryExchange, or take the row"):
+                await ib.bars(ticker)  # as where the question had no answer at the start
+    assert numbers(tws, 20) == 0
+
+
+@pytest.mark.parametrize(
+    ("zone", "exchanges", "covered"),
+    [
+        ("US/Eastern", ["NASDAQ", "SMART", "AMEX", "NYSE", "ISLAND"], True),
+        ("America/New_York", ["NASDAQ.SCM", "SMART"], True),
+        ("EST5EDT", ["PINK"], True),
+        ("US/Eastern", ["TXSE", "SMART", "ARCA", "BATS", "IEX"], True),  # listed where nobody has heard of yet
+        ("EST (Eastern Standard Time)", ["", "SMART"], True),
+        ("", ["", ""], True),
+        ("", ["LSEETF", "SMART"], False),
+        ("America/Toronto", ["TSE", "SMART", "OMEGA", "ALPHA"], False),
+        ("Japan", ["", "SMART"], False),
+        ("MET", ["IBIS", "SMART", "TGATE"], False),
+        ("US/Central", ["NASDAQ", "SMART"], False),
+        ("EST", ["NYSE"], True),
+    ],
+)
+def test_a_contract_is_judged_by_its_zone_and_its_exchanges(zone, exchanges, covered) -> None:
+    assert (foreign(AAPL, zone=zone, exchanges=exchanges) is None) == covered
 
 
 async def test_an_ambiguous_contract_is_asked_for_by_its_number_once_it_is_named(tmp_path) -> None:
