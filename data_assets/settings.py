@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         validation_alias="POLYGON_S3_ENDPOINT",
         description="the vendor's S3 endpoint; https://files.polygon.io is its older name",
     )
+    polygon_s3_region: str = Field(
+        default="us-east-1",
+        pattern=r"^[a-z0-9-]+$",
+        validation_alias="POLYGON_S3_REGION",
+        description="the region that requests are signed for: that of your own bucket; the vendor accepts any",
+    )
     polygon_access_key_id: str = Field(
         default="",
         repr=False,
@@ -123,7 +129,7 @@ class Settings(BaseSettings):
     polygon_secret_access_key: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="POLYGON_SECRET_ACCESS_KEY",
-        description="the S3 secret that belongs to the access key id (the vendor makes it your API key)",
+        description="the S3 secret that belongs to the access key id; it is not the API key",
     )
     polygon_cache_bytes: int = Field(
         default=100_000_000_000,

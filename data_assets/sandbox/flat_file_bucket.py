@@ -21,7 +21,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from data_assets.sandbox.fault_schedule import Turns
-from data_assets.sandbox.flat_file_faults import ANSWER_KINDS, FlatFileFault
+from data_assets.sandbox.flat_file_faults import ANSWER_KINDS, LISTING_KINDS, REQUEST_KINDS, FlatFileFault
 from data_assets.sandbox.flat_files import FlatFiles, day_of, key
 from data_assets.sandbox.loopback import HOST, SYNTHETIC_SERVER
 from data_assets.sandbox.s3_objects import Answer, S3Objects
@@ -43,6 +43,13 @@ _MESSAGES = {
 }
 _REASONS = {403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
 _DAMAGED_BYTES = 64
+
+_REGION = "eu-west-1"
+_SIGNED_FOR_ANOTHER = (
+    "<Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' "
+    f"is wrong; expecting '{_REGION}'</Message><Region>{_REGION}</Region>"
+)
+_PAGE = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body><form></form></body></html>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,8 @@ class FlatFileBucket:
             refusal = _refusal_of(fault)
         if refusal is not None:
             status, headers, body = _error(refusal, environ["PATH_INFO"], method, self._credentials)
+        elif fault is not None and (instead := _answer_of(fault, method)):
+            status, headers, body = instead
         else:
             if fault is not None and fault.kind == "replaced_file":
                 self._replace_if_there(name)
@@ -194,9 +203,10 @@ class FlatFileBucket:
 def _matches(fault: FlatFileFault, method: str, name: str, prefix: str | None) -> bool:
     if fault.kind not in ANSWER_KINDS:
         return False
-    if prefix is not None or fault.kind == "listing_slow_down":
-        return fault.kind == "listing_slow_down" and prefix is not None and prefix.startswith(fault.prefix)
-    if method == "HEAD" and fault.kind not in ("forbidden", "slow_down"):
+    if prefix is not None or fault.kind in LISTING_KINDS:
+        of_listings = fault.kind in LISTING_KINDS or (fault.kind in REQUEST_KINDS and fault.day is None)
+        return of_listings and prefix is not None and prefix.startswith(fault.prefix)
+    if method == "HEAD" and fault.kind not in REQUEST_KINDS | {"forbidden", "slow_down", "file_status"}:
         return False
     return fault.day in (None, day_of(name)) and name.startswith(fault.prefix)
 
@@ -207,14 +217,35 @@ def _refusal_of(fault: FlatFileFault | None) -> str | None:
     return {"forbidden": "AccessDenied", "slow_down": "SlowDown", "listing_slow_down": "SlowDown"}.get(fault.kind)
 
 
+def _answer_of(fault: FlatFileFault, method: str) -> Answer | None:
+    """The whole answer that a fault means; None where it strikes what the bucket answers by itself."""
+    body = _PAGE
+    match fault.kind:
+        case "web_page":
+            status = "200 OK"
+        case "other_region":
+            status, body = "400 Bad Request", _document(_SIGNED_FOR_ANOTHER)
+        case "file_status" | "listing_status":
+            status = f"{fault.status} {_REASONS.get(fault.status or 0, 'Status')}"
+            if fault.code:
+                body = _document(f"<Code>{escape(fault.code)}</Code><Message>The sandbox was told to refuse.</Message>")
+        case _:
+            return None
+    kind = "text/html" if body is _PAGE else "application/xml"
+    return status, [("Content-Type", kind), ("Content-Length", str(len(body)))], b"" if method == "HEAD" else body
+
+
+def _document(of_error: str) -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?><Error>{of_error}</Error>'.encode()
+
+
 def _error(code: str, resource: str, method: str, credentials: tuple[str, str] | None) -> Answer:
     """An S3 error. Like real ones, that about a wrong signature repeats the access key id for all logs to see."""
     number, message = _MESSAGES[code]
     key_id = f"<AWSAccessKeyId>{escape(credentials[0])}</AWSAccessKeyId>" if credentials and code == _SIGNATURE else ""
-    document = (
-        f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{message}</Message>'
-        f"{key_id}<Resource>{escape(resource)}</Resource></Error>"
-    ).encode()
+    document = _document(
+        f"<Code>{code}</Code><Message>{message}</Message>{key_id}<Resource>{escape(resource)}</Resource>"
+    )
     headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(document)))]
     return f"{number} {_REASONS[number]}", headers, b"" if method == "HEAD" else document
 

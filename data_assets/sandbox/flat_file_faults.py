@@ -31,15 +31,28 @@ FlatFileFaultKind = Literal[
     "forbidden",  # 403 to GET and HEAD, while the listing shows the file
     "slow_down",  # 503 to GET and HEAD
     "listing_slow_down",  # 503 to a listing
+    "file_status",  # `status` with the S3 error `code`, or with a web page if there is none, to GET and HEAD
+    "listing_status",  # the same to a listing
+    "other_region",  # 400 to everything: requests should be signed for eu-west-1
+    "web_page",  # 200 and a sign-in page to everything, as a guest network answers
     "cut_body",  # fewer bytes than declared, then the end of the connection
     "reset_body",  # half of the body, then a reset connection
     "damaged_body",  # as many bytes as declared, some of them wrong
     "replaced_file",  # a new version takes the file's place just before it is read
 ]
 ANSWER_KINDS: frozenset[FlatFileFaultKind] = frozenset(
-    {"forbidden", "slow_down", "listing_slow_down", "cut_body", "reset_body", "damaged_body", "replaced_file"}
+    {
+        *("forbidden", "slow_down", "listing_slow_down", "file_status", "listing_status", "other_region", "web_page"),
+        *("cut_body", "reset_body", "damaged_body", "replaced_file"),
+    }
 )
 """The kinds that only a bucket shows, request by request; a folder of files does not."""
+
+LISTING_KINDS: frozenset[FlatFileFaultKind] = frozenset({"listing_slow_down", "listing_status"})
+REQUEST_KINDS: frozenset[FlatFileFaultKind] = frozenset({"other_region", "web_page"})
+"""Those of listings and objects alike."""
+
+_STATUS_KINDS: frozenset[FlatFileFaultKind] = frozenset({"file_status", "listing_status"})
 
 
 class FlatFileFault(BaseModel):
@@ -58,6 +71,8 @@ class FlatFileFault(BaseModel):
     hours: float = Field(default=48.0, gt=0)
     minutes: int = Field(default=5, ge=1, le=60)
     ticker: str = Field(default="SPY", min_length=1)
+    status: int | None = Field(default=None, ge=300, le=599)
+    code: str = ""
 
     @model_validator(mode="after")
     def _times_count_requests(self) -> FlatFileFault:
@@ -67,6 +82,14 @@ class FlatFileFault(BaseModel):
 
     @model_validator(mode="after")
     def _a_listing_has_no_day(self) -> FlatFileFault:
-        if self.kind == "listing_slow_down" and self.day is not None:
-            raise ValueError('a listing has no day: give "listing_slow_down" a "prefix" or nothing')
+        if self.kind in LISTING_KINDS and self.day is not None:
+            raise ValueError(f'a listing has no day: give "{self.kind}" a "prefix" or nothing')
+        return self
+
+    @model_validator(mode="after")
+    def _status_belongs_to_its_kinds(self) -> FlatFileFault:
+        if (self.kind in _STATUS_KINDS) != (self.status is not None) or (self.code and self.status is None):
+            raise ValueError(
+                '"status", perhaps with "code", is given with "status" or "listing_status", and only there'
+            )
         return self

@@ -1,7 +1,7 @@
 """Polygon's wire: flat files in a bucket, or in a folder that mirrors it, and what each refusal means.
 
 Here: listing and reading, and one error per answer. Not here: keeping the files (``raw_cache``), what is in them
-(``schema``), and what a file that is not listed means for its day (``day``).
+(``schema``), what an answer means (``refusals``), and what a file that is not listed means for its day (``day``).
 
 Sources: the vendor's "Flat Files Quickstart" for host, bucket and layout, and its knowledge base for the rest: every
 key is listed whatever the plan, while reading one outside the plan answers 403; a published file may be replaced, so a
@@ -11,8 +11,7 @@ file is read by the ETag that was listed. So existence is the listing, and 403 i
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -21,19 +20,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PreconditionError
+from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError
 from obstore.store import LocalStore, S3Store
 from pydantic import SecretStr
 
-from data_assets.ingest.outcome import (
-    DayEnded,
-    Failed,
-    IngestError,
-    NotEntitled,
-    RunEnded,
-    Throttled,
-    Transient,
-    VendorDown,
+from data_assets.ingest.outcome import DayEnded, Failed, IngestError, RunEnded, Transient
+from data_assets.vendors.polygon import names
+from data_assets.vendors.polygon.refusals import (
+    CHECK_SERVER,
+    KEYS,
+    Place,
+    answer_in,
+    error_of,
+    error_without_answer,
+    is_web_page,
+    page_instead,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 ENDPOINT = "https://files.massive.com"
-DATASET = "us_stocks_sip/minute_aggs_v1"
+REGION = "us-east-1"  # the vendor accepts any
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -49,14 +50,9 @@ POLL_SECONDS = 5.0
 
 _WHOLE_SECONDS = 6 * 3600.0  # obstore wants a limit on a whole request; a stall is what ends one
 _CHUNK_BYTES = 1 << 18
+_NAMES_LOOKED_AT = 1_000
 _SYNTHETIC_NAME = b"data_assets-sandbox"  # as the sandbox spells it; vendors know nothing else of it
 _GZIP_FLAGS, _HAS_NAME, _GZIP_NAME = 3, 0x08, 10
-_REGION = "us-east-1"  # the vendor accepts any
-_CHECK_SERVER = "check POLYGON_S3_ENDPOINT and POLYGON_FLAT_FILES_URL"
-_KEYS = "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY to those on the flat files page of your dashboard"
-_CREDENTIALS = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "AuthorizationHeaderMalformed"}
-)
 
 
 class Replaced(Transient):
@@ -82,9 +78,17 @@ class Listed:
     last_modified: datetime
 
 
-def day_key(day: date) -> str:
-    """The key of a day's file: `us_stocks_sip/minute_aggs_v1/2024/01/2024-01-03.csv.gz`."""
-    return f"{_month_prefix(day)}/{day:%Y-%m-%d}.csv.gz"
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """What a place holds of a month.
+
+    Attributes:
+        days: the files named as the vendor's.
+        others: the names of those that are not.
+    """
+
+    days: dict[date, Listed]
+    others: tuple[str, ...]
 
 
 class FlatFileStore:
@@ -97,6 +101,7 @@ class FlatFileStore:
         endpoint: str = ENDPOINT,
         key_id: str = "",
         secret: SecretStr | str = "",
+        region: str = REGION,
         real_data_only: bool = False,
         stall_seconds: float = STALL_SECONDS,
         poll_seconds: float = POLL_SECONDS,
@@ -108,6 +113,7 @@ class FlatFileStore:
             endpoint: the S3 server's http or https address; unused for a folder.
             key_id: the S3 access key id; unused for a folder.
             secret: the key that belongs to it.
+            region: what requests are signed for; of consequence for your own bucket alone.
             real_data_only: refuse files which say that they are synthetic.
             stall_seconds: how long a server may send no byte.
             poll_seconds: pause between two questions while the server is away.
@@ -116,12 +122,14 @@ class FlatFileStore:
         self._endpoint = endpoint.rstrip("/")
         self._key_id = key_id
         self._secret = secret if isinstance(secret, SecretStr) else SecretStr(secret)
+        self._region = region
         self._real_data_only = real_data_only
         self._stall_seconds = stall_seconds
         self._poll_seconds = poll_seconds
         self._has_answered = False
         self._opened: S3Store | LocalStore | None = None
-        self._months: dict[str, dict[date, Listed]] = {}
+        self._months: dict[str, _Month] = {}
+        self._everything: tuple[frozenset[str], list[str]] | None = None
         self._listing = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -135,14 +143,23 @@ class FlatFileStore:
         """A day's file, if the vendor lists one; its whole month is listed at the first question about it.
 
         Raises:
-            IngestError: see ``error_of``.
+            IngestError: see ``refusals``.
         """
-        return (await self._month(day)).get(day)
+        return (await self._month(day)).days.get(day)
+
+    async def misnamed(self, day: date) -> str | None:
+        """Why a day that is not listed may be there under another name; None where nothing says so.
+
+        Raises:
+            IngestError: see ``refusals``.
+        """
+        month = await self._month(day)
+        return names.misnamed(day, month.others, self._shown, named=bool(month.days))
 
     async def listed_anew(self, day: date) -> Listed | None:
         """The same, after asking again: for a file that turned out to have been replaced."""
         async with self._listing:
-            self._months.pop(_month_prefix(day), None)
+            self._months.pop(names.month_prefix(day), None)
         return await self.listed(day)
 
     async def listing(self, start: date, end: date) -> dict[date, Listed]:
@@ -150,7 +167,7 @@ class FlatFileStore:
         found: dict[date, Listed] = {}
         month = start.replace(day=1)
         while month <= end:
-            found |= await self._month(month)
+            found |= (await self._month(month)).days
             month = (month + timedelta(days=31)).replace(day=1)
         return {day: found[day] for day in sorted(found) if start <= day <= end}
 
@@ -161,7 +178,7 @@ class FlatFileStore:
             Replaced: there is another version now, or none.
             DayEnded: ``NotEntitled``.
             RunEnded: the file is synthetic, and only real data is wanted.
-            IngestError: see ``error_of``.
+            IngestError: see ``refusals``.
         """
         with self._asking(f"the flat file of {listed.day}", reading=True):
             answer = await obstore.get_async(self._store(), listed.key, options={"if_match": listed.etag})
@@ -170,6 +187,8 @@ class FlatFileStore:
                 data = bytes(chunk)
                 if first and len(data) > _GZIP_NAME:
                     self._refuse_synthetic_data(data)
+                if first and not self._is_folder and is_web_page(data):
+                    raise page_instead(f"the flat file of {listed.day}", self._place)
                 first = False
                 yield data
 
@@ -181,49 +200,111 @@ class FlatFileStore:
         """
         while True:
             try:
-                with self._asking("the list of years"):
-                    await obstore.list_with_delimiter_async(self._store(), DATASET)
+                await self._years()
             except Transient:
                 await asyncio.sleep(self._poll_seconds)
+            except DayEnded:  # it answers, if only with a refusal, which is for the days to tell
+                return
             else:
                 return
 
-    async def _month(self, day: date) -> dict[date, Listed]:
-        prefix = _month_prefix(day)
+    async def _month(self, day: date) -> _Month:
+        prefix = names.month_prefix(day)
         async with self._listing:
             if prefix not in self._months:
                 with self._asking(f"the list of flat files of {day:%Y-%m}"):
-                    found = [meta async for chunk in obstore.list(self._store(), prefix) for meta in chunk]
-                    if not found:
-                        await self._refuse_wrong_place()
+                    listed, others = await self._files(prefix)
                 self._has_answered = True
-                self._months[prefix] = self._by_day(found)
+                if not listed:
+                    others += [name for name in await self._misplaced(day) if name not in others]
+                self._months[prefix] = _Month(listed, tuple(others))
             return self._months[prefix]
 
-    def _by_day(self, found: list[ObjectMeta]) -> dict[date, Listed]:
-        by_key = {meta["path"]: meta for meta in found}
-        days = {}
-        for key in by_key:
-            name = re.search(r"(\d{4}-\d\d-\d\d)\.csv\.gz$", key)
+    async def _files(self, prefix: str) -> tuple[dict[date, Listed], list[str]]:
+        """The files below a prefix that are named as the vendor's, and the names of the others that hold data."""
+        if self._is_folder:
+            found, keys = await asyncio.to_thread(self._files_of_folder, prefix)
+        else:
+            found = [meta async for chunk in obstore.list(self._store(), prefix) for meta in chunk]
+            keys = [meta["path"] for meta in found]
+        return self._by_day(found), names.other_names(keys)
+
+    def _files_of_folder(self, prefix: str) -> tuple[list[ObjectMeta], list[str]]:
+        """The same of a folder, where obstore passes over links to nothing, and lists nothing at all beside a loop."""
+        store, found, keys = self._store(), [], []
+        for key in names.files_below(self._folder_path, prefix):
+            if names.day_of(key) is None:
+                keys.append(key)
+                continue
             try:
-                day = date.fromisoformat(name[1]) if name else None
-            except ValueError:
+                found.append(obstore.head(store, key))
+            except (FileNotFoundError, BaseError):
+                keys.append(f"{key} (which cannot be opened)")
+        return found, keys
+
+    def _by_day(self, found: Iterable[ObjectMeta]) -> dict[date, Listed]:
+        days = {}
+        for meta in found:
+            day = names.day_of(meta["path"])
+            if day is None:
                 continue
-            if day is None or key != day_key(day):
-                continue
-            meta = by_key[key]
             if not meta["e_tag"]:
-                raise RunEnded(f"{self._url} lists files without ETags: {_CHECK_SERVER}")
-            days[day] = Listed(day, key, meta["e_tag"], meta["size"], meta["last_modified"])
+                raise RunEnded(f"{self._url} lists files without ETags: {CHECK_SERVER}")
+            days[day] = Listed(day, meta["path"], meta["e_tag"], meta["size"], meta["last_modified"])
         return days
 
-    async def _refuse_wrong_place(self) -> None:
-        """Tell a month without files from a place without any: only the first can mean that there is no data."""
-        years = await obstore.list_with_delimiter_async(self._store(), DATASET)
-        if not years["common_prefixes"]:
-            raise RunEnded(
-                f"{self._url} holds no {DATASET}/YYYY/: set POLYGON_FLAT_FILES_URL to the bucket or folder that does"
+    async def _misplaced(self, day: date) -> list[str]:
+        """Files that bear a date of a month, which was listed as empty, and lie elsewhere.
+
+        Tells a month without files from a place without any, and from one that answered wrongly: only in a place that
+        holds the vendor's names, and none of this month in the list of all of them, can there be no data.
+        """
+        if self._everything is None:
+            years = await self._years()
+            with self._asking("the list of all flat files"):
+                listed, others = await self._files(names.DATASET)
+            if not listed and (others or not years):
+                await self._refuse_wrong_place(others)
+            self._everything = frozenset(map(names.month_prefix, listed)), others
+        months, others = self._everything
+        if names.month_prefix(day) in months:
+            self._everything = None
+            raise Transient(
+                f"the list of flat files of {day:%Y-%m} came back empty, and the list of all files holds some"
             )
+        return names.of_month(day, others)
+
+    async def _years(self) -> list[str]:
+        """The folders of years; a place without any is asked whether it is an S3 server at all."""
+        with self._asking("the list of years"):
+            years = await obstore.list_with_delimiter_async(self._store(), names.DATASET)
+            if not years["common_prefixes"] and not self._is_folder:
+                await self._refuse_web_page()
+        return list(years["common_prefixes"])
+
+    async def _refuse_web_page(self) -> None:
+        """Tell an empty bucket from a sign-in page, which obstore reads as the list of one.
+
+        An S3 server has no object of the name asked for here; a page answers to any.
+        """
+        try:
+            answer = await obstore.get_async(self._store(), names.DATASET)
+        except (FileNotFoundError, PermissionDeniedError):
+            return
+        if is_web_page(bytes(await answer.bytes_async())):
+            raise page_instead("the list of flat files", self._place)
+
+    async def _refuse_wrong_place(self, others: list[str]) -> None:
+        more = False
+        if not others and self._is_folder:
+            others = names.other_names(await asyncio.to_thread(names.files_below, self._folder_path, ""))
+        elif not others:
+            with self._asking("the list of files"):
+                async for chunk in obstore.list(self._store(), chunk_size=_NAMES_LOOKED_AT):
+                    others = names.other_names(meta["path"] for meta in chunk)
+                    more = len(chunk) == _NAMES_LOOKED_AT
+                    break
+        raise RunEnded(names.wrong_place(self._shown, others, more=more))
 
     def _refuse_synthetic_data(self, head: bytes) -> None:
         """Refuse a file whose gzip header (RFC 1952) names the sandbox as its origin; copies keep the mark."""
@@ -236,26 +317,28 @@ class FlatFileStore:
     def _store(self) -> S3Store | LocalStore:
         if self._opened is None:
             parts = urlsplit(self._url)
-            self._opened = (
-                self._folder(parts.path) if parts.scheme == "file" else self._bucket(parts.netloc, parts.path)
-            )
+            self._opened = self._folder() if self._is_folder else self._bucket(parts.netloc, parts.path)
         return self._opened
 
-    def _folder(self, path: str) -> LocalStore:
-        folder = Path(unquote(path))
+    @property
+    def _folder_path(self) -> Path:
+        return Path(unquote(urlsplit(self._url).path))
+
+    def _folder(self) -> LocalStore:
+        folder = self._folder_path
         if not folder.is_dir():
             raise RunEnded(f"there is no folder {folder}: set POLYGON_FLAT_FILES_URL to where the flat files are")
         return LocalStore(folder)
 
     def _bucket(self, bucket: str, prefix: str) -> S3Store:
         if not self._key_id or not self._secret.get_secret_value():
-            raise RunEnded(f"there is no S3 key for {self._shown}: {_KEYS}")
+            raise RunEnded(f"there is no S3 key for {self._shown}: {KEYS}")
         return S3Store(
             bucket,
             prefix=prefix.strip("/") or None,
             # Every setting that obstore would otherwise take from AWS_* variables, which belong to the lake.
             aws_endpoint_url_s3=self._endpoint,
-            region=_REGION,
+            region=self._region,
             virtual_hosted_style_request=False,
             skip_signature=False,
             credential_provider=self._credentials,
@@ -286,65 +369,23 @@ class FlatFileStore:
         except BaseError as error:
             raise self._error(asked, str(error), reading=reading) from None
 
-    def _error(self, asked: str, said: str, *, reading: bool) -> IngestError:
-        if self._url.startswith("file:"):
+    def _error(self, asked: str, text: str, *, reading: bool) -> IngestError:
+        if self._is_folder:
             return DayEnded(Failed(f"{asked} cannot be read below {self._url}: check the disk and its permissions"))
-        status = re.search(r"status code: (\d{3})", said)
-        if status is not None:
-            self._has_answered = True
-            code = re.search(r"<Code>(\w+)</Code>", said)
-            return error_of(int(status[1]), code[1] if code else "", asked, self._shown, reading=reading)
-        if "Received redirect" in said:
-            return RunEnded(f"{self._shown} redirects to another place: {_CHECK_SERVER}")
-        if "kind: Connect" in said and not self._has_answered:
-            return RunEnded(f"nothing answers at {self._endpoint}: check the network, and POLYGON_S3_ENDPOINT")
-        if "kind: Connect" in said:
-            return VendorDown(f"{self._endpoint} stopped answering")
-        if "kind: Timeout" in said:
-            return Transient(f"{asked}: no byte for {self._stall_seconds:.0f} s")
-        if "kind: " in said:
-            return Transient(f"{asked}: the answer broke off")
-        return RunEnded(f"the answer of {self._shown} to {asked} is not that of an S3 server: {_CHECK_SERVER}")
+        answer = answer_in(text.replace(self._key_id, "the key id") if self._key_id else text)
+        if answer is None:
+            return error_without_answer(text, asked, self._place)
+        self._has_answered = True
+        return error_of(answer, asked, self._place, reading=reading)
+
+    @property
+    def _is_folder(self) -> bool:
+        return self._url.startswith("file:")
 
     @property
     def _shown(self) -> str:
-        return self._url if self._url.startswith("file:") else f"{self._url} at {self._endpoint}"
+        return self._url if self._is_folder else f"{self._url} at {self._endpoint}"
 
-
-def error_of(status: int, code: str, asked: str, shown: str, *, reading: bool) -> IngestError:
-    """The one error that a status of the bucket means.
-
-    Args:
-        status: the HTTP status.
-        code: the S3 error code in the body, where there is one.
-        asked: what was asked for, for the reason.
-        shown: where, for the reason.
-        reading: whether a file was read, which plans restrict; listing they do not.
-    """
-    said = f"{status} {code}".rstrip()
-    match status:
-        case _ if code == "RequestTimeTooSkewed":
-            return RunEnded(f"{shown} refuses requests of another time ({said}): set this machine's clock")
-        case 403 if reading and code not in _CREDENTIALS:
-            return DayEnded(
-                NotEntitled(
-                    f"your plan does not reach {asked} ({said}), though it is listed: plans differ in their data types "
-                    "and in how many years they reach back; take a larger one, or ask for later days"
-                )
-            )
-        case 400 if code not in _CREDENTIALS:
-            return RunEnded(f"{shown} does not understand the request for {asked} ({said}): {_CHECK_SERVER}")
-        case 400 | 401 | 403:
-            return RunEnded(f"{shown} refuses the S3 key ({said}): {_KEYS}")
-        case 404:
-            return RunEnded(f"there is no such bucket, {shown} ({said}): {_CHECK_SERVER}")
-        case 429 | 503:
-            return Throttled(f"{asked}: the server asks for fewer requests ({said})")
-        case 408 | 500 | 502 | 504:
-            return Transient(f"{asked}: the server failed ({said})")
-        case _:
-            return RunEnded(f"{said} of {shown} is no answer of an S3 server to {asked}: {_CHECK_SERVER}")
-
-
-def _month_prefix(day: date) -> str:
-    return f"{DATASET}/{day:%Y/%m}"
+    @property
+    def _place(self) -> Place:
+        return Place(self._shown, self._endpoint, self._has_answered, self._stall_seconds)

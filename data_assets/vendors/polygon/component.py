@@ -121,6 +121,7 @@ class _MinuteAggs:
             endpoint=settings().polygon_s3_endpoint,
             key_id=settings().polygon_access_key_id,
             secret=settings().polygon_secret_access_key,
+            region=settings().polygon_s3_region,
             real_data_only=settings().profile == "live",
         )
 

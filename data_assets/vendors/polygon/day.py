@@ -17,7 +17,17 @@ from time import perf_counter
 import polars as pl
 
 from data_assets.ingest.lake_errors import ending_of
-from data_assets.ingest.outcome import DayEnded, NoData, NotPublished, NotStored, Rejected, Scalar, Stored, Transient
+from data_assets.ingest.outcome import (
+    DayEnded,
+    Failed,
+    NoData,
+    NotPublished,
+    NotStored,
+    Rejected,
+    Scalar,
+    Stored,
+    Transient,
+)
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
@@ -86,7 +96,8 @@ async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMe
     listed = await store.listed(day)
     for versions_left in reversed(range(_VERSIONS_TRIED)):
         if listed is None:
-            raise DayEnded(why_not_listed(day, now))
+            misnamed = await store.misnamed(day)
+            raise DayEnded(why_not_listed(day, now) if misnamed is None else Failed(misnamed, cause="other names"))
         try:
             return await cache.get(listed, store.read, meter)
         except Replaced:

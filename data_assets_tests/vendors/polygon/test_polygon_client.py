@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import threading
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
-from flat_file_fixtures import DAY, DAYS, KEY_ID, SECRET, bucket, flat_files, store_of
+from flat_file_fixtures import (
+    DAY,
+    DAYS,
+    KEY_ID,
+    SECRET,
+    at,
+    body,
+    bucket,
+    first_listed,
+    flat_files,
+    raw_server,
+    store_of,
+)
 from pydantic import SecretStr
 
 from data_assets.ingest.outcome import DayEnded, Failed, NotEntitled, RunEnded, Throttled, Transient, VendorDown
 from data_assets.sandbox.flat_file_bucket import FlatFileBucket
 from data_assets.sandbox.flat_files import key
 from data_assets.sandbox.loopback import SYNTHETIC_SERVER
-from data_assets.vendors.polygon.client import FlatFileStore, Listed, Replaced, day_key, error_of
+from data_assets.vendors.polygon.client import Replaced
+from data_assets.vendors.polygon.names import day_key
 
 JANUARY = "us_stocks_sip/minute_aggs_v1/2024/01"
-
-
-async def body(chunks: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in chunks])
-
-
-async def first_listed(store: FlatFileStore, day: date = DAY) -> Listed:
-    listed = await store.listed(day)
-    assert listed is not None
-    return listed
 
 
 @pytest.fixture(params=["bucket", "folder"])
@@ -238,34 +239,6 @@ async def test_the_variables_of_the_lake_s_object_store_are_not_the_vendor_s(mon
 # Servers that are none, or go away
 
 
-@contextmanager
-def raw_server(answer: bytes | None) -> Iterator[str]:
-    """Answers every connection with these bytes and its end; with None, with silence."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        held = []
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                connection.recv(65536)
-                held.append(connection)
-                if answer is not None:
-                    connection.sendall(answer)
-                    connection.close()
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        for connection in held:
-            connection.close()
-
-
-def at(endpoint: str, **options: object) -> FlatFileStore:
-    return FlatFileStore("s3://flatfiles", endpoint=endpoint, key_id=KEY_ID, secret=SECRET, **options)
-
-
 async def test_a_server_that_falls_silent_is_not_waited_for_without_end():
     with raw_server(None) as endpoint, pytest.raises(Transient, match="no byte for"):
         await at(endpoint, stall_seconds=0.2).listed(DAY)
@@ -276,7 +249,7 @@ async def test_a_server_that_falls_silent_is_not_waited_for_without_end():
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
         b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     ],
 )
 async def test_what_is_no_s3_server_ends_the_run(answer):
@@ -315,30 +288,6 @@ def bucket_at(port: int) -> Iterator[None]:
 async def test_waiting_ends_with_the_run_where_the_key_is_refused():
     with bucket() as running, pytest.raises(RunEnded):
         await store_of(running, secret="another").wait_until_up()
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "reading", "error"),
-    [
-        (403, "AccessDenied", True, DayEnded),
-        (403, "", True, DayEnded),
-        (403, "SignatureDoesNotMatch", True, RunEnded),
-        (403, "AccessDenied", False, RunEnded),
-        (401, "", False, RunEnded),
-        (403, "RequestTimeTooSkewed", True, RunEnded),
-        (400, "AuthorizationHeaderMalformed", False, RunEnded),
-        (404, "NoSuchBucket", False, RunEnded),
-        (429, "", True, Throttled),
-        (503, "SlowDown", True, Throttled),
-        (500, "InternalError", True, Transient),
-        (502, "", False, Transient),
-        (504, "", False, Transient),
-        (408, "", False, Transient),
-        (418, "", False, RunEnded),
-    ],
-)
-def test_each_status_is_one_kind_of_error(status, code, reading, error):
-    assert type(error_of(status, code, "a file", "s3://flatfiles", reading=reading)) is error
 
 
 async def test_a_file_that_cannot_be_read_fails_its_day_alone(tmp_path):

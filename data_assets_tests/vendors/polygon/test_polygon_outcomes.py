@@ -18,11 +18,14 @@ from data_assets.partitions import partition_keys
 from data_assets.vendors.polygon.day import why_not_listed
 from data_assets.wiring import open_lake
 
-DAYS = partition_keys(date(2024, 7, 1))[:16]
+DAYS = partition_keys(date(2024, 7, 1))[:17]
 
 NOT_STORED: dict[str, tuple[str, str]] = {
     # the oldest: that the plan does not reach a day is true of all older ones
-    "forbidden": ("NotEntitled", "your plan does not reach the flat file of 2024-07-01 (403 AccessDenied)"),
+    "forbidden": (
+        "NotEntitled",
+        "the flat file of 2024-07-01 is refused, though it is listed (403 AccessDenied); known causes: the plan",
+    ),
     "missing_file": ("NoData", "the vendor lists no file of 2024-07-02"),
     "truncated_gzip": ("Rejected", "the gzip file is cut short, twice in the same way"),
     "wrong_crc": ("Rejected", "incorrect data check), twice in the same way"),
@@ -31,6 +34,7 @@ NOT_STORED: dict[str, tuple[str, str]] = {
     "renamed_volume": ("Rejected", "the header lacks volume"),
     "missing_transactions": ("Rejected", "the header lacks transactions"),
     "cut_body": ("Failed", "the answer broke off"),
+    "file_status": ("Failed", "is refused in a way that is not known (409 OperationAborted: The sandbox was told to"),
 }
 RECOVERED = ("damaged_body", "reset_body", "slow_down", "replaced_file")
 HARMLESS = ("duplicate_rows", "split_blocks")
@@ -41,7 +45,8 @@ GOOD = DAYS[-1]
 def faults() -> Iterator[dict[str, Any]]:
     yield {"kind": "listing_slow_down", "times": 1}
     for kind, day in FAULT_OF.items():
-        yield {"kind": kind, "day": day, "times": 1 if kind in RECOVERED else None}
+        status = {"status": 409, "code": "OperationAborted"} if kind == "file_status" else {}
+        yield {"kind": kind, "day": day, "times": 1 if kind in RECOVERED else None, **status}
 
 
 def test_each_fault_ends_as_it_should_and_says_why_where_the_user_looks(tmp_path: Path) -> None:
@@ -138,3 +143,15 @@ def test_a_run_that_a_refused_listing_ends_says_so_for_every_day(tmp_path: Path)
             outcome, reason = project.why(day)
             assert outcome == "Failed"
             assert "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY" in reason
+
+
+def test_a_refusal_that_nobody_knows_ends_the_run_when_it_comes_day_after_day(tmp_path: Path) -> None:
+    refused = {"kind": "file_status", "status": 451, "code": "UnavailableForLegalReasons"}
+    with flat_file_project(tmp_path, DAYS, refused) as project:
+        assert not run_range(project.instance, project.bars.asset, DAYS[0], DAYS[-1]).success
+
+        assert len(project.days_read()) < len(DAYS)
+        outcome, reason = project.why(DAYS[0])
+        assert outcome == "Failed"
+        assert "3 days in a row failed for the same cause" in reason
+        assert "451 UnavailableForLegalReasons" in reason

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from data_assets.ingest.outcome import DayEnded, Rejected, RunEnded, Transient
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt
-from data_assets.vendors.polygon.client import Listed, day_key
+from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line
+from data_assets.vendors.polygon.names import day_key
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 
 FIRST = date(2024, 1, 2)
