@@ -22,11 +22,11 @@ OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
 
 CONTRACT = {"symbol": "String", "expiration": "Date", "strike": "Float64", "right": "Enum: CALL, PUT"}
 BEST_BID_AND_OFFER = {
-    "bid_size": "Int32",
+    "bid_size": "Int64",
     "bid_exchange": "Int16",
     "bid": "Float64",
     "bid_condition": "Int16",
-    "ask_size": "Int32",
+    "ask_size": "Int64",
     "ask_exchange": "Int16",
     "ask": "Float64",
     "ask_condition": "Int16",

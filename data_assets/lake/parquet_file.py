@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -226,13 +226,18 @@ class NewParquet:
 
 
 def scan(files: list[str]) -> pl.LazyFrame:
-    """The rows of files of one dataset, in the order of the files; paths or URLs."""
-    return pl.scan_parquet(
-        files,
-        glob=False,
-        hive_partitioning=False,
-        credential_provider=None,  # the AWS_* variables alone, as for every other access to the store
-    )
+    """The rows of files of one dataset, in the order of the files; paths or URLs.
+
+    Integers of 32 bits come as 64: option sizes were once stored so, and a lake holds days of both.
+    """
+    options: dict[str, Any] = {
+        "glob": False,
+        "hive_partitioning": False,
+        "credential_provider": None,  # the AWS_* variables alone, as for every other access to the store
+    }
+    first = pl.scan_parquet(files[:1], **options).collect_schema()
+    wide = pl.Schema({name: pl.Int64() if dtype == pl.Int32 else dtype for name, dtype in first.items()})
+    return pl.scan_parquet(files, schema=wide, cast_options=pl.ScanCastOptions(integer_cast="upcast"), **options)
 
 
 def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:

@@ -51,11 +51,13 @@ class GreekSummary:
             - zero: a volatility of 0, which the vendor gives where the price is not above the intrinsic value
             - high: a volatility above 500 %; poor: an error of 50 % or more that is not failed
             - negative: a volatility below 0; impossible_delta: a delta beyond -1 or 1
-            - unusable: a greek or the underlying's price that is missing or no finite number
+            - unusable: a greek or the underlying's price that is missing or no finite number, as the model leaves them
+              where an index has no price
 
             and lowest_vol, highest_vol: of the solved rows.
         underlying: one row per symbol and timestamp: low, high (of its positive prices, dollars), rows, absent (price
-            0), negative, later (rows whose price is younger than the row), lag (the oldest price's age).
+            0, missing or no number), negative, later (rows whose price is younger than the row), lag (the oldest one's
+            age).
         money: the quoted rows of the strike nearest to the underlying, per symbol, expiration, timestamp and right, as
             far as it is within 2 %: strike, middle, half_spread, underlying_price (dollars).
     """
@@ -83,12 +85,14 @@ class IvThresholds:
         zero: the price is not above the intrinsic value, usual deep in the money.
         high: a volatility above 500 % a year.
         poor: a volatility that misses its price by half or more.
+        unusable: a greek that is empty or no finite number.
     """
 
     failed: float = 0.05
     zero: float = 0.25
     high: float = 0.05
     poor: float = 0.05
+    unusable: float = 0.05
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -127,8 +131,8 @@ def greek_metrics(summary: GreekSummary) -> dict[str, int | float]:
     """The day in numbers, for plots over many days.
 
     Returns:
-        rows, contracts, expirations; failed_share, zero_share, high_share and poor_share, from 0 to 1 of the rows that
-        do not fail at the open.
+        rows, contracts, expirations; failed_share, zero_share, high_share, poor_share and unusable_share, from 0 to 1
+        of the rows that do not fail at the open.
     """
     return {
         "rows": int(summary.contracts["rows"].sum()),
@@ -141,14 +145,14 @@ def greek_metrics(summary: GreekSummary) -> dict[str, int | float]:
 def iv(summary: GreekSummary, thresholds: IvThresholds) -> Verdict:
     """Whether the vendor found volatilities, and such as can be.
 
-    A negative volatility, a delta beyond -1 or 1, and a value that is missing or no number are errors. What could not
-    be solved, or only badly, is kept as the vendor marks it, counted, and warned of above the thresholds.
+    A negative volatility and a delta beyond -1 or 1 are errors. What could not be solved, or only badly, is kept as the
+    vendor marks it (an ``iv_error`` of 100, NaN, an empty cell), counted, and warned of above the thresholds. That an
+    empty cell means no more than that is a judgement.
     """
     contracts = summary.contracts
     kinds = {
         "negative": "a negative volatility",
         "impossible_delta": "a delta beyond -1 or 1",
-        "unusable": "a missing or non-finite value",
     }
     counts = {kind: int(contracts[kind].sum()) for kind in kinds}
     shares, limits = _shares(contracts), asdict(thresholds)
@@ -167,6 +171,7 @@ def iv(summary: GreekSummary, thresholds: IvThresholds) -> Verdict:
         summary="; ".join([*([*wrong, *high] or [every]), span]),
         metadata={
             **{f"{kind}_rows": rows for kind, rows in counts.items()},
+            "unusable_rows": int(contracts["unusable"].sum()),
             **{f"{kind}_share": share for kind, share in shares.items()},
             **{f"{kind}_limit": limit for kind, limit in limits.items()},
             **({} if lowest is None else {"lowest_vol": lowest, "highest_vol": highest}),
@@ -261,8 +266,8 @@ def underlying(
     """Whether the underlying's price behind the greeks can be right.
 
     A negative price, a price younger than its row, and a price away from a given path are errors. That a price is
-    absent (0; an index has none yet at the open), old, unlike that of other contracts of the same instant, far from the
-    day's median or jumps from minute to minute is warned of.
+    absent (0, or no number; an index has none yet at the open), old, unlike that of other contracts of the same
+    instant, far from the day's median or jumps from minute to minute is warned of.
 
     Args:
         summary: of the whole day.
@@ -341,11 +346,11 @@ def _contracts(greeks: pl.DataFrame, open_: datetime) -> pl.DataFrame:
         failed=failed,
         opening_failed=failed & opening,
         zero=~failed & (volatility == 0),
-        high=~failed & (volatility > HIGH_VOLATILITY),
+        high=~failed & volatility.is_finite() & (volatility > HIGH_VOLATILITY),
         poor=~failed & (error.abs() >= POOR_ERROR),
-        negative=volatility < 0,
+        negative=volatility.is_finite() & (volatility < 0),
         unusable=~usable,
-        impossible_delta=pl.col("delta").abs() > 1 + _ROUNDING,
+        impossible_delta=pl.col("delta").is_finite() & (pl.col("delta").abs() > 1 + _ROUNDING),
         solved_vol=pl.when(solved & volatility.is_finite()).then(volatility),
     ).with_columns(run=pl.col("begins_run").cum_sum().set_sorted())
     runs = flagged.group_by("run", maintain_order=True).agg(
@@ -372,7 +377,7 @@ def _underlying(greeks: pl.DataFrame) -> pl.DataFrame:
             low=positive.min(),
             high=positive.max(),
             rows=pl.len().cast(pl.Int64),
-            absent=(price == 0).sum().cast(pl.Int64),
+            absent=((price == 0) | price.is_finite().fill_null(value=False).not_()).sum().cast(pl.Int64),
             negative=(price < 0).sum().cast(pl.Int64),
             later=(age < timedelta(0)).sum().cast(pl.Int64),
             lag=age.max(),

@@ -30,6 +30,8 @@ FaultKind = Literal[
     "missing_contract",  # leave one contract in twenty out of the body
     "renamed_column",  # call `bid`, or `open_interest`, something else
     "volume_only",  # end of day: what did not trade has one trade of the evening before, which moved no price
+    "empty_greeks",  # no greeks in one minute of a hundred, as of an index without a price
+    "large_sizes",  # bid and ask sizes of three billion, a row in a hundred
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
     "words",  # Theta: 200 with `text` in place of a table; by default what goes with 472
     "no_data",  # IB: 162 without data, or 200 for a contract, though there is some
@@ -51,6 +53,8 @@ FaultKind = Literal[
 ]
 THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "volume_only": (EOD_ENDPOINT,),
+    "empty_greeks": (GREEKS_ENDPOINT,),
+    "large_sizes": (QUOTE_ENDPOINT, EOD_ENDPOINT),
     "repeated_messages": (OPEN_INTEREST_ENDPOINT,),
 }
 """Rows that are valid and not what one expects, and the histories that have them (``theta_unusual``)."""

@@ -5,7 +5,7 @@ of the vendor's words (``theta_server``).
 
 Sources: Theta's page "Trade Conditions", by which a trade need not move every column (multilateral compression and
 trades of extended hours add volume and no price), and its OpenAPI, by which OPRA sends open interest "normally once a
-day".
+day". That greeks which are no number come as empty cells in some ways of access, users found.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ _EVENING = timedelta(hours=20, minutes=31)
 _COMPRESSED = {"volume": 25, "count": 1}
 _SENT_AGAIN = timedelta(minutes=45)
 _CORRECTION = 100
+_ONE_IN = 100
+_LARGE = 3_000_000_000
+_GREEKS = ("delta", "theta", "vega", "rho", "epsilon", "lambda", "implied_vol", "iv_error")
 
 
 def _volume_only(eod: pl.DataFrame) -> pl.DataFrame:
@@ -48,7 +51,21 @@ def _repeated_messages(open_interest: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _empty_greeks(greeks: pl.DataFrame) -> pl.DataFrame:
+    """No greek in one row of a hundred, the first one included."""
+    return greeks.with_columns(pl.when(pl.int_range(pl.len()) % _ONE_IN != 0).then(pl.col(_GREEKS)))
+
+
+def _large_sizes(quotes: pl.DataFrame) -> pl.DataFrame:
+    """Sizes beyond 32 bits on both sides of one row in a hundred, the first one included."""
+    rare = pl.int_range(pl.len()) % _ONE_IN == 0
+    sizes = (pl.col(name).cast(pl.Int64) for name in ("bid_size", "ask_size"))
+    return quotes.with_columns(pl.when(~rare).then(size).otherwise(_LARGE) for size in sizes)
+
+
 UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "empty_greeks": _empty_greeks,
+    "large_sizes": _large_sizes,
     "volume_only": _volume_only,
     "repeated_messages": _repeated_messages,
 }

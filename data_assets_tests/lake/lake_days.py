@@ -20,11 +20,11 @@ COLUMNS = {
     "strike": pl.Float64(),
     "right": pl.Enum(["CALL", "PUT"]),
     "timestamp": pl.Datetime("us", "UTC"),
-    "bid_size": pl.Int32(),
+    "bid_size": pl.Int64(),
     "bid_exchange": pl.Int16(),
     "bid": pl.Float64(),
     "bid_condition": pl.Int16(),
-    "ask_size": pl.Int32(),
+    "ask_size": pl.Int64(),
     "ask_exchange": pl.Int16(),
     "ask": pl.Float64(),
     "ask_condition": pl.Int16(),
@@ -57,6 +57,12 @@ def quotes(expirations: int = 3, strikes: int = 4, minutes: int = 5, seed: int =
     ).cast(COLUMNS)
 
 
+def widths() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A day as it was stored when sizes had 32 bits, and one whose sizes need more."""
+    narrow = quotes(seed=1).cast({"bid_size": pl.Int32, "ask_size": pl.Int32})
+    return narrow, quotes(seed=2).with_columns(bid_size=pl.lit(3_000_000_000, pl.Int64))
+
+
 def provenance(dataset: str = DATASET, day: date = DAY, *, synthetic: bool = True, **more: object) -> Provenance:
     return Provenance(
         dataset=dataset,
@@ -72,7 +78,8 @@ def provenance(dataset: str = DATASET, day: date = DAY, *, synthetic: bool = Tru
 
 
 def store(lake: Lake, *frames: pl.DataFrame, dataset: str = DATASET, day: date = DAY, **more: object) -> StoredFile:
-    with lake.writer(dataset, day, SCHEMA, SORT_BY) as writer:
+    schema = frames[0].to_arrow().schema if frames else SCHEMA
+    with lake.writer(dataset, day, schema, SORT_BY) as writer:
         for frame in frames:
             writer.write(frame)
         return writer.finish(provenance(dataset, day, synthetic=lake.synthetic, **more)).publish()

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, stored, temp_files
+from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, stored, temp_files, widths
 
 from data_assets.lake.lake import MARKER, Corrupt, Lake, LakeError
 from data_assets.lake.layout import partition_path
@@ -134,6 +134,20 @@ def test_scan_prunes_by_predicate_too(lake):
     store(lake, quotes())
     calls = lake.scan(DATASET, DAY, DAY).filter(pl.col("right") == "CALL", pl.col("strike") > 302).collect()
     assert calls.equals(quotes().filter(pl.col("right") == "CALL", pl.col("strike") > 302))
+
+
+@pytest.mark.parametrize("days", [(3, 4), (4, 3)], ids=["the older is narrow", "the older is wide"])
+def test_days_with_sizes_of_both_widths_are_scanned_as_one(lake, days):
+    narrow, wide = widths()
+    for day, frame in zip(days, (narrow, wide), strict=True):
+        store(lake, frame, day=DAY.replace(day=day))
+    found = lake.scan(DATASET, DAY.replace(day=3), DAY.replace(day=4)).collect()
+    assert found.schema == wide.schema
+    in_order = [narrow.cast({"bid_size": pl.Int64, "ask_size": pl.Int64}), wide]
+    assert found.equals(pl.concat(in_order if days == (3, 4) else in_order[::-1]))
+    assert lake.scan(DATASET, DAY, DAY.replace(day=4), ["bid_size"]).max().collect().item() == 3_000_000_000
+    alone = DAY.replace(day=days[0])
+    assert lake.scan(DATASET, alone, alone).collect_schema() == wide.schema
 
 
 def test_scan_of_a_range_without_days_is_an_empty_frame_with_columns(lake):

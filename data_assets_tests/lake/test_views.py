@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 import duckdb
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, quotes, store
+from lake_days import DATASET, DAY, quotes, store, widths
 
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.monthly import MonthProvenance
@@ -57,6 +57,17 @@ def test_months_are_a_view_with_every_ticker_as_it_is_spelt(lake, tmp_path, tick
         one = connection.sql(last).fetchall()
     assert rows == [(ticker, "2024-01", float(number)) for number, ticker in enumerate(tickers)]
     assert one == [(float(len(tickers) - 1),)]
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_a_view_holds_sizes_of_both_widths(lake, tmp_path, older_first):
+    narrow, wide = widths()
+    for day, frame in enumerate((narrow, wide) if older_first else (wide, narrow), start=3):
+        store(lake, frame, day=DAY.replace(day=day))
+    create_views(lake, tmp_path / "lake.duckdb")
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        found = connection.sql('SELECT max(bid_size), count(*) FROM "theta_option_quotes_QQQ"').fetchall()
+    assert found == [(3_000_000_000, narrow.height + wide.height)]
 
 
 def test_views_are_made_anew(lake, tmp_path):

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,16 +29,19 @@ from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
+from data_assets.quality.naming import clock, contract_name
 from data_assets.trading_calendar import NEW_YORK
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had sizes of 32 bits; a lake may hold days of both, which `Lake.scan` and the views read as one."""
+
 RIGHT = pl.Enum(["CALL", "PUT"])
 
 _INSTANT = pl.Datetime("us", "UTC")
 _EXCHANGE = "Theta exchange code: 5 CBOE, 6 ISE, 7 ARCA, 9 PHLX, 42 C2, 60 BATS, 69 PERL and others"
 _CONDITION = "Theta quote condition: 50 national best bid and offer (nearly every row), 5 locked, 16 crossed and others"
 _A_POINT = "divide by 100 for what a point, 0.01, makes"
-_NO_PRICE = "0 where it follows from no price of the underlying"
+_NO_PRICE = "0, NaN or null where it follows from no price of the underlying"
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,14 @@ class Table:
         columns: by name, in the vendor's order, which is the stored one.
         dated_by: the column whose New York date is the day that was asked for.
         may_be_dated_later: whether that date may also be a later one.
-        any_number: float columns in which NaN and infinities are stored: results of the vendor's model, not prices.
+        computed: float columns in which NaN, infinities and, as null, empty cells are stored: results of the vendor's
+            model, not prices.
     """
 
     columns: Mapping[str, Column]
     dated_by: str = "timestamp"
     may_be_dated_later: bool = False
-    any_number: frozenset[str] = field(default_factory=frozenset)
+    computed: frozenset[str] = field(default_factory=frozenset)
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -79,7 +84,7 @@ _CONTRACT_COLUMNS = {
     "right": Column(RIGHT, "CALL or PUT", "right to buy (CALL) or to sell (PUT)"),
 }
 _QUOTE_COLUMNS = {
-    "bid_size": Column(pl.Int32(), "contracts", "size at the best bid; 0 where there is no bid"),
+    "bid_size": Column(pl.Int64(), "contracts", "size at the best bid; 0 where there is no bid"),
     "bid_exchange": Column(pl.Int16(), "code", _EXCHANGE),
     "bid": Column(
         pl.Float64(),
@@ -87,7 +92,7 @@ _QUOTE_COLUMNS = {
         "best bid; 0 with an ask above 0 is a real quote, 0 on both sides is no quote",
     ),
     "bid_condition": Column(pl.Int16(), "code", _CONDITION),
-    "ask_size": Column(pl.Int32(), "contracts", "size at the best ask; 0 where there is no ask"),
+    "ask_size": Column(pl.Int64(), "contracts", "size at the best ask; 0 where there is no ask"),
     "ask_exchange": Column(pl.Int16(), "code", _EXCHANGE),
     "ask": Column(pl.Float64(), "US dollars per share", "best ask; 0 on both sides is no quote"),
     "ask_condition": Column(pl.Int16(), "code", _CONDITION),
@@ -136,7 +141,7 @@ GREEKS = Table(
             "price of the underlying behind the row; 0 is none, as an index has none at 09:30 yet",
         ),
     },
-    any_number=frozenset(_MODEL_COLUMNS),
+    computed=frozenset(_MODEL_COLUMNS),
 )
 """`/option/history/greeks/first_order`: what the vendor computes at each point of a grid, in the vendor's units."""
 
@@ -182,6 +187,8 @@ EOD = Table(
 
 _EVERY_COLUMN = {**EOD.columns, **GREEKS.columns, **OPEN_INTEREST.columns, **QUOTES.columns}
 _TEXT_RIGHT = pl.Enum(["CALL", "PUT", "C", "P"])  # position modulo 2 is the right
+_TIMES = ("timestamp", "created")
+_NEXT = "ask for the day again, and if it is still so, update the terminal, or send Theta this line"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
 _LINE_FEED = ord("\n")
@@ -243,8 +250,8 @@ class RowReader:
         """Read whole lines into the columns of the table, in the order they came.
 
         Raises:
-            DayEnded: ``Rejected``, naming the column and the value that does not parse, or the rows of another day,
-                expiration or right.
+            DayEnded: ``Rejected``, naming the column, the value that does not parse, its contract and time, or the rows
+                of another day, expiration or right.
         """
         known = self._known_times  # another thread may learn others meanwhile
         raw = self._read_known_times(lines, known)
@@ -252,7 +259,7 @@ class RowReader:
             raw = self._read(lines)
         instants = [self._column(raw[name], known) for name in self._table.instants]
         frame = raw.with_columns(_symbol(self._asked.symbol), _expiration(), _right(), *instants)
-        _refuse_absent_values(frame, raw, self._table.any_number)
+        _refuse_absent_values(frame, raw, self._table.computed, self._table.dated_by)
         self._refuse_others(frame)
         self._learn_times(raw)
         return frame
@@ -283,7 +290,7 @@ class RowReader:
         known = {}
         for name in self._table.instants:
             if raw[name].dtype == pl.String:
-                distinct = raw[name].unique()
+                distinct = raw[name].drop_nulls().unique()
                 if len(distinct) * _REPEATED <= len(raw):
                     known[name] = _KnownTimes(pl.Enum(distinct), self._instants(distinct))
         self._known_times = known
@@ -404,7 +411,7 @@ def _read(
         # Polars reads in several chunks; joining them once is cheaper than every later step's own work on each of them.
         rows = pl.read_csv(lines, has_header=False, schema={**types, **read_as}).select(*wanted).rechunk()
     except pl.exceptions.PolarsError as error:
-        raise _rejected(_why_unreadable(str(error), len(names), symbols)) from None
+        raise _rejected(_why_unreadable(str(error), lines, names, symbols)) from None
     if b'"' in lines:  # else every line is a row
         line_ends = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _LINE_FEED))  # lets other threads run
         sent = line_ends + (lines[-1:] not in (b"\n", b""))
@@ -424,15 +431,28 @@ def _read_as(name: str, symbols: Iterable[str]) -> pl.DataType:
     return pl.String() if dtype.is_temporal() else dtype
 
 
-def _why_unreadable(error: str, fields: int, symbols: Iterable[str]) -> str:
+def _why_unreadable(error: str, lines: bytes, names: list[str], symbols: Iterable[str]) -> str:
     found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
     if found:
         value, column = found.groups()
         asked = f", and {', '.join(symbols)} was asked for" if column == "symbol" else ""
-        return f'column {column} holds "{one_line(value, 200)}", which does not parse{asked}'
+        where = _row_with(lines, names, column, value)
+        return f'column {column} holds "{one_line(value, 200)}", which does not parse{asked}{where}'
     if "fields" in error or "schema" in error.lower():
-        return f"a line does not have the header's {fields} fields"
+        return f"a line does not have the header's {len(names)} fields"
     return f"the lines do not parse: {one_line(error, 200)}"
+
+
+def _row_with(lines: bytes, names: list[str], column: str, value: str) -> str:
+    """The contract and time of the first row with a value, as the vendor wrote them; empty where it is not found."""
+    try:
+        texts = pl.read_csv(lines, has_header=False, schema=dict.fromkeys(names, pl.String()))
+    except pl.exceptions.PolarsError:
+        return ""
+    rows = texts.filter(pl.col(column) == value).head(1)
+    known = [name for name in (*CONTRACT, *_TIMES) if name in names]
+    text = " ".join(filter(None, rows.select(known).row(0))) if rows.height else ""
+    return f", in the row of {one_line(text, 200)}" if text else ""
 
 
 def _symbol(asked: str) -> pl.Expr:
@@ -458,21 +478,35 @@ def _timestamp(text: pl.Series) -> pl.Series:
     return text.str.to_datetime(_SECONDS + "%.f", time_unit="us", strict=False, cache=False)
 
 
-def _refuse_absent_values(frame: pl.DataFrame, raw: pl.DataFrame, any_number: Collection[str] = ()) -> None:
+def _refuse_absent_values(
+    frame: pl.DataFrame, raw: pl.DataFrame, computed: Collection[str] = (), dated_by: str | None = None
+) -> None:
     """Refuse what did not become a value: an empty field, a line too short, a date that is none.
 
-    NaN and infinity are refused too, but for the columns ``any_number``.
+    NaN and infinity are refused too. In the columns ``computed`` all of them are welcome.
     """
     for name in frame.columns:
+        if name in computed:
+            continue
         column = frame[name]
-        finite = column.dtype.is_float() and name not in any_number
+        finite = column.dtype.is_float()
         if not column.has_nulls() and (not finite or math.isfinite(column.sum())):
             continue
         absent = (~column.is_finite() if finite else column.is_null()).fill_null(value=True)
-        value = raw[name].filter(absent)[0]
+        first = absent.arg_max() or 0
+        value = raw[name][first]
         shown = "is empty" if value is None else f'holds "{one_line(value, 200)}", which does not parse,'
-        raise _rejected(f"column {name} {shown} in {absent.sum()} rows")
+        where = _row_name(frame.row(first, named=True), dated_by)
+        raise _rejected(f"column {name} {shown} in {absent.sum():,} rows, the first of {where}")
+
+
+def _row_name(row: Mapping[str, Any], dated_by: str | None) -> str:
+    """The contract and time of a row, as far as they are there."""
+    contract = [row[name] for name in CONTRACT]
+    known = " ".join(str(value) for value in contract if value is not None) or "no contract"
+    name = known if None in contract else contract_name(*contract)
+    return name if dated_by is None else f"{name} at {clock(row[dated_by])} New York"
 
 
 def _rejected(reason: str) -> DayEnded:
-    return DayEnded(Rejected(reason))
+    return DayEnded(Rejected(f"{reason}; {_NEXT}"))

@@ -53,20 +53,41 @@ def test_the_documented_row():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("NaN", float("nan")), ("Infinity", float("inf")), ("-Infinity", -float("inf"))]
+    ("text", "value"),
+    [("NaN", float("nan")), ("Infinity", float("inf")), ("-Infinity", -float("inf")), ("", None)],
 )
-def test_what_the_vendors_model_makes_is_stored_if_it_is_any_number(text: str, value: float):
+def test_what_the_vendors_model_makes_is_stored_if_it_is_any_number_or_none(text: str, value: float | None):
     found = read(DOCUMENTED.replace("261.9304", text))["lambda"]
-    assert found.eq_missing(pl.Series([value])).all()
+    assert found.eq_missing(pl.Series([value], dtype=pl.Float64)).all()
 
 
 @pytest.mark.parametrize(
     ("was", "is_", "column"),
-    [("261.9304", "", "lambda"), ("221.00", "NaN", "underlying_price"), ("221.00", "", "underlying_price")],
+    [("261.9304", "n/a", "lambda"), ("221.00", "NaN", "underlying_price"), ("221.00", "", "underlying_price")],
 )
-def test_what_is_no_number_at_all_is_rejected(was: str, is_: str, column: str):
-    with pytest.raises(DayEnded, match=f"column {column}"):
+def test_what_is_no_number_at_all_is_rejected_with_its_contract_its_time_and_what_to_do(
+    was: str, is_: str, column: str
+):
+    with pytest.raises(DayEnded, match=f"column {column}") as caught:
         read(DOCUMENTED.replace(was, is_))
+    named = ("AAPL 2024-11-08 262.5 C at 09:30 New York", "AAPL 2024-11-08 262.500 CALL 2024-11-04T09:30:00")
+    assert any(name in str(caught.value) for name in named)
+    assert "ask for the day again" in str(caught.value)
+
+
+async def test_a_day_with_empty_greeks_is_stored_and_they_are_null(tmp_path: Path):
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        await fetch(theta.base_url, tmp_path / "usual", SPX_GREEKS)
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="empty_greeks")]) as theta:
+        await fetch(theta.base_url, tmp_path / "empty", SPX_GREEKS)
+    usual, empty = stored(tmp_path / "usual", SPX_GREEKS), stored(tmp_path / "empty", SPX_GREEKS)
+    model = ["delta", "theta", "vega", "rho", "epsilon", "lambda", "implied_vol", "iv_error"]
+    lacking = empty["delta"].is_null()
+    assert 0 < lacking.sum() < 0.05 * empty.height
+    assert empty.filter(lacking).select(pl.col(model).is_null().all()).row(0) == (True,) * len(model)
+    assert empty.drop(model).equals(usual.drop(model))
+    assert empty.filter(~lacking).equals(usual.filter(~lacking))
+    assert [each.summary for each in verdicts(tmp_path / "empty", SPX_GREEKS).values() if not each.passed] == []
 
 
 def test_a_price_of_the_session_before_keeps_its_own_clock():

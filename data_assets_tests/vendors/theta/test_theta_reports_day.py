@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from data_assets.ingest.outcome import DayEnded, IngestError, NoData, NotPublished, Rejected, Stored, Transient
-from data_assets.sandbox.faults import EOD_ENDPOINT, OPEN_INTEREST_ENDPOINT, Fault
+from data_assets.sandbox.faults import EOD_ENDPOINT, OPEN_INTEREST_ENDPOINT, QUOTE_ENDPOINT, Fault
 from data_assets.sandbox.option_chain import chain
 from data_assets.sandbox.option_reports import eod, open_interest
 from data_assets.sandbox.serving import SandboxTheta
@@ -176,6 +176,19 @@ async def test_of_open_interest_sent_again_the_newest_is_stored_and_the_rest_is_
     assert details(tmp_path / "again", INTEREST)["superseded_reports"] == again.height
     assert ended.metadata["superseded_reports"] == again.height
     assert [each.summary for each in verdicts(tmp_path / "again", INTEREST).values() if not each.passed] == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "endpoint"),
+    [(REPORTS, EOD_ENDPOINT), (OptionDataset("theta/option_quotes/SPX", "SPX", "quotes", SPX), QUOTE_ENDPOINT)],
+    ids=["end of day", "quotes"],
+)
+async def test_sizes_beyond_32_bits_are_stored(tmp_path: Path, dataset: OptionDataset, endpoint: str):
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="large_sizes", endpoint=endpoint)]) as theta:
+        await fetch(theta.base_url, tmp_path, dataset)
+    frame = stored(tmp_path, dataset)
+    assert frame.select(pl.col("bid_size", "ask_size").max()).row(0) == (3_000_000_000, 3_000_000_000)
+    assert [each.summary for each in verdicts(tmp_path, dataset).values() if not each.passed] == []
 
 
 async def test_two_numbers_of_one_instant_are_rejected_by_name(tmp_path: Path):
