@@ -6,33 +6,44 @@ the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from data_assets.quality.verdict import Verdict
 
 
-def per_root(roots: Sequence[str], judge: Callable[[str], Verdict]) -> Verdict:
+def per_root(roots: Sequence[str], judge: Callable[[str], Verdict], held: Collection[str] | None = None) -> Verdict:
     """The verdict of a rule on each root, as one.
 
+    A root need not exist all the time: META's options were FB's until 2022-06-08. One that holds nothing on a day on
+    which another does is said and not judged. That this is no breach is a judgement; a root that the vendor lists and
+    that did not arrive is held, and judged.
+
     Args:
-        roots: the roots that the day must hold, so that one without a row is judged too; at least one.
+        roots: the roots that the day may hold; at least one.
         judge: the rule on one root's part of the day.
+        held: those that hold contracts on the day, or should; None for all. If it is none of them, all are judged.
 
     Returns:
         With one root, its verdict. With several, passed if all are; as bad as the worst breach; the summary says what
         each root's does, breaches first, and each name in the metadata is preceded by its root's.
     """
-    verdicts = {root: judge(root) for root in roots}
-    if len(verdicts) == 1:
-        return next(iter(verdicts.values()))
+    judged = [root for root in roots if held is None or root in held] or list(roots)
+    absent = [root for root in roots if root not in judged]
+    verdicts = {root: judge(root) for root in judged}
+    if len(roots) == 1:
+        return verdicts[roots[0]]
     breaches = [verdict for verdict in verdicts.values() if not verdict.passed]
     in_order = sorted(verdicts.items(), key=lambda item: item[1].passed)
+    said = [f"{root}: {verdict.summary}" for root, verdict in in_order]
+    metadata: dict[str, int | float | str | list[str]] = {
+        f"{root}_{name}": value for root, verdict in verdicts.items() for name, value in verdict.metadata.items()
+    }
+    if absent:
+        metadata["roots_without_contracts"] = absent
     return Verdict(
         next(iter(verdicts.values())).name,
         passed=not breaches,
         severity="error" if any(each.severity == "error" for each in breaches or verdicts.values()) else "warn",
-        summary="; ".join(f"{root}: {verdict.summary}" for root, verdict in in_order),
-        metadata={
-            f"{root}_{name}": value for root, verdict in verdicts.items() for name, value in verdict.metadata.items()
-        },
+        summary="; ".join([*said, *(f"{root}: no contract on this day" for root in absent)]),
+        metadata=metadata,
     )

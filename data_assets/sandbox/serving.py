@@ -24,6 +24,8 @@ THETA_SYMBOLS = (
     "AMD",
     "AMZN",
     "DIA",
+    "GME",
+    "GME1",
     "IWM",
     "MSFT",
     "NDX",

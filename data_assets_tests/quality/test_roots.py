@@ -69,3 +69,13 @@ def test_order_is_judged_over_both_roots():
     verdict = timestamps(summary_of(quotes_of(*apart)))
     assert not verdict.passed
     assert "not in the order of the file" in verdict.summary
+
+
+def test_a_root_that_holds_nothing_is_said_while_another_holds_contracts():
+    summary = two_roots().filter(symbol="SPXW")
+    verdict = per_root(["SPX", "SPXW"], lambda root: grid_of(summary.filter(symbol=root)), held={"SPXW"})
+    assert verdict.passed
+    assert verdict.summary.endswith("SPX: no contract on this day")
+    assert verdict.metadata["roots_without_contracts"] == ["SPX"]
+    nobody = per_root(["SPX", "SPXW"], lambda root: grid_of(summary.clear()), held=set())
+    assert (nobody.passed, nobody.severity) == (False, "error")

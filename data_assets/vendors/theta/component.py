@@ -42,6 +42,9 @@ LARGE_DAY_BYTES = 1_000_000_000
 
 REPORTS_BYTES = 20_000_000
 
+_ROOT = r"^[A-Z][A-Z0-9]*$"
+"""Adjusted contracts, as after a special dividend, have a root with a digit."""
+
 _OF_GRIDS = {"interval": "1m", "end_time": "16:15:00"}
 _ASSETS: Mapping[Kind, str] = {
     "quotes": "option_quotes",
@@ -64,10 +67,11 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         description="quotes: the best bid and offer of every contract at each interval; greeks: the vendor's "
         "first-order greeks likewise (Standard tier); open_interest, eod: a report per contract and day"
     )
-    symbol: str = Field(pattern=r"^[A-Z]+$", description="what the asset is called, such as QQQ or SPX")
-    roots: list[Annotated[str, Field(pattern=r"^[A-Z]+$")]] = Field(
+    symbol: str = Field(pattern=_ROOT, description="what the asset is called, such as QQQ or SPX")
+    roots: list[Annotated[str, Field(pattern=_ROOT)]] = Field(
         default_factory=list,
-        description="option roots that a day holds, such as SPX and SPXW; by default the one named like the symbol",
+        description="option roots that a day may hold, such as SPX and SPXW, META and FB, or GME and adjusted GME1; "
+        "one that does not exist on a day is said and no fault; by default the one named like the symbol",
     )
     request_by: RequestBy | None = Field(
         default=None,

@@ -92,6 +92,7 @@ def judge(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list
         if dataset.kind == "greeks":
             greeks.append(option_greeks.greek_summary(batch, open_=hours.open))
     summary = merge_summaries(contracts)
+    held = _held(lake, dataset, day, summary)
 
     def grid_of(root: str) -> Verdict:
         return option_quotes.grid(
@@ -104,28 +105,33 @@ def judge(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list
         )
 
     if dataset.kind == "greeks":
-        values = _judge_greeks(dataset, option_greeks.merge_greek_summaries(greeks), day, limits)
+        values = _judge_greeks(dataset, option_greeks.merge_greek_summaries(greeks), day, limits, held)
     else:
-        values = [per_root(dataset.roots, lambda root: option_quotes.quotes(_of(summary, root), limits.quotes))]
+        values = [per_root(dataset.roots, lambda root: option_quotes.quotes(_of(summary, root), limits.quotes), held)]
     return [
-        per_root(dataset.roots, grid_of),
-        _contract_set(lake, dataset, day, summary),
+        per_root(dataset.roots, grid_of, held),
+        _contract_set(lake, dataset, day, summary, held),
         *values,
         option_quotes.timestamps(summary),
     ]
 
 
-def _judge_greeks(dataset: OptionDataset, greeks: GreekSummary, day: date, limits: Limits) -> list[Verdict]:
+def _judge_greeks(
+    dataset: OptionDataset, greeks: GreekSummary, day: date, limits: Limits, held: set[str]
+) -> list[Verdict]:
     hours, roots = session(day), dataset.roots
     return [
-        per_root(roots, lambda root: option_greeks.iv(greeks.of(root), limits.iv)),
-        per_root(roots, lambda root: option_greeks.parity(greeks.of(root), close=hours.close)),
-        per_root(roots, lambda root: option_greeks.underlying(greeks.of(root), open_=hours.open, close=hours.close)),
+        per_root(roots, lambda root: option_greeks.iv(greeks.of(root), limits.iv), held),
+        per_root(roots, lambda root: option_greeks.parity(greeks.of(root), close=hours.close), held),
+        per_root(
+            roots, lambda root: option_greeks.underlying(greeks.of(root), open_=hours.open, close=hours.close), held
+        ),
     ]
 
 
 def _judge_reports(lake: Lake, dataset: OptionDataset, day: date) -> list[Verdict]:
     reports = pl.concat(lake.batches(dataset.key, day))
+    held = _held(lake, dataset, day, reports)
     if dataset.kind == "eod":
         option_close, previous = session(day).option_close, previous_session(day)
         values = per_root(
@@ -133,17 +139,25 @@ def _judge_reports(lake: Lake, dataset: OptionDataset, day: date) -> list[Verdic
             lambda root: option_reports.end_of_day(
                 _of(reports, root), day=day, previous=previous, option_close=option_close
             ),
+            held,
         )
     else:
-        values = per_root(dataset.roots, lambda root: option_reports.open_interest(_of(reports, root), day=day))
+        values = per_root(dataset.roots, lambda root: option_reports.open_interest(_of(reports, root), day=day), held)
     return [
         option_reports.unique_contracts(reports),
-        _contract_set(lake, dataset, day, reports.select(CONTRACT)),
+        _contract_set(lake, dataset, day, reports.select(CONTRACT), held),
         values,
     ]
 
 
-def _contract_set(lake: Lake, dataset: OptionDataset, day: date, contracts: pl.DataFrame) -> Verdict:
+def _held(lake: Lake, dataset: OptionDataset, day: date, contracts: pl.DataFrame) -> set[str]:
+    """The roots of which the day holds a contract, or the vendor's list names one."""
+    details = lake.provenance(dataset.key, day).details
+    listed = {root for root in dataset.roots if root_details(details, root).get("contracts_listed")}
+    return listed | set(contracts["symbol"].unique())
+
+
+def _contract_set(lake: Lake, dataset: OptionDataset, day: date, contracts: pl.DataFrame, held: set[str]) -> Verdict:
     details = lake.provenance(dataset.key, day).details
 
     def judged(root: str) -> Verdict:
@@ -157,7 +171,7 @@ def _contract_set(lake: Lake, dataset: OptionDataset, day: date, contracts: pl.D
             tolerance=dataset.absent_tolerance,
         )
 
-    return per_root(dataset.roots, judged)
+    return per_root(dataset.roots, judged, held)
 
 
 def _of(frame: pl.DataFrame, root: str) -> pl.DataFrame:

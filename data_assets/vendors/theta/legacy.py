@@ -35,7 +35,7 @@ from data_assets.vendors.theta.terminal import Bodies
 
 CHUNK = 1 << 20
 
-_NAME = re.compile(r"(?P<symbol>[A-Z]+)_options_(?P<day>\d{4}-\d\d-\d\d)_(?P<interval>\w+)\.csv(?:\.gz|\.zst)?")
+_NAME = re.compile(r"(?P<symbol>[A-Z][A-Z0-9]*)_options_(?P<day>\d{4}-\d\d-\d\d)_(?P<interval>\w+)\.csv(?:\.gz|\.zst)?")
 _OF_FILES = re.compile(r".*\.csv(\.gz|\.zst)?", re.IGNORECASE)
 
 

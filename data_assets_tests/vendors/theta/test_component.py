@@ -52,6 +52,7 @@ def test_a_block_becomes_a_dataset_named_after_its_symbol() -> None:
         ("{dataset: trades, symbol: IWM}", "dataset"),
         ("{dataset: quotes, symbol: iwm}", "symbol"),
         ("{dataset: quotes, symbol: ../IWM}", "symbol"),
+        ("{dataset: quotes, symbol: 1GME}", "symbol"),
         ("{dataset: quotes}", "symbol"),
         ("{dataset: quotes, symbol: IWM, interval: 7m}", "interval"),
         ("{dataset: quotes, symbol: IWM, end_time: '25:00:00'}", "end_time"),
@@ -85,6 +86,8 @@ def test_the_concurrency_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> Non
         ("{dataset: greeks, symbol: SPY}", "theta/option_greeks/SPY"),
         ("{dataset: open_interest, symbol: SPY}", "theta/option_open_interest/SPY"),
         ("{dataset: eod, symbol: SPY}", "theta/option_eod/SPY"),
+        ("{dataset: quotes, symbol: GME1}", "theta/option_quotes/GME1"),
+        ("{dataset: quotes, symbol: GME, roots: [GME, GME1]}", "theta/option_quotes/GME"),
     ],
 )
 def test_every_history_is_a_dataset_with_documented_columns(block: str, name: str) -> None:
