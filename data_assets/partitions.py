@@ -1,12 +1,12 @@
-"""Trading days as Dagster partitions, the one definition that every daily dataset shares, and the months of them.
+"""The days of a dataset as Dagster partitions: trading days, or the months of them, from its first day to its last.
 
-Here: ``TRADING_DAYS`` and ``MONTHS``, and the checks and groupings of their keys. Not here: sessions and hours
-(``trading_calendar``), and which days of a dataset are missing or failed (the Dagster instance knows).
+Here: the partitions of a span, and the checks and groupings of their keys. Not here: the span itself (``span``),
+sessions and hours (``trading_calendar``), and which days are missing or failed (the Dagster instance knows).
 
 A key is always a date: the day, or the first of the month.
 
-Every asset must use this very object: for assets whose definitions differ, the launch dialog loses "missing and failed
-only", and a backfill of several assets refuses them.
+Datasets of the same span must use the very same object, and `trading_days` and `months` see to it: for assets whose
+definitions differ, the launch dialog loses "missing and failed only", and a backfill by the UI of several refuses them.
 
 A window is one day of UTC, so a day's partition exists from the next 00:00 UTC on: 19:00 or 20:00 in New York of the
 same evening, when even the late option trading has ended. With a cron of weekdays alone, a Friday's window would end,
@@ -19,32 +19,71 @@ and statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 
 import dagster as dg
 
-from data_assets.trading_calendar import LAST_SESSION, closures, previous_session, session
+from data_assets.span import SHIPPED, Span, read_day
+from data_assets.trading_calendar import LAST_SESSION, closures, previous_session, session, utc_now
 
-FIRST_DAY = date(2016, 8, 4)
 DAYS_PER_RUN = 50
 
-TRADING_DAYS = dg.TimeWindowPartitionsDefinition(
-    start=FIRST_DAY.isoformat(),
-    fmt="%Y-%m-%d",
-    cron_schedule="0 0 * * *",
-    timezone="UTC",
-    exclusions=[
-        "0 0 * * 6,0",
-        *(datetime.combine(day, time.min) for day in closures(FIRST_DAY.year, LAST_SESSION.year)),
-    ],
-)
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+"""The tags of a run over a range of days."""
 
-MONTHS = dg.MonthlyPartitionsDefinition(
-    start_date=FIRST_DAY.replace(day=1).isoformat(),
-    timezone="UTC",
-    end_offset=1,  # the month under way has a partition too: its days so far are worth a file
-)
+_ONE_DAY = timedelta(days=1)
+
+
+class OutsideSpan(ValueError):
+    """A day that its dataset does not have: before its first day, after its last, or not there yet."""
+
+
+@cache
+def trading_days(span: Span) -> dg.TimeWindowPartitionsDefinition:
+    """The trading days of a span; the same object for the same span.
+
+    Only the closed days of its own years are listed as exclusions: Dagster hashes the whole list several times for each
+    key that it looks at, 0.2 ms for those of 2016 to 2040.
+    """
+    last = span.last_day or LAST_SESSION
+    return dg.TimeWindowPartitionsDefinition(
+        start=span.first_day.isoformat(),
+        end=(last + _ONE_DAY).isoformat() if span.last_day else None,
+        fmt="%Y-%m-%d",
+        cron_schedule="0 0 * * *",
+        timezone="UTC",
+        exclusions=[
+            "0 0 * * 6,0",
+            *(datetime.combine(day, time.min) for day in closures(span.first_day.year, last.year)),
+        ],
+    )
+
+
+@cache
+def months(span: Span) -> dg.MonthlyPartitionsDefinition:
+    """The months that hold days of a span; the same object for the same span, and for others with the same months."""
+    return _months(span.first_day.replace(day=1), _next_month(span.last_day) if span.last_day else None)
+
+
+@cache
+def _months(first: date, end: date | None) -> dg.MonthlyPartitionsDefinition:
+    return dg.MonthlyPartitionsDefinition(
+        start_date=first.isoformat(),
+        end_date=end.isoformat() if end else None,
+        timezone="UTC",
+        end_offset=1,  # the month under way has a partition too: its days so far are worth a file
+    )
+
+
+TRADING_DAYS = trading_days(SHIPPED)
+"""Those of the shipped datasets."""
+
+
+def is_monthly(partitions: dg.TimeWindowPartitionsDefinition) -> bool:
+    """Whether the partitions are months, and not trading days."""
+    return partitions.cron_schedule == "0 0 1 * *"
 
 
 def partition_keys(
@@ -59,31 +98,78 @@ def partition_keys(
         start: the oldest day wanted, included; None for no bound.
         end: the newest day wanted, included; None for no bound.
         now: an aware datetime, the moment asked about; None for this one.
-        partitions: ``TRADING_DAYS``, or ``MONTHS`` for the months that hold any of those days.
+        partitions: a dataset's own; months are those that hold any of the days.
     """
     start, newest = start or date.min, (end or date.max).isoformat()
-    oldest = (start if partitions is TRADING_DAYS else start.replace(day=1)).isoformat()
+    oldest = (start.replace(day=1) if is_monthly(partitions) else start).isoformat()
     return [key for key in partitions.get_partition_keys(current_time=now) if oldest <= key <= newest]
 
 
-def check_day(text: str, now: datetime | None = None) -> str:
-    """A day that a person asked for, as the key of a partition that exists.
+def check_day(text: str, now: datetime | None = None, span: Span = SHIPPED, of: str = "the dataset") -> str:
+    """A trading day that a person asked for, as the key of a partition that exists.
 
     Launching by script must check first: Dagster takes the key of a holiday, and runs the session after it.
 
     Args:
         text: what was typed.
         now: as in ``partition_keys``.
+        span: the dataset's.
+        of: its name, for the message.
 
     Raises:
-        ValueError: not a date written as YYYY-MM-DD, a closed day, or one before the first or after the newest
-            partition; the text, one line, names the nearest days that exist.
+        OutsideSpan: a day before the first or after the newest partition; the text, one line, names that one.
+        ValueError: not a date written as YYYY-MM-DD, or a closed day; the text names the nearest days that exist.
     """
-    day = _date(text)
-    newest = date.fromisoformat(partition_keys(now=now)[-1])
-    if day > newest:
-        raise ValueError(f"{day} lies after {newest}, the newest day that has a partition")
-    return _trading_day(day).isoformat()
+    day = read_day(text)
+    check_reach(text, day, day, span, now=now, of=of)
+    return session(day).day.isoformat()
+
+
+def check_reach(
+    asked: str, first: date, last: date, span: Span, now: datetime | None = None, of: str = "the dataset"
+) -> None:
+    """See that the time between two days, both included, is not wholly outside of what a dataset has by now.
+
+    Args:
+        asked: what was typed, for the message.
+        first: the older day that it stands for.
+        last: the newer one.
+        span: the dataset's.
+        now: as in ``partition_keys``.
+        of: the dataset's name, for the message.
+
+    Raises:
+        OutsideSpan: it lies before the first or after the newest day; one line that names that one.
+    """
+    if last < span.first_day:
+        raise OutsideSpan(f"{asked} lies before {span.first_day}, the first_day of {of}")
+    if span.last_day is not None and first > span.last_day:
+        raise OutsideSpan(f"{asked} lies after {span.last_day}, the last_day of {of}")
+    # Days appear when their day of UTC is over.
+    newest = previous_session((now or utc_now()).astimezone(UTC).date())
+    if newest < span.first_day:
+        raise OutsideSpan(f"{of} has no day yet: its first_day is {span.first_day}")
+    if first > newest:
+        raise OutsideSpan(f"{asked} lies after {newest}, the newest day that has a partition")
+
+
+def label(key: str | date, partitions: dg.TimeWindowPartitionsDefinition) -> str:
+    """A key as people read it: a month as YYYY-MM."""
+    return str(key)[:7] if is_monthly(partitions) else str(key)
+
+
+def asked_keys(tags: Mapping[str, str], keys: Sequence[str]) -> list[str]:
+    """Those of a run's keys that its tags ask for.
+
+    Dagster ends a range with the window that holds its end or follows it: one that ends on Thanksgiving runs the Friday
+    after it too, one of a weekend alone the Monday.
+
+    Args:
+        tags: the run's.
+        keys: what Dagster makes of them.
+    """
+    first, last = tags.get(RANGE_START, ""), tags.get(RANGE_END, "~")
+    return [key for key in keys if first <= key <= last]
 
 
 def contiguous_ranges(
@@ -99,7 +185,7 @@ def contiguous_ranges(
     Args:
         keys: keys of ``partitions`` in any order; repeated ones count once.
         longest: most keys in a range; None for no bound, where nothing is to be run.
-        partitions: ``TRADING_DAYS`` or ``MONTHS``.
+        partitions: the dataset's.
 
     Returns:
         (oldest key, newest key) of each range, both included.
@@ -107,10 +193,9 @@ def contiguous_ranges(
     Raises:
         ValueError: a key that ``partitions`` cannot hold.
     """
-    daily = partitions is TRADING_DAYS
-    checked, before = (_trading_day, previous_session) if daily else (_month, _previous_month)
+    before = _previous_month if is_monthly(partitions) else previous_session
     ranges: list[list[date]] = []
-    for day in sorted({checked(_date(key)) for key in keys}, reverse=True):
+    for day in sorted({_checked(read_day(key), partitions) for key in keys}, reverse=True):
         has_room = bool(ranges) and (longest is None or len(ranges[-1]) < longest)
         if has_room and before(ranges[-1][-1]) == day:
             ranges[-1].append(day)
@@ -119,29 +204,19 @@ def contiguous_ranges(
     return [(days[-1].isoformat(), days[0].isoformat()) for days in ranges]
 
 
-def _date(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:  # fromisoformat also takes 20240703 and 2024-W27-3
-        raise ValueError(f"{text!r} is not a date: write it as YYYY-MM-DD, such as {FIRST_DAY}")
-    return day
-
-
-def _trading_day(day: date) -> date:
-    if day < FIRST_DAY:
-        raise ValueError(f"{day} lies before {FIRST_DAY}, the first trading day of every dataset")
+def _checked(day: date, partitions: dg.TimeWindowPartitionsDefinition) -> date:
+    if not partitions.start.date() <= day < (partitions.end.date() if partitions.end else date.max):
+        raise OutsideSpan(f"{day} is no day or month of its dataset")
+    if is_monthly(partitions):
+        if day.day != 1:
+            raise ValueError(f"{day} is no month: write its first day")
+        return day
     return session(day).day
 
 
-def _month(day: date) -> date:
-    if day.day != 1 or day < FIRST_DAY.replace(day=1):
-        raise ValueError(
-            f"{day} is no month with trading days: write its first day, from {FIRST_DAY.replace(day=1)} on"
-        )
-    return day
-
-
 def _previous_month(month: date) -> date:
-    return (month - timedelta(days=1)).replace(day=1)
+    return (month - _ONE_DAY).replace(day=1)
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)

@@ -138,16 +138,16 @@ def last_ended_session(now: datetime) -> date:
 
 
 def closures(first_year: int, last_year: int) -> list[date]:
-    """The weekdays without a session in whole years, both years included, oldest first.
+    """The weekdays without a session in whole years, both years included, oldest first; of 2003 from September 10 on.
 
     Raises:
-        ValueError: a year that the calendar does not hold whole.
+        ValueError: a year that the calendar does not hold.
     """
-    if first_year <= FIRST_SESSION.year or last_year > LAST_SESSION.year:
+    if first_year < FIRST_SESSION.year or last_year > LAST_SESSION.year:
         raise ValueError(
-            f"closures are known for {FIRST_SESSION.year + 1} to {LAST_SESSION.year}, not {first_year} to {last_year}"
+            f"closures are known for {FIRST_SESSION.year} to {LAST_SESSION.year}, not {first_year} to {last_year}"
         )
-    first, last = date(first_year, 1, 1), date(last_year, 12, 31)
+    first, last = max(date(first_year, 1, 1), FIRST_SESSION), date(last_year, 12, 31)
     every_day = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
     return [day for day in every_day if day.isoweekday() <= 5 and not is_session(day)]
 

@@ -14,8 +14,9 @@ import dagster as dg
 import pytest
 
 from data_assets.definitions import defs
-from data_assets.partitions import MONTHS, TRADING_DAYS
+from data_assets.partitions import TRADING_DAYS, months
 from data_assets.settings import settings
+from data_assets.span import SHIPPED
 
 SOURCES = Path(__file__).resolve().parents[1]
 OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
@@ -102,7 +103,7 @@ EVERY_ASSET = {
     "polygon/minute_aggs_monthly": asset(
         MINUTE_AGGS,
         {"complete", "integrity"},
-        partitions=MONTHS,
+        partitions=months(SHIPPED),
         automation="rebuild_when_days_change",
         upstream={"polygon/minute_aggs"},
     ),

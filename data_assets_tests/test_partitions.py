@@ -28,12 +28,16 @@ from hypothesis import strategies as st
 from data_assets import trading_calendar as calendar
 from data_assets.partitions import (
     DAYS_PER_RUN,
-    FIRST_DAY,
     TRADING_DAYS,
+    OutsideSpan,
+    asked_keys,
     check_day,
     contiguous_ranges,
+    months,
     partition_keys,
+    trading_days,
 )
+from data_assets.span import FIRST_DAY, Span
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOW = datetime(2024, 8, 5, 12, tzinfo=UTC)  # a Monday
@@ -108,6 +112,84 @@ def test_two_fresh_processes_derive_the_identical_definition():
     assert first.split()[0] == TRADING_DAYS.get_serializable_unique_identifier()
 
 
+# --- datasets that begin or end elsewhere --------------------------------------------------------------------------
+
+SPANS = [
+    Span(date(2003, 9, 10)),
+    Span(date(2012, 6, 1)),
+    Span(date(2016, 1, 1)),
+    Span(date(2016, 8, 4), date(2022, 6, 8)),
+    Span(date(2024, 7, 6), date(2024, 12, 31)),
+    Span(date(2023, 2, 28), date(2024, 2, 29)),
+    Span(date(2024, 7, 4), date(2024, 7, 6)),
+]
+
+
+@pytest.mark.parametrize("span", SPANS, ids=str)
+def test_the_grid_of_a_span_is_its_sessions_and_that_of_months_theirs(span: Span):
+    sessions = calendar.sessions(span.first_day, min(date(2024, 8, 2), span.last_day or date.max))
+    assert partition_keys(now=NOW, partitions=trading_days(span)) == [day.isoformat() for day in sessions]
+    late = datetime(2041, 1, 1, tzinfo=UTC)
+    of_all = calendar.sessions(span.first_day, span.last_day or calendar.LAST_SESSION)
+    assert partition_keys(now=late, partitions=trading_days(span)) == [day.isoformat() for day in of_all]
+    begun = [day for day in calendar.sessions(span.first_day, span.last_day or date.max) if day < date(2024, 9, 1)]
+    assert partition_keys(now=NOW, partitions=months(span)) == sorted({f"{day:%Y-%m}-01" for day in begun})
+
+
+def test_equal_spans_share_one_object_and_so_do_the_months_of_spans_within_the_same_months():
+    assert trading_days(Span(date(2016, 8, 4))) is TRADING_DAYS
+    assert trading_days(Span(date(2016, 1, 1))) is trading_days(Span(date(2016, 1, 4)))
+    assert trading_days(Span(date(2016, 1, 4), date(2022, 1, 2))) is trading_days(
+        Span(date(2016, 1, 1), date(2021, 12, 31))
+    )
+    assert months(Span(date(2016, 8, 4))) is months(Span(date(2016, 8, 29)))
+
+
+def test_a_span_that_is_still_to_come_has_no_day():
+    assert partition_keys(now=NOW, partitions=trading_days(Span(date(2024, 8, 5)))) == []
+    with pytest.raises(OutsideSpan, match="X has no day yet: its first_day is 2024-08-05"):
+        check_day("2024-08-05", now=NOW, span=Span(date(2024, 8, 5)), of="X")
+
+
+@pytest.mark.parametrize(
+    ("day", "complaint"),
+    [
+        ("2022-06-09", "2022-06-09 lies after 2022-06-08, the last_day of X"),
+        ("2024-08-03", "2024-08-03 lies after 2022-06-08, the last_day of X"),
+        ("2015-12-31", "2015-12-31 lies before 2016-01-04, the first_day of X"),
+    ],
+)
+def test_a_day_outside_of_a_span_is_one_line_that_names_its_bound(day: str, complaint: str):
+    with pytest.raises(OutsideSpan) as raised:
+        check_day(day, now=NOW, span=Span(date(2016, 1, 1), date(2022, 6, 8)), of="X")
+    assert str(raised.value) == complaint
+
+
+@pytest.mark.parametrize("span", SPANS, ids=str)
+def test_the_newest_day_that_may_be_asked_for_is_the_newest_key(span: Span):
+    keys = partition_keys(now=NOW, partitions=trading_days(span))
+    assert check_day(keys[0], now=NOW, span=span) == keys[0]
+    assert check_day(keys[-1], now=NOW, span=span) == keys[-1]
+    after = calendar.next_session(date.fromisoformat(keys[-1])).isoformat()
+    with pytest.raises(OutsideSpan):
+        check_day(after, now=NOW, span=span)
+
+
+def test_ranges_reach_back_to_the_calendars_first_day():
+    days = trading_days(Span(date(2003, 9, 10)))
+    assert contiguous_ranges(["2003-09-11", "2003-09-10", "2003-09-15"], partitions=days) == [
+        ("2003-09-15", "2003-09-15"),
+        ("2003-09-10", "2003-09-11"),
+    ]
+    with pytest.raises(OutsideSpan):
+        contiguous_ranges(["2016-08-03"])
+    ended = Span(date(2016, 8, 4), date(2022, 6, 8))
+    assert contiguous_ranges(["2022-06-01", "2022-05-01"], partitions=months(ended)) == [("2022-05-01", "2022-06-01")]
+    for key in ("2022-07-01", "2016-07-01", "2022-05-02"):
+        with pytest.raises(ValueError):
+            contiguous_ranges([key], partitions=months(ended))
+
+
 # --- a day that a person typed ------------------------------------------------------------------------------------
 
 
@@ -124,8 +206,8 @@ def test_a_day_with_a_partition_is_its_own_key(day):
         ("2024-08-05", "2024-08-05 lies after 2024-08-02, the newest day that has a partition"),
         ("2024-08-03", "2024-08-03 lies after 2024-08-02, the newest day that has a partition"),
         ("2050-01-03", "2050-01-03 lies after 2024-08-02, the newest day that has a partition"),
-        ("2016-08-03", "2016-08-03 lies before 2016-08-04, the first trading day of every dataset"),
-        ("1999-12-25", "1999-12-25 lies before 2016-08-04, the first trading day of every dataset"),
+        ("2016-08-03", "2016-08-03 lies before 2016-08-04, the first_day of the dataset"),
+        ("1999-12-25", "1999-12-25 lies before 2016-08-04, the first_day of the dataset"),
         ("20240703", "'20240703' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
         ("2024-7-3", "'2024-7-3' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
         ("2024-02-30", "'2024-02-30' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
@@ -190,6 +272,23 @@ def test_ranges_cover_exactly_the_keys_newest_first_and_are_as_few_as_can_be(key
 def test_a_range_of_what_is_no_trading_day_is_refused(key):
     with pytest.raises(ValueError):
         contiguous_ranges(["2024-07-03", key])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "asked", "added"),
+    [
+        ("2025-11-25", "2025-11-27", ["2025-11-25", "2025-11-26"], ["2025-11-28"]),  # to Thanksgiving
+        ("2025-11-29", "2025-11-30", [], ["2025-12-01"]),  # a weekend
+        ("2025-11-22", "2025-11-24", ["2025-11-24"], []),  # from a weekend
+        ("2025-11-25", "2025-11-28", ["2025-11-25", "2025-11-26", "2025-11-28"], []),
+    ],
+)
+def test_what_dagster_adds_to_a_range_that_ends_on_a_closed_day_was_not_asked_for(first, last, asked, added):
+    keys = TRADING_DAYS.get_partition_keys_in_range(dg.PartitionKeyRange(first, last))
+    assert keys == asked + added, "what Dagster makes of the range"
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    assert asked_keys(tags, keys) == asked
+    assert asked_keys({"dagster/partition": "2025-11-28"}, ["2025-11-28"]) == ["2025-11-28"]
 
 
 # --- what is left of a subset -------------------------------------------------------------------------------------

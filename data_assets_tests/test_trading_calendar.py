@@ -144,9 +144,13 @@ def test_closures_are_the_weekdays_between_sessions_of_whole_years():
     assert calendar.closures(2025, 2025)[:2] == [date(2025, 1, 1), date(2025, 1, 9)]
 
 
-@pytest.mark.parametrize("years", [(2003, 2010), (2039, 2041)])
-def test_closures_of_a_year_that_is_not_wholly_known_are_refused(years):
-    with pytest.raises(ValueError, match="known for 2004 to 2040"):
+def test_closures_of_the_first_year_begin_with_the_calendar():
+    assert calendar.closures(2003, 2003) == [date(2003, 11, 27), date(2003, 12, 25)]
+
+
+@pytest.mark.parametrize("years", [(2002, 2010), (2039, 2041)])
+def test_closures_of_a_year_that_is_not_known_are_refused(years):
+    with pytest.raises(ValueError, match="known for 2003 to 2040"):
         calendar.closures(*years)
 
 

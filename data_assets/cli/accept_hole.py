@@ -5,22 +5,19 @@ Here: the command. Not here: how a hole is recorded (`ingest.dagster_holes`).
 
 from __future__ import annotations
 
-from datetime import date
-
 import click
 
-from data_assets.cli.project import TradingDay, enter_project, find_dataset, open_instance
+from data_assets.cli.project import check_named_day, enter_project, find_dataset, open_instance
 from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.ingest.dagster_holes import accept_hole as record_hole
-from data_assets.partitions import TRADING_DAYS
 from data_assets.wiring import open_lake
 
 
 @click.command()
 @click.argument("key")
-@click.argument("day", type=TradingDay())
+@click.argument("day")
 @click.option("--reason", required=True, help="Why no data will ever come, such as the vendor's own words.")
-def accept_hole(key: str, day: date, reason: str) -> None:
+def accept_hole(key: str, day: str, reason: str) -> None:
     """Record that the vendor will never have DAY of the dataset KEY: it counts as done, with zero rows and your reason.
 
     `backfill --only all` asks for it all the same, and what then arrives takes the hole's place.
@@ -29,11 +26,12 @@ def accept_hole(key: str, day: date, reason: str) -> None:
     dataset, text = find_dataset(key), " ".join(reason.split())
     if not text:
         raise click.UsageError("--reason is empty: say why no data will ever come")
-    if dataset.partitions is not TRADING_DAYS:
+    if dataset.monthly:
         raise click.UsageError(f"{dataset.name} is made from stored days, so it has no holes of its own")
+    day = check_named_day(dataset, day)
     with open_instance() as instance:
-        state = states_on_disk(instance, dataset, [day.isoformat()], open_lake())[day.isoformat()]
+        state = states_on_disk(instance, dataset, [day], open_lake())[day]
         if state in (DayState.STORED, DayState.IN_PROGRESS):
             raise click.UsageError(f"{dataset.name} {day} is {state.value}: only a missing or failed day can be a hole")
-        record_hole(instance, dataset, day.isoformat(), text)
+        record_hole(instance, dataset, day, text)
     click.echo(f"{dataset.name} {day}: accepted as a hole ({text})", err=True)

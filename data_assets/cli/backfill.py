@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from graphlib import TopologicalSorter
 
 import click
 import dagster as dg
@@ -21,12 +21,13 @@ from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    DaysNamed,
     days_between,
     days_options,
     enter_project,
-    find_dataset,
     json_option,
     open_instance,
+    select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import run_watcher
@@ -49,9 +50,9 @@ LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has 
 
 @dataclass
 class BackfillResult:
-    """How the days of a backfill ended."""
+    """How the days of a backfill ended, by their keys."""
 
-    dataset: str
+    dataset: MarketDataset
     stored: list[str] = field(default_factory=list)
     not_stored: dict[str, NotStored] = field(default_factory=dict)
     interrupted: bool = False
@@ -59,17 +60,17 @@ class BackfillResult:
     def document(self) -> dict[str, object]:
         """The result as it is printed by `--json`."""
         return {
-            "dataset": self.dataset,
-            "stored": sorted(self.stored),
+            "dataset": self.dataset.name,
+            "stored": [self.dataset.label(day) for day in sorted(self.stored)],
             "not_stored": {
-                day: {"outcome": outcome.name, "reason": outcome.reason}
+                self.dataset.label(day): {"outcome": outcome.name, "reason": outcome.reason}
                 for day, outcome in sorted(self.not_stored.items())
             },
         }
 
 
 @click.command()
-@click.argument("key")
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @days_options
 @click.option(
     "--only",
@@ -77,29 +78,53 @@ class BackfillResult:
     help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both.",
 )
 @json_option
-def backfill(key: str, start: date | None, end: date | None, only: str | None, as_json: bool) -> None:
-    """Download the missing and failed days of the dataset KEY, newest first, in this process.
+def backfill(
+    keys: tuple[str, ...], start: DaysNamed | None, end: DaysNamed | None, only: str | None, as_json: bool
+) -> None:
+    """Download the missing and failed days of each KEY (a dataset, or a vendor), newest first, in this process.
 
-    The run shows in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.
+    Datasets come one after another, each with the days that it has: they may begin and end on different ones. The runs
+    show in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     enter_project()
-    dataset = find_dataset(key)
+    selected = days_between(_upstream_first(dataset for key in keys for dataset in select_datasets(key)), start, end)
+    wanted = WANTED[only] if only else BY_DEFAULT
+    results: list[BackfillResult] = []
     with open_instance() as instance:
         lake = open_lake()
-        states = states_on_disk(instance, dataset, days_between(dataset, start, end), lake)
-        wanted = WANTED[only] if only else BY_DEFAULT
-        days = [day for day, state in states.items() if state in wanted]
-        elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
-        with open_display(dataset.name, len(days) + len(elsewhere)) as display:
-            if elsewhere:
-                display.say(f"{len(elsewhere)} days are left to the run that is at them now")
-            result = run_backfill(instance, dataset, days, display, lake, wanted)
-            result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
-            display.summary(result.stored, result.not_stored, result.interrupted)
+        for dataset, days in selected.items():
+            results.append(_backfill(instance, dataset, days, lake, wanted))
+            if results[-1].interrupted:
+                break
     if as_json:
-        click.echo(json.dumps(result.document()))
-    sys.exit(EXIT_SOME_DAY_DOES_NOT if result.not_stored or result.interrupted else EXIT_OK)
+        documents = [result.document() for result in results]
+        click.echo(json.dumps(documents[0] if len(selected) == 1 else documents))
+    whole = not any(result.not_stored or result.interrupted for result in results)
+    sys.exit(EXIT_OK if whole else EXIT_SOME_DAY_DOES_NOT)
+
+
+def _upstream_first(datasets: Iterable[MarketDataset]) -> list[MarketDataset]:
+    """Each dataset once, after those of the others that it is made from."""
+    by_name = {dataset.name: dataset for dataset in datasets}
+    order = TopologicalSorter({name: dataset.upstream for name, dataset in by_name.items()}).static_order()
+    return [by_name[name] for name in order if name in by_name]
+
+
+def _backfill(
+    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, wanted: frozenset[DayState]
+) -> BackfillResult:
+    """One dataset's part. Its states are read when its turn comes: those before it may have stored days of it."""
+    states = states_on_disk(instance, dataset, keys, lake)
+    days = [day for day, state in states.items() if state in wanted]
+    elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
+    with open_display(dataset.name, len(days) + len(elsewhere), dataset.day, dataset.label) as display:
+        if elsewhere:
+            display.say(f"{len(elsewhere)} {dataset.day}s are left to the run that is at them now")
+        result = run_backfill(instance, dataset, days, display, lake, wanted)
+        result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
+        display.summary(result.stored, result.not_stored, result.interrupted)
+    return result
 
 
 def run_backfill(
@@ -111,7 +136,7 @@ def run_backfill(
     wanted: frozenset[DayState] = BY_DEFAULT,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless."""
-    result = BackfillResult(dataset.name)
+    result = BackfillResult(dataset)
     try:
         _run_ranges(instance, dataset, days, wanted, display, lake, result)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):

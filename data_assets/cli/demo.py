@@ -108,10 +108,10 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
             name: states_on_disk(instance, dataset, partition_keys(partitions=dataset.partitions), lake)
             for name, dataset in datasets().items()
         }
-        console.print(overview_table({name: summarize(each) for name, each in states.items()}))
+        console.print(overview_table({name: summarize(find_dataset(name), each) for name, each in states.items()}))
         rows = day_health(instance, quotes, days, lake)
         console.print(days_table(quotes, rows))
-        for line in reasons(rows):
+        for line in reasons(quotes, rows):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
@@ -131,5 +131,5 @@ def _backfill(instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[s
     from data_assets.ingest.dagster_health import states_on_disk
 
     missing = [key for key, state in states_on_disk(instance, dataset, keys, lake).items() if state in BY_DEFAULT]
-    with open_display(dataset.name, len(missing)) as display:
+    with open_display(dataset.name, len(missing), dataset.day, dataset.label) as display:
         return run_backfill(instance, dataset, missing, display, lake)

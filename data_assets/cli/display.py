@@ -51,10 +51,15 @@ class Display:
         name: the dataset.
         total: days asked for.
         console: where to draw.
+        unit: what a day of the dataset is called, such as month.
+        label: how one is written.
     """
 
-    def __init__(self, name: str, total: int, console: Console) -> None:
+    def __init__(
+        self, name: str, total: int, console: Console, unit: str = "day", label: Callable[[str | date], str] = str
+    ) -> None:
         self._name, self._total, self._console = name, total, console
+        self._unit, self._label = unit, label
         self._done_before = 0
         self._progress: Progress | None = None
         self._last_reason: str | None = None
@@ -115,10 +120,10 @@ class Display:
         self._end_the_reason()
         if isinstance(outcome, NotStored):
             self._last_reason = outcome.reason
-            text = f"[red]✗[/red] {day}  {outcome.name}: {escape(outcome.reason)}"
+            text = f"[red]✗[/red] {self._label(day)}  {outcome.name}: {escape(outcome.reason)}"
         else:
             tries = self._tries(day)
-            text = f"[green]✓[/green] {day}  {outcome.rows:,} rows  {_size(outcome.size)}"
+            text = f"[green]✓[/green] {self._label(day)}  {outcome.rows:,} rows  {_size(outcome.size)}"
             text += f"  ({tries} tries)" if tries > 1 else ""
         self._console.print(text, highlight=False, soft_wrap=True)
 
@@ -129,7 +134,7 @@ class Display:
 
     def _end_the_reason(self) -> None:
         if self._same_reason:
-            self.say(f"  and {_days(self._same_reason, 'older ')} for the same reason")
+            self.say(f"  and {_count(self._same_reason, f'older {self._unit}')} for the same reason")
         self._last_reason, self._same_reason = None, 0
 
     def run_ended(self, report: IngestReport) -> None:
@@ -142,7 +147,7 @@ class Display:
         head.add_row(
             Text(self._name, style="bold"),
             ProgressBar(total=max(self._total, 1), completed=done, width=30),
-            f"{done}/{self._total} days",
+            f"{done}/{self._total} {self._unit}s",
         )
         rates = Text(
             f"  {snapshot.bytes_per_second / 1e6:.1f} MB/s  {snapshot.rows_per_second:,.0f} rows/s  "
@@ -152,21 +157,26 @@ class Display:
         for active in snapshot.active:
             tries = f"try {active.attempt}" if active.attempt > 1 else ""
             days.add_row(
-                f"  {active.day}", active.phase, f"{active.received / 1e6:.1f} MB", f"{active.rows:,} rows", tries
+                f"  {self._label(active.day)}",
+                active.phase,
+                f"{active.received / 1e6:.1f} MB",
+                f"{active.rows:,} rows",
+                tries,
             )
         return Group(head, rates, days)
 
     def summary(self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool) -> None:
         """The last words: how many days are stored, and what is not and why."""
-        text = f"{self._name}: {len(stored)} of {self._total} days stored"
+        text = f"{self._name}: {len(stored)} of {self._total} {self._unit}s stored"
         if not self._total:
-            text = f"{self._name}: nothing to do, no day asked for is missing or failed"
+            text = f"{self._name}: nothing to do, no {self._unit} asked for is missing or failed"
         self._console.print(
             text + (", then stopped" if interrupted else ""), style="bold", highlight=False, soft_wrap=True
         )
         if not_stored:
             self._console.print(
-                f"{_days(len(not_stored))} not stored; try them again with: data-assets backfill {self._name}",
+                f"{_count(len(not_stored), self._unit)} not stored; "
+                f"try them again with: data-assets backfill {self._name}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -176,18 +186,20 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
-def _days(count: int, which: str = "") -> str:
-    return f"{count} {which}{'day' if count == 1 else 'days'}"
+def _count(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 @contextmanager
-def open_display(name: str, total: int) -> Iterator[Display]:
-    """A display on stderr, as it is now.
+def open_display(
+    name: str, total: int, unit: str = "day", label: Callable[[str | date], str] = str
+) -> Iterator[Display]:
+    """A display on stderr, as it is now; the arguments are those of `Display`.
 
     Dagster leads the stderr of a running step through a pipe, to keep it with the run: no terminal to draw in.
     """
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as screen:
-        display = Display(name, total, Console(file=screen))
+        display = Display(name, total, Console(file=screen), unit, label)
         if total:
-            display.say(f"{name}: {_days(total)} to do")
+            display.say(f"{name}: {_count(total, unit)} to do")
         yield display

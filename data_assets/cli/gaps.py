@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
 
 import click
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    DaysNamed,
     days_between,
     days_options,
     enter_project,
@@ -32,17 +32,17 @@ from data_assets.wiring import open_lake
 @click.argument("key", required=False)
 @days_options
 @json_option
-def gaps(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any."""
     enter_project()
-    selected = {dataset: days_between(dataset, start, end) for dataset in select_datasets(key)}
+    selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
         found = {
             dataset.name: _gaps(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
         }
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({dataset.name: _labelled(dataset, found[dataset.name]) for dataset in selected}))
     else:
         for dataset, days in selected.items():
             _print(dataset, found[dataset.name], len(days))
@@ -57,6 +57,10 @@ def _gaps(states: dict[str, DayState]) -> dict[str, list[str]]:
     }
 
 
+def _labelled(dataset: MarketDataset, states: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {state: [dataset.label(day) for day in days] for state, days in states.items()}
+
+
 def _print(dataset: MarketDataset, states: dict[str, list[str]], total: int) -> None:
     console = Console()
     open_days = sum(len(days) for days in states.values())
@@ -64,5 +68,6 @@ def _print(dataset: MarketDataset, states: dict[str, list[str]], total: int) -> 
     for state, colour in (("failed", "red"), ("missing", "yellow")):
         for first, last in contiguous_ranges(states[state], None, dataset.partitions):
             count = sum(1 for day in states[state] if first <= day <= last)
-            text = first if first == last else f"{first} to {last}  ({count} {dataset.unit}s)"
+            bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
+            text = dataset.label(first) if first == last else bounds
             console.print(f"  [{colour}]{state:8}[/{colour}] {text}")

@@ -53,7 +53,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
     of_days, refused = {}, dict(no_days)
     for day, file in found.items():
         try:
-            of_days[check_day(day.isoformat())] = (day, file)
+            of_days[check_day(str(day), span=dataset.span, of=dataset.name)] = (day, file)
         except ValueError as error:
             refused[file] = str(error)
     with open_instance() as instance:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,9 @@ from dagster.components.core.component_tree import ComponentTreeException
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_runs import end_interrupted_runs
-from data_assets.partitions import check_day, partition_keys
+from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
+from data_assets.span import read_days
+from data_assets.trading_calendar import NotASession, session
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
 
@@ -112,34 +115,89 @@ def select_datasets(name: str | None) -> list[MarketDataset]:
     return [each for key, each in datasets().items() if key.startswith(folder)] or [find_dataset(name)]
 
 
-class TradingDay(click.ParamType[date]):
-    """A day given on the command line: it must be a trading day that has ended."""
+@dataclass(frozen=True)
+class DaysNamed:
+    """What a person named on the command line: a day, or a month.
 
-    name = "day"
+    Attributes:
+        text: as it was written.
+        first: its first day.
+        last: its last day; of a day the same.
+    """
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The day, or one line that names the nearest trading days."""
+    text: str
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class DayOrMonth(click.ParamType[DaysNamed]):
+    """A day or a month given on the command line; whether a dataset has it is asked of the datasets."""
+
+    name = "day or month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DaysNamed:
+        """The days, or one line that says how they are written."""
         try:
-            return date.fromisoformat(check_day(value))
+            return DaysNamed(value, *read_days(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
 def days_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--from` and `--to`, both inclusive."""
-    command = click.option("--to", "end", type=TradingDay(), help="Last day; default: the newest.")(command)
-    return click.option("--from", "start", type=TradingDay(), help="First day; default: the oldest.")(command)
+    to_help = "Last day (YYYY-MM-DD), or month (YYYY-MM); default: the newest."
+    from_help = "First day (YYYY-MM-DD), or month (YYYY-MM); default: the oldest."
+    command = click.option("--to", "end", type=DayOrMonth(), help=to_help)(command)
+    return click.option("--from", "start", type=DayOrMonth(), help=from_help)(command)
 
 
-def days_between(dataset: MarketDataset, start: date | None, end: date | None) -> list[str]:
-    """The dataset's partitions that `--from` and `--to` ask for, oldest first; never none.
+def days_between(
+    datasets: Sequence[MarketDataset], start: DaysNamed | None, end: DaysNamed | None
+) -> dict[MarketDataset, list[str]]:
+    """The partitions of each dataset that `--from` and `--to` ask for, oldest first; of one dataset alone never none.
 
     Raises:
-        click.UsageError: the range ends before it starts.
+        click.UsageError: the range ends before it starts, a bound is a closed day, or none of the datasets has a day
+            there; one line.
     """
-    if start and end and end < start:
+    if start and end and end.last < start.first:
         raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
-    return partition_keys(start, end, partitions=dataset.partitions)
+    for named in (start, end):
+        if named is not None:
+            _check_named(named, datasets)
+    oldest, newest = start.first if start else None, end.last if end else None
+    return {dataset: partition_keys(oldest, newest, partitions=dataset.partitions) for dataset in datasets}
+
+
+def _check_named(named: DaysNamed, datasets: Sequence[MarketDataset]) -> None:
+    outside: list[str] = []
+    for dataset in datasets:
+        try:
+            check_reach(named.text, named.first, named.last, dataset.span, of=dataset.name)
+            if named.first == named.last and not dataset.monthly:
+                session(named.first)
+        except OutsideSpan as error:
+            outside.append(str(error))
+        except NotASession as error:
+            raise click.UsageError(str(error)) from None
+    if len(outside) == len(datasets):
+        others = f"; the other {len(outside) - 1} datasets do not have it either" if len(outside) > 1 else ""
+        raise click.UsageError(outside[0] + others)
+
+
+def check_named_day(dataset: MarketDataset, text: str) -> str:
+    """The key of a day that a person named for one dataset.
+
+    Raises:
+        click.UsageError: it does not have that day; one line.
+    """
+    try:
+        return check_day(text, span=dataset.span, of=dataset.name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from itertools import groupby
 
 import click
@@ -22,6 +22,7 @@ from rich.table import Column, Table
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    DaysNamed,
     days_between,
     days_options,
     enter_project,
@@ -49,17 +50,18 @@ COLOURS = {
 @click.argument("key", required=False)
 @days_options
 @json_option
-def status(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """Show one line per dataset and, where KEY names one, its newest days (or those of --from and --to).
 
     Exit 1 if a day shown has failed.
     """
     enter_project()
-    selected = {dataset: days_between(dataset, start, end) for dataset in select_datasets(key)}
+    selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
         overview = {
-            dataset.name: summarize(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
+            dataset.name: summarize(dataset, states_on_disk(instance, dataset, days, lake))
+            for dataset, days in selected.items()
         }
         days_shown = {
             dataset: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
@@ -68,23 +70,23 @@ def status(key: str | None, start: date | None, end: date | None, as_json: bool)
         }
     if as_json:
         for dataset, rows in days_shown.items():
-            overview[dataset.name]["days"] = [asdict(row) for row in rows]
+            overview[dataset.name]["days"] = [asdict(row) | {"day": dataset.label(row.day)} for row in rows]
         click.echo(json.dumps(overview))
     else:
         console = Console()
         console.print(overview_table(overview))
         for dataset, rows in days_shown.items():
             console.print(days_table(dataset, rows))
-            for text in reasons(rows):
+            for text in reasons(dataset, rows):
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
 
 
-def summarize(states: dict[str, DayState]) -> dict[str, object]:
+def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:
     """Counts by state, and the first and last stored day."""
     counts = Counter(states.values())
-    stored = [day for day, state in states.items() if state is DayState.STORED]
+    stored = [dataset.label(day) for day, state in states.items() if state is DayState.STORED]
     return {
         "sessions": len(states),
         **{state.value.replace(" ", "_"): counts[state] for state in DayState},
@@ -122,14 +124,14 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("month" if dataset.unit == "month" else "day", no_wrap=True)
+    table.add_column(dataset.day, no_wrap=True)
     table.add_column("state", no_wrap=True)
     for heading in ("rows", "MB", *dataset.shown.values(), "tries"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("checks", no_wrap=True)
     for row in reversed(rows):
         table.add_row(
-            row.day,
+            dataset.label(row.day),
             f"[{COLOURS[row.state]}]{row.state}[/{COLOURS[row.state]}]",
             f"{row.rows:,}" if row.rows is not None else "-",
             f"{row.size / 1e6:.2f}" if row.size is not None else "-",
@@ -140,7 +142,7 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
     return table
 
 
-def reasons(rows: list[DayHealth]) -> list[str]:
+def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
     """Why days are not stored, newest first: a line for each stretch of days with one reason.
 
     Not in the table: a column that shares eighty others' width loses words.
@@ -149,8 +151,8 @@ def reasons(rows: list[DayHealth]) -> list[str]:
     for (outcome, reason), same in groupby(reversed(rows), key=lambda row: (row.outcome, row.reason)):
         if outcome is None:
             continue
-        newest, *older = [row.day for row in same]
-        days = f"{older[-1]} to {newest} ({1 + len(older)} days)" if older else newest
+        newest, *older = [dataset.label(row.day) for row in same]
+        days = f"{older[-1]} to {newest} ({1 + len(older)} {dataset.day}s)" if older else newest
         lines.append(f"{days}  {outcome}: {reason}")
     return lines
 

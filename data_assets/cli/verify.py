@@ -20,6 +20,7 @@ from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    DaysNamed,
     days_between,
     days_options,
     enter_project,
@@ -41,28 +42,31 @@ from data_assets.wiring import open_lake
 @click.argument("key", required=False)
 @days_options
 @json_option
-def verify(key: str | None, start: date | None, end: date | None, as_json: bool) -> None:
+def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
 
     A damaged day turns red in the grid, and the next backfill fetches it again. Exit 1 if there is one.
     """
     enter_project()
-    selected = select_datasets(key)
+    selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     console, notices = Console(stderr=as_json), Console(stderr=True)
     found: dict[str, dict[str, object]] = {}
     any_bad = False
     with open_instance() as instance:
-        for dataset in selected:
-            ok, bad = verify_dataset(instance, lake, dataset, days_between(dataset, start, end))
-            found[dataset.name] = {"ok": ok, "bad": bad}
+        for dataset, days in selected.items():
+            ok, bad = verify_dataset(instance, lake, dataset, days)
+            found[dataset.name] = {
+                "ok": [dataset.label(day) for day in ok],
+                "bad": {dataset.label(day): reason for day, reason in bad.items()},
+            }
             any_bad |= bool(bad)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {len(ok)} {dataset.unit}s are whole, damaged: {len(bad)}",
                 highlight=False,
             )
             for day, reason in bad.items():
-                console.print(f"  [red]✗[/red] {day}  {escape(reason)}", highlight=False, soft_wrap=True)
+                console.print(f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}", highlight=False, soft_wrap=True)
             turn_red(instance, dataset, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
     if as_json:
         click.echo(json.dumps(found))

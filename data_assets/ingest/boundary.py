@@ -13,7 +13,7 @@ only as long as no older day (one that was in flight already) proves it wrong by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -38,10 +38,10 @@ class DataBoundary:
 
 
 class History:
-    """What is known so far of a run's days, given newest first."""
+    """What is known so far of a run's days, given newest first; `unit` and `label` are how texts call and write one."""
 
-    def __init__(self, days: Sequence[date]) -> None:
-        self._days = days
+    def __init__(self, days: Sequence[date], unit: str = "day", label: Callable[[date], str] = str) -> None:
+        self._days, self._unit, self._label = days, unit, label
         self._empty: set[int] = set()
         self._refused: dict[int, str] = {}
         self._oldest_with_data = -1
@@ -82,20 +82,22 @@ class History:
         """How the days that were not asked for end; None while they are worth asking for."""
         if boundary := self.boundary():
             known = (
-                f"the vendor has data from {boundary.data_from} on"
+                f"the vendor has data from {self._label(boundary.data_from)} on"
                 if boundary.data_from
-                else "no newer day of this run had data either"
+                else f"no newer {self._unit} of this run had data either"
             )
             return NoData(
-                f"not asked: {BOUNDARY_DAYS} days in a row, {boundary.empty_from} back to {boundary.empty_to}, "
-                f"have no data; {known}",
+                f"not asked: {BOUNDARY_DAYS} {self._unit}s in a row, {self._label(boundary.empty_from)} back to "
+                f"{self._label(boundary.empty_to)}, have no data; {known}",
                 tried=False,
             )
         refused = self._first_beyond_data(self._refused)
         if refused is None:
             return None
         return NotEntitled(
-            f"not asked: the vendor refused the newer day {self._days[refused]}: {self._refused[refused]}", tried=False
+            f"not asked: the vendor refused the newer {self._unit} {self._label(self._days[refused])}: "
+            f"{self._refused[refused]}",
+            tried=False,
         )
 
     def _first_beyond_data(self, positions: Iterable[int]) -> int | None:

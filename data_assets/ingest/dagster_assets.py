@@ -43,6 +43,7 @@ def catch_up_recent_days() -> dg.AutomationCondition:
     """Ask by itself for the missing sessions of the last ten days, once each; off until switched on in the UI.
 
     Bounded on purpose: a bare "missing" would ask for years at the first tick. A day that failed is left to a person.
+    The ten days end with the dataset's newest one, so of a dataset that has a last day they are its own last ten.
     """
     return (
         dg.AutomationCondition.in_latest_time_window(timedelta(days=CATCH_UP_DAYS))
@@ -85,6 +86,18 @@ def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
     )
 
 
+def _dependency(dataset: MarketDataset, upstream: dg.AssetKey) -> dg.AssetDep:
+    """The edge to what a dataset is made from.
+
+    A month may begin before the first of the days, and the month under way lacks days that are still to come: without
+    the mapping a backfill of either ends before it begins, for want of partitions that do not exist.
+    """
+    if not dataset.monthly:
+        return dg.AssetDep(upstream)
+    mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    return dg.AssetDep(upstream, partition_mapping=mapping)
+
+
 def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
     synthetic = settings().profile == "sandbox"
 
@@ -96,7 +109,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,
         partitions_def=dataset.partitions,
-        deps=[dg.AssetKey(name.split("/")) for name in dataset.upstream],
+        deps=[_dependency(dataset, dg.AssetKey(name.split("/"))) for name in dataset.upstream],
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=dataset.days_per_run),
         automation_condition=dataset.automation or catch_up_recent_days(),
         dagster_type=dg.Nothing,  # no value between assets: files are in the lake

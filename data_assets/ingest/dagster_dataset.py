@@ -23,8 +23,9 @@ from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
 from data_assets.lake.lake import Lake
-from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
+from data_assets.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.quality.verdict import Verdict
+from data_assets.span import Span
 
 
 class Files(Protocol):
@@ -95,7 +96,8 @@ class MarketDataset:
         evaluate: the verdicts on a stored day, one per name in `checks` (apart from `integrity`), read from the lake.
         max_concurrency: most days in flight at once.
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.
-        partitions: trading days, or months of them.
+        span: from which day to which it goes; one that is made from another goes as far as that one.
+        monthly: whether its partitions are the months of those days, and not the days.
         days_per_run: most partitions in a run. Dagster runs assets that share it, their partitions and their days in
             one run, where a day that one of them lacks keeps all days from the next.
         upstream: names of the datasets it is made from.
@@ -117,7 +119,8 @@ class MarketDataset:
     evaluate: Callable[[Lake, date], Iterable[Verdict]]
     max_concurrency: int
     typical_day_bytes: int
-    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS
+    span: Span
+    monthly: bool = False
     days_per_run: int = DAYS_PER_RUN
     upstream: tuple[str, ...] = ()
     own_files: Files | None = None
@@ -145,9 +148,23 @@ class MarketDataset:
         return self.key[0]
 
     @property
+    def partitions(self) -> dg.TimeWindowPartitionsDefinition:
+        """Its trading days, or the months of them; the same object as of any other dataset of the same span."""
+        return months(self.span) if self.monthly else trading_days(self.span)
+
+    @property
     def unit(self) -> str:
         """What one partition is called: `session`, or `month`."""
-        return "session" if self.partitions is TRADING_DAYS else "month"
+        return "month" if self.monthly else "session"
+
+    @property
+    def day(self) -> str:
+        """What one partition is called where texts speak of days: `day`, or `month`."""
+        return "month" if self.monthly else "day"
+
+    def label(self, key: str | date) -> str:
+        """A partition as people read it: 2025-03-14, or 2025-03."""
+        return label(key, self.partitions)
 
     @property
     def files(self) -> Files:

@@ -35,6 +35,7 @@ from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.lake.lake import Lake
+from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.wiring import open_lake
 
@@ -193,6 +194,27 @@ def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg
 # ---- the step ------------------------------------------------------------------------------------------------------
 
 
+def days_of_run(context: dg.AssetExecutionContext, dataset: MarketDataset) -> list[str]:
+    """The keys that this run was asked for; a day that Dagster adds to a range is said, and left as it is.
+
+    Dagster has planned such a day for this run, and would turn it red with the others if the run fails. So one that is
+    stored is recorded once more as it was.
+    """
+    planned = list(context.partition_keys)
+    asked = asked_keys(context.run.tags, planned)
+    for key in sorted(set(planned) - set(asked)):
+        bounds = " to ".join(context.run.tags.get(tag, "") for tag in (RANGE_START, RANGE_END))
+        context.log.warning(
+            f"{dataset.name}: {dataset.label(key)} is left alone: the run was asked for {bounds}, and Dagster adds the "
+            f"next {dataset.unit} to a range that ends on a closed day; end it on a {dataset.unit} that exists"
+        )
+        record = latest_materialization(context.instance, dataset.asset_key, key)
+        stored = record.asset_materialization if record else None
+        if record and stored and integrity(open_lake(), dataset, date.fromisoformat(key), record).passed:
+            context.log_event(stored)
+    return asked
+
+
 def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
     """Ingest the days of this run, newest first.
 
@@ -204,7 +226,9 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     swept = lake.sweep()
     if swept:
         context.log.info(f"removed {len(swept)} temporary files of writers that are gone")
-    days = [date.fromisoformat(key) for key in context.partition_keys]
+    days = [date.fromisoformat(key) for key in days_of_run(context, dataset)]
+    if not days:
+        return
     recorder = DayRecorder(context, dataset, lake)
     stored_before = recorder.stored_before(days)
     todo = [day for day in days if day not in stored_before]
@@ -247,7 +271,13 @@ async def _ingest(
     recorder: DayRecorder,
     progress: Progress,
 ) -> IngestReport:
-    policy = EnginePolicy(dataset.max_concurrency, dataset.typical_day_bytes, dataset.retry)
+    policy = EnginePolicy(
+        dataset.max_concurrency,
+        dataset.typical_day_bytes,
+        dataset.retry,
+        unit=dataset.day,
+        label=dataset.label,
+    )
     stop = asyncio.Event()
     with _stop_on_signals(stop):
         async with AsyncExitStack() as opened:
@@ -336,10 +366,10 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
     others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""
-    rows = "\n".join(f"| {day} | {outcome.name} | {outcome.reason} |" for day, outcome in newest_first)
+    rows = "\n".join(f"| {dataset.label(day)} | {outcome.name} | {outcome.reason} |" for day, outcome in newest_first)
     return dg.Failure(
         description=f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
-        f"{day} {outcome.name}: {outcome.reason}{others}",
+        f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}",
         metadata={"not_stored": dg.MetadataValue.md(f"| day | outcome | reason |\n|---|---|---|\n{rows}")},
         allow_retries=False,
     )

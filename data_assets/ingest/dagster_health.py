@@ -17,7 +17,6 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
-from data_assets.partitions import TRADING_DAYS
 from data_assets.quality.asset_checks import latest_materialization
 
 
@@ -38,11 +37,12 @@ def day_states(
     instance: dg.DagsterInstance,
     asset_key: dg.AssetKey,
     days: Sequence[str],
-    partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS,
+    partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dict[str, DayState]:
     """The state of each of `days`, in their order, as the grid shows it.
 
-    The states are those of `DagsterInstance.get_status_by_partition`.
+    The states are those of `DagsterInstance.get_status_by_partition`. What was recorded of days that `partitions` does
+    not hold stays recorded, and is seen again when it does.
 
     That call asks three subsets about every single key, two seconds for ten years of days; listing the subsets' keys
     takes a tenth of it.

@@ -15,7 +15,7 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_days import failure, not_stored_event
+from data_assets.ingest.dagster_days import days_of_run, failure, not_stored_event
 from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.outcome import NotStored, Rejected
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
@@ -33,7 +33,8 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     """
     lake = open_lake()
     bad: dict[date, NotStored] = {}
-    for key in sorted(context.partition_keys, reverse=True):
+    keys = days_of_run(context, dataset)
+    for key in sorted(keys, reverse=True):
         day = date.fromisoformat(key)
         record = latest_materialization(context.instance, dataset.asset_key, key)
         verdict = integrity(lake, dataset, day, record) if record else None
@@ -47,4 +48,4 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
             bad[day] = Rejected(verdict.summary if verdict else never)
             context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
-        raise failure(dataset, bad, len(context.partition_keys))
+        raise failure(dataset, bad, len(keys))

@@ -58,11 +58,15 @@ class EnginePolicy:
         max_concurrency: most requests in flight at once; the vendor's limit for the account.
         day_bytes: what a day takes on disk, roughly; 0 where no disk is at stake.
         retry: how patient to be with one day.
+        unit: what one of its days is called in reasons, such as month.
+        label: how one is written there.
     """
 
     max_concurrency: int
     day_bytes: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    unit: str = "day"
+    label: Callable[[date], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class _Run:
         self._limit = ConcurrencyLimit(policy.max_concurrency, asyncio.get_running_loop().time)
         self._limit_shown = self._limit.current
         self._gate = Gate(self._limit)
-        self._history = History(self._days)
+        self._history = History(self._days, policy.unit, policy.label)
         self._outcomes: dict[date, Outcome] = {}
         self._in_work: dict[asyncio.Task[None], _DayInWork] = {}
         self._next = 0
@@ -345,7 +349,8 @@ class _Run:
         if self._days_of_cause >= SAME_CAUSE_IN_A_ROW:
             details = "; the log holds the tracebacks" if outcome.cause == _DEFECT else ""
             self._end(
-                f"{SAME_CAUSE_IN_A_ROW} days in a row failed for the same cause, the last of them {day}: "
+                f"{SAME_CAUSE_IN_A_ROW} {self._policy.unit}s in a row failed for the same cause, the last of them "
+                f"{self._policy.label(day)}: "
                 f"{outcome.reason}{details}"
             )
 

@@ -12,12 +12,14 @@ the checks of each day itself.
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as JudgedMaterialization,
 )
 
+from data_assets.partitions import asked_keys
 from data_assets.quality.verdict import Verdict
 
 NOTHING_STORED = "nothing is stored for this day"
@@ -97,7 +99,11 @@ def day_checks(
             return  # the ingest step of this very run has judged each day as it stored it
         selected = [name for name in checks if dg.AssetCheckKey(asset_key, name) in context.selected_asset_check_keys]
         of_days = context.has_partition_key or context.has_partition_key_range
-        days = context.op_execution_context.partition_keys if of_days else _newest_day(context.instance, asset_key)
+        days = (
+            asked_keys(context.run.tags, context.op_execution_context.partition_keys)
+            if of_days
+            else _newest_day(context.instance, asset_key, partitions_def)
+        )
         for day in days:
             record = latest_materialization(context.instance, asset_key, day)
             for verdict in _verdicts(context.instance, day, record, selected, evaluate):
@@ -113,9 +119,12 @@ def day_checks(
     return checks_of_day
 
 
-def _newest_day(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Sequence[str]:
-    """What a run without days judges: the newest stored day, if there is one."""
-    return sorted(instance.get_materialized_partitions(asset_key))[-1:]
+def _newest_day(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions_def: dg.PartitionsDefinition
+) -> Sequence[str]:
+    """What a run without days judges: the newest stored day that the asset has, if there is one."""
+    newest_first = sorted(instance.get_materialized_partitions(asset_key), reverse=True)
+    return list(islice((day for day in newest_first if partitions_def.has_partition_key(day)), 1))
 
 
 def _verdicts(

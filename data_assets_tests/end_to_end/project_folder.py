@@ -25,7 +25,7 @@ import polars as pl
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.lake import tempfiles
 from data_assets.lake.lake import Lake
-from data_assets.partitions import partition_keys
+from data_assets.partitions import TRADING_DAYS, partition_keys
 from data_assets.sandbox.serving import SandboxTheta
 
 DATASET = "theta/option_quotes/QQQ"
@@ -163,7 +163,7 @@ class Project:
     def states(self, days: Sequence[str]) -> dict[str, DayState]:
         """The days as the grid shows them."""
         with self.instance() as instance:
-            return day_states(instance, ASSET, days)
+            return day_states(instance, ASSET, days, TRADING_DAYS)
 
     @property
     def lake_folder(self) -> Path:

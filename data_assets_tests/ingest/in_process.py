@@ -94,7 +94,8 @@ class AssetInProcess:
 
     def states(self, days: Sequence[str]) -> dict[str, str]:
         """The days as the grid shows them."""
-        return {day: state.value for day, state in day_states(self.instance, self.asset, days).items()}
+        partitions = datasets()[self.asset.to_user_string()].partitions
+        return {day: state.value for day, state in day_states(self.instance, self.asset, days, partitions).items()}
 
     def materializations(self) -> list[dg.EventLogRecord]:
         """All of them, oldest first."""

@@ -22,6 +22,7 @@ from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
+from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge
@@ -47,9 +48,15 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
     """One-minute TRADES bars of regular hours from Interactive Brokers, an asset for each ticker of a list."""
 
     tickers_file: str = Field(
-        description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness], "
-        "separated by commas, semicolons or tabs; what follows a # is a comment"
+        description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness]"
+        "[,first_day][,last_day], separated by commas, semicolons or tabs; what follows a # is a comment"
     )
+    first_day: str | None = Field(
+        default=None,
+        description=f"YYYY-MM-DD: the first day of tickers whose row states none; default {FIRST_DAY}, as the vendor "
+        "publishes no earliest day",
+    )
+    last_day: str | None = Field(default=None, description="YYYY-MM-DD: the last one, likewise")
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset `ib/bars_1m/<symbol>` of each row, and its checks.
@@ -57,8 +64,11 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
         Raises:
             ValueError: the list is wrong; the text names the row and the column.
         """
+        usual = read_span(self.first_day, self.last_day, SHIPPED)
         tickers = read_tickers(Path(context.path) / self.tickers_file)
-        return dg.Definitions.merge(*(dataset_definitions(market_dataset(ticker)) for ticker in tickers))
+        return dg.Definitions.merge(
+            *(dataset_definitions(market_dataset(ticker, ticker.span(usual))) for ticker in tickers)
+        )
 
 
 def request_pacing() -> RequestPacing:
@@ -72,7 +82,7 @@ def request_pacing() -> RequestPacing:
     return RequestPacing(path, budget.scaled(scale), head_budget=STRICT.scaled(scale))
 
 
-def market_dataset(ticker: Ticker) -> MarketDataset:
+def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
     """The dataset of one ticker."""
 
     @asynccontextmanager
@@ -112,6 +122,7 @@ def market_dataset(ticker: Ticker) -> MarketDataset:
         evaluate=evaluate,
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,
+        span=span,
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},

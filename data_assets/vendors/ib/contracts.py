@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from data_assets.span import Span, read_span
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.ib.tickers_file import read_rows
 
@@ -26,7 +27,7 @@ SecType = Literal["STK"]
 Completeness = Literal["strict", "lenient"]
 
 REQUIRED = ("symbol", "secType", "exchange", "currency")
-OPTIONAL = ("primaryExchange", "completeness")
+OPTIONAL = ("primaryExchange", "completeness", "first_day", "last_day")
 
 _FIELDS_OF: Mapping[SecType, tuple[str, ...]] = {"STK": REQUIRED}
 _NOT_YET = {"FUT": "futures", "OPT": "options", "FOP": "options on futures", "IND": "indices", "CASH": "currencies"}
@@ -55,6 +56,8 @@ class Ticker:
         completeness: ``strict`` stores only days with a bar in every minute; ``lenient`` accepts absent minutes, for
             thinly traded tickers.
         where: file and row, for messages.
+        first_day: the first day that is wanted, YYYY-MM-DD; empty for that of the list.
+        last_day: the last one, where the symbol was renamed or delisted; else empty.
     """
 
     symbol: str
@@ -64,11 +67,24 @@ class Ticker:
     primary_exchange: str = ""
     completeness: Completeness = "strict"
     where: str = "tickers.csv"
+    first_day: str = ""
+    last_day: str = ""
 
     @property
     def dataset(self) -> str:
         """The dataset's key in the lake: ``ib/bars_1m/AAPL``; a space in the symbol becomes a dot there."""
         return f"ib/bars_1m/{self.symbol.replace(' ', '.')}"
+
+    def span(self, usual: Span) -> Span:
+        """From which day to which its bars are wanted; ``usual`` holds where the row says nothing.
+
+        Raises:
+            ValueError: the row's days are none; the text names the row and the column.
+        """
+        try:
+            return read_span(self.first_day, self.last_day, usual)
+        except ValueError as error:
+            raise ValueError(f"{self.where}, column {error}") from None
 
 
 def read_tickers(path: Path) -> tuple[Ticker, ...]:
@@ -141,6 +157,8 @@ def _ticker(where: str, row: Mapping[str, str]) -> Ticker:
         primary_exchange=row.get("primaryExchange", ""),
         completeness=_completeness(where, row.get("completeness") or "strict"),
         where=where,
+        first_day=row.get("first_day", ""),
+        last_day=row.get("last_day", ""),
     )
 
 

@@ -24,10 +24,11 @@ from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import Corrupt
 from data_assets.lake.lake import Lake
-from data_assets.partitions import MONTHS, partition_keys
+from data_assets.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
+from data_assets.span import Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import ALL, BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
@@ -36,6 +37,9 @@ from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.polygon.schema import COLUMNS
 from data_assets.vendors.polygon.sensor import republications
 from data_assets.wiring import flat_files_url, raw_cache_folder
+
+FLAT_FILES = Span(date(2003, 9, 10))
+"""The vendor's history; a plan may reach back less far."""
 
 DOWNLOADS = 4
 """Files in flight at once; the vendor documents no limit, and people run five to ten."""
@@ -75,9 +79,19 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         description="tickers that trade in every minute of a regular session: what their absence says can be told"
     )
 
+    first_day: str | None = Field(
+        default=None, description=f"YYYY-MM-DD: the first day of all three; default {FLAT_FILES.first_day}"
+    )
+    last_day: str | None = Field(default=None, description="YYYY-MM-DD: the last one, if there is to be one")
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The three assets, their checks, and the sensor that sees replaced files."""
-        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers), tuple(self.liquid))
+        """The three assets, their checks, and the sensor that sees replaced files.
+
+        Raises:
+            ValueError: a value makes no sense; the text names it.
+        """
+        span = read_span(self.first_day, self.last_day, FLAT_FILES)
+        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers), tuple(self.liquid), span)
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
@@ -109,10 +123,12 @@ class _MinuteAggs:
     Attributes:
         tickers: whose bars are kept; None for all.
         liquid: those that trade in every minute.
+        span: their days.
     """
 
     tickers: tuple[str, ...] | None
     liquid: tuple[str, ...]
+    span: Span
 
     def store(self, days: Sequence[date]) -> FlatFileStore:
         """The vendor's files as the settings name them; in the sandbox those of `days`."""
@@ -152,6 +168,7 @@ class _MinuteAggs:
             evaluate=lambda _lake, _day: [],
             max_concurrency=DOWNLOADS,
             typical_day_bytes=RAW_DAY_BYTES,
+            span=self.span,
             days_per_run=RAW_DAYS_PER_RUN,
             own_files=_CachedFiles(self.cache),
             kinds=frozenset({"csv", "s3"}),
@@ -185,6 +202,7 @@ class _MinuteAggs:
             evaluate=evaluate,
             max_concurrency=DOWNLOADS,
             typical_day_bytes=BARS_DAY_BYTES,
+            span=self.span,
             upstream=(RAW_KEY,),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
@@ -196,10 +214,10 @@ class _MinuteAggs:
 
         @asynccontextmanager
         async def open_source(lake: Lake, _months: list[date]) -> AsyncIterator[Source]:
-            yield MonthsSource(tickers, lake=lake)
+            yield MonthsSource(tickers, lake=lake, span=self.span)
 
         def evaluate(lake: Lake, month: date) -> list[Verdict]:
-            return [month_completeness(lake, month, tickers, now=datetime.now(UTC))]
+            return [month_completeness(lake, month, tickers, span=self.span, now=datetime.now(UTC))]
 
         return MarketDataset(
             key=tuple(MONTHLY.split("/")),
@@ -214,9 +232,10 @@ class _MinuteAggs:
             evaluate=evaluate,
             max_concurrency=1,
             typical_day_bytes=MONTH_BYTES,
-            partitions=MONTHS,
+            span=self.span,
+            monthly=True,
             upstream=(BARS_KEY,),
-            own_files=_MonthFiles(tickers),
+            own_files=_MonthFiles(tickers, self.span),
             automation=rebuild_when_days_change(),
         )
 
@@ -245,11 +264,12 @@ class _MonthFiles:
     """The monthly files of some tickers; implements ``Files``."""
 
     tickers: tuple[str, ...] | Literal["all"]
+    span: Span
 
     def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
         """See ``Files``."""
-        months = [date.fromisoformat(key) for key in partition_keys(first, last, partitions=MONTHS)]
-        return current_months(lake, months, self.tickers)
+        keys = partition_keys(first, last, partitions=months(self.span))
+        return current_months(lake, [date.fromisoformat(key) for key in keys], self.tickers)
 
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See ``Files``."""

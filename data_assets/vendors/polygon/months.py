@@ -32,6 +32,7 @@ from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.parquet_file import reading
 from data_assets.lake.writer import StoredFile
 from data_assets.quality.verdict import Verdict
+from data_assets.span import EVERY_DAY, Span
 from data_assets.trading_calendar import last_ended_session, sessions
 from data_assets.vendors.polygon.schema import SCHEMA_VERSION
 
@@ -70,7 +71,9 @@ class StoredMonth:
     sha256: str
 
 
-def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, now: datetime) -> StoredMonth:
+def build_month(
+    lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, span: Span = EVERY_DAY, now: datetime
+) -> StoredMonth:
     """Write a month's file of each ticker, each whole or not at all; a build that is cut short is simply run again.
 
     A file that was not reached keeps the old content, which readers no longer use where its days have changed.
@@ -79,6 +82,8 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
         lake: holds the days, and gets the months.
         month: any day of the month.
         tickers: whose files to write, or ``all`` for every ticker of the month's days.
+        span: the dataset's; days outside are not lacking. One that is stored goes into its month all the same, or every
+            month at a bound would have to be built again when that is moved.
         now: the current instant, with a time zone; sessions that end later are not lacking yet.
 
     Raises:
@@ -96,7 +101,7 @@ def build_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
         month=first,
         source=DAILY,
         days=versions,
-        lacking=tuple(day for day in days if day not in versions and day <= last_ended_session(now)),
+        lacking=tuple(day for day in days if day not in versions and day in span and day <= last_ended_session(now)),
         built_at=now,
         schema_version=SCHEMA_VERSION,
         synthetic=lake.synthetic,
@@ -143,17 +148,21 @@ def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | 
     return current
 
 
-def month_completeness(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, now: datetime) -> Verdict:
+def month_completeness(
+    lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, span: Span = EVERY_DAY, now: datetime
+) -> Verdict:
     """Whether a built month holds every session that has ended, each as it lies in the lake now; else a warning.
 
     Args:
         lake: holds the files.
         month: its first day.
         tickers: the tickers it was built for, or ``all``.
+        span: the dataset's; a session outside is not asked of it.
         now: the current instant, with a time zone.
     """
-    ended = [day for day in _days_of(month)[1] if day <= last_ended_session(now)]
-    stored = lake.day_versions(DAILY, ended)
+    days = [day for day in _days_of(month)[1] if day <= last_ended_session(now)]
+    ended = [day for day in days if day in span]
+    stored = lake.day_versions(DAILY, days)
     built = [lake.month_versions(MONTHLY, ticker, month) for ticker in _telling(lake, stored, tickers)]
     lacking = [day for day in ended if not all(day in versions for versions in built)] if built else ended
     changed = sorted({day for versions in built for day, version in versions.items() if stored.get(day) != version})
@@ -224,10 +233,10 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
 class MonthsSource:
     """Months of some tickers, built from the lake's own days; implements ``ingest.source.Source``."""
 
-    def __init__(self, tickers: Sequence[str] | Literal["all"], *, lake: Lake) -> None:
+    def __init__(self, tickers: Sequence[str] | Literal["all"], *, lake: Lake, span: Span = EVERY_DAY) -> None:
         """Bind tickers to the lake that holds their days and gets their months."""
         self._tickers = tickers
-        self._lake = lake
+        self._lake, self._span = lake, span
 
     async def wait_until_up(self) -> None:
         """See ``Source``: there is no vendor to wait for."""
@@ -238,7 +247,9 @@ class MonthsSource:
             raise DayEnded(NoData(f"the lake holds no day of {day:%Y-%m}; run: data-assets backfill {DAILY}"))
         started = perf_counter()
         try:
-            built = await asyncio.to_thread(build_month, self._lake, day, self._tickers, now=datetime.now(UTC))
+            built = await asyncio.to_thread(
+                build_month, self._lake, day, self._tickers, span=self._span, now=datetime.now(UTC)
+            )
         except LakeError as error:
             raise ending_of(error) from error
         meter.parsed(built.rows)

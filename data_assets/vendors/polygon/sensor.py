@@ -22,8 +22,9 @@ import dagster as dg
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.ingest.outcome import IngestError
-from data_assets.partitions import partition_keys
+from data_assets.partitions import partition_keys, trading_days
 from data_assets.quality.asset_checks import latest_materialization
+from data_assets.span import Span
 from data_assets.vendors.polygon.client import FlatFileStore, Listed
 
 NEWEST_DAYS = 30
@@ -50,8 +51,9 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         "trading day where that failed.",
     )
     def polygon_republications(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        keys = partition_keys()
-        session = keys[-1]
+        keys = partition_keys(partitions=dataset.partitions)
+        # The clock, which goes on where a dataset has a last day.
+        session = trading_days(Span(dataset.span.first_day)).get_last_partition_key() or ""
         month = session[:7]
         sweep = context.cursor not in (month, session)
         recorded = recorded_versions(context.instance, dataset, keys if sweep else keys[-NEWEST_DAYS:])
@@ -64,7 +66,8 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
             yield dg.SkipReason(str(error))
             return
         replaced = replaced_days(listing, recorded)
-        states = day_states(context.instance, dataset.asset_key, [day.isoformat() for day in replaced])
+        asked_about = [day.isoformat() for day in replaced]
+        states = day_states(context.instance, dataset.asset_key, asked_about, dataset.partitions)
         wanted = [day for day in replaced if states[day.isoformat()] is not DayState.IN_PROGRESS]
         run_keys = {day: f"{day} {listing[day].etag} {session}" for day in wanted}
         asked = _with_a_run(context.instance, list(run_keys.values()))

@@ -24,6 +24,7 @@ from data_assets.quality.option_greeks import IvThresholds
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
+from data_assets.span import Span, read_span
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
 from data_assets.vendors.theta.dataset import Kind, OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
@@ -33,6 +34,16 @@ from data_assets.vendors.theta.terminal import Terminal
 from data_assets.wiring import theta_endpoint
 
 T = TypeVar("T")
+
+_BEGINS = Span(date(2012, 6, 1))
+BEGINS: Mapping[Kind, Span] = {
+    "quotes": _BEGINS,
+    "greeks": Span(date(2017, 1, 1)),
+    "open_interest": _BEGINS,
+    "eod": _BEGINS,
+}
+"""Where the vendor's history begins, on its largest plan. Of the greeks of index options its documents say 2017 and
+2020: the earlier year is a judgement."""
 
 WHOLE_DAY_BYTES = 100_000_000
 """Room a day takes on disk while it is written: the vendor's 200 to 400 MB of CSV are 20 to 40 MB of Parquet."""
@@ -88,6 +99,14 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
     grid_tolerance: float = Field(
         default=0.02, ge=0, le=1, description="share of contracts off the regular grid above which `grid` warns"
     )
+    first_day: str | None = Field(
+        default=None,
+        description="YYYY-MM-DD: the first day of the dataset, such as that of your plan or of the symbol; default "
+        f"{BEGINS['quotes'].first_day}, greeks {BEGINS['greeks'].first_day}",
+    )
+    last_day: str | None = Field(
+        default=None, description="YYYY-MM-DD: the last one, of a symbol that was renamed or delisted"
+    )
     thresholds: dict[str, float] = Field(
         default_factory=dict,
         description="shares above which `quotes` (crossed, locked, zero_bid, ...) or `iv` (failed, zero, ...) warns",
@@ -123,6 +142,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             evaluate=evaluate,
             max_concurrency=settings().theta_max_concurrent_requests,
             typical_day_bytes=_day_bytes(options),
+            span=read_span(self.first_day, self.last_day, BEGINS[self.dataset]),
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             metadata={
                 "source": f"Theta Data, {_ENDPOINTS[options.kind]} (v3), through the local Theta Terminal",

@@ -12,7 +12,7 @@ import polars as pl
 from flat_file_project import FlatFileProject, bucket_of, variables
 
 from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.partitions import partition_keys
+from data_assets.partitions import TRADING_DAYS, partition_keys
 from data_assets_tests.end_to_end.project_folder import Project, document, run_statuses, span
 
 DATASET = "polygon/minute_aggs"
@@ -60,7 +60,7 @@ def test_a_backfill_killed_at_random_instants_ends_as_an_undisturbed_one(tmp_pat
                     assert not days_then & set(seen.days_read(requests_then))
                 assert recorded(instance, DATASET) == DAYS
                 assert recorded(instance, "polygon/flat_files/minute_aggs") == DAYS
-                states = day_states(instance, seen.bars.asset, DAYS)
+                states = day_states(instance, seen.bars.asset, DAYS, TRADING_DAYS)
                 assert set(states.values()) == {DayState.STORED}
                 assert set(run_statuses(instance)) == {"SUCCESS", "FAILURE"}
             assert project.temp_files() == []
