@@ -19,8 +19,9 @@ from typing import Literal
 
 import polars as pl
 
+from data_assets.lake.kept import statements
 from data_assets.lake.layout import month_path, monthly_dataset, partition_path
-from data_assets.lake.monthly import month_footer
+from data_assets.lake.monthly import MonthProvenance, month_footer
 from data_assets.lake.parquet_file import scan
 from data_assets.lake.storage import Storage
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session, sessions
@@ -41,16 +42,19 @@ class BarFiles:
     Attributes:
         files: oldest first, months and days mixed; names relative to the lake's root, each with whether it is a month.
         days: the days of the range that they hold, oldest first.
+        not_kept: those of them that were not asked to keep the ticker, oldest first: nothing is known of it there.
     """
 
     files: tuple[tuple[str, bool], ...]
     days: tuple[date, ...]
+    not_kept: tuple[date, ...]
 
 
 def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: date) -> BarFiles:
     """Choose the files for the days from ``start`` to ``end``, both inclusive.
 
-    Costs one listing of the days, one of the ticker's months, and the footer of each of those.
+    Costs one listing of the days, one of the ticker's months, the footer of each of those, and of days that no month
+    speaks for theirs, once in a process.
     """
     months = _months(max(start, FIRST_SESSION), min(end, LAST_SESSION))
     in_month = {month: sessions(month, month.replace(day=monthrange(month.year, month.month)[1])) for month in months}
@@ -61,17 +65,26 @@ def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: dat
 
     files: list[tuple[str, bool]] = []
     held: list[date] = []
+    not_kept: list[date] = []
+    unsaid: list[date] = []
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
-        built = built_from(storage, month_names[month]) if month_names[month] in month_versions else {}
-        if built and all(built.get(day) == version for day, version in stored.items()):
+        built = month_provenance(storage, month_names[month]) if month_names[month] in month_versions else None
+        if built and built.days and all(built.days.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
-            held += [day for day in sorted(built) if start <= day <= end]
+            held += (of_month := [day for day in sorted(built.days) if start <= day <= end])
+            if built.not_kept is None:  # an older month: its days say it, those that are still here
+                unsaid += [day for day in of_month if day in stored]
+            else:
+                not_kept += [day for day in of_month if day in built.not_kept]
         else:
-            wanted = [day for day in stored if start <= day <= end]
-            files += [(day_names[day], False) for day in wanted]
-            held += wanted
-    return BarFiles(tuple(files), tuple(held))
+            of_days = [day for day in stored if start <= day <= end]
+            files += [(day_names[day], False) for day in of_days]
+            held += of_days
+            unsaid += of_days
+    said = statements(storage, {day_names[day]: day_versions[day_names[day]] for day in unsaid})
+    not_kept += [day for day in unsaid if not said[day_names[day]].keeps(ticker)]
+    return BarFiles(tuple(files), tuple(held), tuple(sorted(not_kept)))
 
 
 def extended_bars(storage: Storage, chosen: BarFiles, ticker: str, start: date, end: date) -> pl.LazyFrame:
@@ -130,13 +143,19 @@ def _months(start: date, end: date) -> list[date]:
     return [date(number // 12, number % 12 + 1, 1) for number in range(first, last + 1)]
 
 
-def built_from(storage: Storage, name: str) -> dict[date, str]:
-    """The days and versions that a month's file was built from; none where it cannot be read, for the days can."""
+def month_provenance(storage: Storage, name: str) -> MonthProvenance | None:
+    """What a month's file says of itself; None where it cannot be read, for the days can."""
     try:
         metadata = pl.read_parquet_metadata(storage.locate(name), credential_provider=None)
-        return dict(month_footer(metadata).provenance.days)
+        return month_footer(metadata).provenance
     except (pl.exceptions.PolarsError, OSError, ValueError):
-        return {}
+        return None
+
+
+def built_from(storage: Storage, name: str) -> dict[date, str]:
+    """The days and versions that a month's file was built from; none where it cannot be read."""
+    built = month_provenance(storage, name)
+    return {} if built is None else dict(built.days)
 
 
 def _regular_hours(days: Iterable[date]) -> pl.DataFrame:

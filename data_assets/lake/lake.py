@@ -28,6 +28,7 @@ from data_assets.lake.bars import (
     with_new_york_time,
 )
 from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
+from data_assets.lake.kept import Name, NotKept, Statement, names_before, not_kept, statements
 from data_assets.lake.layout import (
     dataset_path,
     day_folder,
@@ -44,7 +45,7 @@ from data_assets.lake.storage import open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import DayWriter, StoredFile
 
-__all__ = ["Corrupt", "Lake", "LakeError"]
+__all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
 MARKER = "_lake.json"
 
@@ -167,13 +168,17 @@ class Lake:
         session: Hours = "extended",
         grid: bool = False,
         fill: bool = False,
+        follow_renames: bool = False,
+        accept_not_kept: bool = False,
         dataset: str = "polygon/minute_aggs",
     ) -> pl.LazyFrame:
         """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
 
         Months that were built and still hold exactly what the days hold are read from their own files, all else from
-        the days: the rows are the same. A day that the lake does not hold has no rows, with ``grid`` too; a ticker that
-        did not trade, or is spelt in another case, has none either.
+        the days: the rows are the same. A day that the lake does not hold has no rows, with ``grid`` too. A ticker that
+        did not trade has none either; one that a stored day was not asked to keep is an error, since nothing is known
+        of its trading. Of days of all tickers any ticker counts as kept that can be one of the vendor's, whose only
+        lower-case letters are p, r and w behind capitals; days stored before footers said it count as kept.
 
         Args:
             ticker: as the vendor writes it (``BRK.A``, ``ABRpA``).
@@ -183,6 +188,11 @@ class Lake:
                 the exchange's regular hours, which end at 13:00 on early closes.
             grid: one row for each minute of the regular session, with nulls where there is no bar.
             fill: on the grid, carry the last close of the session into prices, and make volume and transactions 0.
+            follow_renames: take ``ticker`` for what the security is called now, and before it the bars of the names
+                that it had, as defs.yaml said when days were stored. Each row keeps the name of its day. Off by
+                default: what a name meant before was another security, or none.
+            accept_not_kept: leave the stored days out that were not asked to keep the ticker, as those that the lake
+                does not hold, with ``grid`` too.
             dataset: the daily dataset; that of the months is beside it.
 
         Returns:
@@ -192,6 +202,7 @@ class Lake:
         Raises:
             ValueError: ``end`` is before ``start``, ``session`` is neither of the two, or ``grid`` and ``fill`` are
                 asked for without what they need.
+            NotKept: days of the range were not asked to keep the ticker; the text says which, and what to do.
             LakeError: the dataset has no day at all.
         """
         if session not in ("extended", "regular"):
@@ -201,16 +212,45 @@ class Lake:
         if fill and not grid:
             raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
         _checked_range(dataset, start, end)
-        chosen = bar_files(self._storage, dataset, ticker, start, end)
-        if chosen.files:
-            frame = extended_bars(self._storage, chosen, ticker, start, end)
-        else:
-            frame = self.scan(dataset, start, end).head(0)
-        if session == "regular":
-            frame = regular_bars(frame, chosen.days)
-        if grid:
-            frame = bars_on_grid(frame, ticker, chosen.days, fill=fill)
-        return with_new_york_time(frame)
+        names = names_before(self._names(dataset, start, end), ticker) if follow_renames else [Name(ticker)]
+        parts = []
+        for name in reversed(names):
+            first, last = max(start, name.first_day or start), min(end, name.last_day or end)
+            if first > last:
+                continue
+            chosen = bar_files(self._storage, dataset, name.ticker, first, last)
+            if chosen.not_kept and not accept_not_kept:
+                said = self.statements(dataset, chosen.not_kept[-1:])
+                raise not_kept(dataset, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]))
+            if chosen.files:
+                frame = extended_bars(self._storage, chosen, name.ticker, first, last)
+            else:
+                frame = self.scan(dataset, first, last).head(0)
+            days = [day for day in chosen.days if day not in chosen.not_kept]
+            if session == "regular":
+                frame = regular_bars(frame, days)
+            if grid:
+                frame = bars_on_grid(frame, name.ticker, days, fill=fill)
+            parts.append(frame)
+        return with_new_york_time(pl.concat(parts) if len(parts) > 1 else parts[0])
+
+    def _names(self, dataset: str, start: date, end: date) -> list[Name]:
+        """What is known of renamed tickers: as the newest stored day says, then as the oldest one of the range does.
+
+        When names were made known, the newest day may have been stored before, and days that then lacked a name since.
+        """
+        days = self.days(dataset)
+        telling = [*days[-1:], *[day for day in days if start <= day <= end][:1]]
+        names: list[Name] = []
+        for said in self.statements(dataset, telling).values():
+            names += [name for name in said.names if name.ticker not in {known.ticker for known in names}]
+        return names
+
+    def statements(self, dataset: str, days: Sequence[date]) -> dict[date, Statement]:
+        """What those of ``days`` that are stored say of the tickers in them; nothing is known of a damaged one."""
+        names = {partition_path(dataset, day): day for day in days}
+        said = statements(self._storage, self._storage.versions(list(names)))
+        return {names[name]: each for name, each in said.items()}
 
     def day_versions(self, dataset: str, days: Sequence[date]) -> dict[date, str]:
         """Those of ``days`` whose file is there, each with a text that differs once the file has been replaced."""

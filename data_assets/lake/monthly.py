@@ -38,6 +38,8 @@ class MonthProvenance:
         built_at: when; with a time zone, kept in UTC.
         schema_version: of the daily dataset's columns and types.
         synthetic: whether a simulator made the rows.
+        not_kept: the days that were not asked to keep the ticker, so that no row of theirs does not mean no trade; None
+            where the file is older than this statement.
     """
 
     dataset: str
@@ -49,6 +51,7 @@ class MonthProvenance:
     built_at: datetime
     schema_version: int
     synthetic: bool
+    not_kept: tuple[date, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.built_at.tzinfo is None:
@@ -71,6 +74,8 @@ def month_metadata(provenance: MonthProvenance, rows: int, schema: pa.Schema) ->
         "rows": str(rows),
         "columns": json.dumps(columns_of(schema)),
     }
+    if provenance.not_kept is not None:
+        values["not_kept"] = json.dumps([day.isoformat() for day in provenance.not_kept])
     return {PREFIX + key: value for key, value in values.items()}
 
 
@@ -101,6 +106,9 @@ def month_footer(metadata: Mapping[str, str]) -> MonthFooter:
             built_at=datetime.fromisoformat(values["built_at"]),
             schema_version=int(values["schema_version"]),
             synthetic=bool(json.loads(values["synthetic"])),
+            not_kept=tuple(date.fromisoformat(day) for day in json.loads(values["not_kept"]))
+            if "not_kept" in values
+            else None,
         )
         columns = tuple((name, kind) for name, kind in json.loads(values["columns"]))
         return MonthFooter(provenance, int(values["rows"]), columns)

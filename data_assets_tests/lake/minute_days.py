@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 
@@ -49,7 +50,7 @@ def day_bars(day: date, *tickers: str, revision: int = 0) -> pl.DataFrame:
     return pl.concat(frames).cast(COLUMNS)
 
 
-def store_day(lake: Lake, day: date, bars: pl.DataFrame) -> StoredFile:
+def store_day(lake: Lake, day: date, bars: pl.DataFrame, **details: Any) -> StoredFile:
     provenance = Provenance(
         dataset=DAILY,
         day=day,
@@ -59,6 +60,7 @@ def store_day(lake: Lake, day: date, bars: pl.DataFrame) -> StoredFile:
         raw_sha256="ab" * 32,
         raw_size=1234,
         synthetic=lake.synthetic,
+        details=details,
     )
     with lake.writer(DAILY, day, SCHEMA, ("ticker", TIME), whole_groups=True) as writer:
         writer.write(bars)
