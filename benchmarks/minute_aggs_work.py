@@ -36,6 +36,7 @@ def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
     from data_assets.lake.lake import Lake
     from data_assets.vendors.polygon.client import FlatFileStore
     from data_assets.vendors.polygon.day import MinuteAggs, MinuteAggsSource, RawCache
+    from data_assets.vendors.polygon.tickers import tickers_of
 
     class Nobody:
         """Whom no byte interests."""
@@ -48,7 +49,7 @@ def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
 
     lake = Lake(str(Path("lake").absolute()), synthetic=False)
     cache = RawCache(Path("cache"), 10**12)
-    chosen = MinuteAggs(None if tickers == "all" else tuple(tickers.split(",")))
+    chosen = MinuteAggs(None if tickers == "all" else tickers_of("tickers", tickers.split(",")))
     when = date.fromisoformat(day)
 
     async def once() -> Measured:

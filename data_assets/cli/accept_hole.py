@@ -31,7 +31,7 @@ def accept_hole(key: str, day: str, reason: str) -> None:
     day = check_named_day(dataset, day)
     with open_instance() as instance:
         state = states_on_disk(instance, dataset, [day], open_lake())[day]
-        if state in (DayState.STORED, DayState.IN_PROGRESS):
+        if state in (DayState.STORED, DayState.LACKING, DayState.IN_PROGRESS):
             raise click.UsageError(f"{dataset.name} {day} is {state.value}: only a missing or failed day can be a hole")
         record_hole(instance, dataset, day, text)
     click.echo(f"{dataset.name} {day}: accepted as a hole ({text})", err=True)

@@ -1,4 +1,4 @@
-"""`data-assets backfill`: download the days of a dataset that are missing or failed.
+"""`data-assets backfill`: download the days of a dataset that are missing or failed, or lack what is asked for by now.
 
 Here: choosing the days, running the asset in this process on the project's Dagster instance, and the summary.
 Not here: the work of a run (`ingest`), and what the display looks like (`display`).
@@ -41,9 +41,9 @@ from data_assets.wiring import open_lake
 WANTED: Mapping[str, frozenset[DayState]] = {
     "missing": frozenset({DayState.MISSING}),
     "failed": frozenset({DayState.FAILED}),
-    "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.STORED, DayState.HOLE}),
+    "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.LACKING, DayState.STORED, DayState.HOLE}),
 }
-BY_DEFAULT = WANTED["missing"] | WANTED["failed"]
+BY_DEFAULT = WANTED["missing"] | WANTED["failed"] | {DayState.LACKING}
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
 
@@ -75,13 +75,16 @@ class BackfillResult:
 @click.option(
     "--only",
     type=click.Choice(list(WANTED)),
-    help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both.",
+    help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both, and days "
+    "that lack a ticker added since.",
 )
 @json_option
 def backfill(
     keys: tuple[str, ...], start: DaysNamed | None, end: DaysNamed | None, only: str | None, as_json: bool
 ) -> None:
     """Download the missing and failed days of each KEY (a dataset, or a vendor), newest first, in this process.
+
+    So are days stored before a ticker was added; what the cache still holds of them is not downloaded again.
 
     Datasets come one after another, each with the days that it has: they may begin and end on different ones. The runs
     show in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.

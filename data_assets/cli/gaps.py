@@ -1,4 +1,4 @@
-"""`data-assets gaps`: the days that are missing or failed.
+"""`data-assets gaps`: the days that are missing or failed, or lack what is asked for by now.
 
 Here: listing. Not here: closing them (`backfill`).
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TypedDict
 
 import click
+import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 
 from data_assets.cli.project import (
     EXIT_OK,
@@ -23,9 +26,18 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, states_on_disk
+from data_assets.ingest.dagster_health import DayState, lacking, names_text, states_on_disk
+from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
+
+
+class Gaps(TypedDict):
+    """Open days by what is wrong with them; those that lack something with what."""
+
+    missing: list[str]
+    failed: list[str]
+    lacking: dict[str, list[str]]
 
 
 @click.command()
@@ -33,14 +45,15 @@ from data_assets.wiring import open_lake
 @days_options
 @json_option
 def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
-    """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any."""
+    """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any.
+
+    A day that was stored before a ticker was added is lacking: it is listed with what it lacks.
+    """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
-        found = {
-            dataset.name: _gaps(states_on_disk(instance, dataset, days, lake)) for dataset, days in selected.items()
-        }
+        found = {dataset.name: _gaps(instance, dataset, days, lake) for dataset, days in selected.items()}
     if as_json:
         click.echo(json.dumps({dataset.name: _labelled(dataset, found[dataset.name]) for dataset in selected}))
     else:
@@ -49,25 +62,40 @@ def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_jso
     sys.exit(EXIT_SOME_DAY_DOES_NOT if any(any(states.values()) for states in found.values()) else EXIT_OK)
 
 
-def _gaps(states: dict[str, DayState]) -> dict[str, list[str]]:
+def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake) -> Gaps:
+    states = states_on_disk(instance, dataset, days, lake)
     # A day in progress has no file yet, so it is missing until its event says otherwise.
     return {
         "missing": [day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
         "failed": [day for day, state in states.items() if state is DayState.FAILED],
+        "lacking": lacking(dataset, states, lake),
     }
 
 
-def _labelled(dataset: MarketDataset, states: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {state: [dataset.label(day) for day in days] for state, days in states.items()}
+def _labelled(dataset: MarketDataset, gaps: Gaps) -> Gaps:
+    return {
+        "missing": [dataset.label(day) for day in gaps["missing"]],
+        "failed": [dataset.label(day) for day in gaps["failed"]],
+        "lacking": {dataset.label(day): names for day, names in gaps["lacking"].items()},
+    }
 
 
-def _print(dataset: MarketDataset, states: dict[str, list[str]], total: int) -> None:
+def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
     console = Console()
-    open_days = sum(len(days) for days in states.values())
+    open_days = len(gaps["failed"]) + len(gaps["missing"]) + len(gaps["lacking"])
     console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored")
-    for state, colour in (("failed", "red"), ("missing", "yellow")):
-        for first, last in contiguous_ranges(states[state], None, dataset.partitions):
-            count = sum(1 for day in states[state] if first <= day <= last)
-            bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
-            text = dataset.label(first) if first == last else bounds
-            console.print(f"  [{colour}]{state:8}[/{colour}] {text}")
+    _print_ranges(console, dataset, "[red]failed  [/red]", gaps["failed"])
+    _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps["missing"])
+    of_same: dict[str, list[str]] = {}
+    for day, names in sorted(gaps["lacking"].items(), reverse=True):
+        of_same.setdefault(names_text(names), []).append(day)
+    for what, days in of_same.items():
+        _print_ranges(console, dataset, "[yellow]lacking [/yellow]", days, what)
+
+
+def _print_ranges(console: Console, dataset: MarketDataset, state: str, days: list[str], what: str = "") -> None:
+    for first, last in contiguous_ranges(days, None, dataset.partitions):
+        count = sum(1 for day in days if first <= day <= last)
+        bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
+        text = dataset.label(first) if first == last else bounds
+        console.print(f"  {state} {text}" + (f"  {escape(what)}" if what else ""), soft_wrap=True)

@@ -39,6 +39,7 @@ NEWEST_DAYS = 20
 PASSED = "SUCCEEDED"  # as the event log spells it
 COLOURS = {
     DayState.STORED: "green",
+    DayState.LACKING: "yellow",
     DayState.HOLE: "magenta",
     DayState.FAILED: "red",
     DayState.IN_PROGRESS: "blue",
@@ -86,7 +87,8 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:
     """Counts by state, and the first and last stored day."""
     counts = Counter(states.values())
-    stored = [dataset.label(day) for day, state in states.items() if state is DayState.STORED]
+    there = (DayState.STORED, DayState.LACKING)
+    stored = [dataset.label(day) for day, state in states.items() if state in there]
     return {
         "sessions": len(states),
         **{state.value.replace(" ", "_"): counts[state] for state in DayState},
@@ -103,13 +105,14 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
     table.add_column("stored days", no_wrap=True)
     for name, row in overview.items():
         at_work = f" +{row['in_progress']} at work" if row["in_progress"] else ""
+        lacking = f" +{row['lacking']} lacking" if row["lacking"] else ""
         holes = f" +{row['hole']} hole{'s' if row['hole'] != 1 else ''}" if row["hole"] else ""
         table.add_row(
             name,
-            f"[green]{row['stored']:,}[/green]{at_work}{holes}",
+            f"[green]{row['stored']:,}[/green]{lacking}{at_work}{holes}",
             f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
             f"[yellow]{row['missing']:,}[/yellow]",
-            f"{row['first_stored']} to {row['last_stored']}" if row["stored"] else "-",
+            f"{row['first_stored']} to {row['last_stored']}" if row["first_stored"] else "-",
         )
     return table
 
@@ -143,7 +146,7 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
 
 
 def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
-    """Why days are not stored, newest first: a line for each stretch of days with one reason.
+    """Why days are not stored, or what they lack, newest first: a line for each stretch of days with one reason.
 
     Not in the table: a column that shares eighty others' width loses words.
     """

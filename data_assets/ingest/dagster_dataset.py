@@ -9,7 +9,7 @@ both wherever datasets are spoken of in general.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
@@ -103,6 +103,8 @@ class MarketDataset:
         upstream: names of the datasets it is made from.
         own_files: how its days lie on disk, where that is not one Parquet file a day.
         files_of_days: how days are taken in from files of another program, where they can be.
+        lacking: of stored days, by name what each was not asked to hold and by now should, such as a ticker that was
+            added since; days that lack nothing are left out.
         automation: when to ask for days without being told to; the catch-up of recent days by default.
         retry: how patient to be with a day.
         expected: what is known of a day before it is stored, by the names that its metadata has for it.
@@ -125,6 +127,7 @@ class MarketDataset:
     upstream: tuple[str, ...] = ()
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
+    lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}

@@ -1,4 +1,4 @@
-"""What the event log says of a dataset's days: stored, failed, in progress or missing, and why.
+"""What the event log and the lake say of a dataset's days: stored, failed, in progress or missing, and why.
 
 Here: reading. Not here: how a day gets its state (`dagster_days`), and how states are shown (the command, the UI).
 """
@@ -18,19 +18,23 @@ from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import latest_materialization
+from data_assets.quality.naming import NAMES_SHOWN
 
 
 class DayState(StrEnum):
-    """The state of one day of one dataset, as the UI's partition grid shows it."""
+    """The state of one day of one dataset, as the UI's partition grid shows it; there a day that lacks is stored."""
 
     STORED = "stored"
+    LACKING = "lacking"  # stored, and not asked then to hold what it should by now, such as a ticker added since
     HOLE = "hole"  # materialized without a file: somebody accepted that there will be none
     FAILED = "failed"
     IN_PROGRESS = "in progress"
     MISSING = "missing"
 
 
-DONE = frozenset({DayState.STORED, DayState.HOLE})
+DONE = frozenset({DayState.STORED, DayState.LACKING, DayState.HOLE})
+
+LACKING_REASON = "stored before this was asked for: {}; a plain backfill adds it"
 
 
 def day_states(
@@ -65,19 +69,41 @@ def states_on_disk(
 ) -> dict[str, DayState]:
     """The state of each of `days`, in their order: as the grid shows it, but stored only with a file in this lake.
 
-    A record is a claim about a lake, and the settings may name another one by now.
+    A record is a claim about a lake, and the settings may name another one by now, or ask for more.
     """
     states = day_states(instance, dataset.asset_key, days, dataset.partitions)
     if not days:
         return states
+    states |= _without_file(instance, dataset, states, lake)
+    return states | dict.fromkeys(lacking(dataset, states, lake), DayState.LACKING)
+
+
+def lacking(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
+    """What each of the stored days was not asked to hold and by now should; those that lack nothing are left out."""
+    there = (DayState.STORED, DayState.LACKING)
+    stored = [date.fromisoformat(day) for day, state in states.items() if state in there]
+    return {day.isoformat(): list(names) for day, names in dataset.lacking(lake, stored).items()}
+
+
+def _without_file(
+    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+) -> dict[str, DayState]:
+    """Those of the recorded days that are not in this lake: holes, or missing."""
+    days = list(states)
     held = dataset.files.held(lake, date.fromisoformat(min(days)), date.fromisoformat(max(days)))
     if held is None:
-        return states
+        return {}
     without_file = [
         day for day, state in states.items() if state is DayState.STORED and date.fromisoformat(day) not in held
     ]
     holes = holes_among(instance, dataset, without_file)
-    return states | {day: DayState.HOLE if day in holes else DayState.MISSING for day in without_file}
+    return {day: DayState.HOLE if day in holes else DayState.MISSING for day in without_file}
+
+
+def names_text(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
@@ -108,8 +134,8 @@ class DayHealth:
         size: bytes stored, if any are.
         run_id: the run that stored it.
         checks: check name -> SUCCEEDED, FAILED, ...; empty where none was evaluated.
-        outcome: of the newest try, where the day is not stored.
-        reason: why, where the day is not stored.
+        outcome: of the newest try, where the day is not stored; or that it is a hole, or lacks something.
+        reason: why, where the day is not stored; or what it lacks.
         attempts: how often the newest run that worked on the day asked for it.
         shown: the metadata that the dataset wants shown, or what is expected where the day is not stored.
     """
@@ -132,13 +158,17 @@ def day_health(
     """One row per day, in the order given. Costs two look-ups a day: for weeks, not for decades."""
     asset_key = dataset.asset_key
     checks = _check_states(instance, asset_key, dataset.checks, days)
+    states = states_on_disk(instance, dataset, days, lake)
+    lacked = lacking(dataset, states, lake)
     rows = []
-    for day, state in states_on_disk(instance, dataset, days, lake).items():
+    for day, state in states.items():
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
         last_try = _last_try(instance, asset_key, day) if state not in DONE else {}
         why = ("Hole", hole) if hole else _why_not(last_try)
+        if day in lacked:
+            why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
         attempts = (last_try or metadata).get("attempts")
         rows.append(

@@ -5,12 +5,14 @@ Here: which tickers there are, and their order. Not here: their bars (`minute_ba
 The vendor marks classes with a dot and preferred shares, rights and when-issued shares with lower-case letters, so that
 case matters; some tickers look like a null, a number or a truth value to a reader that guesses. Files are ordered by
 root and then by the suffix as the Consolidated Tape spells it, which is not the order of bytes: ``ABR, ABRpA, ABRN``.
+A file names a security as it was called on its day.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache
 from itertools import count, islice
 
@@ -28,6 +30,9 @@ ODD_TICKERS = (
     *("NA", "NAN", "TRUE", "INF"),  # a null, a number or a truth value to a reader that guesses
     "PRN",  # no name for a file on Windows
 )
+
+RENAMED = {"META": (date(2022, 6, 9), "FB")}
+"""Of a ticker, the first day on which it is the name of its company, and the name before."""
 
 FEWEST_TICKERS = len(LIQUID) + len(ODD_TICKERS) + len(TEST_TICKERS)
 
@@ -50,6 +55,20 @@ def universe(size: int) -> tuple[str, ...]:
     always = {*LIQUID, *ODD_TICKERS, *TEST_TICKERS}
     others = (name for name in _names() if name not in always)
     return tuple(sorted((*always, *islice(others, size - len(always))), key=vendor_order))
+
+
+def securities_on(size: int, day: date) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The securities of a universe by their newest names, in the order of their names on ``day``; those that differ.
+
+    Raises:
+        ValueError: as `universe`.
+    """
+    names = {ticker: before for ticker, (first_day, before) in RENAMED.items() if day < first_day}
+    securities = universe(size)
+    if names:
+        in_order = sorted((vendor_order(names.get(ticker, ticker)), ticker) for ticker in securities)
+        securities = tuple(ticker for _, ticker in in_order)
+    return securities, names
 
 
 def vendor_order(ticker: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from data_assets.sandbox.flat_file_damage import damaged_file, damaged_rows
 from data_assets.sandbox.flat_file_faults import ANSWER_KINDS, FlatFileFault, FlatFileFaultKind
 from data_assets.sandbox.flat_file_rows import FRACTIONAL_FROM, rows
 from data_assets.sandbox.flat_file_text import Style, csv, gzipped, style_of
-from data_assets.sandbox.flat_file_tickers import universe
+from data_assets.sandbox.flat_file_tickers import securities_on
 from data_assets.sandbox.market import uniform
 from data_assets.trading_calendar import NEW_YORK, is_session, sessions, utc_now
 
@@ -104,7 +104,10 @@ class FlatFiles:
             raise NotListed(f"the sandbox has no flat file of {day} at {self.now():%Y-%m-%d %H:%M} UTC")
         fractional = day >= FRACTIONAL_FROM and self._style(day, revision) == "decimal"
         revision = self._revision(day, revision)
-        frame = rows(universe(self.tickers), day, fractional=fractional, revision=revision)
+        securities, names = securities_on(self.tickers, day)
+        frame = rows(securities, day, fractional=fractional, revision=revision)
+        if names:
+            frame = frame.with_columns(pl.col("ticker").replace(names))
         for fault in self._faults(day):
             frame = damaged_rows(frame, fault, day)
         return frame

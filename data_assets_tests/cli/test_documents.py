@@ -30,7 +30,7 @@ def test_from_nothing_to_whole(theta, live_project):
         code, result = run("backfill", DATASET, *arguments)
         return code, result["stored"], sorted(result["not_stored"]), sorted(set(asked_days(server, before)))
 
-    assert run("gaps", DATASET, *span(days)) == (1, {DATASET: {"missing": days, "failed": []}})
+    assert run("gaps", DATASET, *span(days)) == (1, {DATASET: {"missing": days, "failed": [], "lacking": {}}})
 
     # a range of days, and no other
     assert asked_by(*span(others[1:])) == (0, others[1:], [], others[1:])
@@ -42,7 +42,7 @@ def test_from_nothing_to_whole(theta, live_project):
     assert result["not_stored"][failing]["outcome"] == "Rejected"
 
     code, gaps = run("gaps", "theta", *span(days))
-    assert (code, gaps[DATASET]) == (1, {"missing": [], "failed": [failing]})
+    assert (code, gaps[DATASET]) == (1, {"missing": [], "failed": [failing], "lacking": {}})
     assert {name.split("/")[0] for name in gaps} == {"theta"}
     code, result = run("status", DATASET, *span(days))
     assert code == 1
@@ -54,7 +54,7 @@ def test_from_nothing_to_whole(theta, live_project):
     assert asked_by(*span(days), "--only", "failed") == (0, [failing], [], [failing])
     assert asked_by(*span(days[:2]), "--only", "all") == (0, days[:2], [], days[:2])
 
-    assert run("gaps", DATASET, *span(days)) == (0, {DATASET: {"missing": [], "failed": []}})
+    assert run("gaps", DATASET, *span(days)) == (0, {DATASET: {"missing": [], "failed": [], "lacking": {}}})
     assert run("verify", DATASET, *span(days)) == (0, {DATASET: {"ok": days, "bad": {}}})
     with project.instance() as instance:
         assert sorted(recorded(instance)) == sorted([*days, *days[:2]])

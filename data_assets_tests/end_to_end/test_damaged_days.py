@@ -41,7 +41,10 @@ def test_damage_is_found_shown_and_healed(new_project):
         also_whole: DayState.STORED,
     }
     listed = project.run("gaps", DATASET, *span(days), "--json")
-    assert (listed.returncode, document(listed)) == (1, {DATASET: {"missing": [], "failed": [flipped, deleted]}})
+    assert (listed.returncode, document(listed)) == (
+        1,
+        {DATASET: {"missing": [], "failed": [flipped, deleted], "lacking": {}}},
+    )
 
     healed = project.run("backfill", DATASET, *span(days), "--only", "failed", "--json")
 

@@ -38,17 +38,17 @@ def test_the_live_profile_does_not_take_the_sandboxs_days_for_its_own(new_projec
     assert "mv .state .state.sandbox" in said
 
     (project.folder / ".state").rename(project.folder / ".state.sandbox")
-    assert gaps(project, **real)[:2] == (1, {"missing": DAYS, "failed": []})
+    assert gaps(project, **real)[:2] == (1, {"missing": DAYS, "failed": [], "lacking": {}})
 
 
 def test_a_recorded_day_whose_file_is_not_in_this_lake_is_missing(new_project: Any) -> None:
     project = new_project(**CHEAP)
     assert project.run("backfill", DATASET, *span(DAYS)).returncode == 0
 
-    assert gaps(project, DATA_ASSETS_LAKE="another")[:2] == (1, {"missing": DAYS, "failed": []})
+    assert gaps(project, DATA_ASSETS_LAKE="another")[:2] == (1, {"missing": DAYS, "failed": [], "lacking": {}})
 
     project.file(DAYS[0]).unlink()
-    assert gaps(project)[:2] == (1, {"missing": DAYS[:1], "failed": []})
+    assert gaps(project)[:2] == (1, {"missing": DAYS[:1], "failed": [], "lacking": {}})
     assert project.run("backfill", DATASET, *span(DAYS)).returncode == 0
     assert gaps(project)[0] == 0
 

@@ -58,7 +58,7 @@ def test_an_accepted_hole_is_done_and_says_why(failed: InProcess) -> None:
     assert REASON in (record.asset_materialization.description or "")
     gaps = command("gaps", NAME, "--from", DAYS[0], "--to", DAYS[-1], "--json")
     assert gaps["exit"] == 0
-    assert json.loads(str(gaps["stdout"])) == {NAME: {"missing": [], "failed": []}}
+    assert json.loads(str(gaps["stdout"])) == {NAME: {"missing": [], "failed": [], "lacking": {}}}
     status = command("status", NAME, "--from", DAYS[0], "--to", DAYS[-1], "--json")
     day = json.loads(str(status["stdout"]))[NAME]["days"][1]
     assert (day["state"], day["reason"], day["rows"]) == ("hole", REASON, 0)

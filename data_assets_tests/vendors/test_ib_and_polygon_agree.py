@@ -22,6 +22,7 @@ from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.day import IbBarsSource
 from data_assets.vendors.polygon.day import MinuteAggs, MinuteAggsSource
 from data_assets.vendors.polygon.raw_cache import RawCache
+from data_assets.vendors.polygon.tickers import tickers_of
 from data_assets_tests.vendors.ib.ib_client_fixtures import opened
 from data_assets_tests.vendors.polygon.flat_file_fixtures import NOW, Meter, bucket, store_of
 
@@ -41,7 +42,7 @@ def both_in(lake: Lake, folder: Path) -> Iterator[tuple[MinuteAggsSource, Sandbo
     stocks = (*STOCKS, Stock(THIN, "NYSE", "TUTOR PERINI CORP", date(1972, 1, 3)))
     with bucket(days=DAYS) as flat_files, SandboxTws(stocks=stocks, pacing_scale=0) as tws:
         cache = RawCache(folder / "cache", 10**9)
-        store, wanted = store_of(flat_files), MinuteAggs((LIQUID, THIN))
+        store, wanted = store_of(flat_files), MinuteAggs(tickers_of("tickers", (LIQUID, THIN)))
         yield MinuteAggsSource(wanted, lake=lake, store=store, cache=cache, clock=lambda: NOW), tws
 
 

@@ -7,12 +7,13 @@ those, and looking for files that the vendor has replaced (``sensor``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from calendar import monthrange
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import dagster as dg
 import polars as pl
@@ -23,6 +24,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import Corrupt
+from data_assets.lake.kept import ALL, Name
 from data_assets.lake.lake import Lake
 from data_assets.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
@@ -31,11 +33,12 @@ from data_assets.settings import settings
 from data_assets.span import Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.client import FlatFileStore
-from data_assets.vendors.polygon.day import ALL, BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
+from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
 from data_assets.vendors.polygon.months import MONTHLY, MonthsSource, current_months, month_completeness, verify_month
 from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.polygon.schema import COLUMNS
 from data_assets.vendors.polygon.sensor import republications
+from data_assets.vendors.polygon.tickers import Tickers, tickers_of
 from data_assets.wiring import flat_files_url, raw_cache_folder
 
 FLAT_FILES = Span(date(2003, 9, 10))
@@ -69,14 +72,25 @@ MONTH_CHECKS = {
 }
 
 
+def _resolver(setting: str, *, all_of_them: bool = False) -> dg.Resolver:
+    """How a list of tickers, or all of them, is read from YAML."""
+
+    def read(_context: dg.ResolutionContext, listed: Any) -> Tickers | str:
+        return ALL if all_of_them and listed == ALL else tickers_of(setting, listed)
+
+    return dg.Resolver(read, model_field_type=Any)
+
+
 class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
     """US stocks' minute aggregates from Polygon's flat files: the vendor's file, its bars by ticker, ticker-months."""
 
-    tickers: Literal["all"] | list[str] = Field(
-        description="the tickers whose bars are kept, spelt as the vendor does, or all; POLYGON_TICKERS goes before it"
+    tickers: Annotated[Tickers | Literal["all"], _resolver("tickers", all_of_them=True)] = Field(
+        description="the tickers whose bars are kept, spelt as the vendor does, each with its days where it has not "
+        "always been the name ({ticker: META, first_day: 2022-06-09, was: FB}), or all; POLYGON_TICKERS goes before it"
     )
-    liquid: list[str] = Field(
-        description="tickers that trade in every minute of a regular session: what their absence says can be told"
+    liquid: Annotated[Tickers, _resolver("liquid")] = Field(
+        description="tickers that trade in every minute of a regular session, written likewise: what their absence "
+        "says can be told"
     )
 
     first_day: str | None = Field(
@@ -91,7 +105,7 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
             ValueError: a value makes no sense; the text names it.
         """
         span = read_span(self.first_day, self.last_day, FLAT_FILES)
-        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers), tuple(self.liquid), span)
+        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers, self.liquid), self.liquid, span)
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
@@ -109,11 +123,17 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         )
 
 
-def chosen_tickers(in_yaml: Literal["all"] | Sequence[str]) -> tuple[str, ...] | None:
-    """The tickers to keep, those of the environment before those of the YAML; None for all."""
+def chosen_tickers(in_yaml: Tickers | Literal["all"], liquid: Tickers) -> Tickers | None:
+    """The tickers to keep, those of the environment before those of the YAML; None for all.
+
+    The environment names tickers alone: their days are those that the YAML gives them, in either list.
+    """
     chosen = settings().polygon_tickers
-    named = in_yaml if chosen is None else ALL if chosen == ALL else chosen.split(",")
-    return None if named == ALL else tuple(named)
+    listed = in_yaml if isinstance(in_yaml, Tickers) else None
+    if chosen is None:
+        return listed
+    known = {name.ticker: name for names in (liquid, listed) if names is not None for name in reversed(names.names)}
+    return None if chosen == ALL else Tickers(tuple(known.get(each, Name(each)) for each in chosen.split(",")))
 
 
 @dataclass(frozen=True)
@@ -126,9 +146,21 @@ class _MinuteAggs:
         span: their days.
     """
 
-    tickers: tuple[str, ...] | None
-    liquid: tuple[str, ...]
+    tickers: Tickers | None
+    liquid: Tickers
     span: Span
+
+    @property
+    def chosen(self) -> MinuteAggs:
+        """What is kept of a day, and what is known of names."""
+        with_days = (*(self.tickers.with_days if self.tickers else ()), *self.liquid.with_days)
+        return MinuteAggs(self.tickers, tuple(dict.fromkeys(with_days)))
+
+    def of_month(self, month: date) -> Sequence[str] | Literal["all"]:
+        """The tickers whose files a month has, by its first day."""
+        if self.tickers is None:
+            return "all"
+        return self.tickers.between(month, month.replace(day=monthrange(month.year, month.month)[1]))
 
     def store(self, days: Sequence[date]) -> FlatFileStore:
         """The vendor's files as the settings name them; in the sandbox those of `days`."""
@@ -178,7 +210,7 @@ class _MinuteAggs:
     @cached_property
     def bars(self) -> MarketDataset:
         """A day's bars by ticker."""
-        chosen = MinuteAggs(self.tickers)
+        chosen = self.chosen
 
         @asynccontextmanager
         async def open_source(lake: Lake, days: list[date]) -> AsyncIterator[Source]:
@@ -186,9 +218,14 @@ class _MinuteAggs:
             yield MinuteAggsSource(chosen, lake=lake, store=store, cache=self.cache)
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
-            return judge_bars(lake, day, self.liquid)
+            return judge_bars(lake, day, self.tickers, self.liquid)
 
-        kept = "every ticker" if self.tickers is None else ", ".join(self.tickers)
+        def lacking(lake: Lake, days: Sequence[date]) -> dict[date, list[str]]:
+            said = lake.statements(BARS_KEY, days)
+            lacked = {day: each.lacks(chosen.wanted(day)) for day, each in said.items()}
+            return {day: tickers for day, tickers in lacked.items() if tickers}
+
+        kept = "every ticker" if self.tickers is None else ", ".join(name.ticker for name in self.tickers.names)
         return MarketDataset(
             key=tuple(BARS_KEY.split("/")),
             description=(
@@ -204,20 +241,20 @@ class _MinuteAggs:
             typical_day_bytes=BARS_DAY_BYTES,
             span=self.span,
             upstream=(RAW_KEY,),
+            lacking=lacking,
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
 
     @cached_property
     def months(self) -> MarketDataset:
         """The same bars, a file for each ticker and month."""
-        tickers: tuple[str, ...] | Literal["all"] = self.tickers or "all"
 
         @asynccontextmanager
         async def open_source(lake: Lake, _months: list[date]) -> AsyncIterator[Source]:
-            yield MonthsSource(tickers, lake=lake, span=self.span)
+            yield MonthsSource(self.of_month, lake=lake, span=self.span)
 
         def evaluate(lake: Lake, month: date) -> list[Verdict]:
-            return [month_completeness(lake, month, tickers, span=self.span, now=datetime.now(UTC))]
+            return [month_completeness(lake, month, self.of_month(month), span=self.span, now=datetime.now(UTC))]
 
         return MarketDataset(
             key=tuple(MONTHLY.split("/")),
@@ -235,7 +272,7 @@ class _MinuteAggs:
             span=self.span,
             monthly=True,
             upstream=(BARS_KEY,),
-            own_files=_MonthFiles(tickers, self.span),
+            own_files=_MonthFiles(self.of_month, self.span),
             automation=rebuild_when_days_change(),
         )
 
@@ -263,17 +300,17 @@ class _CachedFiles:
 class _MonthFiles:
     """The monthly files of some tickers; implements ``Files``."""
 
-    tickers: tuple[str, ...] | Literal["all"]
+    of_month: Callable[[date], Sequence[str] | Literal["all"]]
     span: Span
 
     def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
         """See ``Files``."""
-        keys = partition_keys(first, last, partitions=months(self.span))
-        return current_months(lake, [date.fromisoformat(key) for key in keys], self.tickers)
+        keys = map(date.fromisoformat, partition_keys(first, last, partitions=months(self.span)))
+        return {month for month in keys if current_months(lake, [month], self.of_month(month))}
 
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See ``Files``."""
-        verify_month(lake, day, self.tickers, sha256=sha256, rows=rows or 0)
+        verify_month(lake, day, self.of_month(day), sha256=sha256, rows=rows or 0)
         return f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows"
 
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
@@ -281,18 +318,28 @@ class _MonthFiles:
         return None
 
 
-def judge_bars(lake: Lake, day: date, liquid: Sequence[str]) -> list[Verdict]:
-    """The verdicts on a stored day."""
-    hours, details = session(day), lake.provenance(BARS_KEY, day).details
+def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) -> list[Verdict]:
+    """The verdicts on a stored day.
+
+    Args:
+        lake: holds it.
+        day: the day.
+        tickers: those that the settings name; None for all.
+        liquid: those that trade in every minute.
+    """
+    hours, details, liquid_now = session(day), lake.provenance(BARS_KEY, day).details, liquid.on(day)
     bars = pl.concat(lake.batches(BARS_KEY, day)).rename({"window_start": "timestamp", "transactions": "trades"})
     first, end = minute_bars.extended_hours(hours)
-    wanted = [*liquid, *bars["ticker"].unique(maintain_order=True)] if details["wanted"] == ALL else details["wanted"]
+    if details["wanted"] == ALL:
+        wanted = [*liquid_now, *bars["ticker"].unique(maintain_order=True)]
+    else:  # a name that was wanted before its days were known is not expected to trade outside them
+        wanted = [each for each in details["wanted"] if (tickers or liquid).is_name(each, day)]
     return [
         minute_bars.ohlc(bars),
         bar_coverage.market_bar_count(
             bars,
             hours=hours,
-            liquid=liquid,
+            liquid=liquid_now,
             size=bar_coverage.FileSize(details["file_rows"], details["file_tickers"]),
             earlier=_usual_sizes(lake, day),
             last_bar=datetime.fromisoformat(details["file_last_bar"]),
@@ -303,7 +350,7 @@ def judge_bars(lake: Lake, day: date, liquid: Sequence[str]) -> list[Verdict]:
         bar_coverage.coverage(
             bars,
             wanted=wanted,
-            liquid=liquid,
+            liquid=liquid_now,
             hours=hours,
             holes=bar_coverage.market_holes(details["minutes_present"], hours),
         ),

@@ -30,6 +30,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.kept import ALL, Name, names_detail
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
@@ -38,11 +39,10 @@ from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.revision import difference
+from data_assets.vendors.polygon.tickers import Tickers
 
 RAW_KEY = "polygon/flat_files/minute_aggs"
 BARS_KEY = "polygon/minute_aggs"
-ALL = "all"
-
 EXTRACTIONS_AT_ONCE = 2
 """A whole market's day takes up to a gigabyte of memory while it is parsed, by as many threads as there are cores."""
 
@@ -56,20 +56,17 @@ class MinuteAggs:
 
     Attributes:
         tickers: the tickers to keep, spelt as the vendor does; all of them if None.
+        names: what is known of renamed tickers, for the readers of a day.
         key: the dataset's key in the lake.
     """
 
-    tickers: tuple[str, ...] | None
+    tickers: Tickers | None
+    names: tuple[Name, ...] = ()
     key: str = BARS_KEY
 
-    def __post_init__(self) -> None:
-        if self.tickers is not None and not self.tickers:
-            raise ValueError("tickers: name at least one, or say all")
-
-    @property
-    def wanted(self) -> str | list[str]:
-        """As the footer says it: ``all``, or the tickers, sorted, each once."""
-        return ALL if self.tickers is None else sorted(set(self.tickers))
+    def wanted(self, day: date) -> str | list[str]:
+        """As the footer says it: ``all``, or the tickers wanted on that day, sorted, each once."""
+        return ALL if self.tickers is None else list(self.tickers.on(day))
 
 
 def why_not_listed(day: date, now: datetime) -> NotStored:
@@ -170,6 +167,13 @@ class MinuteAggsSource:
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``."""
         hours = session(day)
+        if not self._dataset.wanted(day):
+            raise DayEnded(
+                NoData(
+                    f"none of the tickers in defs.yaml or POLYGON_TICKERS is a name on {day}: ask for days between "
+                    "their first_day and last_day"
+                )
+            )
         started = perf_counter()
         with await raw_day(self._store, self._cache, day, meter, self._clock()) as held:
             raw = _stored_raw(held, perf_counter() - started)
@@ -191,12 +195,13 @@ class MinuteAggsSource:
                         _refuse_changed(file, held)  # only now, while the last rows are encoded
                         return self._staged(writer, day, held, hours)
             _refuse_changed(file, held)
-            day = schema.read_day(file, held.note.lines, hours, self._dataset.tickers)
+            wanted = self._dataset.wanted(hours.day)
+            day = schema.read_day(file, held.note.lines, hours, None if wanted == ALL else wanted)
             del file
             if day.bars.is_empty():
                 raise DayEnded(
                     Rejected(
-                        f"none of the {len(self._dataset.wanted)} wanted tickers is among the {day.file.tickers:,} of "
+                        f"none of the {len(wanted)} wanted tickers is among the {day.file.tickers:,} of "
                         f"the file of {hours.day}: check how tickers are spelt in defs.yaml or POLYGON_TICKERS"
                     )
                 )
@@ -213,7 +218,8 @@ class MinuteAggsSource:
         )
 
     def _staged(self, writer: DayWriter, day: schema.Day, held: HeldFile, hours: Session) -> _StagedBars:
-        metadata = _metadata(day, held, hours, self._dataset)
+        wanted = self._dataset.wanted(hours.day)
+        metadata = _metadata(day, held, hours, wanted)
         changed = False
         if (before := self._bars_before(hours.day, held)) is not None:
             change = difference(before, day.bars)
@@ -231,7 +237,7 @@ class MinuteAggsSource:
                 raw_size=held.note.size,
                 synthetic=self._lake.synthetic,
                 etag=held.note.etag,
-                details=_details(day, held, self._dataset),
+                details=_details(day, held, wanted, self._dataset.names),
             )
         )
         return _StagedBars(file, metadata, keep_previous=changed)
@@ -241,7 +247,7 @@ class MinuteAggsSource:
         key = self._dataset.key
         try:
             earlier = self._lake.provenance(key, day)
-            if (earlier.etag, earlier.details.get("wanted")) == (held.note.etag, self._dataset.wanted):
+            if (earlier.etag, earlier.details.get("wanted")) == (held.note.etag, self._dataset.wanted(day)):
                 return None
             return pl.concat(self._lake.batches(key, day))
         except Corrupt:  # nothing to compare with: it is not there, or this day is stored again because it is damaged
@@ -309,16 +315,16 @@ def _stored_raw(held: HeldFile, seconds: float) -> Stored:
     )
 
 
-def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAggs) -> dict[str, Scalar]:
+def _metadata(day: schema.Day, held: HeldFile, hours: Session, wanted: str | list[str]) -> dict[str, Scalar]:
     bars = day.bars
     start = pl.col("window_start")
     regular = bars.select(((start >= hours.open) & (start < hours.close)).sum()).item()
     tickers = day.tickers
-    wanted = len(tickers) if dataset.tickers is None else len(dataset.wanted)
+    expected = len(tickers) if wanted == ALL else len(wanted)
     return {
         "tickers": len(tickers),
         "test_tickers": int(tickers.is_in(sorted(schema.TEST_TICKERS)).sum()),
-        "coverage_share": regular / (wanted * hours.minutes),
+        "coverage_share": regular / (expected * hours.minutes),
         "identical_duplicates": day.identical_duplicates,
         "fractional_volume": day.file.fractional_volume,
         "file_rows": day.file.rows,
@@ -330,10 +336,11 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, dataset: MinuteAg
     }
 
 
-def _details(day: schema.Day, held: HeldFile, dataset: MinuteAggs) -> dict[str, object]:
+def _details(day: schema.Day, held: HeldFile, wanted: str | list[str], names: tuple[Name, ...]) -> dict[str, object]:
     return {
-        "wanted": dataset.wanted,
-        "absent": sorted(set(dataset.tickers or ()) - set(day.tickers)),
+        "wanted": wanted,
+        "names": names_detail(names),
+        "absent": [] if wanted == ALL else sorted(set(wanted) - set(day.tickers)),
         "tickers": len(day.tickers),
         "duplicates": day.identical_duplicates,
         "file_rows": day.file.rows,

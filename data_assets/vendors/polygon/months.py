@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from calendar import monthrange
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import DayEnded, NoData, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.kept import statement
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
 from data_assets.lake.monthly import MonthProvenance
@@ -108,12 +109,13 @@ def build_month(
     )
     bars = lake.scan(DAILY, min(versions), max(versions))
     files: dict[str, StoredFile] = {}
+    # One by one: it names the day whose file is cut or overwritten.
+    said = {day: statement(lake.provenance(DAILY, day).details) for day in versions}
 
     def write(ticker: str, rows: pl.DataFrame) -> StoredFile:
-        return lake.write_month(replace(provenance, ticker=ticker), rows, "window_start")
+        not_kept = tuple(day for day in versions if not said[day].keeps(ticker))
+        return lake.write_month(replace(provenance, ticker=ticker, not_kept=not_kept), rows, "window_start")
 
-    for day in versions:
-        lake.provenance(DAILY, day)  # names the day whose file is cut or overwritten
     with _reading_days(versions), ThreadPoolExecutor(WRITERS) as writers:
         for batch in _batches(bars, tickers):
             (*others, last), (*rows, last_rows) = batch, _rows_of_each(bars, batch)
@@ -233,8 +235,10 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
 class MonthsSource:
     """Months of some tickers, built from the lake's own days; implements ``ingest.source.Source``."""
 
-    def __init__(self, tickers: Sequence[str] | Literal["all"], *, lake: Lake, span: Span = EVERY_DAY) -> None:
-        """Bind tickers to the lake that holds their days and gets their months."""
+    def __init__(
+        self, tickers: Callable[[date], Sequence[str] | Literal["all"]], *, lake: Lake, span: Span = EVERY_DAY
+    ) -> None:
+        """Bind the tickers of each month, known by its first day, to the lake with their days and for their months."""
         self._tickers = tickers
         self._lake, self._span = lake, span
 
@@ -247,8 +251,9 @@ class MonthsSource:
             raise DayEnded(NoData(f"the lake holds no day of {day:%Y-%m}; run: data-assets backfill {DAILY}"))
         started = perf_counter()
         try:
+            tickers = self._tickers(day)
             built = await asyncio.to_thread(
-                build_month, self._lake, day, self._tickers, span=self._span, now=datetime.now(UTC)
+                build_month, self._lake, day, tickers, span=self._span, now=datetime.now(UTC)
             )
         except LakeError as error:
             raise ending_of(error) from error

@@ -52,6 +52,7 @@ from data_assets.vendors.polygon.day import (
 )
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.schema import SCHEMA
+from data_assets.vendors.polygon.tickers import tickers_of
 
 LIQUID = ("SPY", "QQQ", "AAPL")
 
@@ -71,7 +72,7 @@ class Project:
         self, tickers: tuple[str, ...] | None = LIQUID, now: datetime = NOW, cache: RawCache | None = None
     ) -> MinuteAggsSource:
         return MinuteAggsSource(
-            MinuteAggs(tickers),
+            MinuteAggs(tickers and tickers_of("tickers", tickers)),
             lake=self.lake,
             store=store_of(self.served),
             cache=cache or self.cache(),
@@ -187,6 +188,7 @@ async def test_the_footer_and_the_metadata_tell_of_the_whole_file(project):
     minutes = (rows["window_start"] - 1704292200 * 10**9) // (60 * 10**9)
     assert provenance.details | {"last_modified": None} == {
         "wanted": sorted([*LIQUID, "ZVZZT", "ABSENT"]),
+        "names": [],
         "absent": ["ABSENT"],
         "tickers": 4,
         "duplicates": 0,
@@ -358,7 +360,11 @@ async def test_a_damaged_neighbour_does_not_keep_a_day_from_being_judged(tmp_pat
     for day in days:
         await project.store(day=day)
     os.truncate(project.lake.locate(partition_path(BARS_KEY, days[1])), 3)
-    (counts,) = (verdict for verdict in judge_bars(project.lake, days[-1], LIQUID) if verdict.name == "bar_count")
+    (counts,) = (
+        verdict
+        for verdict in judge_bars(project.lake, days[-1], None, tickers_of("liquid", LIQUID))
+        if verdict.name == "bar_count"
+    )
     assert counts.metadata["earlier_days"] == len(days) - 2
 
 
@@ -517,11 +523,6 @@ async def test_a_lake_of_the_other_kind_ends_the_run(tmp_path):
         (tmp_path / "lake").mkdir()
         (tmp_path / "lake" / MARKER).write_text('{"synthetic": false}')
         assert isinstance(await project.refused(), RunEnded)
-
-
-def test_no_ticker_at_all_is_a_mistake():
-    with pytest.raises(ValueError, match="tickers"):
-        MinuteAggs(())
 
 
 # Stopped

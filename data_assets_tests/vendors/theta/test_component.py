@@ -129,8 +129,8 @@ def test_another_symbol_is_another_block_and_fills_by_the_same_command(clone: Pa
 
     assert result == {"dataset": "theta/option_quotes/IWM", "stored": days, "not_stored": {}}
     gaps = run("gaps", "--from", days[0], "--to", days[-1])
-    assert gaps["theta/option_quotes/IWM"] == {"missing": [], "failed": []}
-    assert gaps["theta/option_quotes/QQQ"] == {"missing": days, "failed": []}
+    assert gaps["theta/option_quotes/IWM"] == {"missing": [], "failed": [], "lacking": {}}
+    assert gaps["theta/option_quotes/QQQ"] == {"missing": days, "failed": [], "lacking": {}}
     frame = pl.read_parquet(clone / "lake/sandbox/theta/option_quotes/IWM" / f"date={days[0]}" / "data.parquet")
     assert frame["symbol"].unique().to_list() == ["IWM"]
     assert frame["timestamp"].dt.strftime("%H:%M").max() == "20:00", "the block's own end of the day, 16:00 New York"
