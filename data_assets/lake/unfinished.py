@@ -4,9 +4,12 @@ A piece is one file: a line of JSON (the caller's note, the number of rows, a di
 compressed as cheaply as can be. It is written under a temporary name and renamed, not synced: a piece that a power cut
 spoilt is found out by its digest and not used. Neither is one older than a day.
 
+Beside the pieces may lie notes: a few bytes of what the vendor has said of the day before, for whoever asks again. A
+note is one line of JSON with its digest. What was said does not go bad as data does, so notes are kept for longer.
+
 Who works on a day holds the lock of its folder, which the kernel drops when the worker dies.
 
-Here: keeping, finding, trusting and removing pieces. Not here: what a piece is of (the vendors).
+Here: keeping, finding, trusting and removing pieces and notes. Not here: what they are of (the vendors).
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ from data_assets.lake.errors import LakeError, write_error
 
 FOLDER = ".parts"
 KEPT = timedelta(days=1)
+NOTES_KEPT = timedelta(days=60)
 
 _SUFFIX = ".piece"
+_NOTE = ".note"
+_AGES = {_SUFFIX: KEPT, _NOTE: NOTES_KEPT}
 _TRIES = 100
 
 
@@ -82,13 +88,16 @@ class UnfinishedDay:
         rows.write_ipc(content, compression="lz4")
         view = content.getbuffer()
         head = {"note": note, "rows": rows.height, "sha256": hashlib.sha256(view).hexdigest()}
-        target = self._folder / f"{name}{_SUFFIX}"
+        self._write(f"{name}{_SUFFIX}", json.dumps(head).encode() + b"\n", view)
+
+    def _write(self, name: str, *contents: bytes | memoryview) -> None:
+        target = self._folder / name
         try:
             temp, file = tempfiles.create(self._folder, target.name)
             with file:
                 try:
-                    file.write(json.dumps(head).encode() + b"\n")
-                    file.write(view)
+                    for content in contents:
+                        file.write(content)
                     file.flush()
                     temp.replace(target)
                 except BaseException:
@@ -110,15 +119,45 @@ class UnfinishedDay:
             return None
         return (rows, note) if rows.height == head["rows"] else None
 
+    def remember(self, name: str, note: dict[str, Any]) -> None:
+        """Keep a note, in place of one of that name. It needs no lock: the last one wins.
+
+        Args:
+            name: a bare file name without suffix.
+            note: JSON.
+
+        Raises:
+            LakeError: it cannot be written (`DiskFull` where there is no room).
+        """
+        text = json.dumps(note, sort_keys=True)
+        self._write(f"{name}{_NOTE}", json.dumps({"note": text, "sha256": _digest(text)}).encode())
+
+    def remembered(self, name: str) -> dict[str, Any] | None:
+        """A note; None where there is none, or not what was kept, or too old."""
+        path = self._folder / f"{name}{_NOTE}"
+        try:
+            found = json.loads(path.read_bytes())
+            if _digest(found["note"]) != found["sha256"] or _too_old(path):
+                return None
+            note: dict[str, Any] = json.loads(found["note"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return note
+
+    def forget(self, name: str) -> None:
+        """Remove a note, if there is one."""
+        with contextlib.suppress(OSError):
+            (self._folder / f"{name}{_NOTE}").unlink(missing_ok=True)
+
     def clear(self) -> None:
-        """Remove all pieces: the day is stored, or will not be."""
-        for path in self._folder.glob(f"*{_SUFFIX}"):
+        """Remove all pieces and notes: the day is stored, or will not be."""
+        for path in _kept(self._folder):
             path.unlink(missing_ok=True)
         _remove_empty(self._folder)
 
 
 def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
-    """Remove the pieces that are too old, but for those of days at which somebody is at work; say which they were."""
+    """Remove pieces and notes that are too old, but for those of days at which somebody is at work; say which."""
     removed = []
     for folder in folders:
         try:
@@ -127,7 +166,7 @@ def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for path in folder.glob(f"*{_SUFFIX}"):
+            for path in _kept(folder):
                 if _too_old(path):
                     path.unlink(missing_ok=True)
                     removed.append(path)
@@ -165,8 +204,16 @@ def _remove_empty(folder: Path) -> None:
         folder.parent.rmdir()
 
 
+def _kept(folder: Path) -> list[Path]:
+    return [path for suffix in _AGES for path in folder.glob(f"*{suffix}")]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _too_old(path: Path) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > KEPT.total_seconds()
+        return time.time() - path.stat().st_mtime > _AGES[path.suffix].total_seconds()
     except FileNotFoundError:
         return True

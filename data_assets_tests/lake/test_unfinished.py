@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
-from data_assets.lake.unfinished import UnfinishedDay
+from data_assets.lake.unfinished import KEPT, NOTES_KEPT, UnfinishedDay, sweep_pieces
 
 DAY = date(2024, 1, 3)
 ROWS = pl.DataFrame({"bid": [1.0, 2.0], "right": pl.Series(["CALL", "PUT"], dtype=pl.Enum(["CALL", "PUT"]))})
@@ -76,3 +78,47 @@ def test_of_a_lake_in_an_object_store_they_lie_on_this_machine(tmp_path: Path, m
 def test_a_dataset_that_is_no_key_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="is not a dataset key"):
         Lake(str(tmp_path), synthetic=True).unfinished("../x", DAY)
+
+
+def test_a_note_is_remembered_until_it_is_forgotten_or_cleared(tmp_path: Path):
+    folder = tmp_path / "date" / ".parts"
+    pieces = UnfinishedDay(folder)  # no lock is needed
+    assert pieces.remembered("one") is None
+    pieces.forget("one")
+    pieces.remember("one", {"lacked": 3})
+    pieces.remember("one", {"lacked": 4})
+    assert UnfinishedDay(folder).remembered("one") == {"lacked": 4}
+    with pieces:
+        assert pieces.names() == set(), "a note is no piece"
+    pieces.remember("two", {})
+    pieces.forget("one")
+    assert pieces.remembered("one") is None
+    pieces.clear()
+    assert not folder.parent.exists()
+
+
+def test_a_note_that_is_not_what_was_kept_is_not_believed(tmp_path: Path):
+    pieces = UnfinishedDay(tmp_path / ".parts")
+    pieces.remember("one", {"lacked": 3})
+    [path] = (tmp_path / ".parts").glob("*.note")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert pieces.remembered("one") in (None, {"lacked": 3})
+        path.write_bytes(whole[:place])
+        assert pieces.remembered("one") is None
+
+
+def test_notes_are_kept_longer_than_pieces_and_swept_in_the_end(tmp_path: Path):
+    pieces = UnfinishedDay(tmp_path / "date" / ".parts")
+    pieces.put("one", ROWS, {})
+    pieces.remember("one", {})
+    files = sorted((tmp_path / "date" / ".parts").iterdir())
+    for age, left in ((KEPT, [".note"]), (NOTES_KEPT, [])):
+        long_ago = time.time() - age.total_seconds() - 60
+        for path in files:
+            if path.exists():
+                os.utime(path, (long_ago, long_ago))
+        assert (pieces.remembered("one") is None) == (not left)
+        sweep_pieces([tmp_path / "date" / ".parts"])
+        assert [path.suffix for path in tmp_path.rglob("*.*") if path.is_file()] == left
