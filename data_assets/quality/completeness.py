@@ -8,6 +8,7 @@ The vendor's CSV has no trailer and no row count, so a body that stops short loo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,12 +16,6 @@ import polars as pl
 
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import clock, contract_name, contract_names, session_day
-
-MORNING_SETTLED = ("SPX", "NDX", "RUT", "VIX")
-"""Roots that are settled by the opening prices of their last day and trade on the day before for the last time.
-
-Theta has no data of them on that day; their weekly roots (SPXW, NDXP, RUTW) are settled in the afternoon.
-"""
 
 SUBSTANTIAL = 0.1
 """The share of contracts from which on an end is one at which contracts do end on this day."""
@@ -87,32 +82,42 @@ class ListComparison:
         listed: contracts the list holds for the day.
         absent: names of those that did not arrive, in the order of the file.
         extra: contracts that arrived and are not listed.
+        settled: contracts that the list names and that were settled in the morning of the day; not among ``listed``.
+        confirmed: how many of the absent the vendor was asked for again, with the same answer.
     """
 
     listed: int
     absent: tuple[str, ...]
     extra: int
+    settled: int = 0
+    confirmed: int = 0
 
 
-def absent_contracts(summary: pl.DataFrame, listed: pl.DataFrame, *, day: date) -> ListComparison:
+def absent_contracts(
+    summary: pl.DataFrame, listed: pl.DataFrame, *, day: date, morning_settled: Collection[str] = ()
+) -> ListComparison:
     """Compare what arrived with what the vendor's contract list says a complete day holds.
 
     Strikes are compared exactly: both sides are parsed from the same vendor's text.
 
     Args:
         summary: of the whole body.
-        listed: symbol, expiration, strike and right of each listed contract; repeats, contracts that expired before
-            ``day`` (OPRA's test contracts carry expirations such as 1882), and those of ``MORNING_SETTLED`` roots that
-            expire on it do not count.
+        listed: symbol, expiration, strike and right of each listed contract; repeats, and contracts that expired before
+            ``day`` (OPRA's test contracts carry expirations such as 1882) do not count.
         day: the trading day.
+        morning_settled: roots that are settled by the opening prices of their last day, so that they trade on the day
+            before for the last time, such as SPX and VIXW; theirs that expire on ``day`` do not count either.
     """
     arrived = summary.select(CONTRACT)
-    expired = (pl.col("expiration") < day) | (
-        (pl.col("expiration") == day) & pl.col("symbol").cast(pl.String).is_in(MORNING_SETTLED)
+    contracts = (
+        listed.filter(pl.col("expiration") >= day)
+        .select(pl.col(column).cast(arrived.schema[column]) for column in CONTRACT)
+        .unique()
     )
-    expected = (
-        listed.filter(~expired).select(pl.col(column).cast(arrived.schema[column]) for column in CONTRACT).unique()
-    )
+    settled = (pl.col("expiration") == day) & pl.col("symbol").cast(pl.String).is_in(list(morning_settled))
+    expected = contracts.filter(~settled)
     absent = expected.join(arrived, on=CONTRACT, how="anti").sort("expiration", "symbol", "strike", "right")
     extra = arrived.join(expected, on=CONTRACT, how="anti")
-    return ListComparison(listed=expected.height, absent=contract_names(absent), extra=extra.height)
+    return ListComparison(
+        expected.height, contract_names(absent), extra.height, settled=contracts.height - expected.height
+    )

@@ -142,8 +142,13 @@ def contract_set(
     absent_names: Sequence[str],
     extra: int,
     tolerance: float,
+    confirmed: int = 0,
+    settled: int = 0,
 ) -> Verdict:
     """Whether the day holds the contracts that the vendor's list names; neither contracts nor a list is an error.
+
+    A contract that the list names and that the vendor said twice it has nothing of is an error too, however few they
+    are: the day is stored, and it is not whole. That contracts settled in the morning are not there is as it should be.
 
     Args:
         summary: of the whole day.
@@ -152,6 +157,8 @@ def contract_set(
         absent_names: the names of them, or of the first of them.
         extra: contracts of the day that are not listed.
         tolerance: the share of the listed contracts that may be absent (else an error) or extra (else a warning).
+        confirmed: how many of the absent the vendor was asked for again, with the same answer.
+        settled: contracts on the list, and not counted in ``listed``, that were settled in the morning of the day.
     """
     contracts = summary.height
     if not contracts and listed is None:
@@ -170,12 +177,16 @@ def contract_set(
             summary=f"cannot tell: the vendor's contract list was not available; the day holds {contracts:,} contracts",
             metadata={"contracts": contracts},
         )
-    too_many_absent = absent > tolerance * listed
+    too_many_absent = absent > tolerance * listed or confirmed > 0
     too_many_extra = extra > tolerance * listed
     shown = list(absent_names[:NAMES_SHOWN])
     found = f"{absent:,} of {listed:,} listed contracts are absent" if absent else f"all {listed:,} listed are here"
     if shown:
         found += f" ({', '.join(shown)}{', …' if absent > len(shown) else ''})"
+    if confirmed:
+        found += "; the vendor was asked again and has no more: backfill the day another time, or ask Theta"
+    if settled:
+        found += f"; {settled:,} more were settled in the morning, and have no data"
     if extra:
         found += f"; {extra:,} of the day's {contracts:,} contracts are not listed"
     return Verdict(
@@ -187,6 +198,8 @@ def contract_set(
             "contracts": contracts,
             "listed": listed,
             "absent": absent,
+            "confirmed": confirmed,
+            "settled": settled,
             "extra": extra,
             "tolerance": tolerance,
             "absent_contracts": shown,

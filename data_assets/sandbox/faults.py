@@ -15,6 +15,7 @@ QUOTE_ENDPOINT = "option/history/quote"
 GREEKS_ENDPOINT = "option/history/greeks/first_order"
 OPEN_INTEREST_ENDPOINT = "option/history/open_interest"
 EOD_ENDPOINT = "option/history/eod"
+CONTRACTS_ENDPOINT = "option/list/contracts/quote"
 THETA_HISTORIES = (QUOTE_ENDPOINT, GREEKS_ENDPOINT, OPEN_INTEREST_ENDPOINT, EOD_ENDPOINT)
 IB_HISTORICAL_DATA = "ib/historical_data"
 IB_HEAD_TIMESTAMP = "ib/head_timestamp"
@@ -33,6 +34,10 @@ FaultKind = Literal[
     "empty_greeks",  # no greeks in one minute of a hundred, as of an index without a price
     "large_sizes",  # bid and ask sizes of three billion, a row in a hundred
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
+    "empty_expiration",  # the farthest expiration of each root has no history, though it is listed
+    "one_row",  # the last contract of the body has one row alone, like a test contract that nobody traded
+    "replayed",  # the first rows of the body are sent twice
+    "settled_listed",  # the list of contracts still names those settled in the morning of the day
     "words",  # Theta: 200 with `text` in place of a table; by default what goes with 472
     "no_data",  # IB: 162 without data, or 200 for a contract, though there is some
     "pacing",  # IB: 162 pacing violation
@@ -56,12 +61,14 @@ THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "empty_greeks": (GREEKS_ENDPOINT,),
     "large_sizes": (QUOTE_ENDPOINT, EOD_ENDPOINT),
     "repeated_messages": (OPEN_INTEREST_ENDPOINT,),
+    "one_row": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
+    "settled_listed": (CONTRACTS_ENDPOINT,),
 }
-"""Rows that are valid and not what one expects, and the histories that have them (``theta_unusual``)."""
+"""Rows that are valid and not what one expects, and what has them (``theta_unusual``)."""
 
 HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
-    ("large_request", "missing_contract", "renamed_column", *THETA_ROWS_OF)
-)
+    ("large_request", "missing_contract", "renamed_column", "empty_expiration", "replayed", *THETA_ROWS_OF)
+) - {"settled_listed"}
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
 )

@@ -29,14 +29,15 @@ from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, is_session
 NATIONAL_BBO, LOCKED, CROSSED = 50, 5, 16
 RIGHTS = pl.Enum(["CALL", "PUT"])
 
-_UNDERLYING = {"SPXW": "SPX", "NDXP": "NDX"}
-_INDICES = {"SPX", "NDX"}
-_MORNING_SETTLED = {"SPX", "NDX"}
+_UNDERLYING = {"SPXW": "SPX", "NDXP": "NDX", "VIXW": "VIX"}
+_INDICES = {"SPX", "NDX", "VIX"}
+_MORNING_SETTLED = {"SPX", "NDX", "VIX", "VIXW"}
+_WEDNESDAYS = {"VIXW"}
 _DAILY_FROM = {"SPXW": date(2022, 5, 16)}
 _BEFORE_DAILY = (0, 2, 4)
 _EXCHANGES = np.array([4, 5, 6, 7, 9, 11, 22, 31, 42, 43, 46, 47, 60, 65, 69, 73], dtype=np.int16)
 _DAILIES, _WEEKLIES, _MONTHLIES, _LEAPS = (timedelta(days=days) for days in (14, 56, 280, 900))
-_FRIDAY = 4
+_WEDNESDAY, _FRIDAY = 2, 4
 _MINUTES_PER_YEAR = 365 * 24 * 60
 _PAIRS_PER_EXPIRATION = 4
 _STRIKES_PER_BLOCK = 64
@@ -122,8 +123,12 @@ def expirations(symbol: str, day: date) -> tuple[date, ...]:
     Daily ones for two weeks, the last session of a week for two months, monthly ones (third Friday) for nine months and
     the long-dated ones of January, June and December for two and a half years. SPXW, all of it settled in the
     afternoon, has Mondays, Wednesdays and Fridays alone until daily ones begin on 2022-05-16. The morning-settled index
-    roots have monthly ones alone, and none that ends on ``day``: they have no quotes on their last day.
+    roots have monthly ones alone (VIXW: the Wednesdays of two months), and none that ends on ``day``: they have no
+    quotes on their last day.
     """
+    if symbol in _WEDNESDAYS:
+        coming = sessions(day, day + _WEEKLIES)
+        return tuple(last for last in coming if last.weekday() == _WEDNESDAY and last > day)
     monthly = [
         *_between(_third_fridays(), day, day + _MONTHLIES),
         *(last for last in _between(_third_fridays(), day, day + _LEAPS) if last.month in (1, 6, 12)),
@@ -154,6 +159,14 @@ def chain(symbol: str, day: date, contracts: int) -> tuple[Listing, ...]:
         Listing(symbol, day, expiration, _strikes(symbol, expiration, spot, pairs + (position < more)))
         for position, expiration in enumerate(chosen)
     )
+
+
+def settled_in_the_morning(symbol: str, day: date, contracts: int) -> Listing | None:
+    """The contracts of ``symbol`` that were settled by the opening prices of ``day``, and have no quotes on it."""
+    if symbol not in _MORNING_SETTLED or day not in expirations(symbol, previous_session(day)):
+        return None
+    strikes = _strikes(symbol, day, open_price(symbol, day), min(_PAIRS_PER_EXPIRATION, contracts // 2))
+    return Listing(symbol, day, day, strikes)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,15 @@ import polars as pl
 
 from data_assets.sandbox.faults import EOD_ENDPOINT, GREEKS_ENDPOINT, OPEN_INTEREST_ENDPOINT, QUOTE_ENDPOINT
 from data_assets.sandbox.market import generator
-from data_assets.sandbox.option_chain import RIGHTS, Listing, chain, is_index, listed_expirations, open_price
+from data_assets.sandbox.option_chain import (
+    RIGHTS,
+    Listing,
+    chain,
+    is_index,
+    listed_expirations,
+    open_price,
+    settled_in_the_morning,
+)
 from data_assets.sandbox.option_greeks import greeks
 from data_assets.sandbox.option_reports import REPORTED_TWICE_BEFORE, eod, open_interest, reported_twice, traded
 from data_assets.sandbox.theta_params import Query
@@ -160,6 +168,24 @@ class ThetaHistory:
     def listed(self, query: Query) -> pl.DataFrame:
         """The answer of a list endpoint; without rows where there is nothing to list."""
         return _LISTS[query.endpoint](self, query)
+
+    def settled(self, query: Query) -> pl.DataFrame:
+        """The contracts that were settled in the morning of a day, and that a list of contracts may name still."""
+        found = [
+            listing.contracts()
+            for day in self.days(query.first or date.max, query.last or date.min)
+            for symbol in self._known(query.symbols)
+            if (listing := settled_in_the_morning(symbol, day, self.contracts)) is not None
+        ]
+        return pl.concat(found) if found else pl.DataFrame()
+
+    def without_the_farthest(self, listings: Sequence[Listing]) -> list[Listing]:
+        """Listings but for those of the last expiration that their root has on their day."""
+        return [
+            listing
+            for listing in listings
+            if listing.expiration < listed_expirations(listing.symbol, listing.day, self.contracts)[-1]
+        ]
 
     def _chains(self, query: Query, day: date) -> list[Listing]:
         return [

@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
+import polars as pl
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -37,7 +38,7 @@ from data_assets.sandbox.option_chain import Listing
 from data_assets.sandbox.theta_history import ThetaHistory
 from data_assets.sandbox.theta_params import ENDPOINTS, Query, Refused, parse
 from data_assets.sandbox.theta_text import CsvText
-from data_assets.sandbox.theta_unusual import UNUSUAL_ROWS
+from data_assets.sandbox.theta_unusual import UNUSUAL_ROWS, last_contract_with_one_row
 
 T = TypeVar("T")
 
@@ -223,7 +224,7 @@ class ThetaServer:
             return web.Response(text=fault.text or _TEXTS[472])
         if file is not None:
             return await self._send_file(request, record, file, fault)
-        body = self._rows(query, listings, fault) if is_history else self._list(query)
+        body = self._rows(query, listings, fault) if is_history else self._list(query, fault)
         return await self._send(request, record, body, fault)
 
     def _measured(self, query: Query) -> tuple[list[Listing], int]:
@@ -250,15 +251,23 @@ class ThetaServer:
     def _rows(self, query: Query, listings: list[Listing], fault: Fault | None) -> Iterator[bytes]:
         """The body piece by piece, none where there are no rows. Runs in the pool, as it is work for the processor."""
         kind = fault.kind if fault is not None else None
+        if kind == "empty_expiration":
+            listings = self._history.without_the_farthest(listings)
         frames = self._history.frames(query, listings, leave_out=kind == "missing_contract")
+        if kind == "one_row":
+            frames = last_contract_with_one_row(frames)
         unusual = UNUSUAL_ROWS.get(kind)
         for number, usual in enumerate(frames):
             frame = usual if unusual is None else unusual(usual)
             names = frame.rename(_RENAMED, strict=False).columns if kind == "renamed_column" else frame.columns
             yield (self._text.header(names) if number == 0 else b"") + self._text.rows(frame)
+            if number == 0 and kind == "replayed":
+                yield self._text.rows(frame)
 
-    def _list(self, query: Query) -> Iterator[bytes]:
+    def _list(self, query: Query, fault: Fault | None) -> Iterator[bytes]:
         frame = self._history.listed(query)
+        if fault is not None and fault.kind == "settled_listed":
+            frame = pl.concat([each for each in (self._history.settled(query), frame) if each.height])
         if frame.height:
             yield self._text.header(frame.columns) + self._text.rows(frame)
 

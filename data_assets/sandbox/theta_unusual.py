@@ -10,7 +10,7 @@ day". That greeks which are no number come as empty cells in some ways of access
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 import numpy as np
@@ -61,6 +61,19 @@ def _large_sizes(quotes: pl.DataFrame) -> pl.DataFrame:
     rare = pl.int_range(pl.len()) % _ONE_IN == 0
     sizes = (pl.col(name).cast(pl.Int64) for name in ("bid_size", "ask_size"))
     return quotes.with_columns(pl.when(~rare).then(size).otherwise(_LARGE) for size in sizes)
+
+
+def last_contract_with_one_row(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The blocks of a body whose last contract, an untraded one for tests, has its first row and no other."""
+    contract = ("symbol", "expiration", "strike", "right")
+    held: pl.DataFrame | None = None
+    for frame in frames:
+        if held is not None:
+            yield held
+        held = frame
+    if held is not None:
+        last = held.join(held.tail(1), on=contract, how="semi").height
+        yield held.head(held.height - last + 1)
 
 
 UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {

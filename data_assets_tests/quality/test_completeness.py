@@ -171,14 +171,16 @@ def test_absent_and_extra_are_the_two_differences(arrived, listed):
 
 
 def test_contracts_settled_this_morning_are_not_missed():
-    """SPX trades on the day before its expiration for the last time; a list that names it still is no gap."""
-    spxw, spx = Contract(DAY, symbol="SPXW", end=CLOSE), Contract(DAY, symbol="SPX")
-    later = Contract(LATER, symbol="SPX")
+    """VIXW trades on the day before its expiration for the last time; a list that names it still is no gap."""
+    spxw, vixw = Contract(DAY, symbol="SPXW", end=CLOSE), Contract(DAY, symbol="VIXW")
+    later = Contract(LATER, symbol="VIXW")
     summary = summary_of(quotes_of(spxw, later))
-    comparison = absent_contracts(summary, contract_list(spxw, spx, later), day=DAY)
-    assert (comparison.listed, comparison.absent, comparison.extra) == (2, (), 0)
-    day_before = absent_contracts(summary, contract_list(spxw, spx, later), day=date(2024, 1, 2))
-    assert day_before.absent == ("SPX 2024-01-03 400 C",)
+    listed = contract_list(spxw, vixw, later)
+    comparison = absent_contracts(summary, listed, day=DAY, morning_settled=["VIXW"])
+    assert (comparison.listed, comparison.absent, comparison.extra, comparison.settled) == (2, (), 0, 1)
+    assert absent_contracts(summary, listed, day=DAY).absent == ("VIXW 2024-01-03 400 C",)
+    day_before = absent_contracts(summary, listed, day=date(2024, 1, 2), morning_settled=["VIXW"])
+    assert day_before.absent == ("VIXW 2024-01-03 400 C",)
 
 
 def test_a_root_that_is_missing_is_named():

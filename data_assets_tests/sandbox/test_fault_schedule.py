@@ -105,6 +105,9 @@ def test_a_symbol_narrows_a_fault():
         {"kind": "renamed_column", "endpoint": "option/list/symbols"},
         {"kind": "volume_only", "endpoint": QUOTE_ENDPOINT},
         {"kind": "cut", "text": "of what is cut there are no words"},
+        {"kind": "settled_listed", "endpoint": QUOTE_ENDPOINT},
+        {"kind": "one_row", "endpoint": EOD_ENDPOINT},
+        {"kind": "empty_expiration", "endpoint": "option/list/symbols"},
         {"kind": "explode"},
     ],
 )

@@ -14,7 +14,7 @@ import polars as pl
 
 from data_assets.ingest.outcome import Scalar
 from data_assets.quality.option_quotes import day_metrics
-from data_assets.vendors.theta.audit import Comparisons, ContractList, absent_count, footer_details
+from data_assets.vendors.theta.audit import Comparisons, ContractList, ShortEnd, absent_count, footer_details
 from data_assets.vendors.theta.parts import Body
 
 
@@ -33,6 +33,7 @@ class Arrival:
         listed: the vendor's list.
         comparisons: by root.
         stale_expirations: contracts that had expired before the day.
+        short_ends: of bodies that end inside a contract and were believed.
         superseded: reports that are not stored, as they were repeated or replaced by a newer one; None of snapshots.
         more: further details for the footer.
     """
@@ -47,6 +48,7 @@ class Arrival:
     listed: ContractList
     comparisons: Comparisons
     stale_expirations: int = 0
+    short_ends: tuple[ShortEnd, ...] = ()
     superseded: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
@@ -58,6 +60,7 @@ class Arrival:
             "extra_columns": sorted(self.extra_columns),
             "stale_expirations": self.stale_expirations,
             **footer_details(self.comparisons, self.listed),
+            **({"short_ends": [end.what for end in self.short_ends]} if self.short_ends else {}),
             **({} if self.superseded is None else {"superseded_reports": self.superseded}),
             **self.more,
         }
@@ -85,6 +88,8 @@ class Arrival:
         }
         if (absent := absent_count(self.comparisons)) is not None:
             metadata["absent_contracts"] = absent
+        if self.short_ends:
+            metadata["bodies_with_a_short_end"] = len(self.short_ends)
         if self.superseded is not None:
             metadata["superseded_reports"] = self.superseded
         if self.extra_columns:

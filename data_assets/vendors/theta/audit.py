@@ -1,26 +1,38 @@
 """Whether a day is complete, by the vendor's own list of contracts, and what the footer says of that.
 
-Here: the comparison root by root, and what may not be believed. Not here: whether a single body is whole (``intake``),
-and the verdicts on the stored day (``judge``).
+Here: the comparison root by root, what may not be believed at once, and what may not be stored at all. Not here:
+whether a single body is whole (``intake``), what is remembered of an answer (``doubts``), and the verdicts on the
+stored day (``judge``).
 
 `option/list/contracts/quote` names the contracts that a complete day holds. A body or a day that lacks more of them
-than is tolerated is asked for again; it never becomes a short day. Neither does an empty answer: no data is believed
-only where the list names nothing.
+than is tolerated is asked for again, and so is an empty answer. The same answer once more is the vendor's last word,
+which outranks its list: what there is becomes the day, and `contract_set` fails and names what is absent. There are
+limits to that. Of a root's listed contracts no more than the dataset's ``absent_limit`` may be absent; the list is one
+of quotes, though, so of other histories a root may be absent altogether, as open interest is on a root's first day. And
+a body that both stops inside its last contract and lacks contracts was cut, however often it comes.
+
+Contracts that expire on the day have no data if they are settled by its opening prices (SPX, VIX, VIXW and others).
+Which roots are is learnt from the vendor: of theirs, no former expiration was quoted on its last day either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from data_assets.ingest.outcome import Transient
+from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.vendors.theta.client import HistoryRequest
-from data_assets.vendors.theta.plan import has_data
+from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.doubts import Doubted, Doubts
+from data_assets.vendors.theta.intake import BodyEnd
+
+if TYPE_CHECKING:
+    from data_assets.vendors.theta.terminal import Bodies
 
 NAMES_KEPT = 50
 
@@ -53,63 +65,196 @@ class ContractList:
             asked &= pl.col("right") == request.right.upper()
         return self.contracts.filter(asked)
 
-    def alive(self, request: HistoryRequest) -> int:
-        """How many contracts with data on the day it names for a request."""
-        listed = self.of(request)
-        if listed is None:
-            return 0
-        last_days = listed["expiration"].value_counts()
-        return sum(count for last, count in last_days.iter_rows() if has_data(request.symbol, last, request.day))
-
-
-def refuse_contradiction(no_data: str, listed: ContractList, requests: Iterable[HistoryRequest]) -> None:
-    """Raise where the vendor's list names contracts for requests of which it says that it holds nothing.
-
-    Raises:
-        Transient: it does.
-    """
-    if alive := sum(listed.alive(request) for request in requests):
-        raise Transient(
-            f"{no_data}, though its own list names {alive:,} contracts of that day: the two contradict each other, and "
-            "no data is believed only without such a list; ask again later"
-        )
-
 
 Comparisons = Mapping[str, ListComparison | None]
 """By root; None where there is no list to compare with."""
 
 
-def compare(
-    arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, tolerance: float
-) -> Comparisons:
+async def compare(
+    arrived: pl.DataFrame,
+    listed: ContractList,
+    dataset: OptionDataset,
+    day: date,
+    bodies: Bodies,
+    doubts: Doubts,
+    *,
+    silent: Mapping[str, str],
+    short_ends: Iterable[ShortEnd] = (),
+) -> dict[str, ListComparison | None]:
     """A day's contracts against the list, root by root, so that a small root cannot hide behind a large one.
 
     Args:
         arrived: one row per contract.
         listed: the vendor's list.
-        roots: the roots that the day must hold.
+        dataset: what was asked for, each root as a whole.
         day: the trading day.
-        tolerance: share of a root's listed contracts that may be absent.
+        bodies: where they came from.
+        doubts: what is remembered of the answers before.
+        silent: roots of which nothing came, with the vendor's words.
+        short_ends: of bodies that were believed all the same.
 
     Raises:
-        Transient: more of them are absent.
+        Doubted: contracts are absent, and not for the second time.
+        DayEnded: ``Rejected``: so many are that the vendor's word is not taken for it.
     """
-    found: dict[str, ListComparison | None] = {}
-    for root in roots:
-        of_root = None if listed.contracts is None else listed.contracts.filter(pl.col("symbol") == root)
-        if of_root is None or of_root.is_empty():
-            found[root] = None
-            continue
-        comparison = absent_contracts(arrived.filter(pl.col("symbol") == root), of_root, day=day)
-        if is_short(comparison, tolerance):
-            raise Transient(f"the body stopped short: {shortage(comparison, tolerance)}")
-        found[root] = comparison
+    settled = await settled_roots(arrived, listed, dataset.roots, day, bodies)
+    tolerance = dataset.absent_tolerance
+    found, again = compared(arrived, listed, dataset.roots, day, settled), []
+    for root, comparison in found.items():
+        request = dataset.request(day, root)
+        if comparison is None or not is_short(comparison, tolerance):
+            doubts.forget(request, "absent")
+        elif doubts.repeated(request, "absent", comparison.absent):
+            found[root] = replace(comparison, confirmed=len(comparison.absent))
+        elif root in silent:
+            again.append(contradiction(silent[root], comparison.listed))
+        else:
+            again.append(f"the body stopped short: {shortage(comparison, tolerance)}")
+    if again:
+        raise Doubted(f"{'; '.join(again)}; {doubts.advice}")
+    found = with_short_ends(found, short_ends)
+    refuse_too_many(found, dataset, set(silent))
     return found
 
 
-def is_short(comparison: ListComparison, tolerance: float) -> bool:
-    """Whether more contracts are absent than is tolerated."""
-    return len(comparison.absent) > tolerance * comparison.listed
+async def settled_roots(
+    arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, bodies: Bodies
+) -> frozenset[str]:
+    """The roots whose contracts that expire on ``day`` were settled in its morning, by what the vendor holds of them.
+
+    Only a root whose list names such contracts, and of which none came, is looked into.
+    """
+    if listed.contracts is None or listed.is_empty:
+        return frozenset()
+    expiring = pl.col("expiration") == day
+    here = set() if arrived.is_empty() else set(arrived.filter(expiring)["symbol"].cast(pl.String).unique())
+    unquoted = set(listed.contracts.filter(expiring)["symbol"].cast(pl.String).unique()) - here
+    return frozenset(
+        [root for root in roots if root in unquoted and await bodies.trades_on_last_day(root, day) is False]
+    )
+
+
+def compared(
+    arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, settled: Collection[str]
+) -> dict[str, ListComparison | None]:
+    """What is absent and what is extra, by root; None where there is no list of it."""
+    found: dict[str, ListComparison | None] = dict.fromkeys(roots)
+    if listed.contracts is None:
+        return found
+    came = listed.contracts.clear() if arrived.is_empty() else arrived
+    for root in found:
+        of_root = listed.contracts.filter(pl.col("symbol") == root)
+        if not of_root.is_empty():
+            here = came.filter(pl.col("symbol") == root)
+            found[root] = absent_contracts(here, of_root, day=day, morning_settled=settled)
+    return found
+
+
+def with_short_ends(
+    found: Mapping[str, ListComparison | None], short_ends: Iterable[ShortEnd]
+) -> dict[str, ListComparison | None]:
+    """Where a body ended inside its last contract, the contracts that it lacks count as confirmed, however few.
+
+    It came twice; and its end is a sign that they are no mere difference between the list and the history.
+    """
+    short = {end.root for end in short_ends}
+    return {
+        root: replace(each, confirmed=len(each.absent)) if each is not None and root in short else each
+        for root, each in found.items()
+    }
+
+
+def refuse_too_many(
+    found: Mapping[str, ListComparison | None], dataset: OptionDataset, silent: Collection[str]
+) -> None:
+    """Refuse a day that lacks more of a root's contracts than the vendor's word is taken for.
+
+    Raises:
+        DayEnded: ``Rejected``.
+    """
+    for root, comparison in found.items():
+        if comparison is None or not comparison.confirmed or not is_short(comparison, dataset.absent_limit):
+            continue
+        if root in silent and dataset.kind != "quotes":
+            continue
+        raise DayEnded(
+            Rejected(
+                f"{shortage(comparison, dataset.absent_tolerance)}; the vendor said so twice, but its word is taken "
+                f"for {dataset.absent_limit:.0%} at most: ask Theta about them, or raise absent_limit in defs.yaml, "
+                "and run this day again"
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShortEnd:
+    """A body that ends inside its last contract, by the measure of the others, and was believed.
+
+    Attributes:
+        root: the option root.
+        what: how it ends.
+    """
+
+    root: str
+    what: str
+
+
+async def short_end(
+    request: HistoryRequest,
+    end: BodyEnd,
+    summary: pl.DataFrame,
+    listed: ContractList,
+    tolerance: float,
+    bodies: Bodies,
+    doubts: Doubts,
+) -> ShortEnd | None:
+    """Whether a body may end inside its last contract: it came twice like that, and lacks no other contract.
+
+    An untraded test contract with a single row may come last.
+
+    Args:
+        request: what was asked.
+        end: how the body ended.
+        summary: of the body, or of all bodies so far.
+        listed: the vendor's list.
+        tolerance: share of the listed contracts that may be absent.
+        bodies: where it came from.
+        doubts: what is remembered of the answers before.
+
+    Returns:
+        None where it ends as bodies do.
+
+    Raises:
+        Doubted: it may have been cut, and may not.
+        Transient: it was cut.
+    """
+    if end.short is None:
+        doubts.forget(request, "last-contract")
+        return None
+    if not doubts.repeated(request, "last-contract", [end.short, f"{end.rows} rows"]):
+        raise Doubted(f"{request}: the body stopped short: {end.short}; {doubts.advice}")
+    what_else = "no list tells whether contracts are absent too"
+    if (known := listed.of(request)) is not None:
+        came = summary.filter(pl.col("symbol") == request.symbol)
+        settled = await settled_roots(came, listed, [request.symbol], request.day, bodies)
+        comparison = absent_contracts(came, known, day=request.day, morning_settled=settled)
+        if not is_short(comparison, tolerance):
+            return ShortEnd(request.symbol, end.short)
+        what_else = shortage(comparison, tolerance)
+    raise Transient(
+        f"{request}: the body stopped short: {end.short}, and {what_else}: it came like this before, and was cut; ask "
+        "for less at once by request_by: expiration (or right) in defs.yaml"
+    )
+
+
+def contradiction(no_data: str, listed: int) -> str:
+    """Words for an answer that there is nothing, where the list names contracts."""
+    return f"{no_data}, though its own list names {listed:,} contracts of that day: the two contradict each other"
+
+
+def is_short(comparison: ListComparison, share: float) -> bool:
+    """Whether more than this share of the listed contracts are absent."""
+    return len(comparison.absent) > share * comparison.listed
 
 
 def shortage(comparison: ListComparison, tolerance: float) -> str:
@@ -137,11 +282,13 @@ def _root_details(comparison: ListComparison | None, listed: ContractList) -> di
     if comparison is None:
         why = listed.why_not if listed.contracts is None else "the vendor has no list for this day"
         return {"contract_list": f"cannot tell: {why}"}
+    counts = {"contracts_absent_confirmed": comparison.confirmed, "contracts_settled": comparison.settled}
     return {
         "contracts_listed": comparison.listed,
         "contracts_absent": len(comparison.absent),
         "contracts_absent_names": list(comparison.absent[:NAMES_KEPT]),
         "contracts_extra": comparison.extra,
+        **{name: count for name, count in counts.items() if count},
     }
 
 

@@ -11,8 +11,10 @@ the others: what they bring is there when the day is asked for again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,14 +27,26 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import DayWriter, StagedFile
-from data_assets.quality.completeness import absent_contracts
+from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.quality.contract_summary import merge_summaries
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.arrival import Arrival, digest_of_digests
-from data_assets.vendors.theta.audit import ContractList, compare, is_short, refuse_contradiction, shortage
+from data_assets.vendors.theta.audit import (
+    ContractList,
+    ShortEnd,
+    compared,
+    contradiction,
+    is_short,
+    refuse_too_many,
+    settled_roots,
+    short_end,
+    shortage,
+    with_short_ends,
+)
 from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
 from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
-from data_assets.vendors.theta.intake import Collected, Grid, Intake, refuse_repeats
+from data_assets.vendors.theta.doubts import Doubted, Doubts
+from data_assets.vendors.theta.intake import Collected, Grid, Intake, RowsRepeated, refuse_repeats
 from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
 from data_assets.vendors.theta.plan import Group, groups, listed_expirations, split
 from data_assets.vendors.theta.staging import in_thread
@@ -43,26 +57,6 @@ PROBES = 5
 
 FAILURES = 3
 """So many requests may fail, or a quarter of those that were answered, before the others are not asked either."""
-
-
-class Doubts:
-    """Contracts that an answer lacked once. If the next answer lacks the same, the vendor has no more.
-
-    One for all days of a run, because a day that is asked for again begins anew.
-    """
-
-    def __init__(self) -> None:
-        self._absent: dict[HistoryRequest, tuple[str, ...]] = {}
-
-    def refuse_first(self, request: HistoryRequest, absent: tuple[str, ...], why: str) -> None:
-        """Refuse an answer unless the one before lacked the same contracts.
-
-        Raises:
-            Transient: it did not.
-        """
-        if self._absent.get(request) != absent:
-            self._absent[request] = absent
-            raise Transient(f"{request}: the body stopped short: {why}")
 
 
 async def day_by_expiration(
@@ -87,7 +81,7 @@ async def day_by_expiration(
         meter: told of bytes and rows.
         provenance: what the footer says of what arrived.
         by: expiration or right.
-        doubts: kept from try to try.
+        doubts: what is remembered of the answers before.
     """
     if listed.contracts is None or listed.is_empty:
         expirations = await bodies.expirations(dataset.roots)
@@ -103,7 +97,7 @@ async def day_by_expiration(
             ) as writer:
                 collection = _Collection(dataset, bodies, hours, listed, meter, pieces, doubts)
                 parts = await collection.merge(plan, writer)
-                arrival = _arrival(dataset, bodies, parts, listed, hours)
+                arrival = _arrival(bodies, parts, listed, collection)
                 staged = await in_thread(lambda: writer.finish(provenance(arrival)), StagedFile.discard)
                 return staged, arrival
         except DayEnded as ended:
@@ -112,9 +106,7 @@ async def day_by_expiration(
             raise
 
 
-def _arrival(
-    dataset: OptionDataset, bodies: Bodies, parts: Sequence[Part], listed: ContractList, hours: Session
-) -> Arrival:
+def _arrival(bodies: Bodies, parts: Sequence[Part], listed: ContractList, collection: _Collection) -> Arrival:
     summary = merge_summaries([part.summary for part in parts])
     came = [part.body for part in parts]
     return Arrival(
@@ -126,7 +118,8 @@ def _arrival(
         line_end=came[0].line_end,
         extra_columns=frozenset(name for body in came for name in body.extra_columns),
         listed=listed,
-        comparisons=compare(summary, listed, dataset.roots, hours.day, dataset.absent_tolerance),
+        comparisons=collection.comparisons,
+        short_ends=tuple(sorted(collection.short_ends, key=lambda end: end.what)),
         more={
             "raw_sha256_is_of": "the bodies' own sha256, as text, one after another",
             "bodies": [body.note() for body in came],
@@ -135,7 +128,12 @@ def _arrival(
 
 
 class _Collection:
-    """The requests of one try of one day."""
+    """The requests of one try of one day.
+
+    Attributes:
+        comparisons: what they lack, by root; once they are merged.
+        short_ends: of bodies that end inside a contract and were believed.
+    """
 
     def __init__(
         self,
@@ -147,6 +145,8 @@ class _Collection:
         pieces: UnfinishedDay,
         doubts: Doubts,
     ) -> None:
+        self.comparisons: dict[str, ListComparison | None] = {}
+        self.short_ends: list[ShortEnd] = []
         self._dataset = dataset
         self._bodies = bodies
         self._day = hours.day
@@ -157,6 +157,7 @@ class _Collection:
         self._doubts = doubts
         self._on_disk: set[str] = set()
         self._silent: list[HistoryRequest] = []
+        self._confirmed: Counter[str] = Counter()
         self._failed: list[Exception] = []
         self._done = 0
         self._over = False
@@ -185,7 +186,7 @@ class _Collection:
                     continue
                 await in_thread(partial(self._write, found, writer))
                 parts += found
-        self._conclude(parts)
+        await self._conclude(parts)
         return parts
 
     @asynccontextmanager
@@ -207,15 +208,16 @@ class _Collection:
     async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
         """Conclude from the nearest expirations that there is nothing, before hundreds of others are asked for."""
         await asyncio.gather(*first)
-        if not self._failed and not self._done:
-            self._refuse_silence(requests)
+        if not self._failed and not self._done and not (self._dataset.kind == "quotes" and self._listed_of(requests)):
+            raise self._silence(requests)  # the list is one of quotes: of other histories less may be kept
         self._worth_it.set()
 
-    def _refuse_silence(self, requests: Sequence[HistoryRequest]) -> None:
-        reason = f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"
-        if self._dataset.kind == "quotes":  # the list is one of quotes: of other histories less may be kept
-            refuse_contradiction(reason, self._listed, self._silent)
-        raise DayEnded(NoData(reason))
+    def _silence(self, requests: Sequence[HistoryRequest]) -> DayEnded:
+        return DayEnded(NoData(f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"))
+
+    def _listed_of(self, requests: Iterable[HistoryRequest]) -> int:
+        """How many contracts the list names for some requests."""
+        return sum(listed.height for request in requests if (listed := self._listed.of(request)) is not None)
 
     async def _answer(self, request: HistoryRequest, *, probe: bool) -> list[Part]:
         """The parts of a request; none where there is no data, or where it failed, which is noted."""
@@ -240,7 +242,8 @@ class _Collection:
     def _hopeless(self) -> bool:
         """Whether the next request would fail too."""
         fatal = any(isinstance(error, Throttled | VendorDown | LakeError) for error in self._failed)
-        return fatal or len(self._failed) > max(FAILURES, self._done // 4)
+        broken = sum(not isinstance(error, Doubted) for error in self._failed)
+        return fatal or broken > max(FAILURES, self._done // 4)
 
     async def _parts_of(self, request: HistoryRequest) -> list[Part]:
         if (part := await self._kept(request)) is not None:
@@ -249,7 +252,7 @@ class _Collection:
         if any(part_name(half) in self._on_disk for half in halves):  # the vendor found it too large before
             return [part for half in halves for part in await self._parts_of(half)]
         try:
-            return [await self._fetch(request)]
+            return await self._fetch(request)
         except LargeRequest as error:
             return [part for half in split(request, why=str(error)) for part in await self._parts_of(half)]
         except DayEnded as ended:
@@ -265,43 +268,67 @@ class _Collection:
         part = await asyncio.to_thread(self._parts.find, request)
         if part is None or self._shortage(request, part.summary) is not None:
             return None
+        if part.body.short_end is not None:
+            self.short_ends.append(ShortEnd(request.symbol, part.body.short_end))
         self._meter.parsed(part.body.rows)
         return part
 
-    async def _fetch(self, request: HistoryRequest) -> Part:
+    async def _fetch(self, request: HistoryRequest) -> list[Part]:
         collected = Collected()
         with Intake(collected, table=self._dataset.table, grid=self._grid, meter=self._meter) as intake:
             async with self._bodies.history(request) as chunks:
-                rows = await intake.body(chunks, request.asked())
-        if not rows:
-            raise Transient(f"the body stopped short: a header and no row ({self._bodies.source(request)})")
-        if (found := self._shortage(request, intake.summary)) is not None:
-            self._doubts.refuse_first(request, *found)
+                end = await intake.body(chunks, request.asked())
+        if not end.rows:
+            if not self._listed_of([request]):
+                raise Transient(f"the body stopped short: a header and no row ({self._bodies.source(request)})")
+            self._silent.append(request)
+            return []
+        tolerance = self._dataset.absent_tolerance
+        short = await short_end(request, end, intake.summary, self._listed, tolerance, self._bodies, self._doubts)
+        if short is not None:
+            self.short_ends.append(short)
+        self._doubt_absent(request, intake.summary)
         body = Body(
             request=str(request),
-            rows=rows,
+            rows=end.rows,
             raw_size=intake.raw_size,
             raw_sha256=intake.raw_sha256,
             line_end=intake.line_end,
             extra_columns=tuple(sorted(intake.extra_columns)),
             fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            short_end=None if short is None else short.what,
         )
-        return await in_thread(lambda: self._keep(request, collected.rows(), intake.summary, body))
+        try:
+            part = await in_thread(lambda: self._keep(request, collected.rows(), intake.summary, body))
+        except RowsRepeated as error:
+            self._doubts.refuse_repeats(request, error)
+            raise
+        self._doubts.forget(request, "repeats")
+        return [part]
+
+    def _doubt_absent(self, request: HistoryRequest, summary: pl.DataFrame) -> None:
+        """Refuse an answer that lacks contracts, unless the one before lacked the same."""
+        comparison = self._shortage(request, summary)
+        if comparison is None:
+            self._doubts.forget(request, "absent")
+            return
+        if not self._doubts.repeated(request, "absent", comparison.absent):
+            why = shortage(comparison, self._dataset.absent_tolerance)
+            raise Doubted(f"{request}: the body stopped short: {why}; {self._doubts.advice}")
+        self._confirmed[request.symbol] += len(comparison.absent)
 
     def _keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
         if summary["disordered"].sum():
             refuse_repeats(self._grid.summary(rows.sort(self._dataset.sort_by)))
         return self._parts.keep(request, rows, summary, body)
 
-    def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> tuple[tuple[str, ...], str] | None:
-        """The listed contracts that an answer lacks beyond what is tolerated, and that in words."""
+    def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> ListComparison | None:
+        """An answer against the list, where it lacks more contracts than are tolerated."""
         listed = self._listed.of(request)
         if listed is None:
             return None
         comparison = absent_contracts(summary, listed, day=self._day)
-        if not is_short(comparison, self._dataset.absent_tolerance):
-            return None
-        return comparison.absent, shortage(comparison, self._dataset.absent_tolerance)
+        return comparison if is_short(comparison, self._dataset.absent_tolerance) else None
 
     def _write(self, found: Sequence[Part], writer: DayWriter) -> None:
         """Write the parts of one expiration, each once and in the order of their roots."""
@@ -315,22 +342,51 @@ class _Collection:
                 raise Transient(f"{part.request}: its part on disk was damaged while the day was in work; ask again")
             yield rows
 
-    def _conclude(self, parts: Sequence[Part]) -> None:
+    async def _conclude(self, parts: Sequence[Part]) -> None:
         if self._failed:
             raise _worst(self._failed)
+        dataset, listed = self._dataset, self._listed
+        came = pl.concat([part.summary for part in parts]) if parts else pl.DataFrame()
+        settled = await settled_roots(came, listed, dataset.roots, self._day, self._bodies)
+        self._doubt_silence(settled)
+        found = with_short_ends(compared(came, listed, dataset.roots, self._day, settled), self.short_ends)
+        self.comparisons = {
+            root: replace(each, confirmed=max(each.confirmed, self._confirmed[root])) if each is not None else None
+            for root, each in found.items()
+        }
+        here = {part.request.symbol for part in parts}
+        refuse_too_many(self.comparisons, dataset, set(dataset.roots) - here)
         if not parts:
-            self._refuse_silence(self._silent)
-        silent = [request for request in self._silent if self._listed.alive(request)]
-        if silent:
-            some = ", ".join(str(request) for request in silent[:3])
-            reason = f"Theta holds no data for {len(silent)} of the day's requests ({some})"
-            refuse_contradiction(reason, self._listed, silent)
+            raise self._silence(self._silent)
+
+    def _doubt_silence(self, settled: Collection[str]) -> None:
+        """Refuse answers that there is nothing where the list names contracts, unless they are not the first ones.
+
+        Raises:
+            Doubted: some are.
+        """
+        again, named = [], 0
+        for request in self._silent:
+            if (listed := self._listed.of(request)) is None:
+                continue
+            comparison = absent_contracts(listed.clear(), listed, day=self._day, morning_settled=settled)
+            if not comparison.listed:
+                continue
+            if self._doubts.repeated(request, "absent", comparison.absent):
+                self._confirmed[request.symbol] += comparison.listed
+            else:
+                again.append(request)
+                named += comparison.listed
+        if again:
+            some_ = ", ".join(map(str, again[:3]))
+            reason = f"Theta holds no data for {len(again)} of the day's requests ({some_})"
+            raise Doubted(f"{contradiction(reason, named)}; {self._doubts.advice}")
 
 
 def _worst(failed: Sequence[Exception]) -> Exception:
     """The error that says most about what to do next, with how many there were."""
     ranked = (LakeError, VendorDown, Throttled, Transient)
     worst = min(failed, key=lambda error: next(n for n, kind in enumerate(ranked) if isinstance(error, kind)))
-    if len(failed) > 1 and type(worst) in (Transient, Throttled, VendorDown):
+    if len(failed) > 1 and type(worst) in (Transient, Doubted, Throttled, VendorDown):
         return type(worst)(f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)")
     return worst

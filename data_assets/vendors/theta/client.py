@@ -43,6 +43,7 @@ STALL_SECONDS = 60.0
 POLL_SECONDS = 2.0
 
 LIST_CONTRACTS = "option/list/contracts/quote"
+LIST_DATES = "option/list/dates/quote"
 LIST_EXPIRATIONS = "option/list/expirations"
 STATUS = "terminal/mdds/status"
 
@@ -263,6 +264,20 @@ class ThetaClient:
         params = {"symbol": ",".join(symbols), "format": "csv"}
         body = await self._table(LIST_EXPIRATIONS, params, f"{', '.join(symbols)} expirations")
         return schema.read_expirations(body, symbols)
+
+    async def last_quoted_day(self, symbol: str, expiration: date) -> date | None:
+        """The newest day of which the vendor has quotes of an expiration; None where it does not tell.
+
+        Nothing depends on this call alone, so an answer that would end a run does not.
+        """
+        params = {"symbol": symbol, "expiration": f"{expiration:%Y%m%d}", "format": "csv"}
+        try:
+            body = await self._table(LIST_DATES, params, f"the days of {symbol} {expiration}")
+            return max(schema.read_dates(body), default=None)
+        except Transient:
+            raise
+        except IngestError:
+            return None
 
     async def status(self) -> str:
         """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""

@@ -96,6 +96,13 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         le=1,
         description="share of a root's listed contracts that a stored day may lack; default 0.005, open interest 0.2",
     )
+    absent_limit: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of them up to which the vendor's own repeated answer outranks its list, so that the day is "
+        "stored and `contract_set` fails; above it the day is rejected; default 0.3",
+    )
     grid_tolerance: float = Field(
         default=0.02, ge=0, le=1, description="share of contracts off the regular grid above which `grid` warns"
     )
@@ -153,7 +160,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         by_minute = self.dataset in ("quotes", "greeks")
         given: dict[str, Any] = {
             name: value
-            for name in ("interval", "end_time", "absent_tolerance")
+            for name in ("interval", "end_time", "absent_tolerance", "absent_limit")
             if (value := getattr(self, name)) is not None
         }
         if not by_minute and (unknown := given.keys() & _OF_GRIDS):

@@ -31,6 +31,9 @@ TABLES: Mapping[Kind, Table] = {"quotes": QUOTES, "greeks": GREEKS, "open_intere
 ABSENT_TOLERANCE: Mapping[Kind, float] = {"quotes": 0.005, "greeks": 0.005, "open_interest": 0.2, "eod": 0.005}
 """Shares of the listed contracts. Many a contract that nobody holds has no open interest: 1.5 to 5.4 % were seen."""
 
+ABSENT_LIMIT = 0.3
+"""Share of a root's listed contracts. A judgement: enough for empty expirations, too little for half an answer."""
+
 START_TIME = "09:30:00"
 _GRIDS = ("quotes", "greeks")
 
@@ -49,6 +52,8 @@ class OptionDataset:
         end_time: of a grid: last snapshot of the day, New York wall clock, HH:MM:SS.
         absent_tolerance: share of a root's listed contracts, 0 to 1, that may be absent from a complete day; by default
             that of the kind.
+        absent_limit: share of them up to which the vendor's own repeated answer outranks its list: what there is is
+            stored, and `contract_set` fails. With more absent a day is rejected.
     """
 
     key: str
@@ -59,6 +64,7 @@ class OptionDataset:
     interval: str = "1m"
     end_time: str = "16:15:00"
     absent_tolerance: float = -1
+    absent_limit: float = ABSENT_LIMIT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", self.roots or (self.symbol,))
@@ -74,8 +80,9 @@ class OptionDataset:
             raise ValueError(f"end_time {self.end_time!r}: must be HH:MM:SS in New York, such as 16:15:00") from None
         if last <= time.fromisoformat(START_TIME):
             raise ValueError(f"end_time {self.end_time!r}: must be after {START_TIME}, the open in New York")
-        if not 0 <= self.absent_tolerance <= 1:
-            raise ValueError(f"absent_tolerance {self.absent_tolerance}: must be a share from 0 to 1, such as 0.005")
+        for name, such_as in (("absent_tolerance", 0.005), ("absent_limit", ABSENT_LIMIT)):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} {share}: must be a share from 0 to 1, such as {such_as}")
         if self.kind == "greeks" and self.request_by == "day":
             raise ValueError("request_by day: Theta's greeks take one expiration per request; say expiration or right")
 

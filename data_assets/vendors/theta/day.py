@@ -6,8 +6,9 @@ judgement of plausible values (``judge``, on the stored file).
 
 The vendor's CSV has no trailer and no row count, and the terminal may end a broken answer cleanly. A body is therefore
 whole only if its last line ends, its last contract goes on as long as the others, and the contracts are those that
-`option/list/contracts/quote` names for the day. A body that is not whole is asked for again; it never becomes a short
-day. Irregular days are not refused here: the checks describe them.
+`option/list/contracts/quote` names for the day. A body that is not whole is asked for again; no accident becomes a
+short day. What the vendor says twice is its last word (``doubts``, ``audit``). Irregular days are not refused here: the
+checks describe them.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from datetime import date, datetime, time, timedelta
 from time import perf_counter
 
 from data_assets.ingest.lake_errors import ending_of
-from data_assets.ingest.outcome import DayEnded, NotPublished
+from data_assets.ingest.outcome import DayEnded, Failed, NotPublished
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
+from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.theta import schema
 from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ContractList
-from data_assets.vendors.theta.by_expiration import Doubts, day_by_expiration
+from data_assets.vendors.theta.by_expiration import day_by_expiration
 from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.doubts import Doubts
 from data_assets.vendors.theta.plan import size, way
 from data_assets.vendors.theta.reports import day_of_reports
 from data_assets.vendors.theta.staging import StagedOptions
@@ -55,12 +58,17 @@ def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | Non
     if now < ready:
         what = f"the session of {hours.day} ends" if out is None else f"the reports of {hours.day} are there"
         return f"{what} at {ready.astimezone(NEW_YORK):%H:%M} New York: ask again after that"
-    midnight = datetime.combine(hours.day + timedelta(days=1), datetime.min.time(), NEW_YORK)
-    if midnight <= now < midnight + _RESET_ENDS:
+    night_ends = _night_ends(hours.day)
+    if night_ends - _RESET_ENDS <= now < night_ends:
         return (
             f"Theta does not serve {hours.day} between 00:00 and 01:45 New York of the next day: ask again after that"
         )
     return None
+
+
+def _night_ends(day: date) -> datetime:
+    """When the vendor has moved a day to its history."""
+    return datetime.combine(day + timedelta(days=1), datetime.min.time(), NEW_YORK) + _RESET_ENDS
 
 
 class ThetaSource:
@@ -81,7 +89,6 @@ class ThetaSource:
         self._lake = lake
         self._bodies = bodies
         self._clock = clock
-        self._doubts = Doubts()
 
     async def wait_until_up(self) -> None:
         """See ``Source``."""
@@ -96,14 +103,29 @@ class ThetaSource:
         async with self._bodies.day(day):
             started = perf_counter()
             listed = await self._bodies.listed_contracts(self._dataset.roots, day)
+            kept = self._lake.unfinished(self._dataset.key, day)
             try:
-                staged, arrival = await self._fetch(hours, listed, meter)
+                staged, arrival = await self._fetch(hours, listed, meter, self._doubts(day, kept))
             except LakeError as error:
                 raise ending_of(error) from error
+            except DayEnded as ended:
+                if not isinstance(ended.outcome, Failed):
+                    kept.clear()
+                raise
         metadata = arrival.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
-        return StagedOptions(staged, metadata, self._lake.unfinished(self._dataset.key, day))
+        return StagedOptions(staged, metadata, kept)
 
-    async def _fetch(self, hours: Session, listed: ContractList, meter: DayMeter) -> tuple[StagedFile, Arrival]:
+    def _doubts(self, day: date, kept: UnfinishedDay) -> Doubts:
+        not_final = None
+        if not self._bodies.answers_anew:
+            not_final = "the file is no second answer of the vendor"
+        elif self._clock() < _night_ends(day):
+            not_final = "what the vendor lacks of a day is not final before 01:45 New York of the next: ask again then"
+        return Doubts(kept, synthetic=self._lake.synthetic, not_final=not_final)
+
+    async def _fetch(
+        self, hours: Session, listed: ContractList, meter: DayMeter, doubts: Doubts
+    ) -> tuple[StagedFile, Arrival]:
         dataset, bodies, lake = self._dataset, self._bodies, self._lake
 
         def provenance(arrival: Arrival) -> Provenance:
@@ -121,9 +143,7 @@ class ThetaSource:
 
         by = way(dataset, size(dataset, listed.contracts, dataset.grid(hours).points))
         if not dataset.by_minute:
-            return await day_of_reports(dataset, bodies, lake, hours, listed, meter, provenance, by)
+            return await day_of_reports(dataset, bodies, lake, hours, listed, meter, provenance, by, doubts)
         if by == "day":
-            return await whole_day(dataset, bodies, lake, hours, listed, meter, provenance)
-        return await day_by_expiration(
-            dataset, bodies, lake, hours, listed, meter, provenance, by=by, doubts=self._doubts
-        )
+            return await whole_day(dataset, bodies, lake, hours, listed, meter, provenance, doubts)
+        return await day_by_expiration(dataset, bodies, lake, hours, listed, meter, provenance, by, doubts)

@@ -60,6 +60,23 @@ class Grid:
         return contract_summary(rows, open_=self.hours.open, close=self.window_end, interval=self.interval)
 
 
+@dataclass(frozen=True, slots=True)
+class BodyEnd:
+    """How a body that ended with a whole line ended.
+
+    Attributes:
+        rows: its rows.
+        short: why it seems to stop inside its last contract; None where that one goes on like the others.
+    """
+
+    rows: int
+    short: str | None = None
+
+
+class RowsRepeated(Transient):
+    """Rows came twice: perhaps a part of the answer was sent again on the way."""
+
+
 class Rows(Protocol):
     """Where an intake puts rows: into a day's file, or aside."""
 
@@ -158,7 +175,7 @@ class Intake:
         """Contracts that had expired before the day; old days hold test contracts with years such as 1882."""
         return self.summary.filter(pl.col("expiration") < self._grid.hours.day).height
 
-    async def body(self, chunks: AsyncIterator[bytes], asked: Asked) -> int:
+    async def body(self, chunks: AsyncIterator[bytes], asked: Asked) -> BodyEnd:
         """Take in one body and audit it as far as it can be by itself.
 
         Args:
@@ -166,11 +183,11 @@ class Intake:
             asked: what its rows must be about.
 
         Returns:
-            Its rows.
+            Its rows, and what is odd about its end.
 
         Raises:
             DayEnded: ``Rejected``.
-            Transient: it stops inside a line or a contract.
+            Transient: it stops inside a line.
         """
         body = _Body(self._table, asked, self._grid)
         blocks, pending = LineBlocks(), deque[Future[int]]()
@@ -193,12 +210,10 @@ class Intake:
         self.line_end = body.line_end
         summary = body.summary()
         if summary is None:
-            return 0
+            return BodyEnd(0)
         close, option_close = self._grid.last_points
-        if reason := last_contract_whole(summary, close=close, option_close=option_close):
-            raise Transient(f"the body stopped short: {reason}")
         self.summary = merge_summaries([self.summary, summary]) if self.rows else summary
-        return int(summary["rows"].sum())
+        return BodyEnd(int(summary["rows"].sum()), last_contract_whole(summary, close=close, option_close=option_close))
 
     async def _take(self, block: bytes, body: _Body, pending: deque[Future[int]]) -> None:
         if len(pending) >= LOOK_AHEAD:
@@ -238,7 +253,7 @@ class DayIntake(Intake):
         """Bring the day to disk under its temporary name.
 
         Raises:
-            DayEnded: ``Rejected``, if a contract has two rows of one instant.
+            RowsRepeated: a contract has two rows of one instant.
         """
         self._staged = self._in_order.submit(self._finish, provenance)
         return await asyncio.wrap_future(self._staged)
@@ -262,17 +277,15 @@ def refuse_repeats(sorted_day: pl.DataFrame) -> None:
         sorted_day: the summary of sorted rows.
 
     Raises:
-        DayEnded: ``Rejected``, naming a contract.
+        RowsRepeated: naming a contract.
     """
     repeated = sorted_day.filter(pl.col("disordered") > 0)
     if repeated.is_empty():
         return
-    raise DayEnded(
-        Rejected(
-            f"{repeated['disordered'].sum():,} rows repeat the contract and timestamp of another, in "
-            f"{repeated.height:,} contracts such as {contract_names(repeated.head(1))[0]}: the vendor sent them twice, "
-            "as an older terminal may that ignores a parameter; update the terminal and run this day again"
-        )
+    raise RowsRepeated(
+        f"{repeated['disordered'].sum():,} rows repeat the contract and timestamp of another, in "
+        f"{repeated.height:,} contracts such as {contract_names(repeated.head(1))[0]}: the vendor sent them twice, "
+        "as an older terminal may that ignores a parameter"
     )
 
 

@@ -169,6 +169,8 @@ def _contract_set(lake: Lake, dataset: OptionDataset, day: date, contracts: pl.D
             absent_names=said.get("contracts_absent_names", []),
             extra=said.get("contracts_extra", 0),
             tolerance=dataset.absent_tolerance,
+            confirmed=said.get("contracts_absent_confirmed", 0),
+            settled=said.get("contracts_settled", 0),
         )
 
     return per_root(dataset.roots, judged, held)

@@ -106,6 +106,11 @@ class LegacyFiles:
         """See ``Bodies``."""
         return self._terminal.at_once
 
+    @property
+    def answers_anew(self) -> bool:
+        """See ``Bodies``: a file says the same however often it is read."""
+        return False
+
     @asynccontextmanager
     async def day(self, day: date) -> AsyncIterator[None]:
         """See ``Bodies``: files wait for nobody."""
@@ -146,6 +151,10 @@ class LegacyFiles:
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
         """See ``Bodies``; a file is one body and never split."""
         return await self._terminal.expirations(roots)
+
+    async def trades_on_last_day(self, root: str, day: date) -> bool | None:
+        """See ``Bodies``: the terminal knows, as it gave the list."""
+        return await self._terminal.trades_on_last_day(root, day)
 
     def source(self, request: HistoryRequest) -> str:
         """See ``Bodies``: the file's path."""

@@ -36,6 +36,7 @@ class Body:
         line_end: CRLF or LF.
         extra_columns: columns that are not stored.
         fetched_at: when it was complete, ISO 8601.
+        short_end: how it ends inside a contract, if it was believed all the same.
     """
 
     request: str
@@ -45,10 +46,11 @@ class Body:
     line_end: str
     extra_columns: tuple[str, ...]
     fetched_at: str
+    short_end: str | None = None
 
     def note(self) -> dict[str, Any]:
-        """As JSON knows it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """As JSON knows it; without what is None."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Parts:
         if found is None:
             return None
         rows, note = found
-        if note.get("asked") != _asked(request) or not isinstance(note.get("body"), Mapping):
+        if note.get("asked") != asked(request) or not isinstance(note.get("body"), Mapping):
             return None
         body = note["body"]
         return Part(
@@ -100,7 +102,7 @@ class Parts:
         Raises:
             LakeError: it cannot be written.
         """
-        note = {"asked": _asked(request), "body": body.note()}
+        note = {"asked": asked(request), "body": body.note()}
         self._pieces.put(part_name(request), rows.drop(_CONSTANT), note)
         return Part(request, summary, body)
 
@@ -121,5 +123,6 @@ def part_name(request: HistoryRequest) -> str:
     return f"{request.symbol}-{request.expiration}-{request.right}"
 
 
-def _asked(request: HistoryRequest) -> dict[str, str]:
+def asked(request: HistoryRequest) -> dict[str, str]:
+    """All that was asked for; an answer to anything else is of no use."""
     return {**request.params(), "endpoint": request.endpoint, "schema_version": str(SCHEMA_VERSION)}

@@ -17,7 +17,6 @@ from datetime import date
 import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, Failed
-from data_assets.quality.completeness import MORNING_SETTLED
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
 
@@ -70,23 +69,17 @@ def groups(
         dataset: what to fetch.
         day: the trading day.
         by: expiration or right.
-        expirations: of each root, those to ask for; what cannot have data on the day is left out here.
+        expirations: of each root, those to ask for. What had expired before the day is left out here: lists of old days
+            hold OPRA's test contracts, with expirations such as 1882. What expires on it is asked for, although roots
+            that are settled in the morning have no data of it (`audit`).
     """
     of_day: dict[date, list[HistoryRequest]] = {}
     for root in dataset.roots:
         for expiration in expirations.get(root, ()):
-            if has_data(root, expiration, day):
+            if expiration >= day:
                 request = dataset.request(day, root, expiration.isoformat())
                 of_day.setdefault(expiration, []).extend(split(request) if by == "right" else [request])
     return tuple(Group(expiration, tuple(of_day[expiration])) for expiration in sorted(of_day))
-
-
-def has_data(root: str, expiration: date, day: date) -> bool:
-    """Whether contracts can be quoted on a day: not once they have expired, or on their last day settled at its open.
-
-    Lists of old days hold OPRA's test contracts, with expirations such as 1882.
-    """
-    return expiration >= day and not (expiration == day and root in MORNING_SETTLED)
 
 
 def listed_expirations(listed: pl.DataFrame) -> dict[str, list[date]]:
@@ -111,7 +104,5 @@ def split(request: HistoryRequest, expirations: Sequence[date] = (), why: str = 
     if request.expiration != "*":
         raise DayEnded(Failed(f"{why}, and one expiration and right cannot be split: take a longer interval"))
     return [
-        replace(request, expiration=expiration.isoformat())
-        for expiration in expirations
-        if has_data(request.symbol, expiration, request.day)
+        replace(request, expiration=expiration.isoformat()) for expiration in expirations if expiration >= request.day
     ]

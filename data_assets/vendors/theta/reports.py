@@ -21,9 +21,10 @@ from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.option_reports import newest_reports, unique_contracts
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.arrival import Arrival
-from data_assets.vendors.theta.audit import ContractList, compare, refuse_contradiction
+from data_assets.vendors.theta.audit import ContractList, compare
 from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
 from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
+from data_assets.vendors.theta.doubts import Doubts
 from data_assets.vendors.theta.plan import groups, listed_expirations, split
 from data_assets.vendors.theta.schema import read_rows
 from data_assets.vendors.theta.staging import in_thread
@@ -41,6 +42,7 @@ async def day_of_reports(
     meter: DayMeter,
     provenance: Callable[[Arrival], Provenance],
     by: RequestBy,
+    doubts: Doubts,
 ) -> tuple[StagedFile, Arrival]:
     """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
 
@@ -53,19 +55,17 @@ async def day_of_reports(
         meter: told of bytes and rows.
         provenance: what the footer says of what arrived.
         by: what a request is about.
+        doubts: what is remembered of the answers before.
     """
     requests = await _requests(dataset, bodies, listed, hours.day, by)
-    answers = [answer for request in requests for answer in await _answers(request, bodies, listed, meter)]
+    nothing: dict[str, str] = {}
+    answers = [answer for request in requests for answer in await _answers(request, bodies, listed, meter, nothing)]
     table = dataset.table
     read = [read_rows(table, body, request.asked()) for request, body in answers]
     sent = pl.concat([table.schema.to_frame(), *(rows for rows, _ in read)])
-    if sent.is_empty():
-        reason = f"Theta holds no {requests[0].what if requests else 'data'} of this day"
-        refuse_contradiction(reason, listed, requests)
-        raise DayEnded(NoData(reason))
     meter.parsed(sent.height)
     reports = newest_reports(sent, table.dated_by).sort(dataset.sort_by, maintain_order=True)
-    if not (unique := unique_contracts(reports)).passed:
+    if reports.height and not (unique := unique_contracts(reports)).passed:
         raise DayEnded(
             Rejected(
                 f"{unique.summary}, made at the same instant with other values: nothing tells which of them counts; "
@@ -73,6 +73,12 @@ async def day_of_reports(
             )
         )
     summary = reports.group_by(CONTRACT, maintain_order=True).agg(rows=pl.len().cast(pl.Int64))
+    here = set(summary["symbol"].cast(pl.String))
+    none = f"Theta holds no {requests[0].what if requests else 'data'} of this day"
+    silent = {root: nothing.get(root, none) for root in dataset.roots if root not in here}
+    comparisons = await compare(summary, listed, dataset, hours.day, bodies, doubts, silent=silent)
+    if sent.is_empty():
+        raise DayEnded(NoData(next(iter(silent.values()))))
     text = [body for _, body in answers]
     first_line = text[0].partition(b"\n")[0]
     arrival = Arrival(
@@ -84,7 +90,7 @@ async def day_of_reports(
         line_end=_HEADER_ENDS[first_line.endswith(b"\r")],
         extra_columns=frozenset(name for _, extra in read for name in extra),
         listed=listed,
-        comparisons=compare(summary, listed, dataset.roots, hours.day, dataset.absent_tolerance),
+        comparisons=comparisons,
         stale_expirations=summary.filter(pl.col("expiration") < hours.day).height,
         superseded=sent.height - reports.height,
     )
@@ -110,9 +116,9 @@ async def _requests(
 
 
 async def _answers(
-    request: HistoryRequest, bodies: Bodies, listed: ContractList, meter: DayMeter
+    request: HistoryRequest, bodies: Bodies, listed: ContractList, meter: DayMeter, nothing: dict[str, str]
 ) -> list[tuple[HistoryRequest, bytes]]:
-    """The whole answer to a request, or those to its parts; none where there is no data."""
+    """The whole answer to a request, or those to its parts; none where there is no data, which is noted by root."""
     try:
         async with bodies.history(request) as chunks:
             body = bytearray()
@@ -123,12 +129,11 @@ async def _answers(
         contracts = listed.of(request)
         known = [] if contracts is None else contracts["expiration"].unique().sort().to_list()
         parts = split(request, known, str(error))
-        return [answer for part in parts for answer in await _answers(part, bodies, listed, meter)]
+        return [answer for part in parts for answer in await _answers(part, bodies, listed, meter, nothing)]
     except DayEnded as ended:
         if not isinstance(ended.outcome, NoData):
             raise
-        if request.right == "both":
-            refuse_contradiction(ended.outcome.reason, listed, [request])
+        nothing.setdefault(request.symbol, ended.outcome.reason)
         return []
     if not body.endswith(b"\n"):
         raise Transient(f"the answer to {request} stopped short, inside its last line")

@@ -370,6 +370,21 @@ def read_expirations(body: bytes, symbols: Sequence[str]) -> dict[str, list[date
     return {symbol: known.filter(pl.col("symbol") == symbol)["expiration"].to_list() for symbol in symbols}
 
 
+def read_dates(body: bytes) -> list[date]:
+    """Read an answer of `option/list/dates`: the days of which there is data, in the vendor's order.
+
+    Raises:
+        DayEnded: ``Rejected``, as for quotes.
+    """
+    header, _, lines = body.partition(b"\n")
+    place = _names(header, ("date",)).index("date")
+    try:
+        rows = csv.reader(lines.decode().splitlines())
+        return [date.fromisoformat(row[place]) for row in rows]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise _rejected(f"a line of the list of days holds no date: {one_line(error, 200)}") from None
+
+
 def utc_offset(day: date) -> timedelta:
     """What New York's clock is ahead of UTC (so it is negative) on the whole of ``day``.
 

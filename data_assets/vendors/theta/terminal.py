@@ -9,15 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from typing import Protocol
 
 from data_assets.ingest.outcome import DayEnded, NotEntitled
+from data_assets.trading_calendar import is_session
 from data_assets.vendors.theta.audit import ContractList
 from data_assets.vendors.theta.client import HistoryRequest, ThetaClient
 
 OUTAGE_SECONDS = 600.0
 """How long a terminal may be away: its first start alone, with its self-update, can take five minutes."""
+
+
+FORMER_EXPIRATIONS = 3
+"""So many tell whether a root trades on its last days: of one the vendor may have lost the last day."""
+
+_A_YEAR = timedelta(days=366)
 
 
 class Bodies(Protocol):
@@ -26,6 +33,10 @@ class Bodies(Protocol):
     @property
     def at_once(self) -> int:
         """How many requests may be in flight at once."""
+
+    @property
+    def answers_anew(self) -> bool:
+        """Whether a second answer to a request says more than the first: the vendor's does, a file's does not."""
 
     def day(self, day: date) -> AbstractAsyncContextManager[None]:
         """Begin to ask for a day, when it is its turn."""
@@ -38,6 +49,13 @@ class Bodies(Protocol):
 
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
         """Every expiration that is known of each root, sorted."""
+
+    async def trades_on_last_day(self, root: str, day: date) -> bool | None:
+        """Whether contracts of a root are quoted on their last day, by those that expired before ``day``.
+
+        Returns:
+            False for a root that is settled in the morning; None where nothing tells.
+        """
 
     def source(self, request: HistoryRequest) -> str:
         """Where the body of an answer comes from, for the footer."""
@@ -60,11 +78,17 @@ class Terminal:
         self._first_day, self._first_request = asyncio.Lock(), asyncio.Lock()
         self._leader: date | None = None
         self._refused: tuple[date, NotEntitled] | None = None
+        self._quoted_to_the_end: dict[tuple[str, date], bool | None] = {}
 
     @property
     def at_once(self) -> int:
         """See ``Bodies``."""
         return self._client.max_concurrent
+
+    @property
+    def answers_anew(self) -> bool:
+        """See ``Bodies``."""
+        return True
 
     @asynccontextmanager
     async def day(self, day: date) -> AsyncIterator[None]:
@@ -128,6 +152,19 @@ class Terminal:
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
         """See ``Bodies``."""
         return await self._client.expirations(roots)
+
+    async def trades_on_last_day(self, root: str, day: date) -> bool | None:
+        """See ``Bodies``: by the days of which the vendor has quotes of the newest expirations."""
+        known = (await self._client.expirations([root]))[root]
+        former = [last for last in known if day - _A_YEAR <= last < day and is_session(last)]
+        said: set[bool] = set()
+        for expiration in former[: -1 - FORMER_EXPIRATIONS : -1]:
+            if (root, expiration) not in self._quoted_to_the_end:
+                newest = await self._client.last_quoted_day(root, expiration)
+                self._quoted_to_the_end[root, expiration] = None if newest is None else newest >= expiration
+            if (to_the_end := self._quoted_to_the_end[root, expiration]) is not None:
+                said.add(to_the_end)
+        return max(said, default=None)
 
     def source(self, request: HistoryRequest) -> str:
         """See ``Bodies``: the request as a URL."""

@@ -105,8 +105,9 @@ def verdicts(folder: Path, dataset: OptionDataset, day: date = DAY) -> dict[str,
 
 
 def left_in(folder: Path) -> list[str]:
-    """Every file of the lake but its marker, hidden ones included."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name[0] != "_")
+    """Every file of the lake but its marker and what is remembered of answers, hidden ones included."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "_" and path.suffix != ".note"]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def asked(theta: SandboxTheta, since: int = 0) -> list[tuple[str, str, str]]:

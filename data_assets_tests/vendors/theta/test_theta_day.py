@@ -45,6 +45,7 @@ from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource, not_yet
+from data_assets.vendors.theta.doubts import Doubted
 from data_assets.vendors.theta.judge import Limits, judge
 from data_assets.vendors.theta.schema import QUOTES as TABLE
 from data_assets.vendors.theta.terminal import Terminal
@@ -72,8 +73,9 @@ class Meter:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Every file of the lake but its marker, temporary ones included."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name[0] != "_")
+    """Every file of the lake but its marker and what is remembered of answers, temporary ones included."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "_" and path.suffix != ".note"]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 async def fetch(
@@ -106,6 +108,12 @@ async def ending(base_url: str, folder: Path, dataset: OptionDataset = DATASET, 
     error = await failure(base_url, folder, dataset, **more)
     assert isinstance(error, DayEnded)
     return error.outcome
+
+
+async def ending_when_asked_again(base_url: str, folder: Path) -> NotStored:
+    """How a day ends whose first answer is not believed."""
+    assert isinstance(await failure(base_url, folder), Transient)
+    return await ending(base_url, folder)
 
 
 def stored(folder: Path, day: date = DAY, key: str = DATASET.key) -> pl.DataFrame:
@@ -255,7 +263,7 @@ def test_a_wrong_value_is_named(wrong: dict[str, Any], says: str):
         (Fault(kind="cut"), Transient, "its last line is cut"),
         (Fault(kind="reset"), Transient, "stopped short"),
         (Fault(kind="stall"), Transient, "no byte for"),
-        (Fault(kind="missing_contract"), Transient, "listed contracts are absent"),
+        (Fault(kind="missing_contract"), Doubted, "listed contracts are absent"),
         (Fault(kind="disconnected"), VendorDown, "474"),
         (Fault(kind="status", status=429), Throttled, "429"),
         (Fault(kind="status", status=500), Transient, "500"),
@@ -305,7 +313,7 @@ async def test_a_refusal_is_an_outcome(tmp_path: Path, status: int):
 async def test_no_data_of_a_day_whose_contracts_are_listed_is_not_believed(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="status", status=472)]) as theta:
         error = await failure(theta.base_url, tmp_path)
-    assert type(error) is Transient
+    assert type(error) is Doubted
     assert "holds no data for QQQ option quotes of 2024-01-03" in str(error)
     assert re.search(r"though its own list names \d+ contracts", str(error))
 
@@ -338,7 +346,7 @@ async def test_no_data_in_words_under_a_200_is_no_data(tmp_path: Path, said: str
     assert shown in outcome.reason
     with SandboxTheta(contracts=CONTRACTS, faults=[words]) as theta:
         error = await failure(theta.base_url, tmp_path)
-    assert type(error) is Transient
+    assert type(error) is Doubted
     assert shown in str(error)
     assert re.search(r"though its own list names \d+ contracts", str(error))
 
@@ -500,7 +508,7 @@ async def test_no_data_is_believed_if_all_that_is_listed_had_expired(tmp_path: P
         assert type(await ending(server.base_url, tmp_path)) is NoData
 
 
-@pytest.mark.parametrize(("listed", "kind"), [(response(200, LISTED.encode()), Transient), (NOTHING, DayEnded)])
+@pytest.mark.parametrize(("listed", "kind"), [(response(200, LISTED.encode()), Doubted), (NOTHING, DayEnded)])
 async def test_no_data_in_any_part_is_held_against_the_list_too(tmp_path: Path, listed: bytes, kind: type[IngestError]):
     async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         too_large = query.get("right") == "both"
@@ -533,7 +541,7 @@ async def test_a_contract_with_two_rows_of_one_instant_is_rejected(
     tmp_path: Path, rows: list[str], repeated: int, contracts: int, example: int
 ):
     async with raw_terminal(HEADER + "\r\n" + "".join(rows)) as server:
-        outcome = await ending(server.base_url, tmp_path)
+        outcome = await ending_when_asked_again(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
     assert outcome.reason.startswith(
         f"{repeated:,} rows repeat the contract and timestamp of another, "
@@ -545,7 +553,7 @@ async def test_a_repeat_on_the_border_of_two_row_groups_is_rejected(tmp_path: Pa
     rows = [row for strike in range(400, 710) for row in grid(strike, ALL_DAY).splitlines(keepends=True)]
     last_of_a_group = rows[ROW_GROUP_ROWS - 1]
     async with raw_terminal(HEADER + "\r\n" + "".join([last_of_a_group, *rows]), listed=None) as server:
-        outcome = await ending(server.base_url, tmp_path)
+        outcome = await ending_when_asked_again(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
     assert outcome.reason.startswith("1 rows repeat")
 
@@ -557,7 +565,7 @@ async def test_a_terminal_that_ignores_the_right_does_not_store_every_row_twice(
         writer.write(response(200, LISTED.encode()) if path == LIST else quotes)
 
     async with terminal(answer) as server:
-        outcome = await ending(server.base_url, tmp_path)
+        outcome = await ending_when_asked_again(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
     assert outcome.reason.startswith(f"{20 * ALL_DAY:,} rows repeat")
 
@@ -615,7 +623,7 @@ async def test_an_end_inside_the_last_contract_is_transient(tmp_path: Path, kept
     lines = BODY.splitlines(keepends=True)
     async with raw_terminal("".join(lines[: 1 + 19 * ALL_DAY + kept]), listed) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) is Transient
+    assert type(error) is Doubted
     assert "the body stops inside a contract" in str(error)
 
 
@@ -623,7 +631,7 @@ async def test_an_end_between_two_contracts_is_transient_if_there_is_a_list(tmp_
     lines = BODY.splitlines(keepends=True)
     async with raw_terminal("".join(lines[: 1 + 19 * ALL_DAY])) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) is Transient
+    assert type(error) is Doubted
     assert "1 of 20 listed contracts are absent (5.0%, 0.5% tolerated): QQQ 2024-01-05 419 C" in str(error)
 
 
@@ -631,14 +639,14 @@ async def test_an_end_between_two_contracts_is_transient_if_there_is_a_list(tmp_
 async def test_an_end_inside_or_before_the_header_is_transient(tmp_path: Path, length: int):
     async with raw_terminal(BODY[:length]) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) is Transient
+    assert type(error) in (Transient, Doubted)
     assert "stopped short" in str(error)
 
 
 @pytest.mark.parametrize("body", ["", HEADER + "\r\n"], ids=["nothing", "header only"])
 async def test_a_200_without_rows_is_no_data_only_if_the_list_is_empty_too(tmp_path: Path, body: str):
     async with raw_terminal(body) as server:
-        assert type(await failure(server.base_url, tmp_path)) is Transient
+        assert type(await failure(server.base_url, tmp_path)) is Doubted
     async with raw_terminal(body, listed=None) as server:
         assert type(await failure(server.base_url, tmp_path)) is Transient
     async with raw_terminal(body, listed="") as server:

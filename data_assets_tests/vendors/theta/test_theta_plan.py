@@ -79,12 +79,7 @@ def test_the_groups_are_the_expirations_that_can_have_data_each_once_in_the_file
     requests = [request for group in plan for request in group.requests]
     assert len(set(requests)) == len(requests)
     found = {(request.symbol, date.fromisoformat(request.expiration)) for request in requests}
-    assert found == {
-        (root, last)
-        for root, lasts in expirations.items()
-        for last in lasts
-        if last >= DAY and (root, last) != ("SPX", DAY)
-    }
+    assert found == {(root, last) for root, lasts in expirations.items() for last in lasts if last >= DAY}
     for group in plan:
         assert {request.expiration for request in group.requests} == {group.expiration.isoformat()}
         rights = {request.right for request in group.requests}

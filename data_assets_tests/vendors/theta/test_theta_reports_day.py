@@ -113,14 +113,14 @@ async def test_a_fault_leaves_nothing_and_the_next_try_has_the_day(tmp_path: Pat
     strict = replace(dataset, absent_tolerance=0.04 if dataset is INTEREST else 0.005)
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind=fault, endpoint=endpoint, times=1)]) as theta:
         with pytest.raises(IngestError) as caught:
-            await fetch(theta.base_url, tmp_path, strict, stall_seconds=0.2)
+            await fetch(theta.base_url, tmp_path, strict, stall_seconds=1.0)
         assert left_in(tmp_path) == []
         await fetch(theta.base_url, tmp_path, dataset)
     if fault == "renamed_column":
         assert isinstance(caught.value, DayEnded)
         assert isinstance(caught.value.outcome, Rejected)
     else:
-        assert type(caught.value) is Transient
+        assert isinstance(caught.value, Transient)
 
 
 async def test_too_large_an_answer_is_had_in_parts(tmp_path: Path):
