@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from data_assets.ingest.lake_errors import ending_of
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
-    """Do work in a thread; a cancellation waits for its end, so that no file appears after it.
+    """Do work in a thread; a cancellation, and each further one, waits for its end, so that no file appears after it.
 
     Args:
         work: what to do.
@@ -29,7 +30,9 @@ async def in_thread(work: Callable[[], T], undo: Callable[[T], object] = lambda 
     try:
         return await asyncio.shield(at_work)
     except asyncio.CancelledError:
-        await asyncio.wait([at_work])
+        while not at_work.done():  # who awaits a task and is cancelled cancels it too, and so may its owner
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([at_work])
         if at_work.exception() is None:
             undo(at_work.result())
         raise

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.staging import in_thread
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets_tests.vendors.theta.option_days import (
     DAY,
@@ -118,6 +120,25 @@ async def test_a_cancelled_day_goes_on_where_it_was(tmp_path: Path, slow: Sandbo
         assert names(asked(theta, before)).isdisjoint(kept)
     assert parts(tmp_path) == []
     assert [Path(name).name for name in left_in(tmp_path)] == ["data.parquet"]
+
+
+async def test_work_in_a_thread_is_over_when_its_task_is_however_often_that_is_cancelled():
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_end.wait(10)
+        ended.set()
+
+    task = asyncio.create_task(in_thread(work))
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.01, may_end.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
 
 
 async def test_parts_are_no_days_for_any_reader(tmp_path: Path, slow: SandboxTheta):
