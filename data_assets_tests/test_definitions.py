@@ -73,7 +73,7 @@ IB_BARS = {
     "bar_count": "Int64",
 }
 QUOTE_CHECKS = {"contract_set", "grid", "integrity", "quotes", "timestamps"}
-IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "timestamps", "volume"}
+IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "timestamps", "trades", "volume"}
 POLYGON_CHECKS = {"bar_count", "coverage", "integrity", "ohlc", "session_hours", "timestamps"}
 
 

@@ -156,8 +156,9 @@ def volume(bars: pl.DataFrame, *, tolerance: float = VWAP_TOLERANCE) -> Verdict:
     """Whether volumes can be right, and whether each average lies in the range of its bar.
 
     A volume that is negative, absent or no number is an error (a vendor's "not applicable" is -1). An average outside
-    its bar warns: it may count trades that the range leaves out. Bars without volume and volumes of fractional shares
-    are counted only; the average of a bar without volume means nothing and is not compared.
+    its bar warns: it may count trades that the range leaves out. Bars without volume are counted only, as are
+    fractional volumes (of shares, of lots, or of shares before a reverse split); the average of a bar without volume
+    means nothing and is not compared.
 
     Args:
         bars: with the column vwap.
@@ -185,7 +186,7 @@ def volume(bars: pl.DataFrame, *, tolerance: float = VWAP_TOLERANCE) -> Verdict:
         severity="error" if counts["negative"] else "warn",
         summary="; ".join(found)
         or f"{bars.height:,} bars: {counts['zero_volume']:,} without volume, "
-        f"{counts['fractional_volume']:,} with a fraction of a share",
+        f"{counts['fractional_volume']:,} with a fractional volume",
         metadata={
             "rows": bars.height,
             **{f"{kind}_rows": rows for kind, rows in counts.items()},

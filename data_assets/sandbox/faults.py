@@ -55,6 +55,10 @@ FaultKind = Literal[
     "bad_bar",  # IB: one bar's high below its low
     "fractional_volume",  # IB: volumes in round lots, with fractions
     "wrong_session",  # IB: the bars of the session before
+    "frozen",  # IB: from half an hour after the open on, bars of the last close without volume and trades
+    "flat",  # IB: such bars all day
+    "silent_bars",  # IB: a minute without trades has such a bar, too
+    "reverse_split",  # IB: prices and volumes as a later reverse split, one for ten, leaves them
 ]
 THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "volume_only": (EOD_ENDPOINT,),
@@ -70,7 +74,10 @@ HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
     ("large_request", "missing_contract", "renamed_column", "empty_expiration", "replayed", *THETA_ROWS_OF)
 ) - {"settled_listed"}
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
-    {"short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"}
+    {
+        *("short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"),
+        *("frozen", "flat", "silent_bars", "reverse_split"),
+    }
 )
 _IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"pacing", "permissions", "hmds_disconnect"})
 _IB_ANY_REQUEST: frozenset[FaultKind] = frozenset(

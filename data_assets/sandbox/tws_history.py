@@ -5,7 +5,8 @@ Here: the answer to a request that has passed the checks, as rows and as fields 
 
 The bars are those of the shared synthetic market: the same prices, volumes and trades as every other vendor's. As with
 IB, a bar's time is its start, and the filter for regular hours follows early closes. IB says neither what it answers
-for a minute without trades nor for a day without a session: here the one has no bar, and the other no data.
+for a minute without trades nor for a day without a session: here the one has no bar (a fault makes it one), and the
+other no data.
 """
 
 from __future__ import annotations
@@ -21,12 +22,22 @@ from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.sandbox.tws_requests import HMDS, SCHEDULE, HeadRequest, HistoryRequest, Refused, Span, Unit
 from data_assets.sandbox.tws_stocks import SMART, TIME_ZONE, Stock, hours
 from data_assets.sandbox.tws_wire import Field
-from data_assets.trading_calendar import NEW_YORK, is_session, next_session, previous_session, session, sessions
+from data_assets.trading_calendar import (
+    NEW_YORK,
+    Session,
+    is_session,
+    next_session,
+    previous_session,
+    session,
+    sessions,
+)
 
 _SERVED = ("1 min", "TRADES")
 _CALENDAR_DAYS: dict[Unit, int] = {"D": 1, "W": 7, "M": 30, "Y": 365}
 _A_MOMENT = timedelta(microseconds=1)
 _SHARES_IN_A_LOT = 100
+_SPLIT = 10
+_STANDING_STILL = {"frozen": timedelta(minutes=30), "flat": timedelta(0), "silent_bars": timedelta(days=1)}
 _WALL_CLOCK = f"%Y%m%d %H:%M:%S {TIME_ZONE}"
 _SCHEDULE_CLOCK = "%Y%m%d-%H:%M:%S"  # in the zone that the message names: this dash does not mean UTC
 _HEAD_CLOCK = "%Y%m%d-%H:%M:%S"  # UTC
@@ -154,7 +165,26 @@ def spoiled(bars: pl.DataFrame, kind: FaultKind) -> pl.DataFrame:
     if kind == "bad_bar":
         spoilt = pl.int_range(pl.len()) == bars.height // 2
         return bars.with_columns(high=pl.when(spoilt).then((pl.col("low") - 0.01).round(2)).otherwise("high"))
+    if kind == "reverse_split":
+        prices = pl.col("open", "high", "low", "close", "vwap")
+        return bars.with_columns((prices * _SPLIT).round(4), pl.col("volume") / _SPLIT)
+    if kind in _STANDING_STILL:
+        regular = session(bars["timestamp"][0].astimezone(NEW_YORK).date())
+        return _standing_still(bars, regular, regular.open + _STANDING_STILL[kind])
     return bars
+
+
+def _standing_still(bars: pl.DataFrame, regular: Session, alive: datetime) -> pl.DataFrame:
+    """A bar for each regular minute: where it has none, or none before ``alive``, it repeats the last close.
+
+    Before the first trade that is the day's first price.
+    """
+    minutes = pl.datetime_range(regular.open, regular.close, "1m", closed="left", eager=True, time_unit="us")
+    grid = pl.DataFrame({"timestamp": minutes.dt.convert_time_zone("UTC")})
+    told = grid.join(bars.filter(pl.col("timestamp") < alive), on="timestamp", how="left", maintain_order="left")
+    last = pl.col("close").forward_fill().fill_null(bars["open"][0])
+    prices = [pl.col(name).fill_null(last) for name in ("open", "high", "low", "close", "vwap")]
+    return told.with_columns(*prices, pl.col("volume", "trades").fill_null(0)).select(bars.columns)
 
 
 def no_data(stock: Stock, request: HistoryRequest) -> Refused:

@@ -40,6 +40,8 @@ REFUSED = {  # kind -> outcome, words of the reason, how often the day is asked 
     "short_day": ("Rejected", ["bar_count: 351 of 390 minutes; missing 15:21-15:59 New York"], 1),
     "bad_bar": ("Rejected", ["ohlc: 1 bars with the open or the close outside low to high"], 1),
     "wrong_session": ("Rejected", ["session_hours: 09:30 to 16:00", "390 bars before it"], 1),
+    "frozen": ("Rejected", ["trades: 360 of 390 minutes without a trade", "10:00-15:59 New York", "lenient"], 1),
+    "flat": ("Rejected", ["trades: 390 of 390 minutes without a trade", "09:30-15:59 New York", "lenient"], 1),
     "permissions": ("NotEntitled", [f"IB Error 162: {HMDS}No market data permissions for NASDAQ STK"], 1),
 }
 

@@ -150,7 +150,7 @@ def test_volume_counts_what_is_odd_but_right():
     verdict = volume(bars)
     assert verdict.passed
     assert (verdict.metadata["zero_volume_rows"], verdict.metadata["fractional_volume_rows"]) == (2, 3)
-    assert "2 without volume, 3 with a fraction of a share" in verdict.summary
+    assert "2 without volume, 3 with a fractional volume" in verdict.summary
 
 
 def test_a_rounded_average_may_leave_the_range_a_little():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -25,7 +26,7 @@ from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
-from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge
+from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge, own_days
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
 from data_assets.vendors.ib.patience import IBS_OWN, SANDBOX
 from data_assets.vendors.ib.resets import never, reset_ends
@@ -40,6 +41,7 @@ CHECKS = {
     "timestamps": "Minute-aligned, each minute once, in the file's order.",
     "session_hours": "Every bar starts within the regular session.",
     "volume": "No negative volume; the average price lies within low and high; bars without volume are counted.",
+    "trades": "The share and the longest run of minutes without a trade, against this ticker's own stored days.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
 
@@ -107,7 +109,8 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
                 yield IbBarsSource(ticker, lake=lake, client=client)
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
-        return judge(pl.concat(lake.batches(ticker.dataset, day)), session(day), ticker.completeness)
+        bars = pl.concat(lake.batches(ticker.dataset, day))
+        return judge(bars, session(day), ticker.completeness, partial(own_days, lake, ticker.dataset, day))
 
     lenient = " Minutes without a bar are accepted and counted." if ticker.completeness == "lenient" else ""
     return MarketDataset(

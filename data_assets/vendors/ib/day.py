@@ -3,7 +3,9 @@
 Here: what makes a day complete. Not here: asking (``client``), the columns (``schema``), the rules of bars
 (``quality``), and retries (the engine, to which `RETRY` says how patient IB wants it).
 
-A day is stored when it has a bar for each minute of the calendar's session and every bar can be one. IB says of no
+A day is stored when it has a bar for each minute of the calendar's session, every bar can be one, and there are trades
+in them as this ticker has them (``quality.trading_minutes``): IB's feed can stand still for hours and write all of its
+bars, with the last close and without volume. IB says of no
 answer that it is whole, writes an answer that is short just like a whole one, and documents for neither case whether a
 minute without trades has a bar; so for tickers that trade seldom, absent minutes can be accepted, and are counted.
 """
@@ -11,8 +13,9 @@ minute without trades has a bar; so for tickers that trade seldom, absent minute
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import DayMeter, StagedDay
-from data_assets.lake.errors import LakeError
+from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
@@ -37,6 +40,7 @@ from data_assets.quality import minute_bars
 from data_assets.quality.bar_coverage import missing_minutes, session_bar_count
 from data_assets.quality.naming import clock as clock_text
 from data_assets.quality.naming import minutes_text
+from data_assets.quality.trading_minutes import TradingMinutes, trades, trading_minutes
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.ib import schema
@@ -53,18 +57,40 @@ MAX_CONCURRENCY = 1
 """Symbol after symbol, day after day: what paces requests is the budget, not how long an answer takes."""
 
 
+USUAL_DAYS = 10
+"""How many of a ticker's nearest stored days say how it usually trades."""
+
+
 @cache
 def _ib_async_version() -> str:
     return version("ib_async")
 
 
-def judge(bars: pl.DataFrame, hours: Session, completeness: Completeness) -> list[Verdict]:
+def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
+    """How a ticker traded on the stored days nearest to one, earlier or later; damaged ones do not count.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    others = [other for other in lake.days(dataset) if other != day]
+    found = []
+    for other in sorted(others, key=lambda other: abs(other - day))[:USUAL_DAYS]:
+        with suppress(Corrupt):  # which is that day's own fault: its integrity says so
+            bars = pl.concat(lake.batches(dataset, other))
+            found.append(trading_minutes(schema.as_rules_read(bars), session(other)))
+    return found
+
+
+def judge(
+    bars: pl.DataFrame, hours: Session, completeness: Completeness, own_days: Callable[[], Sequence[TradingMinutes]]
+) -> list[Verdict]:
     """The verdicts on a day of bars, stored or about to be; a breach that is an error keeps it from being stored.
 
     Args:
         bars: rows of ``schema.SCHEMA``, sorted by timestamp.
         hours: the session.
         completeness: of the ticker.
+        own_days: how the ticker traded on other days; asked only where this one is not beyond doubt.
     """
     rows = schema.as_rules_read(bars)
     return [
@@ -73,6 +99,7 @@ def judge(bars: pl.DataFrame, hours: Session, completeness: Completeness) -> lis
         minute_bars.timestamps(rows),
         minute_bars.session_hours(rows, start=hours.open, end=hours.close, outside="error"),
         minute_bars.volume(rows),
+        trades(rows, hours=hours, own_days=own_days, lenient=completeness == "lenient"),
     ]
 
 
@@ -129,12 +156,11 @@ class IbBarsSource:
         meter.received(answer.raw_size)
         meter.parsed(answer.bars.height)
         bars = answer.bars.sort("timestamp")
-        breaches = [
-            verdict
-            for verdict in judge(bars, hours, self._ticker.completeness)
-            if not verdict.passed and verdict.severity == "error"
-        ]
         try:
+            verdicts = judge(
+                bars, hours, self._ticker.completeness, partial(own_days, self._lake, self._ticker.dataset, day)
+            )
+            breaches = [verdict for verdict in verdicts if not verdict.passed and verdict.severity == "error"]
             if breaches:
                 raise DayEnded(Rejected(self._reject(bars, hours, answer, breaches)))
             staged = self._write(bars, self._provenance(bars, hours, answer), rejected=False)
@@ -172,7 +198,7 @@ class IbBarsSource:
             "completeness": self._ticker.completeness,
             "expected_bars": hours.minutes,
             "missing_minutes": minutes_text(missing_minutes(bars, hours)),
-            "volume_unit": schema.volume_unit(bars),
+            "volume_unit": _volume_unit(bars, answer),
         }
         if rejected is not None:
             details["rejected"] = rejected
@@ -199,11 +225,15 @@ class IbBarsSource:
             "zero_volume_bars": numbers["zero_volume_rows"],
             "fractional_volume_bars": numbers["fractional_volume_rows"],
             "volume": numbers["volume"],
-            "volume_unit": schema.volume_unit(bars),
+            "volume_unit": _volume_unit(bars, answer),
             "trades": numbers["trades"],
             "requests": answer.requests,
             "raw_megabytes": round(answer.raw_size / 1e6, 6),
         }
+
+
+def _volume_unit(bars: pl.DataFrame, answer: SessionBars) -> schema.VolumeUnit:
+    return schema.volume_unit(bars, fetched_on=answer.fetched_at.astimezone(NEW_YORK).date())
 
 
 class _StagedBars:

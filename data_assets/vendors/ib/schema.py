@@ -10,18 +10,20 @@ tape's, and may revise a bar later.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 import polars as pl
 import pyarrow as pa
 
 from data_assets.lake.columns import Column
+from data_assets.trading_calendar import NEW_YORK
 
 SCHEMA_VERSION = 1
 
 VOLUME_UNIT = (
-    "shares; round lots of 100 where TWS is set to send market data in lots for US stocks, which the API does not tell"
+    "shares, adjusted for splits; round lots of 100 where TWS is set to send market data in lots for US stocks, which "
+    "the API does not tell"
 )
 
 COLUMNS: dict[str, Column] = {
@@ -41,6 +43,10 @@ ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema
 SORT_BY = ("timestamp",)
 
 VolumeUnit = Literal["lots", "unknown"]
+
+_SHARES_IN_A_LOT = 100
+_EXACT = 1e-6
+_MOST = 0.5
 
 
 class Bar(Protocol):
@@ -67,8 +73,26 @@ def as_rules_read(bars: pl.DataFrame) -> pl.DataFrame:
     return bars.rename({"average": "vwap", "bar_count": "trades"})
 
 
-def volume_unit(bars: pl.DataFrame) -> VolumeUnit:
-    """What a day's volumes are in, as far as they tell: fractions, or fewer than trades, are lots; else it is open."""
-    volume = pl.col("volume")
-    lots = bars.select(((volume != volume.floor()) | (volume < pl.col("bar_count"))).any()).item()
-    return "lots" if lots else "unknown"
+def volume_unit(bars: pl.DataFrame, *, fetched_on: date) -> VolumeUnit:
+    """What a day's volumes are in, where that is known.
+
+    Fractions alone prove nothing, and neither do volumes below the number of trades: lots have them, shares divided by
+    a later reverse split do, and fractions of a share are traded too. What is known: on the evening of the session
+    itself no later split has changed it yet. Hundredths in every bar, and a fraction in most, are round lots then.
+
+    Args:
+        bars: rows of ``SCHEMA``, of one session.
+        fetched_on: the New York date on which the bars came.
+    """
+    hundredths = pl.col("volume") * _SHARES_IN_A_LOT
+    traded = bars.filter(pl.col("volume") > 0)
+    may_be_split = (
+        bars.filter(pl.col("timestamp").dt.convert_time_zone(str(NEW_YORK)).dt.date() < fetched_on).height > 0
+    )
+    if may_be_split or traded.is_empty():
+        return "unknown"
+    in_hundredths, with_fraction = traded.select(
+        ((hundredths - hundredths.round()).abs() < _EXACT).all().alias("in_hundredths"),
+        (pl.col("volume") != pl.col("volume").floor()).mean().alias("with_fraction"),
+    ).row(0)
+    return "lots" if in_hundredths and with_fraction > _MOST else "unknown"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -30,9 +32,10 @@ from data_assets.lake.lake import MARKER, Lake
 from data_assets.sandbox.faults import IB_HEAD_TIMESTAMP, Fault
 from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws_stocks import STOCKS, Stock
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker
-from data_assets.vendors.ib.day import RETRY, IbBarsSource, judge
+from data_assets.vendors.ib.day import RETRY, IbBarsSource, judge, own_days
 from data_assets.vendors.ib.schema import SCHEMA, volume_unit
 from data_assets_tests.vendors.ib.hand_tws import Say, bars_message, hand_tws
 from data_assets_tests.vendors.ib.ib_client_fixtures import AAPL, DAY, opened
@@ -77,10 +80,11 @@ async def bench(
     ticker: Ticker = AAPL,
     first_day: date = date(2016, 1, 4),
     now: datetime = datetime(2026, 1, 5, 12, tzinfo=UTC),
+    stocks: Sequence[Stock] = STOCKS,
 ) -> AsyncIterator[Bench]:
     lake = Lake(str(folder / "lake"), synthetic=True)
-    with SandboxTws(faults=faults, first_day=first_day, pacing_scale=0) as tws:
-        async with opened(tws, folder) as ib:
+    with SandboxTws(faults=faults, first_day=first_day, pacing_scale=0, stocks=stocks) as tws:
+        async with opened(tws, folder, now=lambda: now) as ib:
             yield Bench(IbBarsSource(ticker, lake=lake, client=ib.client, clock=lambda: now), lake, tws)
 
 
@@ -224,18 +228,103 @@ async def test_a_thin_ticker_is_refused_unless_its_absent_minutes_are_accepted(t
     assert (stored.rows, stored.metadata["missing_minutes"]) == (traded, 390 - traded)
     assert ib.lake.provenance("ib/bars_1m/DIS", DAY).details["missing_minutes"].endswith("New York")
     bars = ib.lake.scan("ib/bars_1m/DIS", DAY, DAY).collect()
-    assert [verdict.passed for verdict in judge(bars, session(DAY), "lenient")] == [True] * 5
-    assert [verdict.name for verdict in judge(bars, session(DAY), "strict") if not verdict.passed] == ["bar_count"]
+    assert [verdict.passed for verdict in judge(bars, session(DAY), "lenient", list)] == [True] * 6
+    strict = judge(bars, session(DAY), "strict", list)
+    assert [verdict.name for verdict in strict if not verdict.passed] == ["bar_count"]
 
 
-async def test_volumes_in_lots_are_stored_and_said_to_be(tmp_path) -> None:
-    async with bench(tmp_path, Fault(kind="fractional_volume", day=DAY)) as ib:
+def damage(lake: Lake, day: date) -> None:
+    Path(lake.locate(f"ib/bars_1m/AAPL/date={day}/data.parquet")).write_bytes(b"damaged")
+
+
+WEEK = [date(2024, 1, day) for day in (8, 9, 10, 11, 12)]
+SILENT_AFTER_TEN = "trades: 360 of 390 minutes without a trade, at most 360 in a row (10:00-15:59 New York)"
+
+
+@pytest.mark.parametrize("stored", [[], WEEK])
+@pytest.mark.parametrize(("kind", "silent"), [("frozen", "10:00-15:59"), ("flat", "09:30-15:59")])
+async def test_a_day_on_which_the_feed_stood_still_has_every_bar_and_is_refused(tmp_path, kind, silent, stored) -> None:
+    async with bench(tmp_path, Fault(kind=kind, day=DAY, times=1)) as ib:
+        for day in stored:
+            await ib.store(day)
+        with pytest.raises(DayEnded) as ended:
+            await ib.store()
+        assert type(ended.value.outcome) is Rejected
+        assert (
+            f"in a row ({silent} New York); this ticker trades all the time" in ended.value.outcome.reason or not stored
+        )
+        assert f"in a row ({silent} New York); " in ended.value.outcome.reason
+        assert "set the completeness of its row to lenient" in ended.value.outcome.reason
+        assert "bar_count" not in ended.value.outcome.reason
+        assert (await ib.store()).rows == 390  # once the feed is there again
+
+
+async def test_a_ticker_that_may_be_silent_is_stored_with_the_warning(tmp_path) -> None:
+    ticker = Ticker("AAPL", completeness="lenient")
+    async with bench(tmp_path, Fault(kind="frozen", day=DAY), ticker=ticker) as ib:
+        for day in [*WEEK, DAY]:
+            await ib.store(day)
+        bars = ib.lake.scan(ticker.dataset, DAY, DAY).collect()
+        verdict = judge(bars, session(DAY), "lenient", partial(own_days, ib.lake, ticker.dataset, DAY))[-1]
+    assert (verdict.name, verdict.passed, verdict.severity) == ("trades", False, "warn")
+    assert verdict.summary.startswith(SILENT_AFTER_TEN.removeprefix("trades: "))
+    assert verdict.metadata["own_days"] == 5
+
+
+@pytest.mark.parametrize("completeness", ["strict", "lenient"])
+async def test_a_ticker_that_is_often_silent_may_be_so_on_every_day(tmp_path, completeness) -> None:
+    """Be a minute without trades a bar or none: of either IB says nothing."""
+    ticker = Ticker("SELDOM", completeness=completeness)
+    faults = [Fault(kind="silent_bars")] if completeness == "strict" else []
+    seldom = Stock("SELDOM", "NYSE", "TRADES NOW AND THEN", date(2000, 1, 3))
+    async with bench(tmp_path, *faults, ticker=ticker, stocks=[seldom]) as ib:
+        for day in [*WEEK, DAY]:
+            stored = await ib.store(day)
+            assert (stored.rows == 390) == (completeness == "strict")
+            bars = ib.lake.scan(ticker.dataset, day, day).collect()
+            verdict = judge(bars, session(day), completeness, partial(own_days, ib.lake, ticker.dataset, day))[-1]
+            assert verdict.passed, verdict.summary
+            assert 0.5 < verdict.metadata["silent_share"] < 1
+            assert verdict.metadata["longest_silence"] > 10
+    assert verdict.metadata["own_days"] == 5
+
+
+async def test_a_damaged_neighbour_does_not_keep_a_day_from_being_judged(tmp_path) -> None:
+    async with bench(tmp_path, Fault(kind="frozen", day=DAY)) as ib:
+        for day in WEEK:
+            await ib.store(day)
+        damage(ib.lake, WEEK[0])
+        with pytest.raises(DayEnded, match=re.escape(SILENT_AFTER_TEN)):
+            await ib.store()
+
+
+@pytest.mark.parametrize("kind", ["fractional_volume", "reverse_split"])
+async def test_fractions_of_an_older_day_do_not_tell_lots_from_a_reverse_split(tmp_path, kind) -> None:
+    async with bench(tmp_path, Fault(kind=kind, day=DAY)) as ib:
+        stored = await ib.store()
+    assert stored.metadata["volume_unit"] == "unknown"
+    assert stored.metadata["fractional_volume_bars"] > 200
+    assert ib.lake.provenance("ib/bars_1m/AAPL", DAY).details["volume_unit"] == "unknown"
+
+
+async def test_on_the_evening_of_the_session_no_split_explains_hundredths(tmp_path) -> None:
+    evening = session(DAY).close + timedelta(hours=1)
+    async with bench(tmp_path, Fault(kind="fractional_volume", day=DAY), now=evening) as ib:
         stored = await ib.store()
     assert stored.metadata["volume_unit"] == "lots"
     assert ib.lake.provenance("ib/bars_1m/AAPL", DAY).details["volume_unit"] == "lots"
-    whole = ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect().with_columns(pl.col("volume").floor())
-    assert volume_unit(whole.with_columns(bar_count=pl.lit(1))) == "unknown"
-    assert volume_unit(whole.with_columns(bar_count=pl.lit(10**6))) == "lots"
+    bars = ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect()
+    whole = pl.col("volume").ceil()
+    for volume, unit in (
+        (pl.col("volume"), "lots"),
+        (whole, "unknown"),
+        (pl.when(pl.int_range(pl.len()) == 5).then(pl.lit(12.33)).otherwise(whole), "unknown"),  # one fraction
+        (pl.col("volume") / 3, "unknown"),  # a fraction of a share, traded as such
+        (pl.lit(0.0), "unknown"),
+    ):
+        assert volume_unit(bars.with_columns(volume=volume), fetched_on=DAY) == unit
+        assert volume_unit(bars.with_columns(volume=volume), fetched_on=DAY + timedelta(days=1)) == "unknown"
+    assert volume_unit(bars.with_columns(volume=whole, bar_count=pl.lit(10**6)), fetched_on=DAY) == "unknown"
 
 
 async def test_a_full_disk_ends_the_run_and_a_lake_of_the_other_kind_too(tmp_path) -> None:
