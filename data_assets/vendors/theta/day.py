@@ -116,12 +116,13 @@ class ThetaSource:
         return StagedOptions(staged, metadata, kept)
 
     def _doubts(self, day: date, kept: UnfinishedDay) -> Doubts:
-        not_final = None
+        synthetic = self._lake.synthetic
         if not self._bodies.answers_anew:
-            not_final = "the file is no second answer of the vendor"
-        elif self._clock() < _night_ends(day):
+            return Doubts(None, synthetic=synthetic, not_final="a file is not asked again")
+        not_final = None
+        if self._clock() < _night_ends(day):
             not_final = "what the vendor lacks of a day is not final before 01:45 New York of the next: ask again then"
-        return Doubts(kept, synthetic=self._lake.synthetic, not_final=not_final)
+        return Doubts(kept, synthetic=synthetic, not_final=not_final)
 
     async def _fetch(
         self, hours: Session, listed: ContractList, meter: DayMeter, doubts: Doubts

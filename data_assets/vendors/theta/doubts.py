@@ -46,11 +46,11 @@ class Doubts:
         advice: what comes next, for the reason of an answer that is not believed.
     """
 
-    def __init__(self, pieces: UnfinishedDay, *, synthetic: bool, not_final: str | None) -> None:
+    def __init__(self, pieces: UnfinishedDay | None, *, synthetic: bool, not_final: str | None) -> None:
         """Remember beside a day.
 
         Args:
-            pieces: of the day; need not be open.
+            pieces: of the day; need not be open. None where nothing is to be remembered, and so nothing believed.
             synthetic: whether the vendor is the sandbox, whose word says nothing of the real one.
             not_final: why no answer can be the last word; None where one can.
         """
@@ -70,6 +70,8 @@ class Doubts:
         Raises:
             LakeError: the answer cannot be remembered.
         """
+        if self._pieces is None:
+            return False
         names = sorted(lacked)
         note = {
             "asked": asked(request),
@@ -85,7 +87,8 @@ class Doubts:
 
     def forget(self, request: HistoryRequest, about: About) -> None:
         """An answer without that flaw has come."""
-        self._pieces.forget(_name(request, about))
+        if self._pieces is not None:
+            self._pieces.forget(_name(request, about))
 
     def refuse_repeats(self, request: HistoryRequest, error: RowsRepeated) -> None:
         """Reject an answer with repeated rows if that is how the vendor answers; a replay on the way is an accident.

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from data_assets.ingest.outcome import DayEnded, NoData, Rejected, Stored, Transient
-from data_assets.lake.unfinished import FOLDER
 from data_assets.sandbox.faults import (
     CONTRACTS_ENDPOINT,
     EOD_ENDPOINT,
@@ -23,16 +22,21 @@ from data_assets.sandbox.faults import (
 )
 from data_assets.sandbox.option_chain import chain
 from data_assets.sandbox.serving import SandboxTheta
+from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.component import ThetaDataset
 from data_assets.vendors.theta.dataset import OptionDataset
+from data_assets.vendors.theta.legacy import LegacySource
+from data_assets.vendors.theta.terminal import Terminal
 from data_assets_tests.vendors.theta.option_days import (
     CONTRACTS,
     DAY,
     SPX,
+    Meter,
     asked,
     details,
     fetch,
     left_in,
+    open_lake,
     run,
     stored,
     verdicts,
@@ -50,7 +54,7 @@ WEDNESDAY = date(2024, 1, 10)
 
 
 def notes(folder: Path) -> list[Path]:
-    return sorted(folder.rglob(f"{FOLDER}/*.note"))
+    return sorted(folder.rglob("*.note"))
 
 
 WAYS: list[tuple[OptionDataset, str]] = [
@@ -306,6 +310,26 @@ async def test_a_cut_is_not_taken_for_an_end(tmp_path: Path, bodies: list[str], 
     assert all(isinstance(end, kind) for end, kind in zip(found, ends, strict=True)), found
     if ends[-1] is Transient:
         assert left_in(tmp_path) == []
+
+
+async def test_a_file_is_not_believed_for_being_read_twice(tmp_path: Path):
+    """Nor is it the vendor's first word."""
+    path = tmp_path / "QQQ_options_2024-01-03_1m.csv"
+    path.write_text("".join(LINES[: -2 * ALL_DAY]))
+    lake = open_lake(tmp_path / "lake")
+
+    async def answer(name: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200, (LISTED if name == CONTRACTS_ENDPOINT else path.read_text()).encode()))
+
+    async with terminal(answer) as server, ThetaClient(server.base_url, max_concurrent=1) as client:
+        files = LegacySource(QQQ, lake=lake, files={DAY: path}, terminal=Terminal(client))
+        for _ in range(3):
+            with pytest.raises(DayEnded, match="2 of 20 listed contracts are absent") as caught:
+                await files.fetch(DAY, Meter())
+            assert isinstance(caught.value.outcome, Rejected)
+        assert notes(tmp_path) == []
+        with pytest.raises(Transient):
+            await fetch(server.base_url, tmp_path / "lake", QQQ)
 
 
 async def test_a_replayed_prefix_is_asked_for_again(tmp_path: Path):
