@@ -105,6 +105,7 @@ class MarketDataset:
         files_of_days: how days are taken in from files of another program, where they can be.
         lacking: of stored days, by name what each was not asked to hold and by now should, such as a ticker that was
             added since; days that lack nothing are left out.
+        compares: those of `checks` that compare a day with its neighbours, and can tell nothing while it has too few.
         automation: when to ask for days without being told to; the catch-up of recent days by default.
         retry: how patient to be with a day.
         expected: what is known of a day before it is stored, by the names that its metadata has for it.
@@ -128,6 +129,7 @@ class MarketDataset:
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
+    compares: tuple[str, ...] = ()
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}

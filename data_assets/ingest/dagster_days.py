@@ -28,6 +28,7 @@ from typing import Protocol
 import dagster as dg
 import polars as pl
 
+from data_assets.ingest.dagster_again import WaitingDays
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_integrity import integrity, recorded_file, recorded_verdicts
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
@@ -37,6 +38,7 @@ from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.lake.lake import Lake
 from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
+from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
 PROGRESS_SECONDS = 10.0
@@ -117,6 +119,11 @@ class DayRecorder:
 
     def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
+        self._waiting = WaitingDays(context, dataset, lake)
+
+    def begin(self, days: Iterable[date]) -> None:
+        """Take note of the days that are about to be stored."""
+        self._waiting.look_around(days)
 
     async def record(self, day: date, outcome: Outcome) -> None:
         """Record how a day ended. Runs in a thread: every event waits for the database's disk."""
@@ -129,7 +136,7 @@ class DayRecorder:
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
                 self._record_input(datasets_of_this_process[name], day, stored)
-            self._record_stored(self._dataset, day, outcome)
+            self._waiting.judged(day, self._record_stored(self._dataset, day, outcome))
         else:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
 
@@ -139,13 +146,15 @@ class DayRecorder:
         if record is None or recorded_file(record)[0] != stored.sha256:
             self._record_stored(dataset, day, stored)
 
-    def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
+    def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> list[Verdict]:
         self._context.log_event(_materialization(dataset, self._lake, day, stored))
         key = day.isoformat()
         record = latest_materialization(self._context.instance, dataset.asset_key, key)
         assert record is not None, f"{dataset.name} {key} was recorded just now"
-        for verdict in recorded_verdicts(record, dataset, self._lake, day):
+        verdicts = recorded_verdicts(record, dataset, self._lake, day)
+        for verdict in verdicts:
             self._context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
+        return verdicts
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """The days that this run, or the run it is a retry of, has stored already; they are not fetched again.
@@ -232,6 +241,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     recorder = DayRecorder(context, dataset, lake)
     stored_before = recorder.stored_before(days)
     todo = [day for day in days if day not in stored_before]
+    recorder.begin(todo)
     progress = Progress()
     watcher = run_watcher.get()
     with watcher.watch(progress) if watcher else nullcontext():

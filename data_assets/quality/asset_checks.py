@@ -1,6 +1,6 @@
 """Verdicts as Dagster asset checks: recorded per trading day, and executable alone.
 
-Here: the checks' definitions, and the one private import that recording a check for one day of a range run needs.
+Here: the checks' definitions, and the private imports that recording and reading a check of one day need.
 Not here: any rule (`option_quotes` and its like), and where the stored files are.
 
 Dagster 1.13 records a partition for a check's result only in runs of a single partition. In a range run a day's result
@@ -18,11 +18,15 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as JudgedMaterialization,
 )
+from dagster._core.event_api import PartitionKeyFilter
 
 from data_assets.partitions import asked_keys
 from data_assets.quality.verdict import Verdict
 
 NOTHING_STORED = "nothing is stored for this day"
+
+WAITS_FOR = "waits_for_days"
+"""Metadata of an evaluation that could not tell yet: how many neighbours it waits for."""
 
 
 def latest_materialization(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> dg.EventLogRecord | None:
@@ -39,11 +43,23 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 def _shown(verdict: Verdict) -> dict[str, int | float | str]:
     """A verdict's metadata as the page shows it at once: it hides lists behind a link, empty ones too."""
-    return {
+    waits: dict[str, int | float | str] = {WAITS_FOR: verdict.waits_for} if verdict.waits_for else {}
+    return waits | {
         name: "; ".join(value) if isinstance(value, list) else value
         for name, value in verdict.metadata.items()
         if value != []
     }
+
+
+def waits_for(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str) -> int:
+    """How many neighbours the newest evaluation of a check on a day waits for; 0 where it could tell, or is none."""
+    key, of_day = dg.AssetCheckKey(asset_key, check), PartitionKeyFilter(key=day)
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, 1, partition_filter=of_day):
+        event = record.event.dagster_event if record.event else None
+        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            waits = event.asset_check_evaluation_data.metadata.get(WAITS_FOR)
+            return 0 if waits is None else int(str(waits.value))
+    return 0
 
 
 def day_evaluation(

@@ -25,8 +25,8 @@ from data_assets.trading_calendar import Session
 MINIMUM_SHARE = 0.8
 """The share of the usual rows or tickers below which a whole file counts as truncated."""
 
-EARLIER_DAYS = 5
-"""How many earlier days it takes to say what is usual."""
+NEIGHBOURS_NEEDED = 5
+"""How many other days it takes to say what is usual: the median of five bears two that are wrong."""
 
 HOLE_SHARE = 0.5
 """The share of the session's median of trading tickers below which a minute is a hole."""
@@ -132,7 +132,7 @@ def market_bar_count(
     hours: Session,
     liquid: Collection[str],
     size: FileSize,
-    earlier: Sequence[FileSize],
+    neighbours: Sequence[FileSize],
     last_bar: datetime,
     minutes_present: Sequence[int],
     minimum_share: float = MINIMUM_SHARE,
@@ -141,7 +141,8 @@ def market_bar_count(
 
     An error: the file ends before the close, or holds clearly fewer rows or tickers than usual, as a truncated file
     that can still be read does. On an early close the latter only warns, since such days are thin: rows are
-    compared in proportion to the session's minutes. A warning: a minute that most tickers lack (an outage or a halt of
+    compared in proportion to the session's minutes. With too few neighbours stored nothing is said of rows and tickers,
+    and the verdict waits for more. A warning: a minute that most tickers lack (an outage or a halt of
     the market), and one that a liquid ticker lacks alone (no trade, or a halt in that name).
 
     Args:
@@ -149,16 +150,16 @@ def market_bar_count(
         hours: the session.
         liquid: names that trade in every regular minute; those without any bar are left to `coverage`.
         size: of the whole file.
-        earlier: sizes of the nearest earlier days, in any order.
+        neighbours: sizes of the nearest other days, in any order.
         last_bar: the start of the whole file's last minute, an aware instant.
         minutes_present: of the whole file, as `market_holes` reads it.
-        minimum_share: the share of the earlier days' median, from 0 to 1, below which rows or tickers are too few.
+        minimum_share: the share of the neighbours' median, from 0 to 1, below which rows or tickers are too few.
     """
     errors: list[str] = []
     warnings: list[str] = []
     if last_bar < regular_minutes(hours)[-1]:
         errors.append(f"the file ends at {clock(last_bar)}, before the close at {clock(hours.close)}")
-    usual, shares = _against_usual(size, earlier, hours)
+    usual, shares = _against_usual(size, neighbours, hours)
     few = [f"{share:.0%} of the usual {kind}" for kind, share in shares.items() if share < minimum_share]
     if few:
         (warnings if hours.is_early_close else errors).append(f"only {' and '.join(few)}")
@@ -182,7 +183,7 @@ def market_bar_count(
     told = (
         ", ".join(f"{share:.0%} of the usual {kind}" for kind, share in shares.items())
         if shares
-        else f"whether that is usual it cannot tell yet ({len(earlier)} earlier days, {EARLIER_DAYS} needed)"
+        else f"whether that is usual it cannot tell yet ({len(neighbours)} days near it, {NEIGHBOURS_NEEDED} needed)"
     )
     if holes is None:
         told += "; too few tickers to tell an outage from minutes without trades"
@@ -198,7 +199,7 @@ def market_bar_count(
             "file_tickers": size.tickers,
             "usual": usual,
             **{f"{kind}_share_of_usual": share for kind, share in shares.items()},
-            "earlier_days": len(earlier),
+            "neighbours": len(neighbours),
             "expected_minutes": hours.minutes,
             "last_bar": clock(last_bar),
             "liquid_names": counts.height,
@@ -207,6 +208,7 @@ def market_bar_count(
             "holes": minutes_text(holes or ()),
             "names_with_holes": alone[:NAMES_SHOWN],
         },
+        waits_for=0 if shares else NEIGHBOURS_NEEDED,
     )
 
 
@@ -293,12 +295,12 @@ def coverage(
     )
 
 
-def _against_usual(size: FileSize, earlier: Sequence[FileSize], hours: Session) -> tuple[str, dict[str, float]]:
-    """What is usual for a session of this length, and the shares of it; neither with too few earlier days."""
-    if len(earlier) < EARLIER_DAYS:
+def _against_usual(size: FileSize, neighbours: Sequence[FileSize], hours: Session) -> tuple[str, dict[str, float]]:
+    """What is usual for a session of this length, and the shares of it; neither with too few neighbours."""
+    if len(neighbours) < NEIGHBOURS_NEEDED:
         return "cannot tell yet", {}
-    rows = median(day.rows for day in earlier) * min(hours.minutes / _REGULAR_MINUTES, 1)
-    tickers = median(day.tickers for day in earlier)
+    rows = median(day.rows for day in neighbours) * min(hours.minutes / _REGULAR_MINUTES, 1)
+    tickers = median(day.tickers for day in neighbours)
     usual = f"{rows:,.0f} rows of {tickers:,.0f} tickers"
     return usual, {
         "rows": size.rows / rows if rows else 1.0,

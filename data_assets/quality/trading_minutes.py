@@ -26,7 +26,7 @@ from statistics import median
 
 import polars as pl
 
-from data_assets.quality.bar_coverage import EARLIER_DAYS, LONG_STRETCH, regular_minutes
+from data_assets.quality.bar_coverage import LONG_STRETCH, NEIGHBOURS_NEEDED, regular_minutes
 from data_assets.quality.naming import minutes_text
 from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import Session
@@ -127,6 +127,7 @@ def trades(
             "own_days": len(known),
             **({} if usual is None else {"usual_share": usual.share, "usual_longest_silence": usual.longest}),
         },
+        waits_for=0 if beyond_doubt or usual else NEIGHBOURS_NEEDED,
     )
 
 
@@ -145,7 +146,7 @@ class _Usual:
     @classmethod
     def of(cls, days: Sequence[TradingMinutes]) -> _Usual | None:
         """None from too few days."""
-        if len(days) < EARLIER_DAYS:
+        if len(days) < NEIGHBOURS_NEEDED:
             return None
         return cls(median(day.share for day in days), median(len(day.longest) for day in days))
 
@@ -186,4 +187,8 @@ def _trades_all_the_time(day: TradingMinutes, usual: _Usual | None) -> bool:
 def _compared(usual: _Usual | None, *, beyond_doubt: bool) -> str:
     if beyond_doubt:
         return ""
-    return f"; {usual}" if usual else f"; fewer than {EARLIER_DAYS} own days are stored, so what is usual is not known"
+    return (
+        f"; {usual}"
+        if usual
+        else f"; fewer than {NEIGHBOURS_NEEDED} own days are stored, so what is usual is not known"
+    )

@@ -22,6 +22,7 @@ class Verdict:
             the data must be wrong. Of a rule that can end either way, a passed verdict says ``warn``.
         summary: one line for the person who reads the check.
         metadata: counts, shares and up to ten names behind the summary.
+        waits_for: how many neighbours (`quality.neighbours`) must be stored before the rule can tell; 0 where it has.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Verdict:
     severity: Severity
     summary: str
     metadata: dict[str, int | float | str | list[str]] = field(default_factory=dict)
+    waits_for: int = 0

@@ -41,6 +41,10 @@ def damaged_rows(frame: pl.DataFrame, fault: FlatFileFault, day: date) -> pl.Dat
             return frame.filter(start < _moment(day, _NOON))
         case "absent_ticker":
             return frame.filter(pl.col("ticker") != fault.ticker)
+        case "few_tickers":
+            tickers = frame["ticker"].unique(maintain_order=True)
+            kept = [fault.ticker, *tickers.head(int(fault.share * len(tickers)))]
+            return frame.filter(pl.col("ticker").is_in(kept))
         case "renamed_volume":
             return frame.rename({"volume": "size"})
         case "missing_transactions":

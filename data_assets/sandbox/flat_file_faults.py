@@ -25,6 +25,7 @@ FlatFileFaultKind = Literal[
     "hole",  # no ticker has a row in `minutes` minutes from 11:00
     "stops_at_noon",  # a valid file without the afternoon
     "absent_ticker",  # no row of `ticker`
+    "few_tickers",  # a valid file with the rows of `ticker` and of `share` of the tickers, the first ones
     "renamed_volume",  # its column `volume` is called something else
     "missing_transactions",  # its column `transactions` is not there
     # Faults of an answer of the bucket
@@ -71,6 +72,7 @@ class FlatFileFault(BaseModel):
     hours: float = Field(default=48.0, gt=0)
     minutes: int = Field(default=5, ge=1, le=60)
     ticker: str = Field(default="SPY", min_length=1)
+    share: float = Field(default=0.1, ge=0, lt=1)
     status: int | None = Field(default=None, ge=300, le=599)
     code: str = ""
 

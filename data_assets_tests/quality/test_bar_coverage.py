@@ -26,7 +26,7 @@ TEN = HOURS.open + 30 * MINUTE
 
 
 def count_of(bars=BARS, *, whole_file=None, hours=HOURS, **changed):
-    arguments = {"liquid": LIQUID, "size": SIZE, "earlier": USUAL} | changed
+    arguments = {"liquid": LIQUID, "size": SIZE, "neighbours": USUAL} | changed
     whole_file = bars if whole_file is None else whole_file
     return market_bar_count(
         bars,
@@ -133,15 +133,16 @@ def test_a_whole_market_day():
 def test_a_truncated_file_that_can_be_read(size, text):
     verdict = count_of(size=size)
     assert (verdict.passed, verdict.severity, verdict.summary) == (False, "error", text)
-    assert count_of(size=size, earlier=USUAL[:4]).passed
+    assert count_of(size=size, neighbours=USUAL[:4]).passed
     assert count_of(size=size, minimum_share=0.0).passed
 
 
-def test_without_enough_earlier_days_it_cannot_tell_yet():
-    verdict = count_of(earlier=USUAL[:4])
+def test_without_enough_neighbours_it_cannot_tell_yet_and_waits_for_them():
+    verdict = count_of(neighbours=USUAL[:4])
     assert verdict.passed
-    assert "it cannot tell yet (4 earlier days, 5 needed)" in verdict.summary
+    assert "it cannot tell yet (4 days near it, 5 needed)" in verdict.summary
     assert verdict.metadata["usual"] == "cannot tell yet"
+    assert (verdict.waits_for, count_of().waits_for) == (5, 0)
 
 
 def test_a_thin_early_close_only_warns():

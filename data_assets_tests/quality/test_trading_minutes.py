@@ -109,6 +109,8 @@ def test_a_first_day_is_judged_by_itself() -> None:
     assert judged(flat, [], lenient=True).summary.endswith(
         "fewer than 5 own days are stored, so what is usual is not known"
     )
+    assert judged(flat, [], lenient=True).waits_for == 5, "it is asked again when there are so many"
+    assert judged(flat, BUSY, lenient=True).waits_for == judged(silent(30, 5), []).waits_for == 0
 
 
 def test_days_that_froze_before_do_not_make_it_usual() -> None:

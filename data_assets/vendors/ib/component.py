@@ -123,6 +123,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
         checks=CHECKS,
         open_source=open_source,
         evaluate=evaluate,
+        compares=("trades",),
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,
         span=span,

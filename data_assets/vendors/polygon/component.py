@@ -28,6 +28,7 @@ from data_assets.lake.kept import ALL, Name
 from data_assets.lake.lake import Lake
 from data_assets.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
+from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
@@ -242,6 +243,7 @@ class _MinuteAggs:
             span=self.span,
             upstream=(RAW_KEY,),
             lacking=lacking,
+            compares=("bar_count",),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
 
@@ -341,7 +343,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
             hours=hours,
             liquid=liquid_now,
             size=bar_coverage.FileSize(details["file_rows"], details["file_tickers"]),
-            earlier=_usual_sizes(lake, day),
+            neighbours=_usual_sizes(lake, day),
             last_bar=datetime.fromisoformat(details["file_last_bar"]),
             minutes_present=details["minutes_present"],
         ),
@@ -358,13 +360,9 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
 
 
 def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
-    """The sizes of the files of the nearest stored days: of earlier ones, and in a catch-up backwards of later ones."""
-    others = [other for other in lake.days(BARS_KEY) if other != day]
-    earlier = [other for other in others if other < day][-USUAL_DAYS:]
-    later = [other for other in others if other > day][:USUAL_DAYS]
-    near = earlier if len(earlier) >= bar_coverage.EARLIER_DAYS else later
+    """The sizes of the files of the nearest stored days, earlier and later ones."""
     sizes = []
-    for other in near:
+    for other in neighbours(lake.days(BARS_KEY, day - NEAR, day + NEAR), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so, and this day can be judged
             details = lake.provenance(BARS_KEY, other).details
             sizes.append(bar_coverage.FileSize(details["file_rows"], details["file_tickers"]))

@@ -365,7 +365,7 @@ async def test_a_damaged_neighbour_does_not_keep_a_day_from_being_judged(tmp_pat
         for verdict in judge_bars(project.lake, days[-1], None, tickers_of("liquid", LIQUID))
         if verdict.name == "bar_count"
     )
-    assert counts.metadata["earlier_days"] == len(days) - 2
+    assert counts.metadata["neighbours"] == len(days) - 2
 
 
 async def test_a_file_that_was_only_copied_anew_is_no_new_revision(tmp_path):

@@ -1,0 +1,85 @@
+"""Days on which a check could not tell yet, judged again once enough of their neighbours are stored.
+
+A backfill begins with days that have no neighbours, and a rule that compares can say nothing of them. Nobody would ask
+it again, so that a day with a tenth of its rows stayed green. So a run keeps such days in mind, those of its own and
+those that earlier runs have left near it, and judges each again when it can be told. The answer is one more evaluation
+of that day, on the materialization that is recorded.
+
+Here: which days wait, and asking again. Not here: the rules that wait (`quality`), and how they are asked first
+(`dagster_days`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+import dagster as dg
+
+from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.dagster_integrity import recorded_verdicts
+from data_assets.lake.lake import Lake
+from data_assets.quality.asset_checks import day_evaluation, latest_materialization, waits_for
+from data_assets.quality.neighbours import NEAR, neighbours
+from data_assets.quality.verdict import Verdict
+
+LEFT_BY_EARLIER_RUNS = 40
+"""How many stored days around a run are looked at, a look-up each: a run leaves at most a handful waiting."""
+
+
+class WaitingDays:
+    """The days of a dataset on which some check waits for neighbours.
+
+    Args:
+        context: the step's context, whose run records the new verdicts.
+        dataset: the dataset that is ingested.
+        lake: where its files are.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
+        self._context, self._dataset, self._lake = context, dataset, lake
+        self._waiting: dict[date, dict[str, int]] = {}
+
+    def look_around(self, days: Iterable[date]) -> None:
+        """Take up the days near ``days``, which are about to be stored, that earlier runs have left waiting."""
+        asked = set(days)
+        if not self._dataset.compares or not asked:
+            return
+        first, last = min(asked), max(asked)
+        near = self._held(first, last) - asked
+        for day in sorted(near, key=lambda day: max(first - day, day - last))[:LEFT_BY_EARLIER_RUNS]:
+            self._keep(
+                day,
+                {
+                    check: waits_for(self._context.instance, self._dataset.asset_key, check, day.isoformat())
+                    for check in self._dataset.compares
+                },
+            )
+
+    def judged(self, day: date, verdicts: Iterable[Verdict]) -> None:
+        """Take note of what was said of a day that has been stored, and judge those again that can be told by now."""
+        self._keep(day, {verdict.name: verdict.waits_for for verdict in verdicts})
+        for waiting in sorted(self._waiting, reverse=True):
+            found = len(neighbours(self._held(waiting, waiting), waiting))
+            if found >= min(self._waiting[waiting].values()):
+                self._judge_again(waiting, found)
+
+    def _judge_again(self, day: date, found: int) -> None:
+        key, checks = day.isoformat(), self._waiting[day]
+        record = latest_materialization(self._context.instance, self._dataset.asset_key, key)
+        verdicts = [] if record is None else recorded_verdicts(record, self._dataset, self._lake, day)
+        again = [verdict for verdict in verdicts if verdict.name in checks]
+        for verdict in again:
+            if not verdict.waits_for:
+                self._context.log_event(day_evaluation(self._dataset.asset_key, key, verdict, record))
+        # A neighbour that is damaged does not count: then it takes one more.
+        self._keep(day, {verdict.name: max(verdict.waits_for, found + 1) for verdict in again if verdict.waits_for})
+
+    def _keep(self, day: date, checks: dict[str, int]) -> None:
+        if waiting := {check: days for check, days in checks.items() if days}:
+            self._waiting[day] = waiting
+        else:
+            self._waiting.pop(day, None)
+
+    def _held(self, first: date, last: date) -> set[date]:
+        return self._dataset.files.held(self._lake, first - NEAR, last + NEAR) or set()
