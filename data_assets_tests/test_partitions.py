@@ -136,6 +136,11 @@ def test_the_grid_of_a_span_is_its_sessions_and_that_of_months_theirs(span: Span
     assert partition_keys(now=NOW, partitions=months(span)) == sorted({f"{day:%Y-%m}-01" for day in begun})
 
 
+def test_the_flat_files_begin_3248_sessions_before_the_shipped_datasets():
+    whole = partition_keys(now=NOW, partitions=trading_days(Span(date(2003, 9, 10))))
+    assert whole[3248:] == KEYS
+
+
 def test_equal_spans_share_one_object_and_so_do_the_months_of_spans_within_the_same_months():
     assert trading_days(Span(date(2016, 8, 4))) is TRADING_DAYS
     assert trading_days(Span(date(2016, 1, 1))) is trading_days(Span(date(2016, 1, 4)))

@@ -11,14 +11,14 @@ path is a Brownian bridge from the last close to its own.
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 
-from data_assets.trading_calendar import NEW_YORK, previous_session, session
+from data_assets.trading_calendar import FIRST_SESSION, NEW_YORK, previous_session, session
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,7 +91,8 @@ def prices(symbol: str, day: date, first: int = FIRST_MINUTE, last: int = LAST_M
 def _path(symbol: str, day: date) -> Floats:
     hours = session(day)
     opened, closed = minute_of_day(hours.open), minute_of_day(hours.close)
-    before, after = closing_level(symbol, previous_session(day)), closing_level(symbol, day)
+    day_before = previous_session(day) if day > FIRST_SESSION else day - timedelta(days=1)  # a session, too
+    before, after = closing_level(symbol, day_before), closing_level(symbol, day)
     minutes = np.arange(FIRST_MINUTE + 1, LAST_MINUTE + 1)
     progress = np.clip((minutes - opened) / (closed - opened), 0, 1)
     weight = 0.6 + 1.6 * (2 * progress - 1) ** 2  # busiest after the open and before the close
