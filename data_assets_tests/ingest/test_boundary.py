@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +76,19 @@ def test_the_verdict_says_what_is_known():
     nothing = history("." * 20).verdict()
     assert nothing is not None
     assert nothing.reason.endswith("no newer day of this run had data either")
+
+
+def test_of_months_the_verdict_speaks_of_months():
+    months = [date(2024 - n // 12, 12 - n % 12, 1) for n in range(21)]
+    known = History(months, "month", lambda day: f"{day:%Y-%m}")
+    known.ended(0, STORED)
+    for position in range(1, 21):
+        known.ended(position, NoData("none"))
+    verdict = known.verdict()
+    assert verdict is not None
+    assert verdict.reason == (
+        "not asked: 20 months in a row, 2024-11 back to 2023-04, have no data; the vendor has data from 2024-12 on"
+    )
 
 
 def test_one_refused_day_speaks_for_the_older_ones():

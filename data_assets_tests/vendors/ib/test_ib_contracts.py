@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_assets.span import SHIPPED, Span
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 
 HEADER = "symbol,secType,exchange,currency"
@@ -165,6 +167,29 @@ def test_what_is_wrong_is_named_by_line_or_row_and_column_in_one_line(tmp_path, 
     assert "\n" not in str(raised.value)
     for name in names:
         assert name in str(raised.value)
+
+
+def test_a_row_may_begin_and_end_its_ticker(tmp_path) -> None:
+    text = HEADER + ",first_day,last_day\nAAPL,STK,SMART,USD,,\nFB,STK,SMART,USD,2018-01-01,2022-06-08\n"
+    usual, own = (ticker.span(SHIPPED) for ticker in read_tickers(written(tmp_path, text)))
+    assert usual == SHIPPED
+    assert own == Span(date(2018, 1, 2), date(2022, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("first_day", "last_day", "named"),
+    [
+        ("2018", "", "column first_day '2018'"),
+        ("2018-01-02", "2018-01-01", "column last_day 2018-01-01: no trading day"),
+    ],
+)
+def test_days_that_are_none_name_row_and_column(tmp_path, first_day, last_day, named) -> None:
+    (ticker,) = read_tickers(
+        written(tmp_path, HEADER + f",first_day,last_day\nFB,STK,SMART,USD,{first_day},{last_day}\n")
+    )
+    with pytest.raises(ValueError, match=f"^tickers.csv row 2, {named}") as raised:
+        ticker.span(SHIPPED)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:

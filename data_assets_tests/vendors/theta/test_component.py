@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from data_assets.partitions import trading_days
 from data_assets.settings import settings
+from data_assets.span import FIRST_DAY, Span
 from data_assets.vendors.theta.component import ThetaDataset
 
 SOURCES = Path(__file__).resolve().parents[3]
@@ -56,6 +59,9 @@ def test_a_block_becomes_a_dataset_named_after_its_symbol() -> None:
         ("{dataset: quotes}", "symbol"),
         ("{dataset: quotes, symbol: IWM, interval: 7m}", "interval"),
         ("{dataset: quotes, symbol: IWM, end_time: '25:00:00'}", "end_time"),
+        ("{dataset: quotes, symbol: IWM, first_day: soon}", "first_day 'soon'"),
+        ("{dataset: quotes, symbol: IWM, first_day: 1999-01-04}", "first_day 1999-01-04"),
+        ("{dataset: quotes, symbol: IWM, last_day: 2012-05-31}", "last_day 2012-05-31"),
         ("{dataset: quotes, symbol: IWM, absent_tolerance: 1.5}", "absent_tolerance"),
         ("{dataset: quotes, symbol: IWM, thresholds: {crosed: 0.1}}", "crosed"),
         ("{dataset: quotes, symbol: IWM, colour: blue}", "colour"),
@@ -70,6 +76,26 @@ def test_a_block_becomes_a_dataset_named_after_its_symbol() -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_name(block: str, named: str) -> None:
     with pytest.raises(Exception, match=named):
         ThetaDataset.resolve_from_yaml(block).market_dataset()
+
+
+@pytest.mark.parametrize(
+    ("block", "span"),
+    [
+        ("{dataset: quotes, symbol: IWM}", Span(date(2012, 6, 1))),
+        ("{dataset: open_interest, symbol: IWM}", Span(date(2012, 6, 1))),
+        ("{dataset: eod, symbol: IWM}", Span(date(2012, 6, 1))),
+        ("{dataset: greeks, symbol: IWM}", Span(date(2017, 1, 1))),
+        (
+            "{dataset: quotes, symbol: FB, first_day: 2016-08-04, last_day: 2022-06-08}",
+            Span(FIRST_DAY, date(2022, 6, 8)),
+        ),
+    ],
+)
+def test_a_dataset_begins_with_the_vendors_history_or_where_its_block_says(block: str, span: Span) -> None:
+    dataset = ThetaDataset.resolve_from_yaml(block).market_dataset()
+
+    assert dataset.span == span
+    assert dataset.partitions is trading_days(span), "datasets of the same days share the very same object"
 
 
 def test_the_concurrency_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
