@@ -6,16 +6,20 @@ with the result.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from uuid import uuid4
 
 import dagster as dg
 
 from data_assets.cli.project import definitions
-from data_assets.ingest.dagster_runs import end_interrupted_runs, living_run
+from data_assets.ingest.dagster_private import execute_as_run
+from data_assets.ingest.dagster_runs import end_interrupted_runs, end_without_a_process, living_run
+from data_assets.ingest.stop_request import StopRequest, signals_as_request, stop_request
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -27,26 +31,68 @@ def run_range(
     last: str,
     *,
     tags: Mapping[str, str] | None = None,
-) -> dg.ExecuteInProcessResult:
-    """Run an asset over the trading days from `first` to `last`; a failed run is a result, not an exception."""
+) -> dg.DagsterRun:
+    """Run an asset over the trading days from `first` to `last`; a failed run is a result, not an exception.
+
+    Told to stop at whatever instant, the run ends as canceled before this raises: its open days are as they were.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came.
+    """
     run_id = str(uuid4())
+    work = partial(_create_and_execute, instance, run_id, asset_key, first, last, tags or {})
+    with (
+        signals_as_request() as request,
+        living_run(instance, run_id),
+        _asked_through(request),
+        ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself
+    ):
+        try:
+            beside.submit(copy_context().run, work).result()
+        finally:
+            _end_if_it_has_no_end(instance, run_id, request)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None, f"run {run_id} was created just now"
+    return run
+
+
+def _create_and_execute(
+    instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey, first: str, last: str, tags: Mapping[str, str]
+) -> None:
     job = definitions().resolve_implicit_global_asset_job_def()
     # The asset's step evaluates the checks of each day itself; steps for them would do it twice.
     job = job.get_subset(asset_selection={asset_key}, asset_check_selection=set())
-    with living_run(instance, run_id):
-        return job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            raise_on_error=False,
-            tags={
-                "dagster/asset_partition_range_start": first,
-                "dagster/asset_partition_range_end": last,
-                "dagster/max_retries": "0",  # the daemon could not start it again: it comes from no code location
-                **(tags or {}),
-            },
-            # The command says what happens; Dagster's own console log would run through it.
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+    execute_as_run(
+        job,
+        instance,
+        run_id=run_id,
+        asset_selection={asset_key},
+        tags={
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last,
+            "dagster/max_retries": "0",  # whoever gave the command decides whether to give it again
+            **tags,
+        },
+        # The command says what happens; Dagster's own console log would run through it.
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+@contextmanager
+def _asked_through(request: StopRequest) -> Iterator[None]:
+    before = stop_request.set(request)
+    try:
+        yield
+    finally:
+        stop_request.reset(before)
+
+
+def _end_if_it_has_no_end(instance: dg.DagsterInstance, run_id: str, request: StopRequest) -> None:
+    """End a run that broke off while it was being created or executed, so that it holds no day and no slot back."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        why = "it was told to stop" if request.made else "an error kept it from going on"
+        end_without_a_process(instance, run, f"this run of the command broke off: {why}")
 
 
 def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, say: Callable[[str], object]) -> None:
@@ -64,36 +110,12 @@ def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, s
         KeyboardInterrupt: SIGINT or SIGTERM came.
     """
     pool, said = asset_key.path[0], False
-    with _signals_noted() as noted:
+    with signals_as_request() as request:
         while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
             if not said:
                 said = True
                 say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
             time.sleep(LOOK_AGAIN_SECONDS)
-            if noted:
+            if request.made:
                 break
             end_interrupted_runs(instance)
-
-
-@contextmanager
-def _signals_noted() -> Iterator[list[int]]:
-    """The signals to stop that have come; raises ``KeyboardInterrupt`` at the end if one has.
-
-    Python's own handler raises in any line, and where that is a callback of the garbage collector or of the database's
-    pool, the exception is printed there and the wait goes on. Who ignores a signal goes on ignoring it.
-    """
-    noted: list[int] = []
-    heeded = {
-        number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
-    }
-    for number in heeded:
-        signal.signal(number, lambda number, _frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
-    if noted:
-        raise KeyboardInterrupt

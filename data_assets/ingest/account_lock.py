@@ -20,19 +20,27 @@ LOOK_AGAIN_SECONDS = 0.2
 
 
 @contextmanager
-def account_lock(folder: Path, vendor: str, say: Callable[[str], object]) -> Iterator[None]:
+def account_lock(
+    folder: Path, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Hold a vendor's account while the context lasts, once nobody else on this machine does.
 
     Args:
         folder: where the lock file is; the same for all processes that share the account.
         vendor: whose account.
         say: told once, in one line, if there is a wait.
+        stop: whether to give up; asked while there is a wait.
+
+    Raises:
+        KeyboardInterrupt: `stop` said so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{vendor}.lock").open("wb") as file:
         if not _taken(file):
             say(f"waiting for another run of this machine, which uses the {vendor} account")
             while not _taken(file):
+                if stop():
+                    raise KeyboardInterrupt
                 time.sleep(LOOK_AGAIN_SECONDS)  # not a blocking lock: a signal must be able to end the wait
         yield
 

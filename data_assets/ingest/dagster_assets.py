@@ -7,7 +7,8 @@ Here: partitions, runs of many days, one pool per vendor, catching up by itself.
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import AbstractContextManager, ExitStack
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -15,11 +16,12 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_days import ingest_days
+from data_assets.ingest.dagster_days import end_stopped_run, ingest_days
 from data_assets.ingest.dagster_history import mark_history
 from data_assets.ingest.dagster_integrity import day_verdicts
 from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
+from data_assets.ingest.stop_request import stop_request
 from data_assets.quality.asset_checks import day_checks
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -126,7 +128,11 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
     def market_data(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         mark_history(context.instance)
         try:
-            with account_lock(Path(context.instance.storage_directory()), dataset.vendor, context.log.info):
+            with ExitStack() as held:
+                try:
+                    held.enter_context(_account(context, dataset))
+                except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                    end_stopped_run(context, dataset, [date.fromisoformat(key) for key in context.partition_keys])
                 (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
         except dg.DagsterExecutionInterruptedError:
             end_as_canceled(context.instance, context.run_id)
@@ -134,3 +140,13 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         yield dg.Output(None, metadata=RECORDED_ALREADY)
 
     return market_data
+
+
+def _account(context: dg.AssetExecutionContext, dataset: MarketDataset) -> AbstractContextManager[None]:
+    request = stop_request.get()
+    return account_lock(
+        Path(context.instance.storage_directory()),
+        dataset.vendor,
+        context.log.info,
+        stop=lambda: request is not None and request.made,
+    )

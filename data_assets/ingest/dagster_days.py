@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -23,18 +23,20 @@ from contextlib import (
 )
 from contextvars import ContextVar
 from datetime import date
-from typing import Protocol
+from functools import partial
+from typing import NoReturn, Protocol
 
 import dagster as dg
 import polars as pl
 
 from data_assets.ingest.dagster_again import WaitingDays
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_integrity import integrity, recorded_file, recorded_verdicts
+from data_assets.ingest.dagster_integrity import damaged_days, integrity, recorded_file, recorded_verdicts
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.source import DayMeter, Source, StagedDay
+from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.lake import Lake
 from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
@@ -250,27 +252,28 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         watcher.run_ended(report)
     context.log.info(line(progress.snapshot()))
     if report.stopped:
-        if still_damaged := _damaged(context.instance, dataset, lake, report.unfinished):
-            # Ended as canceled, the run would give these days back the green of their last good run.
-            raise failure(dataset, still_damaged, len(days))
-        raise dg.DagsterExecutionInterruptedError(
-            f"{dataset.name}: told to stop; {len(report.unfinished)} days were not finished and left no file"
-        )
+        end_stopped_run(context, dataset, report.unfinished)
     not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
     if not_stored:
         raise failure(dataset, not_stored, len(days))
 
 
-def _damaged(
-    instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, days: Iterable[date]
-) -> dict[date, NotStored]:
-    """Those of `days` that were stored once and are not whole any more."""
-    damaged: dict[date, NotStored] = {}
-    for day in days:
-        record = latest_materialization(instance, dataset.asset_key, day.isoformat())
-        if record is not None and not (verdict := integrity(lake, dataset, day, record)).passed:
-            damaged[day] = Rejected(f"told to stop before the damaged day was replaced: {verdict.summary}")
-    return damaged
+def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, unfinished: Sequence[date]) -> NoReturn:
+    """End a run that was told to stop before the days in `unfinished` were done.
+
+    Raises:
+        dagster.Failure: one of them was stored once and is damaged; canceled, the run would make it green again.
+        dagster.DagsterExecutionInterruptedError: none is.
+    """
+    damaged = {
+        day: Rejected(f"told to stop before the damaged day was replaced: {verdict.summary}")
+        for day, verdict in damaged_days(context.instance, dataset, open_lake(), unfinished).items()
+    }
+    if damaged:
+        raise failure(dataset, damaged, len(context.partition_keys))
+    raise dg.DagsterExecutionInterruptedError(
+        f"{dataset.name}: told to stop; {len(unfinished)} days were not finished and left no file"
+    )
 
 
 async def _ingest(
@@ -356,10 +359,14 @@ async def _tell_progress(context: dg.AssetExecutionContext, progress: Progress) 
 @contextmanager
 def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     """Let SIGINT and SIGTERM (Ctrl-C, a service manager, the UI's Terminate) stop the engine, not cut it off."""
+    loop = asyncio.get_running_loop()
+    if (request := stop_request.get()) is not None:
+        with request.heard_by(partial(loop.call_soon_threadsafe, stop.set)):
+            yield
+        return
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread only; a caller that runs assets elsewhere stops them its own way
         return
-    loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         loop.add_signal_handler(number, stop.set)

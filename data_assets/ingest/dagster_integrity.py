@@ -6,7 +6,7 @@ a file is verified (`lake`), and how a verdict is recorded (`quality.asset_check
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import dagster as dg
@@ -41,6 +41,21 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     except Corrupt as error:
         return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
     return Verdict("integrity", passed=True, severity="error", summary=found, metadata={"sha256": sha256})
+
+
+def damaged_days(
+    instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, days: Iterable[date]
+) -> dict[date, Verdict]:
+    """Those of `days` that were stored once and are not whole any more, each with its verdict.
+
+    A run that is canceled gives its days back the colour of their last good run: green, also where the file is damaged.
+    """
+    damaged = {}
+    for day in days:
+        record = latest_materialization(instance, dataset.asset_key, day.isoformat())
+        if record is not None and not (verdict := integrity(lake, dataset, day, record)).passed:
+            damaged[day] = verdict
+    return damaged
 
 
 def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:

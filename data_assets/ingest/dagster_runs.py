@@ -7,6 +7,9 @@ when all of them were killed together, the run would count as started, its days 
 held, for ever. So a run holds a lock file from before it waits for a slot until its process ends, however it ends, and
 the command (at its start) and a sensor (every half minute) end the runs whose lock nobody holds. A lock says it where a
 process id could not: ids are used again, clocks are set, machines are renamed. Days that such a run had stored stay.
+
+A run that the daemon starts again ends as failed, which is what makes it do so. One that nobody does, such as the
+command's, ends as canceled: what it had not stored is as it was before, and no day turns red that nobody asked for.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -15,12 +18,18 @@ import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import dagster as dg
+from dagster import RunRecord
 
+from data_assets.ingest.dagster_dataset import datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
+from data_assets.ingest.dagster_integrity import damaged_days
+from data_assets.partitions import partition_keys
+from data_assets.wiring import open_lake
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,  # its days count as in progress already
@@ -30,6 +39,9 @@ _UNFINISHED = [
 ]
 
 KEPT_SECONDS = 86_400.0
+
+START_SECONDS = 180.0
+"""How long a run may be without a lock file; Dagster itself gives a run this long to start."""
 
 _held: dict[str, BinaryIO] = {}
 """The lock files of the runs that live in this process; the kernel lets go of them when it ends."""
@@ -83,12 +95,12 @@ def in_living_process(context: dg.InitExecutorContext) -> dg.Executor:
     return _LivingRuns(dg.in_process_executor.executor_creation_fn(context))  # type: ignore[misc]
 
 
-def _process_is_gone(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the run began on this machine and nobody holds its lock; a run without a lock file counts as alive."""
+def _process_is_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
+    """Whether nobody holds a run's lock; one without a lock file has a while to make it, as a process must start."""
     try:
-        file = _lock_file(instance, run_id).open("rb")
+        file = _lock_file(instance, record.dagster_run.run_id).open("rb")
     except FileNotFoundError:
-        return False
+        return time.time() - record.update_timestamp.timestamp() > START_SECONDS
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,23 +112,50 @@ def _process_is_gone(instance: dg.DagsterInstance, run_id: str) -> bool:
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """End every run whose process is gone and free its pool slot; returns the ids of the runs ended."""
     ended = []
-    unfinished = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))]
-    for run_id in unfinished:
-        if not _process_is_gone(instance, run_id):
+    unfinished = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+    for record in unfinished:
+        if not _process_is_gone(instance, record):
             continue
-        run = instance.get_run_by_id(run_id)
+        run = instance.get_run_by_id(record.dagster_run.run_id)
         if run is None or run.status not in _UNFINISHED:
             continue  # it ended by itself between the two looks
         text = "the process of this run was killed, or its machine stopped; what it had stored is kept"
-        if run.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run, message=text)
-        else:
-            instance.report_run_failed(run, message=text)
-        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-        _lock_file(instance, run_id).unlink(missing_ok=True)
-        ended.append(run_id)
-    _forget_all_but(instance, unfinished)
+        end_without_a_process(instance, run, text)
+        _lock_file(instance, run.run_id).unlink(missing_ok=True)
+        ended.append(run.run_id)
+    _forget_all_but(instance, [record.dagster_run.run_id for record in unfinished])
     return ended
+
+
+def end_without_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
+    """End a run that nothing executes any more, and free its slot.
+
+    Args:
+        instance: where it is recorded.
+        run: as it stands now, unfinished.
+        why: for its log, in one line.
+    """
+    wanted_gone = run.status == dg.DagsterRunStatus.CANCELING
+    if wanted_gone or (_nobody_starts_it_again(run) and not _would_hide_damage(instance, run)):
+        instance.report_run_canceled(run, message=why)
+    else:
+        instance.report_run_failed(run, message=why)
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _nobody_starts_it_again(run: dg.DagsterRun) -> bool:
+    return run.tags.get("dagster/max_retries") == "0"
+
+
+def _would_hide_damage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a day of the run was stored once and is damaged, or nobody can tell: such a day must not turn green."""
+    names = [key.to_user_string() for key in run.asset_selection or ()]
+    dataset = datasets_of_this_process.get(names[0]) if len(names) == 1 else None
+    first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if dataset is None or first is None or last is None:
+        return True
+    keys = partition_keys(date.fromisoformat(first), date.fromisoformat(last), partitions=dataset.partitions)
+    return bool(damaged_days(instance, dataset, open_lake(), map(date.fromisoformat, keys)))
 
 
 def _forget_all_but(instance: dg.DagsterInstance, unfinished: list[str]) -> None:

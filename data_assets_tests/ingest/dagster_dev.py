@@ -36,6 +36,8 @@ BACKFILL = (
 )
 LAUNCH_RUN = """mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+REEXECUTE = """mutation ($params: ReexecutionParams!) { launchPipelineReexecution(reexecutionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
     __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 GRID = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -151,6 +153,13 @@ class DagsterDev:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
         answer = self.graphql(LAUNCH_RUN, params=params)["launchPipelineExecution"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def reexecute(self, run_id: str) -> str:
+        """What "Re-execute all" does; returns the new run's id."""
+        params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
+        answer = self.graphql(REEXECUTE, params=params)["launchPipelineReexecution"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 

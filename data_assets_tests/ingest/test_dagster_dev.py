@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -19,7 +20,17 @@ import pytest
 
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
-from data_assets_tests.end_to_end.project_folder import ASSET, Project, asked_days, live, sessions, slots_held
+from data_assets_tests.end_to_end.project_folder import (
+    ASSET,
+    DATASET,
+    Project,
+    asked_days,
+    live,
+    recorded,
+    sessions,
+    slots_held,
+    span,
+)
 from data_assets_tests.ingest.dagster_dev import DagsterDev
 from data_assets_tests.ingest.in_process import CHECKS, of_day, of_days
 
@@ -29,6 +40,9 @@ FILLED = sessions("2024-07-01", 6)
 STOPPED = sessions("2024-08-05", 3)
 KILLED = sessions("2024-09-09", 3)
 CUT_OFF = sessions("2024-10-07", 3)
+SIGNALLED = sessions("2024-11-04", 30)
+AGAIN = sessions("2025-01-06", 2)
+INSTANTS = 20
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -218,3 +232,42 @@ def test_the_daemon_had_no_error_of_its_own(dev: DagsterDev) -> None:
 
     assert any("interrupted_runs" in line for line in said)
     assert [line for line in said if "ERROR" in line or "error" in line] == []
+
+
+def test_a_signal_at_any_instant_ends_the_command_and_its_run_and_turns_no_day_red(dev: DagsterDev) -> None:
+    """Twenty instants from the start of the process to the first stored day, each signal at every other one."""
+    asked = ("backfill", DATASET, *span(SIGNALLED))
+    started = time.monotonic()
+    command = dev.project.start(*asked)
+    command.wait_for(lambda: len(command.stored_days()) >= 1)
+    until_first_day = time.monotonic() - started
+    command.end(signal.SIGTERM)
+
+    instants = [until_first_day * n / INSTANTS for n in range(INSTANTS)]
+    for number, seconds in zip((signal.SIGINT, signal.SIGTERM) * INSTANTS, instants, strict=False):
+        command = dev.project.start(*asked)
+        time.sleep(seconds)  # the instant itself: nothing is expected to have happened by then
+        ended = command.end(number)
+        assert ended.returncode in (1, -number), (seconds, ended.stderr)
+        with dev.project.instance() as instance:
+            assert {run.status.value for run in instance.get_runs()} <= FINISHED, (seconds, ended.stderr)
+            assert slots_held(instance) == [], (seconds, ended.stderr)
+        assert set(states(dev, SIGNALLED)) <= {"stored", "missing"}, (seconds, ended.stderr)
+    assert "missing" in states(dev, SIGNALLED), "the signals did not meet a backfill at work"
+
+    assert dev.project.run(*asked).returncode == 0
+    assert set(states(dev, SIGNALLED)) == {"stored"}
+
+
+def test_a_run_of_the_command_is_executed_again_from_the_ui(dev: DagsterDev) -> None:
+    assert dev.project.run("backfill", DATASET, *span(AGAIN)).returncode == 0
+    with dev.project.instance() as instance:
+        run = instance.get_runs(limit=1)[0]
+    assert run.asset_selection == {ASSET}
+
+    again = dev.reexecute(run.run_id)
+
+    assert finished(dev, again) == "SUCCESS"
+    assert of_days(AGAIN[0], AGAIN[-1]).items() <= run_of(dev, again).tags.items()
+    with dev.project.instance() as instance:
+        assert Counter(recorded(instance))[AGAIN[0]] == 2

@@ -15,9 +15,10 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.project import definitions
+from data_assets.ingest import dagster_runs
 from data_assets.ingest.dagster_runs import end_interrupted_runs, interrupted_runs, living_run
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import ASSET, InProcess, in_process_project, of_days
+from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 STUCK = "2024-07-02"
@@ -32,6 +33,12 @@ def project(tmp_path: Path) -> Iterator[InProcess]:
     """The vendor never ends its answer for one day."""
     with in_process_project(tmp_path, faults=[Fault(kind="stall", day=date.fromisoformat(STUCK))]) as project:
         yield project
+
+
+@pytest.fixture(autouse=True)
+def _loaded(project: InProcess) -> None:
+    """The datasets are known, as they are to the command and to the sensor."""
+    definitions()
 
 
 @contextmanager
@@ -72,6 +79,7 @@ def test_a_killed_run_is_ended_its_slot_is_free_and_what_it_stored_stays(project
     with process(*command) as backfill:
         wait_for(backfill, lambda: len(project.materializations()) == 2)
         (run,) = project.instance.get_runs()
+        assert run.asset_selection == {ASSET}
         assert end_interrupted_runs(project.instance) == [], "it lives"
         backfill.kill()
         backfill.wait()
@@ -84,12 +92,40 @@ def test_a_killed_run_is_ended_its_slot_is_free_and_what_it_stored_stays(project
 
     ended = project.instance.get_run_by_id(run.run_id)
     assert ended is not None
-    assert ended.status == dg.DagsterRunStatus.FAILURE
+    assert ended.status == dg.DagsterRunStatus.CANCELED, "nobody starts it again, and its open day is as it was"
     assert "what it had stored is kept" in project.messages(run.run_id)
     assert slots(project) == {"held by": set(), "awaited by": set()}
-    assert project.states(DAYS) == {**dict.fromkeys(DAYS, "stored"), STUCK: "failed"}
+    assert project.states(DAYS) == {**dict.fromkeys(DAYS, "stored"), STUCK: "missing"}
     assert end_interrupted_runs(project.instance) == [], "once"
-    assert ended.tags["dagster/will_retry"] == "false", "the daemon could not start again what came from no location"
+
+
+def test_a_killed_run_over_a_damaged_day_does_not_make_it_green_again(project: InProcess) -> None:
+    days = [DAYS[0], STUCK]
+    assert project.materialize(of_days(DAYS[0], DAYS[0])).success
+    flip_a_byte(project.file(DAYS[0]))
+    command = ("data-assets", "backfill", ASSET.to_user_string(), "--from", *days[:1], "--to", *days[1:])
+    with process(*command, "--only", "all") as backfill:
+        wait_for(backfill, lambda: bool(slots(project)["held by"]))
+        backfill.send_signal(signal.SIGSTOP)  # it stores nothing any more, and may have by now
+        damaged = len(project.materializations()) == 1
+        backfill.kill()
+        backfill.wait()
+
+    assert len(end_interrupted_runs(project.instance)) == 1
+
+    assert project.states(days)[DAYS[0]] == ("failed" if damaged else "stored")
+
+
+def test_a_run_that_never_made_its_lock_file_is_ended_once_it_had_time_to(
+    project: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = planned(project, dg.DagsterRunStatus.NOT_STARTED)
+    assert end_interrupted_runs(project.instance) == [], "it may be starting"
+
+    monkeypatch.setattr(dagster_runs, "START_SECONDS", -1)
+
+    assert end_interrupted_runs(project.instance) == [run.run_id]
+    assert "in progress" not in project.states(DAYS[:2]).values()
 
 
 def test_a_run_killed_while_it_waits_for_the_slot_is_ended_and_the_run_that_holds_it_is_not(project: InProcess) -> None:

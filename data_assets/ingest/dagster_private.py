@@ -1,0 +1,74 @@
+"""A run of this process that the UI knows like one of its own; it takes parts of Dagster that are not public.
+
+`JobDefinition.execute_in_process`, the public way, stores no selection and no code location with the run: its target is
+empty in the list of runs, the asset's page does not know it, and *Re-execute* ends in a traceback.
+
+Here: creating and executing such a run. Not here: which asset and which days, and how it is stopped (`cli.local_run`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run
+from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.snap import snapshot_from_execution_plan
+from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+
+def execute_as_run(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    run_id: str,
+    asset_selection: set[dg.AssetKey],
+    tags: Mapping[str, str],
+    run_config: Mapping[str, Any],
+) -> None:
+    """Create a run of `asset_selection`, without checks of its own, and execute it here until its end.
+
+    Args:
+        job: the implicit job of all assets, cut down to the selection.
+        instance: where the run is recorded.
+        run_id: the id it gets.
+        asset_selection: what it materializes.
+        tags: of the run.
+        run_config: as for any run.
+    """
+    here = job.as_ephemeral_job(resource_defs={}, input_values={})
+    plan = create_execution_plan(here, run_config, instance_ref=instance.get_ref(), tags=tags)
+    run = instance.create_run(
+        job_name=job.name,
+        run_id=run_id,
+        run_config=run_config,
+        status=None,
+        tags=tags,
+        root_run_id=None,
+        parent_run_id=None,
+        step_keys_to_execute=None,
+        execution_plan_snapshot=snapshot_from_execution_plan(plan, here.get_job_snapshot_id()),
+        job_snapshot=here.get_job_snapshot(),
+        parent_job_snapshot=here.get_parent_job_snapshot(),
+        asset_selection=asset_selection,
+        asset_check_selection=frozenset(),
+        resolved_op_selection=None,
+        op_selection=None,
+        remote_job_origin=_origin(job.name),
+        job_code_origin=None,
+        asset_graph=here.asset_layer.asset_graph,
+    )
+    execute_run(InMemoryJob(here), run, instance)
+
+
+def _origin(job: str) -> RemoteJobOrigin | None:
+    """Where the UI finds the job: the project's code location; None where no workspace file names one."""
+    workspace = Path(os.environ["DAGSTER_HOME"], "workspace.yaml")
+    if not workspace.is_file():
+        return None
+    location = location_origins_from_yaml_paths([str(workspace)])[0]
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job)

@@ -1,0 +1,80 @@
+"""The wish to stop, which a Ctrl-C or a service manager expresses at any instant, as a value that work looks at.
+
+Here: the request, and turning signals into it. Not here: how a run ends because of it (`dagster_days`).
+
+Python's own handler raises `KeyboardInterrupt` in whatever line runs, and Dagster's raises in some stretches and drops
+the signal in others. Either can leave a run that was created and never started, or one that works on. So while the
+command creates, executes and ends a run, the main thread does nothing but own the signals, and the run, in a thread
+beside it, looks at the request where it can stop: before it asks for anything, and while it waits.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class StopRequest:
+    """Whether this process was told to stop."""
+
+    def __init__(self) -> None:
+        self._made = False
+        self._listeners: list[Callable[[], object]] = []
+
+    @property
+    def made(self) -> bool:
+        """Whether it was."""
+        return self._made
+
+    def make(self) -> None:
+        """Tell everybody who listens. Called in a signal handler, so it takes no lock."""
+        self._made = True
+        for listener in tuple(self._listeners):
+            listener()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Have `listener` called when the request is made, at once if it was already; being called twice is harmless.
+
+        Args:
+            listener: called in the thread that makes the request, or in this one.
+        """
+        self._listeners.append(listener)
+        try:
+            if self._made:
+                listener()
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+
+stop_request: ContextVar[StopRequest | None] = ContextVar("stop_request", default=None)
+"""Set around a run whose signals somebody else owns: the run must look here."""
+
+
+@contextmanager
+def signals_as_request() -> Iterator[StopRequest]:
+    """Take SIGINT and SIGTERM as a request while the context lasts; to be entered in the main thread.
+
+    Who ignores a signal goes on ignoring it.
+
+    Raises:
+        KeyboardInterrupt: at the end, if one came: whatever comes after the context is not wanted any more.
+    """
+    request = StopRequest()
+    heeded = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
+    }
+    for number in heeded:
+        signal.signal(number, lambda _number, _frame: request.make())
+    try:
+        yield request
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+    if request.made:
+        raise KeyboardInterrupt
