@@ -65,12 +65,14 @@ def grid(
     close: datetime,
     option_close: datetime,
     interval: timedelta,
+    window_end: datetime | None = None,
     tolerance: float = 0.02,
 ) -> Verdict:
     """Whether every contract has a row at each point of the session's grid.
 
-    A contract is regular when it starts at the open, ends at one of the two closes as most of its kind do (those that
-    expire today, those that do not), and has one row per point between. What early closes, the tail of expiring
+    A contract is regular when it starts at the open, ends at one of the two closes, or where the snapshots asked for go
+    on after them at the last of those, as most of its kind do (those that expire today, those that do not), and has one
+    row per point between. What early closes, the tail of expiring
     contracts and contracts first quoted during the day really look like is not established, so all of it is described
     and the verdict at most warns; an empty row at the open is normal. Only a day without any contract is an error.
 
@@ -80,16 +82,18 @@ def grid(
         close: the underlying's close (16:00, 13:00 on early closes).
         option_close: the option session's close (16:15, 13:15 on early closes).
         interval: the grid's step.
+        window_end: the last snapshot that was asked for, where that is after the option close, as on early closes.
         tolerance: the share of irregular contracts above which the verdict warns.
     """
     if summary.is_empty():
         return Verdict("grid", passed=False, severity="error", summary="the day holds no contract", metadata={})
     last = pl.col("last_timestamp")
+    ends_of_day = [end for end in (close, option_close, window_end) if end is not None]
     kind = pl.col("expiration") == session_day(close)
     points = (last - pl.col("first_timestamp")).dt.total_microseconds() // (interval // timedelta(microseconds=1)) + 1
     judged = summary.with_columns(
         starts_late=pl.col("first_timestamp") > open_,
-        ends_oddly=~last.is_in([close, option_close]) | (last != last.mode().max().over(kind)),
+        ends_oddly=~last.is_in(ends_of_day) | (last != last.mode().max().over(kind)),
         has_holes=points != pl.col("rows"),
     ).with_columns(pl.col("starts_late", "ends_oddly", "has_holes").fill_null(True))
     irregular = judged.filter(pl.any_horizontal("starts_late", "ends_oddly", "has_holes"))
@@ -207,29 +211,44 @@ def contract_set(
     )
 
 
-def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds) -> Verdict:
+def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds, tail: pl.DataFrame | None = None) -> Verdict:
     """Whether prices and sizes can be right.
 
     A negative or unusable value is an error. Crossed, locked and one-sided markets and missing quotes do happen: they
-    warn above their thresholds, as shares of the rows that are not the empty ones at the open.
+    warn above their thresholds, as shares of the rows that are not the empty ones at the open. Snapshots after the
+    options' close, where the vendor may carry the last quote or write none, are described and do not count for shares.
+
+    Args:
+        summary: of the session.
+        thresholds: the shares.
+        tail: the summary of the rows after the options' close; None where no such snapshots were asked for.
     """
-    impossible = {kind: int(summary[kind].sum()) for kind in ("negative", "unusable")}
+    parts = [summary] if tail is None else [summary, tail]
+    impossible = {kind: sum(int(part[kind].sum()) for part in parts) for kind in ("negative", "unusable")}
     shares = _shares(summary)
     limits = asdict(thresholds)
     wrong = [f"{rows:,} rows with a {kind} price or size" for kind, rows in impossible.items() if rows]
     high = [f"{kind} {shares[kind]:.2%} (limit {limits[kind]:.2%})" for kind in limits if shares[kind] > limits[kind]]
     every = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items())
+    after: dict[str, int] = {}
+    if tail is not None:
+        after = {"rows_after_close": int(tail["rows"].sum()), "empty_after_close": int(tail["no_quote"].sum())}
+    described = (
+        f"{after['rows_after_close']:,} rows after the options' close, " if after.get("rows_after_close") else ""
+    )
+    described += f"{after['empty_after_close']:,} of them without a quote" if described else ""
     watched = ("negative", "unusable", "crossed", "locked", "zero_ask")
     worst = summary.filter(pl.any_horizontal(pl.col(watched) > 0)).sort(watched, descending=True, maintain_order=True)
     return Verdict(
         "quotes",
         passed=not (wrong or high),
         severity="error" if wrong else "warn",
-        summary="; ".join([*wrong, *high]) or every,
+        summary="; ".join(filter(None, ["; ".join([*wrong, *high]) or every, described])),
         metadata={
             **{f"{kind}_rows": rows for kind, rows in impossible.items()},
             **{f"{kind}_share": share for kind, share in shares.items()},
             **{f"{kind}_limit": limit for kind, limit in limits.items()},
+            **after,
             "worst_contracts": some_contracts(
                 worst, lambda row: ", ".join(f"{row[kind]} {kind}" for kind in watched if row[kind])
             ),

@@ -31,6 +31,8 @@ FaultKind = Literal[
     "missing_contract",  # leave one contract in twenty out of the body
     "renamed_column",  # call `bid`, or `open_interest`, something else
     "volume_only",  # end of day: what did not trade has one trade of the evening before, which moved no price
+    "carried_tail",  # snapshots go on to 16:15 on shortened sessions too, each like the last one
+    "zero_tail",  # the same without any quote
     "empty_greeks",  # no greeks in one minute of a hundred, as of an index without a price
     "large_sizes",  # bid and ask sizes of three billion, a row in a hundred
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
@@ -62,6 +64,8 @@ FaultKind = Literal[
 ]
 THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "volume_only": (EOD_ENDPOINT,),
+    "carried_tail": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
+    "zero_tail": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "empty_greeks": (GREEKS_ENDPOINT,),
     "large_sizes": (QUOTE_ENDPOINT, EOD_ENDPOINT),
     "repeated_messages": (OPEN_INTEREST_ENDPOINT,),

@@ -16,10 +16,13 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from data_assets.sandbox.option_greeks import FAILED_ERROR, FAILED_VOLATILITY
+
 _EVENING = timedelta(hours=20, minutes=31)
 _COMPRESSED = {"volume": 25, "count": 1}
 _SENT_AGAIN = timedelta(minutes=45)
 _CORRECTION = 100
+_WINDOW_END = timedelta(hours=16, minutes=15)
 _ONE_IN = 100
 _LARGE = 3_000_000_000
 _GREEKS = ("delta", "theta", "vega", "rho", "epsilon", "lambda", "implied_vol", "iv_error")
@@ -76,7 +79,36 @@ def last_contract_with_one_row(frames: Iterator[pl.DataFrame]) -> Iterator[pl.Da
         yield held.head(held.height - last + 1)
 
 
+def _carried_tail(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every contract's snapshots go on until 16:15, like its last one."""
+    return _with_tail(rows, {})
+
+
+def _zero_tail(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every contract's snapshots go on until 16:15 without a quote, and with greeks that could not be solved."""
+    zero = dict.fromkeys(("bid", "ask", "bid_size", "ask_size", *_GREEKS), 0.0)
+    return _with_tail(rows, {**zero, "implied_vol": FAILED_VOLATILITY, "iv_error": FAILED_ERROR})
+
+
+def _with_tail(rows: pl.DataFrame, values: Mapping[str, float]) -> pl.DataFrame:
+    numbered = rows.with_columns(contract=pl.struct("expiration", "strike", "right").rle_id())
+    last = numbered.group_by("contract", maintain_order=True).last().select(numbered.columns)
+    steps = rows["timestamp"].diff()
+    step = steps.filter(steps > timedelta(0)).min()
+    assert isinstance(step, timedelta)
+    end = pl.col("timestamp").dt.truncate("1d") + _WINDOW_END
+    times = pl.datetime_ranges(pl.col("timestamp") + step, end, interval=step)
+    tail = last.with_columns(timestamp=times).filter(pl.col("timestamp").list.len() > 0)
+    tail = tail.explode("timestamp").with_columns(
+        pl.lit(value, rows.schema[name]).alias(name) for name, value in values.items() if name in rows.columns
+    )
+    together = pl.concat([numbered, tail]).sort("contract", maintain_order=True)
+    return together.drop("contract")
+
+
 UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "carried_tail": _carried_tail,
+    "zero_tail": _zero_tail,
     "empty_greeks": _empty_greeks,
     "large_sizes": _large_sizes,
     "volume_only": _volume_only,

@@ -85,13 +85,26 @@ def judge(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list
         return _judge_reports(lake, dataset, day)
     grid, hours = dataset.grid(session(day)), session(day)
     close, option_close = grid.last_points
+    # As on early closes. What the vendor writes after them (the last quote carried, or none) is not established: the
+    # shares of quotes and greeks are those of the session, and the tail is described.
+    goes_on = grid.window_end > hours.option_close
     contracts: list[pl.DataFrame] = []
+    of_session: list[pl.DataFrame] = []
+    of_tail: list[pl.DataFrame] = []
     greeks: list[GreekSummary] = []
     for batch in lake.batches(dataset.key, day):
         contracts.append(grid.summary(batch))
+        inside = batch
+        if goes_on:
+            after = pl.col("timestamp") > hours.option_close
+            inside = batch.filter(~after)
+            of_session.append(grid.summary(inside))
+            of_tail.append(grid.summary(batch.filter(after)))
         if dataset.kind == "greeks":
-            greeks.append(option_greeks.greek_summary(batch, open_=hours.open))
+            greeks.append(option_greeks.greek_summary(inside, open_=hours.open))
     summary = merge_summaries(contracts)
+    session_summary = merge_summaries(of_session) if goes_on else summary
+    tail = merge_summaries(of_tail) if goes_on else None
     held = _held(lake, dataset, day, summary)
 
     def grid_of(root: str) -> Verdict:
@@ -101,13 +114,19 @@ def judge(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list
             close=close,
             option_close=option_close,
             interval=grid.interval,
+            window_end=grid.window_end if goes_on else None,
             tolerance=limits.grid_tolerance,
+        )
+
+    def quotes_of(root: str) -> Verdict:
+        return option_quotes.quotes(
+            _of(session_summary, root), limits.quotes, None if tail is None else _of(tail, root)
         )
 
     if dataset.kind == "greeks":
         values = _judge_greeks(dataset, option_greeks.merge_greek_summaries(greeks), day, limits, held)
     else:
-        values = [per_root(dataset.roots, lambda root: option_quotes.quotes(_of(summary, root), limits.quotes), held)]
+        values = [per_root(dataset.roots, quotes_of, held)]
     return [
         per_root(dataset.roots, grid_of, held),
         _contract_set(lake, dataset, day, summary, held),
