@@ -49,7 +49,10 @@ FaultKind = Literal[
     "silence",  # IB: nothing at all
     "half_frame",  # IB: half of the answer, then the end of the connection
     "half_frame_reset",  # IB: half of the answer, then a reset
-    "connection_lost",  # IB: 1100 to every client, 1102 after `seconds`, and only then the answers
+    "advisory",  # IB: `code` with `text` of the request, and then the answer; or nothing, if `silent`
+    "notice",  # IB: the same of no request
+    "handshake_only",  # IB: for `seconds` no answers, though connections are taken and greeted
+    "connection_lost",  # IB: 1100 to every client, 1102 after `seconds`, only then the answers; or `code` meanwhile
     "farm_lost",  # IB: the same with 2105 and 2106
     "restart",  # IB: no connections and no listener for `seconds`
     "short_day",  # IB: the last tenth of the bars is missing
@@ -84,8 +87,12 @@ IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     }
 )
 _IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"pacing", "permissions", "hmds_disconnect"})
-_IB_ANY_REQUEST: frozenset[FaultKind] = frozenset(
-    {"no_data", "tws_error", "silence", "half_frame", "half_frame_reset", "connection_lost", "farm_lost", "restart"}
+_IB_SAID: frozenset[FaultKind] = frozenset({"tws_error", "advisory", "notice"})
+_IB_OUTAGES: frozenset[FaultKind] = frozenset({"connection_lost", "farm_lost"})
+_IB_ANY_REQUEST: frozenset[FaultKind] = (
+    _IB_SAID
+    | _IB_OUTAGES
+    | frozenset({"no_data", "silence", "half_frame", "half_frame_reset", "restart", "handshake_only"})
 )
 _IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
     IB_HISTORICAL_DATA: IB_BARS_ONLY | _IB_REQUESTS_TO_HMDS | _IB_ANY_REQUEST,
@@ -114,6 +121,7 @@ class Fault(BaseModel):
     rows: int = Field(default=1_000_000, ge=1)
     code: int | None = Field(default=None, ge=100, le=99_999)
     text: str = ""
+    silent: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -133,10 +141,16 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _code_belongs_to_its_kind(self) -> Fault:
-        if (self.kind == "tws_error") != (self.code is not None):
-            raise ValueError('"code", perhaps with "text", is given with kind "tws_error", and only there')
-        if self.text and self.kind not in ("tws_error", "status", "words"):
-            raise ValueError('"text" is given with the kinds "tws_error", "status" and "words", and only there')
+        needed, known = self.kind in _IB_SAID, self.kind in _IB_SAID | _IB_OUTAGES
+        if (needed and self.code is None) or (not known and self.code is not None):
+            raise ValueError(
+                f'"code", perhaps with "text", is given with kind {_listed(_IB_SAID)}, may be given with '
+                f"{_listed(_IB_OUTAGES)}, and nowhere else"
+            )
+        if self.text and self.code is None and self.kind not in ("status", "words"):
+            raise ValueError('"text" is given with a "code", or with the kinds "status" and "words", and only there')
+        if self.silent and self.kind not in ("advisory", "notice"):
+            raise ValueError('"silent" is given with kind "advisory" or "notice", and only there')
         return self
 
     @model_validator(mode="after")
@@ -158,3 +172,7 @@ class Fault(BaseModel):
         if self.endpoint not in (having := THETA_ROWS_OF.get(self.kind, (self.endpoint,))):
             raise ValueError(f'"{self.kind}" changes the rows of {", ".join(having)} and of no other endpoint')
         return self
+
+
+def _listed(kinds: frozenset[FaultKind]) -> str:
+    return " or ".join(f'"{kind}"' for kind in sorted(kinds))

@@ -152,6 +152,7 @@ class TwsServer:
         self._lost: FaultKind | None = None
         self._online = asyncio.Event()
         self._online.set()
+        self._mute = False
         self._disturbances: list[asyncio.Task[None]] = []
 
     async def serve(self, port: int, started: Callable[[int], None], stop: asyncio.Event) -> None:
@@ -218,6 +219,8 @@ class TwsServer:
         """Answer a message, at once or by and by."""
         record = TwsRequest(connection.client_id or 0, _whole(message[0]), self._clock())
         self.requests.append(record)
+        if self._mute:
+            return
         req_id = SYSTEM
         try:
             match message[0]:
@@ -314,10 +317,10 @@ class TwsServer:
     async def _answer(
         self, connection: Connection, record: TwsRequest, req_id: int, fault: Fault | None, find: Callable[[], Answer]
     ) -> None:
-        if fault is not None:
-            await self._disturb(connection, req_id, fault)
-        await self._online.wait()
         try:
+            if fault is not None:
+                await self._disturb(connection, req_id, fault)
+            await self._online.wait()
             answer = await asyncio.to_thread(find)
         except Refused as refused:
             self._clients[connection].pop(req_id)
@@ -333,15 +336,26 @@ class TwsServer:
             connection.send(*message)
 
     async def _disturb(self, connection: Connection, req_id: int, fault: Fault) -> None:
-        """Do what a fault does before there is an answer; a request that will have none waits until it is cancelled."""
+        """Do what a fault does before there is an answer; a request that will have none waits until it is cancelled.
+
+        Raises:
+            Refused: the request is refused while IB's servers are away.
+        """
         if fault.kind == "hmds_disconnect":
             connection.error(req_id, 165, _HMDS_LOST)
+        if fault.kind in ("advisory", "notice") and fault.code is not None:
+            connection.error(SYSTEM if fault.kind == "notice" else req_id, fault.code, fault.text)
         if fault.kind in _OUTAGES and self._online.is_set():
-            self._disturbances.append(self._tasks.create_task(self._outage(fault.kind, fault.seconds)))
-            self._online.clear()
+            self._begin_outage(fault.kind)
+            self._disturb_for(fault.seconds, lambda: self._end_outage(fault.kind))
+        if fault.kind in _OUTAGES and fault.code is not None:
+            raise Refused(fault.code, fault.text)
+        if fault.kind == "handshake_only":
+            self._mute = True
+            self._disturb_for(fault.seconds, self._speak)
         if fault.kind == "restart":
             self._disturbances.append(self._tasks.create_task(self._restart(fault.seconds)))
-        if fault.kind in ("hmds_disconnect", "silence", "restart"):
+        if fault.silent or fault.kind in ("hmds_disconnect", "silence", "restart", "handshake_only"):
             await asyncio.Event().wait()
 
     def _cancel_history(self, connection: Connection, req_id: int) -> None:
@@ -364,14 +378,25 @@ class TwsServer:
 
     # Outages.
 
-    async def _outage(self, kind: FaultKind, seconds: float) -> None:
-        lost, restored = _OUTAGES[kind]
+    def _disturb_for(self, seconds: float, end: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            end()
+
+        self._disturbances.append(self._tasks.create_task(wait()))
+
+    def _begin_outage(self, kind: FaultKind) -> None:
         self._lost = kind
-        self._announce(*lost)
-        await asyncio.sleep(seconds)
+        self._online.clear()
+        self._announce(*_OUTAGES[kind][0])
+
+    def _end_outage(self, kind: FaultKind) -> None:
         self._lost = None
         self._online.set()
-        self._announce(*restored)
+        self._announce(*_OUTAGES[kind][1])
+
+    def _speak(self) -> None:
+        self._mute = False
 
     async def _restart(self, seconds: float) -> None:
         self._hang_up()

@@ -92,6 +92,10 @@ def test_a_symbol_narrows_a_fault():
     [
         {"kind": "tws_error"},
         {"kind": "tws_error", "text": "without a code"},
+        {"kind": "advisory"},
+        {"kind": "notice", "silent": True},
+        {"kind": "silence", "silent": True},
+        {"kind": "farm_lost", "text": "without a code"},
         {"kind": "silence", "code": 162},
         {"kind": "silence", "text": "what is silent says nothing"},
         {"kind": "cut", "text": "what is cut says nothing"},

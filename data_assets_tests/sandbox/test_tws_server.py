@@ -755,6 +755,47 @@ async def test_while_an_outage_lasts_nothing_is_answered_and_newcomers_are_told(
         struck.cancel()
 
 
+@pytest.mark.parametrize("kind", ["connection_lost", "farm_lost"])
+async def test_an_outage_may_refuse_what_would_be_answered_without_it(kind):
+    async with faulty(Fault(kind=kind, code=200, text="no such contract", times=1, seconds=0.05)) as (_, client):
+        assert await client.refusal() == (200, "no such contract")
+        assert [code for code in client.codes() if code not in (2104, 2106, 2158)][:2] in ([1100, 200], [2105, 200])
+        assert len(await client.bars()) == 390
+
+
+async def test_a_word_on_a_request_comes_before_its_answer_or_instead_of_it():
+    delayed = {"code": 10167, "text": "Displaying delayed market data"}
+    async with faulty(Fault(kind="advisory", times=1, **delayed), Fault(kind="advisory", silent=True, **delayed)) as (
+        _,
+        client,
+    ):
+        assert len(await client.bars()) == 390
+        assert len(await client.bars(timeout=0.2)) == 0
+        assert [(req_id > 0, code) for req_id, code, _ in client.told if code == 10167] == [(True, 10167)] * 2
+
+
+async def test_a_word_on_no_request_comes_without_a_number():
+    async with faulty(Fault(kind="notice", code=2107, text="HMDS data farm connection is inactive")) as (_, client):
+        assert len(await client.bars()) == 390
+        assert [req_id for req_id, code, _ in client.told if code == 2107] == [-1]
+
+
+async def test_a_server_that_only_shakes_hands_greets_and_answers_nothing():
+    async with faulty(Fault(kind="handshake_only", times=1, seconds=3600)) as (tws, client):
+        assert len(await client.bars(timeout=0.1)) == 0
+        async with connected(tws, 2, timeout=0.5) as newcomer:
+            assert newcomer.ib.isConnected()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(newcomer.ib.reqCurrentTimeAsync(), 0.1)
+
+
+async def test_a_server_that_only_shook_hands_speaks_again():
+    async with faulty(Fault(kind="handshake_only", times=1, seconds=0.05)) as (tws, client):
+        assert len(await client.bars(timeout=0.2)) == 0
+        await until(lambda: not tws._tws._mute)
+        assert len(await client.bars()) == 390
+
+
 async def test_a_restart_ends_every_connection_and_comes_back_on_the_same_port():
     async with faulty(Fault(kind="restart", times=1, seconds=0.05)) as (tws, client), connected(tws, 2) as other:
         with pytest.raises(ConnectionError):
