@@ -4,7 +4,8 @@ Here: the questions, their pacing, and what takes more than one answer to believ
 what codes mean (``errors``), and whether a day of bars is whole (``day``).
 
 An empty answer decides nothing, and neither does a single "no data": IB says it of stretches that it has, too. It is
-believed when it is said twice, at a time when IB's servers are there.
+believed when it is said twice, at a time when IB's servers are there. The same holds of what else decides over days,
+which an answer may say as well as an error: that there is no such contract or more than one, where its history begins.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlencode
 
 import polars as pl
@@ -32,9 +33,9 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.trading_calendar import Session, utc_now
-from data_assets.vendors.ib.connection import Connection
+from data_assets.vendors.ib.connection import Answer, Connection
 from data_assets.vendors.ib.contracts import Ticker, foreign
-from data_assets.vendors.ib.errors import Asked
+from data_assets.vendors.ib.errors import Asked, Unreadable
 from data_assets.vendors.ib.line import Address, Received, Request
 from data_assets.vendors.ib.pacing import RequestPacing
 from data_assets.vendors.ib.patience import IBS_OWN, Patience
@@ -47,7 +48,7 @@ HEADS_FILE = "ib_head_timestamps.json"
 BAR_SIZE, SHOWN, DURATION, FORMAT_DATE = "1 min", "TRADES", "1 D", 2
 """`formatDate=2` is seconds since 1970; any other form depends on a setting of TWS and may come without its zone."""
 
-_UNKNOWN_CONTRACT = 200
+_UNKNOWN_CONTRACT = "IB Error 200: No security definition"
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class SessionBars:
         raw_size: bytes of the message.
         raw_sha256: hexadecimal digest of those bytes.
         fetched_at: when it was complete, UTC.
+        said: what TWS said of the request before it answered; it answers with data all the same.
+        doubt: why the day must not be given up over these bars, if they are not whole: IB was away meanwhile. Empty
+            where they are the last word.
     """
 
     bars: pl.DataFrame
@@ -73,6 +77,8 @@ class SessionBars:
     raw_size: int
     raw_sha256: str
     fetched_at: datetime
+    said: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(slots=True)
@@ -191,8 +197,10 @@ class IbClient:
         contract = await self._contract(ticker)
         async with known.learning:
             if not known.head_asked:
-                known.head = await self._remembered_head(contract.conId) or await self._ask_head(ticker, contract)
-                known.head_asked = True
+                known.head = await self._remembered_head(contract.conId)
+                known.head_asked = known.head is not None
+            if not known.head_asked:
+                known.head, known.head_asked = await self._ask_head(ticker, contract)
         return known.head
 
     async def session_bars(self, ticker: Ticker, hours: Session) -> SessionBars:
@@ -201,10 +209,10 @@ class IbClient:
         A task that is cancelled while its request is in hand still gets the answer, if that comes soon and is bars.
         """
         contract = await self._contract(ticker)
-        asked = Asked(ticker.symbol, ticker.where, hours.day)
+        asked = Asked(ticker.symbol, ticker.where, hours.day, contract.conId)
         for requests in (1, 2):
             try:
-                received = await self._bars(contract, hours, asked)
+                received, doubt = await self._bars(contract, hours, asked)
             except DayEnded as ended:
                 if not isinstance(ended.outcome, NoData):
                     raise
@@ -220,10 +228,21 @@ class IbClient:
                 raw_size=received.size,
                 raw_sha256=received.sha256,
                 fetched_at=self._now(),
+                said=received.said,
+                doubt=doubt,
             )
         raise AssertionError
 
-    async def _bars(self, contract: Contract, hours: Session, asked: Asked) -> Received:
+    def disbelieved(self, said: str, doubt: str) -> VendorDown:
+        """What to raise for bars that would decide over their day, and came while IB was away.
+
+        Args:
+            said: what is wrong with them.
+            doubt: theirs.
+        """
+        return self._connection.disbelieved(said, doubt)
+
+    async def _bars(self, contract: Contract, hours: Session, asked: Asked) -> tuple[Received, str]:
         request = Request(
             asked,
             contract,
@@ -233,13 +252,19 @@ class IbClient:
             lambda client, req_id: client.cancelHistoricalData(req_id),
             self._patience.bars,
         )
-        received: Received = await self._ask_history(request, f"{contract.conId} {_end(hours)}", head=False)
+        answer = await self._ask_history(request, f"{contract.conId} {_end(hours)}", head=False)
+        received: Received = answer.value
         if not received:
-            raise Transient(f"IB answered without bars and without a reason, which says nothing - {asked}")
-        return received
+            after = f" after it said {'; '.join(received.said)}" if received.said else " and without a reason"
+            nothing = f"IB answered without bars{after}, which decides nothing - {asked}"
+            if answer.doubt:
+                raise self._connection.disbelieved(nothing, answer.doubt)
+            raise Transient(nothing)
+        return received, answer.doubt
 
-    async def _ask_head(self, ticker: Ticker, contract: Contract) -> datetime | None:
-        asked = Asked(ticker.symbol, ticker.where)
+    async def _ask_head(self, ticker: Ticker, contract: Contract) -> tuple[datetime | None, bool]:
+        """The head timestamp, and whether that is IB's last word; what it says while it is away serves nobody."""
+        asked = Asked(ticker.symbol, ticker.where, contract_id=contract.conId)
         request = Request(
             asked,
             contract,
@@ -249,27 +274,34 @@ class IbClient:
             stays_open=True,
         )
         try:
-            head = await self._ask_history(request, f"{contract.conId} head", head=True)
+            answer = await self._ask_history(request, f"{contract.conId} head", head=True)
         except DayEnded as ended:
             if not isinstance(ended.outcome, NoData):
                 raise
             self._say_without_head(ended)
-            return None
+            return None, True
+        except Unreadable as error:
+            self._say_without_head(error)
+            return None, True
         except (Throttled, VendorDown):
             raise
         except Transient as error:
             self._say_without_head(error)
-            return None
+            return None, True
+        head = answer.value
+        if answer.doubt:
+            self._say_without_head(Transient(f"IB answered {head} - {asked}; {answer.doubt}, so this is not believed"))
+            return None, False
         if not isinstance(head, datetime) or head.tzinfo is None:
             self._say_without_head(Transient(f"IB answered {head!r} - {asked}"))
-            return None
+            return None, True
         await self._remember_head(contract.conId, head)
-        return head
+        return head, True
 
     def _say_without_head(self, why: IngestError) -> None:
         self._say(f"IB does not say when its history begins, so every day is asked for ({why})")
 
-    async def _ask_history(self, request: Request, key: str, *, head: bool) -> Any:
+    async def _ask_history(self, request: Request, key: str, *, head: bool) -> Answer:
         """Ask when it is our turn, on a connection that serves."""
         while True:
             await self._connection.ready()
@@ -306,11 +338,12 @@ class IbClient:
             self._patience.details,
         )
         try:
-            found: list[ContractDetails] = await self._connection.request(request)
+            answer = await self._connection.request(request)
         except RunEnded as error:
-            if str(error).startswith(f"IB Error {_UNKNOWN_CONTRACT}:"):
+            if str(error).startswith(_UNKNOWN_CONTRACT):
                 raise RunEnded(_unknown(ticker)) from error
             raise
+        found: list[ContractDetails] = answer.value
         described = {
             details.contract.conId: details
             for details in found
@@ -318,14 +351,14 @@ class IbClient:
         }
         contracts = {number: details.contract for number, details in described.items() if details.contract is not None}
         if not contracts:
-            raise RunEnded(_unknown(ticker))
+            raise self._wrong(_unknown(ticker), answer)
         if len(contracts) > 1:
-            raise RunEnded(_ambiguous(ticker, list(contracts.values())))
+            raise self._wrong(_ambiguous(ticker, list(contracts.values())), answer)
         (contract,) = contracts.values()
         details = described[contract.conId]
         exchanges = [contract.primaryExchange, *details.validExchanges.split(",")]
         if why := foreign(ticker, zone=details.timeZoneId, exchanges=exchanges):
-            raise RunEnded(why)
+            raise self._wrong(why, answer)
         return Contract(
             conId=contract.conId,
             symbol=ticker.symbol,
@@ -334,6 +367,10 @@ class IbClient:
             currency=ticker.currency,
             primaryExchange=contract.primaryExchange,
         )
+
+    def _wrong(self, row: str, answer: Answer) -> IngestError:
+        """What to raise of a ticker's row, by an answer that IB may have given while it was away."""
+        return self._connection.disbelieved(row, answer.doubt) if answer.doubt else RunEnded(row)
 
     def _known_of(self, ticker: Ticker) -> _Known:
         return self._known.setdefault(ticker, _Known())

@@ -5,7 +5,14 @@ socket (``line``), and what is asked (``client``).
 
 A connection that TWS has lost to IB's servers (1100, 2105, 2110) is waited for, and never torn down: the socket to TWS
 survives it, and whoever reconnects finds his client id still taken. While IB resets its servers, patience has no end
-but the reset's, and an answer without data is not believed.
+but the reset's.
+
+No "no" is final that TWS says while IB is away from it: a contract that it does not know, a permission that it does not
+find, no data. Whatever came between the loss of a connection and a while after its return, or in a reset, is asked
+again; only data is taken.
+
+A gateway can shake hands and then answer nothing, so a handshake proves nothing: TWS is there when it has answered a
+question. One that does not is connected anew, and given up like one that is not there.
 """
 
 from __future__ import annotations
@@ -13,20 +20,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from data_assets.ingest.outcome import (
-    DayEnded,
-    IngestError,
-    NoData,
-    RunEnded,
-    Throttled,
-    Transient,
-    VendorDown,
-)
+from data_assets.ingest.outcome import IngestError, RunEnded, Throttled, VendorDown
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.ib.line import Address, Line, Request, SocketLost, TooLate, TurnedAway
 from data_assets.vendors.ib.patience import Patience
@@ -34,14 +35,40 @@ from data_assets.vendors.ib.patience import Patience
 SYNTHETIC_ACCOUNTS = "DUSANDBOX"  # as the sandbox begins its accounts; vendors know nothing else of it
 
 _LOST_IB = frozenset({1100, 2110})
-_LOST_HISTORY = 2105
+_LOST_HISTORY, _LOST_CONTRACTS = 2105, 2157
 _DATA_LOST = 1101
-_RESTORED = frozenset({_DATA_LOST, 1102, 2106})
+_RESTORED = frozenset({_DATA_LOST, 1102})
+_ON_DEMAND = 2107  # inactive, which is neither broken nor a sign that IB can be reached
+_FARM_BACK = frozenset({2106, _ON_DEMAND, 2158})
 _PORT_CHANGED = 1300
+
+_IB, _ANY_FARM = "IB", ""
+_FARM = re.compile(r"(?:[:.])\s*(\w+(?:\.\w+)*)\W*$")
 _START = (
     "start TWS or IB Gateway and log in, allow API connections in its settings, and set IB_HOST and IB_PORT to it: "
     "TWS listens on 7496 (live) or 7497 (paper), Gateway on 4001 (live) or 4002 (paper)"
 )
+_LOOK = (
+    "look whether it shows a dialog or a login, and whether its API settings trust this machine's address (Trusted "
+    "IPs), restart it, then run again"
+)
+
+
+class _Mute(Exception):
+    """TWS shook hands and answers nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What TWS answered.
+
+    Attributes:
+        value: as `Line.ask` returns it.
+        doubt: why a "no" in it would not be final: words for a sentence; empty where it is.
+    """
+
+    value: Any
+    doubt: str
 
 
 class Connection:
@@ -76,12 +103,15 @@ class Connection:
         self._line: Line | None = None
         self._account = ""
         self._server_version = 0
-        self._answered_at = 0.0
+        self._answered_at = float("-inf")
         self._readying = asyncio.Lock()
         self._served = asyncio.Event()
         self._served.set()
         self._lost = ""
         self._lost_until: float | None = None
+        self._away: dict[str, str] = {}
+        self._losses = 0
+        self._back_at = float("-inf")
         self._held_since: float | None = None
         self._fatal: RunEnded | None = None
 
@@ -111,8 +141,11 @@ class Connection:
         for attempt in range(1, self._patience.attempts + 1):
             last = attempt == self._patience.attempts
             try:
-                return await self._connect()
-            except (TimeoutError, TurnedAway) as error:
+                await self._connect()
+                if not self.serves or await self._alive():
+                    return
+                raise _Mute
+            except (TimeoutError, TurnedAway, _Mute) as error:
                 if last:
                     raise RunEnded(self._why_no_session(error)) from None
             except OSError as error:
@@ -142,13 +175,16 @@ class Connection:
                 left = down_since + self._patience.outage - self._loop_time()
                 if self._connected and not self._served.is_set():
                     await self._wait_until_served(left)
-                elif self._connected and await self._alive():
-                    return
+                elif self._connected:
+                    if await self._alive():
+                        return
+                    if left <= 0:
+                        raise self._given_up(self._why_no_session(_Mute()))
                 else:
                     attempt += 1
                     await self._reconnect(attempt, left)
 
-    async def request(self, request: Request, *, finish: bool = False) -> Any:
+    async def request(self, request: Request, *, finish: bool = False) -> Answer:
         """Ask one question and wait for the answer; see `Line.ask`.
 
         Args:
@@ -156,38 +192,72 @@ class Connection:
             finish: take the answer in, if it comes soon, even when this task is cancelled meanwhile.
 
         Raises:
-            IngestError: what TWS said instead. `VendorDown` where it cannot be believed, or nothing came, because IB's
+            IngestError: what TWS said instead. `VendorDown` where that is not final, or nothing came, because IB's
                 servers are away.
         """
         if self._line is None:
-            raise SocketLost(f"there is no connection to TWS at {self._address} - {request.asked}")
+            raise SocketLost(
+                f"there is no connection to TWS at {self._address} - {request.asked}", cause="IB connection lost"
+            )
+        doubt, losses = self._doubt(), self._losses
         try:
-            answer = await self._line.ask(request, finish_seconds=self._patience.finish if finish else 0.0)
+            value = await self._line.ask(request, finish_seconds=self._patience.finish if finish else 0.0)
         except IngestError as error:
-            raise self._weighed(error) from error
+            raise self._weighed(error, doubt or self._doubt(losses)) from error
         self._held_since = None
         self._answered_at = self._loop_time()
-        return answer
+        return Answer(value, doubt or self._doubt(losses))
 
-    def _weighed(self, error: IngestError) -> IngestError:
-        """The error as it counts: not the day's, where IB's servers are away or being reset."""
+    def disbelieved(self, said: object, doubt: str) -> VendorDown:
+        """An answer that is not final: asks nothing until one can be, and returns what to raise.
+
+        Args:
+            said: what it said, and of what.
+            doubt: of the `Answer`.
+        """
+        if (end := self._reset_end()) is not None:
+            self._lose(self._reset_words(), (end - self._now()).total_seconds())
+        elif self.serves and self._away:
+            self._hold(f"{said}; {doubt}")
+        elif self.serves and (left := self._back_at + self._patience.settle - self._loop_time()) > 0:
+            self._lose("IB's servers are just back", left)
+        return VendorDown(f"{said}; {doubt}, so this is not believed", cause="IB away")
+
+    def _weighed(self, error: IngestError, doubt: str) -> IngestError:
+        """The error as it counts: not for good, where IB's servers are away or being reset."""
         if isinstance(error, TooLate):
             self._answered_at = float("-inf")  # a sign of life is wanted before anything else
         if isinstance(error, SocketLost):
             return error
-        of_servers = isinstance(error, Transient) and not isinstance(error, Throttled)
-        if of_servers or (isinstance(error, DayEnded) and isinstance(error.outcome, NoData)):
-            if (end := self._reset_end()) is not None:
-                until = f"IB resets its servers until {end.astimezone(NEW_YORK):%a %H:%M} New York"
-                self._lose(until, (end - self._now()).total_seconds())
-                return VendorDown(f"{error}; {until}, so this is not believed")
-            if not self.serves:
-                return VendorDown(f"{error}; said while IB's servers are away, so it is not believed")
+        if isinstance(error, Throttled):
+            self._held_since = None
+            return error
         if isinstance(error, VendorDown):
             self._hold(str(error))
-        else:
-            self._held_since = None
+            return error
+        if doubt:
+            return self.disbelieved(error, doubt)
+        self._held_since = None
         return error
+
+    def _doubt(self, losses: int | None = None) -> str:
+        """Why a "no" is not final now; empty where it is.
+
+        Args:
+            losses: `_losses` when it was asked for: IB may have been away and back since.
+        """
+        if reset := self._reset_words():
+            return reset
+        if self._away or not self.serves or losses not in (None, self._losses):
+            lost = next(iter(self._away.values()), "") or self._lost
+            return "said while IB's servers are away" + (f" ({lost})" if lost else "")
+        if self._loop_time() < self._back_at + self._patience.settle:
+            return f"said within {self._patience.settle:.0f} s after IB's servers were back"
+        return ""
+
+    def _reset_words(self) -> str:
+        end = self._reset_end()
+        return f"IB resets its servers until {end.astimezone(NEW_YORK):%a %H:%M} New York" if end is not None else ""
 
     def _hold(self, why: str) -> None:
         """Ask nothing for a while; give up where that has not helped for long."""
@@ -205,11 +275,15 @@ class Connection:
         return self._resets(self._now())
 
     async def _connect(self) -> None:
-        line = Line(self._address, lambda code, text: self._noticed(line, code, text))
+        line = Line(self._address, lambda code, text: self._noticed(line, code, text), self._patience.linger)
+        again = self._line is not None
         self._line = line  # before it is up: TWS begins with what it has lost
+        self._away.clear()
         self._regain()
+        self._answered_at = float("-inf")  # it has yet to answer a question
         await line.connect(self._patience.connect)
-        self._answered_at = self._loop_time()
+        if again:
+            self._back_at = self._loop_time()
         self._account, self._server_version = line.account, line.server_version
         if self._real_data_only and self.account_kind == "sandbox":
             await self.close()
@@ -222,18 +296,44 @@ class Connection:
         if line is not self._line:
             return
         if code in _LOST_IB:
-            self._lose(f"TWS has lost IB's servers ({code}: {text})", None)
+            self._went_away(_IB, f"TWS has lost IB's servers ({code}: {text})")
+            self._lose(self._away[_IB], None)
         elif code == _LOST_HISTORY:
-            self._lose(f"IB's history service is away ({code}: {text})", self._patience.farm)
+            farm = _farm(text)
+            self._went_away(farm, f"IB's history service is away ({code}: {text})")
+            self._lose(self._away[farm], self._patience.farm)
+        elif code == _LOST_CONTRACTS:
+            self._went_away(_farm(text), f"IB's service of contracts is away ({code}: {text})")
         elif code in _RESTORED:
-            self._regain()
+            self._away.clear()
+            self._are_back()
             if code == _DATA_LOST:
                 line.drop_pending(f"TWS lost its requests with its connection to IB ({code}: {text})")
+        elif code in _FARM_BACK:
+            farm = _farm(text)
+            back = {_IB} if code != _ON_DEMAND else set()
+            self._came_back(back | (set(self._away) - {_IB} if farm == _ANY_FARM else {farm, _ANY_FARM}))
         elif code == _PORT_CHANGED:
             self._fatal = RunEnded(f"IB Error {code}: {text}: set IB_PORT to the new port, then run again")
 
+    def _went_away(self, who: str, why: str) -> None:
+        self._away[who] = why
+        self._losses += 1
+
+    def _came_back(self, who: set[str]) -> None:
+        """Take in that TWS has these again; with the last of them it serves."""
+        found = [self._away.pop(each) for each in who if each in self._away]
+        if found and not self._away:
+            self._are_back()
+
+    def _are_back(self) -> None:
+        self._back_at = self._loop_time()
+        self._regain()
+
     def _lose(self, why: str, seconds: float | None) -> None:
         """Ask nothing until TWS says that it is restored, or at most for so many seconds."""
+        if seconds is not None and _IB in self._away:
+            return  # TWS will say when
         self._lost = why
         self._lost_until = None if seconds is None else self._loop_time() + seconds
         self._served.clear()
@@ -289,8 +389,10 @@ class Connection:
         if isinstance(error, TimeoutError):
             return (
                 f"TWS or IB Gateway at {self._address} takes connections and does not answer them within "
-                f"{self._patience.connect:.0f} s: look whether it shows a dialog or a login, restart it, then run again"
+                f"{self._patience.connect:.0f} s: {_LOOK}"
             )
+        if isinstance(error, _Mute):
+            return f"TWS or IB Gateway at {self._address} shakes hands and then answers no question: {_LOOK}"
         if isinstance(error, OSError):
             why = os.strerror(error.errno) if error.errno else error  # asyncio's own words repeat the address
             return f"nobody listens at {self._address} ({why}): {_START}"
@@ -305,3 +407,9 @@ class Connection:
     @staticmethod
     def _loop_time() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _farm(text: str) -> str:
+    """The data farm that a notice is about, such as ``ushmds``; ``_ANY_FARM`` where it names none."""
+    found = _FARM.search(text)
+    return found[1] if found is not None else _ANY_FARM

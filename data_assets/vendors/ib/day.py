@@ -161,6 +161,8 @@ class IbBarsSource:
                 bars, hours, self._ticker.completeness, partial(own_days, self._lake, self._ticker.dataset, day)
             )
             breaches = [verdict for verdict in verdicts if not verdict.passed and verdict.severity == "error"]
+            if breaches and answer.doubt:
+                raise self._client.disbelieved(self._named(_found(breaches), hours), answer.doubt)
             if breaches:
                 raise DayEnded(Rejected(self._reject(bars, hours, answer, breaches)))
             staged = self._write(bars, self._provenance(bars, hours, answer), rejected=False)
@@ -170,13 +172,16 @@ class IbBarsSource:
 
     def _reject(self, bars: pl.DataFrame, hours: Session, answer: SessionBars, breaches: Sequence[Verdict]) -> str:
         """Keep the bars aside; the reason, which says where."""
-        found = "; ".join(f"{verdict.name}: {verdict.summary}" for verdict in breaches)
+        found = _found(breaches)
         provenance = self._provenance(bars, hours, answer, rejected=found)
         stored = self._write(bars, provenance, rejected=True).publish()
         return (
-            f"{found} - Symbol: {self._ticker.symbol}, Date: {hours.day}; nothing was stored, the bars are kept for a "
+            f"{self._named(found, hours)}; nothing was stored, the bars are kept for a "
             f"look in {self._lake.locate(stored.path)}"
         )
+
+    def _named(self, found: str, hours: Session) -> str:
+        return f"{found} - Symbol: {self._ticker.symbol}, Date: {hours.day}"
 
     def _write(self, bars: pl.DataFrame, provenance: Provenance, *, rejected: bool) -> StagedFile:
         writer = self._lake.writer(
@@ -200,6 +205,8 @@ class IbBarsSource:
             "missing_minutes": minutes_text(missing_minutes(bars, hours)),
             "volume_unit": _volume_unit(bars, answer),
         }
+        if answer.said:
+            details["said_by_ib"] = list(answer.said)
         if rejected is not None:
             details["rejected"] = rejected
         return Provenance(
@@ -234,6 +241,10 @@ class IbBarsSource:
 
 def _volume_unit(bars: pl.DataFrame, answer: SessionBars) -> schema.VolumeUnit:
     return schema.volume_unit(bars, fetched_on=answer.fetched_at.astimezone(NEW_YORK).date())
+
+
+def _found(breaches: Sequence[Verdict]) -> str:
+    return "; ".join(f"{verdict.name}: {verdict.summary}" for verdict in breaches)
 
 
 class _StagedBars:

@@ -5,11 +5,17 @@ and what is done about them (``client``, the engine).
 
 Sources: IBKR Campus "TWS API Documentation", Error Codes; for the texts behind 162 and 165, which IB does not list,
 what programs in public report of them. Code 162 is an umbrella: "no data", a pacing violation and a missing permission
-are the same code, so its text decides.
+are the same code, so its text decides. A TWS that is set to another language translates that text; then its form
+decides, as far as names stand in it that are never translated (`_by_form`, a judgement), and else nothing does.
+
+Some codes only advise: TWS says that a part is not subscribed or is delayed, and then sends what was asked for. They
+end nothing. A code that is not known here may be such a one or not, so it ends a request only when nothing follows.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,15 +34,42 @@ from data_assets.lake.errors import one_line
 
 _LENGTH = 240
 
+_ENGLISH_162 = "historical market data service"
+_ENGLISH_321 = "error validating request"
 _NO_DATA = ("returned no data", "no historical market data for", "no head time stamp")
 _PERMISSION = ("no market data permissions", "not subscribed", "market data is not allowed")
 _ELSEWHERE = ("different ip address", "competing live session")
 _OUR_MISTAKE = ("invalid step", "starting time must occur before ending time")
+_PASSING = ("query failed", "timed out", "query cancelled", "tws exited")
+_FARM_LOST = ("disconnect", "connection attempt failed", "attempting", "broken", "lost")
+_READ_ONLY = ("read-only", "read only")
+_REACH = ("backfill years", "earlier than", "year(s) rejected")
+_REFUSED_TO_ACCOUNT = (
+    *("permission", "not allowed", "not permitted", "not authori", "not subscribed", "not entitled", "not eligible"),
+    "additional subscription",
+)
+_OF_ACCOUNT = ("account", "log in", "login", "logged", "agreement", "trusted")
 _DEFECT = "this is a defect of data_assets, or a newer TWS that it does not know: report it with this text"
+_ENGLISH = (
+    "TWS speaks another language: set it to English, or have its API messages in English (Global Configuration, API, "
+    "Settings)"
+)
+_LACKS = "the account lacks this market data subscription or API permission"
+
+_ADVISORIES = frozenset({10089, 10090, 10091, 10167})
+"""What comes before data of an account that is subscribed to a part of them, or to delayed ones."""
 
 
 class SessionElsewhere(VendorDown):
     """The account is logged in at another place, which takes the data away from this one."""
+
+
+class Unreadable(VendorDown):
+    """TWS says in another language what happened to a request: perhaps that it was one too many."""
+
+
+class Unknown(Transient):
+    """A code that is not known here; the answer may follow it, or it was the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +80,13 @@ class Asked:
         symbol: the ticker's.
         where: the ticker's row in its file.
         day: the session, where it was for bars.
+        contract_id: IB's number of the contract; None where TWS has not confirmed it in this run.
     """
 
     symbol: str
     where: str
     day: date | None = None
+    contract_id: int | None = None
 
     def __str__(self) -> str:
         return f"Symbol: {self.symbol}" + (f", Date: {self.day}" if self.day else "")
@@ -77,13 +112,12 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
     text = message.lower()
     match code:
         case 162:
-            return _of_history_service(said, text)
+            return _of_history_service(said, message, asked)
         case 165:
-            recovering = "successful" in text
-            return None if recovering else VendorDown(said)
+            return VendorDown(said) if _any(_FARM_LOST, text) and "successful" not in text else None
         case 100 | 320 | 322:
             return Throttled(said)
-        case 203 | 354 | 10089 | 10090 | 10187:
+        case 203 | 354 | 10187:
             return _not_entitled(said)
         case 420:
             return _not_entitled(said) if _any(_PERMISSION, text) else Throttled(said)
@@ -92,8 +126,10 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
         case 166:
             return DayEnded(Failed(f"{said}; IB keeps no history of expired or delisted contracts"))
         case 200:
-            return RunEnded(f"{said}; correct symbol, exchange, currency or primaryExchange in {asked.where}")
-        case 321 | 386 | 10295 | 10299 | 10314 | 10339:
+            return _of_contract(said, text, asked)
+        case 321:
+            return _of_validation(said, text)
+        case 386 | 10295 | 10299 | 10314 | 10339:
             return RunEnded(f"{said}; TWS refuses the request itself: {_DEFECT}")
         case 326:
             return RunEnded(
@@ -103,13 +139,62 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
             return RunEnded(f"{said}; set IB_PORT to the port that TWS names here")
         case 502 | 503 | 504 | 507 | 1100 | 2105 | 2110:
             return VendorDown(said)
-        case _ if 2100 <= code < 2200:
+        case 300 | 366:
+            return Transient(said)
+        case _ if 2100 <= code < 2200 or code in _ADVISORIES:
             return None
         case _:
-            return Transient(said)
+            return Unknown(said, cause=f"IB Error {code}")
 
 
-def _of_history_service(said: str, text: str) -> IngestError:
+def advice(codes: Collection[int], place: object) -> str:
+    """What to do when nothing came, after TWS said these codes of a request.
+
+    Args:
+        codes: TWS's numbers; none where it said nothing.
+        place: where TWS is.
+    """
+    if not _ADVISORIES.isdisjoint(codes):
+        return _LACKS
+    return (
+        f"if this goes on, look whether TWS or IB Gateway at {place} shows a dialog or a login, whether its API "
+        "settings trust this machine's address, and restart it"
+    )
+
+
+def _of_contract(said: str, text: str, asked: Asked) -> IngestError:
+    ambiguous = "ambiguous" in text
+    if asked.contract_id is not None:
+        column = "; name the listing exchange in the column primaryExchange there" if ambiguous else ""
+        return Transient(
+            f"{said}; TWS has confirmed {asked.where} as contract {asked.contract_id}, so the row is not to blame: it "
+            f"says this while it has lost IB's servers{column}",
+            cause="IB Error 200",
+        )
+    if ambiguous:
+        return RunEnded(
+            f"{said}; more than one contract fits {asked.where}: name the listing exchange in its column "
+            "primaryExchange, such as NASDAQ, NYSE or ARCA"
+        )
+    return RunEnded(f"{said}; correct symbol, exchange, currency or primaryExchange in {asked.where}")
+
+
+def _of_validation(said: str, text: str) -> IngestError:
+    if _any(_READ_ONLY, text):
+        return RunEnded(f"{said}; take the tick off Read-Only API in the API settings of TWS or IB Gateway")
+    if _any(_REACH, text):
+        return _too_far_back(said)
+    if _any(_REFUSED_TO_ACCOUNT, text):
+        return _not_entitled(said)
+    if _any(_OF_ACCOUNT, text):
+        return RunEnded(f"{said}; it is about the account or the login: mend it in TWS, then run again")
+    if not text.startswith(_ENGLISH_321):
+        return RunEnded(f"{said}; TWS refuses the request itself, and {_ENGLISH}, then run again for the reason")
+    return RunEnded(f"{said}; TWS refuses the request itself: {_DEFECT}")
+
+
+def _of_history_service(said: str, message: str, asked: Asked) -> IngestError:
+    text = message.lower()
     if "pacing violation" in text:
         return Throttled(f"{said}; raise IB_SECONDS_BETWEEN_REQUESTS if this goes on")
     if _any(_NO_DATA, text):
@@ -120,11 +205,38 @@ def _of_history_service(said: str, text: str) -> IngestError:
         return _elsewhere(said)
     if _any(_OUR_MISTAKE, text):
         return RunEnded(f"{said}; {_DEFECT}")
-    return Transient(said)
+    if _any(_REACH, text):
+        return _too_far_back(said)
+    if _any(_PASSING, text):
+        return Transient(said)
+    if text.startswith(_ENGLISH_162):
+        return Transient(said, cause="IB Error 162")
+    return _by_form(said, message, asked)
+
+
+def _by_form(said: str, message: str, asked: Asked) -> IngestError:
+    """What a 162 in another language means, by the names in it that IB does not translate.
+
+    Of its texts "returned no data" alone names the query, as ``AAPL@SMART Trades`` or ``AAPL/STK@SMART``, and a missing
+    permission alone ends with an exchange and a kind of security, as ``ISLAND STK``. The others hold no such name, a
+    pacing violation among them: nothing is asked for a while.
+    """
+    symbol = re.escape(asked.symbol)
+    if re.search(rf"(?<!\w){symbol}(/[A-Z]+)?@[A-Z]+", message):
+        return DayEnded(NoData(f"{said}; {_ENGLISH}: read as no data, because it names the query"))
+    if re.search(r"\b[A-Z]{3,} STK\W*$", message):
+        return DayEnded(
+            NotEntitled(f"{said}; {_ENGLISH}: read as a missing permission, because it names an exchange and STK")
+        )
+    return Unreadable(f"{said}; {_ENGLISH}, so that what happened can be told", cause="IB Error 162, not in English")
 
 
 def _not_entitled(said: str) -> IngestError:
-    return DayEnded(NotEntitled(f"{said}; the account lacks this market data subscription or API permission"))
+    return DayEnded(NotEntitled(f"{said}; {_LACKS}"))
+
+
+def _too_far_back(said: str) -> IngestError:
+    return DayEnded(NotEntitled(f"{said}; the account's history reaches no further back"))
 
 
 def _elsewhere(said: str) -> IngestError:

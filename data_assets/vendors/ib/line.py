@@ -4,9 +4,10 @@ Here: the real ib_async inside the running event loop; each request's deadline, 
 what is asked (``client``), what a code means (``errors``), and when to connect again (``connection``).
 
 What ib_async 2.1 leaves to its caller, tried out against it: it takes 165 and 321 for warnings, so that a request they
-end waits for ever; a request whose answer does not parse waits for ever too; a client id that is taken shows as a
-timeout; its own timeout for bars returns an empty list. So every request has its own future, its own deadline and its
-own cancel here.
+end waits for ever; it takes 10090 and its like for ends, so that the data which follows them is lost; a request whose
+answer does not parse waits for ever too; a client id that is taken shows as a timeout; its own timeout for bars returns
+an empty list. So every request has its own future, its own deadline and its own cancel here, and what TWS says of a
+request is read here and not by ib_async.
 """
 
 from __future__ import annotations
@@ -14,22 +15,32 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ib_async import IB, Contract, StartupFetchNONE
 from ib_async.client import Client
-from ib_async.wrapper import RequestError
 
-from data_assets.ingest.outcome import IngestError, Transient, VendorDown
-from data_assets.vendors.ib.errors import Asked, error_of, ib_error
+from data_assets.ingest.outcome import Transient, VendorDown
+from data_assets.lake.errors import one_line
+from data_assets.vendors.ib.errors import Asked, Unknown, advice, error_of
 
 logging.getLogger("ib_async").addHandler(logging.NullHandler())  # what it prints by itself is an outcome here
 
-_BARS_MESSAGE = 17
+_ERROR_MESSAGE, _BARS_MESSAGE = 4, 17
 _ID_TAKEN = 326
+_LEFT_OPEN = 165
+"""After it TWS may still answer, when its history service is back."""
+
+_ALL_IS_WELL = frozenset({2104, 2106, 2158})
+_FARM_OF_HISTORY = frozenset({2105, 2106, 2107})
+_KEPT, _QUOTED, _QUOTE_LENGTH = 20, 3, 160
+
+Said = tuple[int, str]
+"""What TWS said: its code and its words."""
 
 
 class TurnedAway(Exception):
@@ -62,10 +73,12 @@ class Received(list[Any]):
     Attributes:
         size: bytes of the message.
         sha256: hexadecimal digest of those bytes.
+        said: what TWS said of the request before it answered, ``10167: Requested market data ...``.
     """
 
     size = 0
     sha256 = ""
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,33 +111,44 @@ class _Pending:
         answer: ib_async's future, and ours where ib_async would leave it waiting.
         into: what its rows are decoded into.
         ended: whether it has ended for TWS too, so that there is nothing to cancel.
+        of_it: what TWS said of it.
+        meanwhile: what TWS said of itself since it was sent.
+        perhaps: the error that it ends with if nothing more comes.
+        deadline: when it is given up, once it is waited for.
     """
 
     asked: Asked
     answer: asyncio.Future[Any]
     into: Received
     ended: bool = False
+    of_it: list[Said] = field(default_factory=list)
+    meanwhile: list[Said] = field(default_factory=list)
+    perhaps: Unknown | None = None
+    deadline: asyncio.Timeout | None = None
 
 
 class Line:
     """One session with TWS, for one event loop: ib_async hangs without a word when another one uses it."""
 
-    def __init__(self, address: Address, notice: Callable[[int, str], None]) -> None:
+    def __init__(self, address: Address, notice: Callable[[int, str], None], linger: float) -> None:
         """Prepare; nothing is sent before `connect`.
 
         Args:
             address: where TWS is.
             notice: told, by code and text, what TWS says of itself rather than of a request.
+            linger: seconds for an answer after a code that is not known.
         """
         self._address = address
         self._notice = notice
-        self._said: list[tuple[int, str]] = []
+        self._linger = linger
+        self._said: deque[Said] = deque(maxlen=_KEPT)
+        self._history_farm: list[Said] = []
         self._hung_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._pending: dict[int, _Pending] = {}
         self._ib = IB()
-        self._ib.RaiseRequestErrors = True
-        self._ib.errorEvent += self._on_error
+        self._ib.errorEvent += self._on_notice
         self._ib.client.conn.disconnected += self._on_end
+        self._read_errors_ourselves()
         self._read_bars_ourselves()
 
     @property
@@ -204,7 +228,9 @@ class Line:
         """
         client = self._ib.client
         if not self.connected:
-            raise SocketLost(f"the connection to TWS at {self._address} is lost - {request.asked}")
+            raise SocketLost(
+                f"the connection to TWS at {self._address} is lost - {request.asked}", cause="IB connection lost"
+            )
         req_id, into = client.getReqId(), Received()
         answer = self._ib.wrapper.startReq(req_id, request.contract, into)
         pending = self._pending[req_id] = _Pending(request.asked, answer, into)
@@ -212,6 +238,7 @@ class Line:
             request.send(client, req_id)
             result = await self._answer(request, pending, finish_seconds)
             pending.ended = not request.stays_open
+            into.said = tuple(f"{code}: {one_line(text)}" for code, text in pending.of_it)
             return result
         finally:
             del self._pending[req_id]
@@ -220,26 +247,25 @@ class Line:
 
     async def _answer(self, request: Request, pending: _Pending, finish_seconds: float) -> Any:
         try:
-            async with asyncio.timeout(request.seconds):
+            async with asyncio.timeout(request.seconds) as pending.deadline:
                 return await asyncio.shield(pending.answer)
         except TimeoutError:
             pending.answer.cancel()
-            raise TooLate(f"TWS did not answer within {request.seconds:.0f} s - {request.asked}") from None
+            raise pending.perhaps or self._too_late(request, pending) from None
         except asyncio.CancelledError:
             if finish_seconds:
                 with suppress(Exception):
-                    async with asyncio.timeout(finish_seconds):
+                    async with asyncio.timeout(finish_seconds) as pending.deadline:
                         result = await pending.answer
                     if (task := asyncio.current_task()) is not None:
                         task.uncancel()
                     return result
             pending.answer.cancel()
             raise
-        except RequestError as refused:
-            pending.ended = True
-            raise _error(refused.code, refused.message, request.asked) from None
         except ConnectionError:
-            raise SocketLost(f"the connection to TWS at {self._address} broke off - {request.asked}") from None
+            raise SocketLost(
+                f"the connection to TWS at {self._address} broke off - {request.asked}", cause="IB connection lost"
+            ) from None
         except ValueError as error:
             pending.ended = True
             raise Transient(f"the answer of TWS does not parse ({error}) - {request.asked}") from None
@@ -250,14 +276,46 @@ class Line:
             if not pending.answer.done():
                 pending.answer.set_exception(VendorDown(f"{why} - {pending.asked}"))
 
-    def _on_error(self, req_id: int, code: int, text: str, _contract: object) -> None:
-        """An error, a warning or a notice, after ib_async has ended the requests that it takes as ended."""
+    def _too_late(self, request: Request, pending: _Pending) -> TooLate:
+        """What is raised where the deadline has passed: quotes what TWS said, the words on this very request last."""
+        heard = [*self._history_farm, *pending.meanwhile, *pending.of_it]
+        quotes = list(dict.fromkeys(f"{code}: {one_line(text, _QUOTE_LENGTH)}" for code, text in heard))[-_QUOTED:]
+        after = f" after it said {'; '.join(quotes)}" if quotes else ""
+        return TooLate(
+            f"TWS did not answer within {request.seconds:.0f} s{after} - {request.asked}; "
+            f"{advice({code for code, _ in pending.of_it}, self._address)}",
+            cause="IB silence",
+        )
+
+    def _on_notice(self, req_id: int, code: int, text: str, _contract: object) -> None:
+        """What TWS says of itself, or of a request that is over."""
         self._said.append((code, text))
-        pending = self._pending.get(req_id)
-        if pending is None:
-            self._notice(code, text)
-        elif not pending.answer.done() and (error := error_of(code, text, pending.asked)) is not None:
+        if code in _FARM_OF_HISTORY:
+            self._history_farm = [] if code in _ALL_IS_WELL else [(code, text)]
+        if req_id <= 0 and code not in _ALL_IS_WELL:
+            for pending in self._pending.values():
+                pending.meanwhile = [*pending.meanwhile, (code, text)][-_KEPT:]
+        self._notice(code, text)
+
+    def _on_word(self, pending: _Pending, code: int, text: str) -> None:
+        """What TWS says of a request: its end, or something about an answer that is on its way."""
+        self._said.append((code, text))
+        pending.of_it = [*pending.of_it, (code, text)][-_KEPT:]
+        error = error_of(code, text, pending.asked)
+        if error is None or pending.answer.done():
+            return
+        if isinstance(error, Unknown):
+            pending.perhaps = error
+            self._wait_no_longer_than(self._linger, pending)
+        else:
+            pending.ended = code != _LEFT_OPEN
             pending.answer.set_exception(error)
+
+    @staticmethod
+    def _wait_no_longer_than(seconds: float, pending: _Pending) -> None:
+        if pending.deadline is not None and (end := pending.deadline.when()) is not None:
+            with suppress(RuntimeError):  # the deadline has passed in this very instant
+                pending.deadline.reschedule(min(end, asyncio.get_running_loop().time() + seconds))
 
     def _on_end(self, text: str) -> None:
         if not self._hung_up.done():
@@ -272,6 +330,20 @@ class Line:
                 )
         said = "; ".join(f"{code}: {text}" for code, text in self._said) or otherwise or "without a word"
         return f"TWS at {self._address} accepted the connection and ended it ({said})"
+
+    def _read_errors_ourselves(self) -> None:
+        """Stand between the wire and ib_async's decoder of errors, for those that are about a request of ours."""
+        handlers = self._ib.client.decoder.handlers
+        decode = handlers[_ERROR_MESSAGE]
+
+        def read(fields: list[str]) -> None:
+            pending = self._pending.get(int(fields[2]))
+            if pending is None:
+                decode(fields)
+            else:
+                self._on_word(pending, int(fields[3]), fields[4])
+
+        handlers[_ERROR_MESSAGE] = read
 
     def _read_bars_ourselves(self) -> None:
         """Stand between the wire and ib_async's decoder of bars.
@@ -295,8 +367,3 @@ class Line:
                     pending.answer.set_exception(ValueError(str(error) or "it ends before its last bar"))
 
         handlers[_BARS_MESSAGE] = read
-
-
-def _error(code: int, message: str, asked: Asked) -> IngestError:
-    """What a refusal means; of a code that is known as a mere notice, that it ended the request all the same."""
-    return error_of(code, message, asked) or Transient(ib_error(code, message, asked))

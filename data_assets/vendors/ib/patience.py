@@ -25,6 +25,8 @@ class Patience:
         outage: for a lost connection, in all, until the run gives up; resets of IB's servers do not count.
         farm: for the farm of historical data (2105), after which it is asked all the same.
         hold: before asking again after an answer that says that IB's servers are away, or the session is elsewhere.
+        settle: after IB's servers are back, before a "no" is believed.
+        linger: for the answer to a request of which TWS has said something that is not known here.
         idle: without an answer, after which TWS is asked for the time before it is asked for more.
         heartbeat: for that answer.
         goodbye: after disconnecting: who comes back sooner finds the client id still taken.
@@ -41,6 +43,8 @@ class Patience:
     outage: float = 900.0
     farm: float = 120.0
     hold: float = 60.0
+    settle: float = 30.0
+    linger: float = 10.0
     idle: float = 30.0
     heartbeat: float = 10.0
     goodbye: float = 0.5
@@ -60,8 +64,10 @@ SANDBOX = Patience(
     outage=60.0,
     farm=3.0,
     hold=1.0,
+    settle=0.5,
+    linger=0.5,
     idle=3.0,
-    heartbeat=1.0,
+    heartbeat=3.0,
     goodbye=0.1,
 )
 """The simulator answers at once or never will: whoever makes it fail wants to see the recovery, not the wait."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 
+from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
+from data_assets.ingest.outcome import Outcome
+from data_assets.ingest.progress import Progress
+from data_assets.ingest.retry import RetryPolicy
+from data_assets.ingest.source import Source
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.client import IbClient, SessionBars
 from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.day import RETRY
 from data_assets.vendors.ib.pacing import Budget, RequestPacing
 from data_assets.vendors.ib.patience import Patience
 from data_assets.vendors.ib.resets import never
@@ -19,7 +27,9 @@ from data_assets.vendors.ib.resets import never
 DAY = date(2024, 1, 3)
 AAPL = Ticker("AAPL", where="tickers.csv row 2")
 QUICK = Budget(seconds_between=0.0, max_per_window=1000, window_seconds=0.1, identical_seconds=0.0)
-SHORT = Patience(goodbye=0.02, backoff=0.05, backoff_cap=0.1, hold=0.05, farm=0.3, connect=5, heartbeat=0.2)
+SHORT = Patience(
+    goodbye=0.02, backoff=0.05, backoff_cap=0.1, hold=0.05, settle=0, linger=0.1, farm=0.3, connect=5, heartbeat=5
+)
 
 
 @dataclass
@@ -49,3 +59,15 @@ async def opened(tws: Any, folder: Path, **options: Any) -> AsyncIterator[Opened
     )
     async with client:
         yield Opened(client, said)
+
+
+async def engine_run(source: Source, days: Sequence[date]) -> IngestReport:
+    """A run of the engine that is as patient as IB's, in quick motion."""
+
+    async def record(_day: date, _outcome: Outcome) -> None:
+        pass
+
+    retry = RetryPolicy(attempts=RETRY.attempts, base_seconds=0.01, throttled_base_seconds=0.01, cap_seconds=0.02)
+    policy = EnginePolicy(max_concurrency=1, retry=retry)
+    progress = Progress(asyncio.get_running_loop().time)
+    return await ingest(days, source, record, policy=policy, progress=progress, memory_share=lambda: 0.1, rng=Random(1))

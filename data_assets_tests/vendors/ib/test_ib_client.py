@@ -28,7 +28,7 @@ from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.sandbox.tws_serving import SandboxTws
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, foreign
-from data_assets.vendors.ib.errors import Asked, SessionElsewhere, error_of
+from data_assets.vendors.ib.errors import Asked, SessionElsewhere, Unknown, Unreadable, error_of
 from data_assets.vendors.ib.pacing import Budget
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets_tests.vendors.ib.hand_tws import Say, bars_message, hand_tws
@@ -37,6 +37,8 @@ from data_assets_tests.vendors.ib.ib_client_fixtures import AAPL, DAY, QUICK, SH
 ASKED = Asked("AAPL", "tickers.csv row 2", DAY)
 HMDS = "Historical Market Data Service error message:"
 QUERY = "Historical Market Data Service query message:"
+GERMAN = "Fehlermeldung des Dienstes fuer historische Marktdaten:"
+VALIDATING = "Error validating request.-'bN' : cause - "
 OPEN = int(session(DAY).open.timestamp())
 
 
@@ -69,22 +71,40 @@ def numbers(tws: SandboxTws, number: int) -> int:
         (162, HMDS + "TWS exited during processing of HMDS query", Transient),
         (162, HMDS + "invalid step: 7", RunEnded),
         (162, HMDS + "Starting time must occur before ending time", RunEnded),
-        (162, "something that nobody has seen yet", Transient),
+        (162, HMDS + "something that nobody has seen yet", Transient),
+        (162, HMDS + "Requesting any data earlier than 1 year back from now is rejected.", NotEntitled),
+        (162, GERMAN + "HMDS-Abfrage ergab keine Daten: AAPL@SMART Trades", NoData),
+        (162, GERMAN + "Keine historischen Marktdaten fuer AAPL/STK@SMART Last 60", NoData),
+        (162, GERMAN + "Keine Marktdatenberechtigung fuer ISLAND STK", NotEntitled),
+        (162, GERMAN + "Verletzung der Pacing-Regeln", Unreadable),
+        (162, GERMAN + "Keine Daten: AAPLE@SMART Trades", Unreadable),
+        (162, r"\u5386\u53f2\u5e02\u573a\u6570\u636e\u670d\u52a1", Unreadable),
         (165, QUERY + "HMDS server disconnect occurred.  Attempting reconnection...", VendorDown),
         (165, QUERY + "HMDS connection attempt failed.  Connection will be re-attempted...", VendorDown),
         (165, QUERY + "HMDS server connection was successful.", None),
+        (165, QUERY + "no items retrieved", None),
+        (165, "Die Verbindung zum HMDS-Server war erfolgreich.", None),
         (166, "HMDS Expired Contract Violation", Failed),
         (200, "No security definition has been found for the request", RunEnded),
         (203, "The security is not available or allowed for this account", NotEntitled),
         (354, "Requested market data is not subscribed", NotEntitled),
-        (10089, "Requested market data requires additional subscription for API", NotEntitled),
-        (10090, "Part of requested market data is not subscribed", NotEntitled),
+        (10089, "Requested market data requires additional subscription for API", None),
+        (10090, "Part of requested market data is not subscribed", None),
+        (10091, "Part of requested market data requires additional subscription for API", None),
+        (10167, "Requested market data is not subscribed. Displaying delayed market data.", None),
+        (2188, "Up-to-the-second historical data requires additional subscription for the API.", None),
         (10187, "Failed to request historical ticks: No market data permissions", NotEntitled),
         (300, "Can't find EId with tickerId:7", Transient),
         (366, "No historical data query found for ticker id:7", Transient),
         (320, "Error reading request", Throttled),
         (322, "Only 50 simultaneous API historical data requests allowed", Throttled),
         (321, "Error validating request.-'bN' : cause - The duration is invalid", RunEnded),
+        (321, VALIDATING + "The API interface is currently in Read-Only mode.", RunEnded),
+        (321, VALIDATING + "No market data permissions for NASDAQ", NotEntitled),
+        (321, VALIDATING + "Historical data is not allowed for this user", NotEntitled),
+        (321, VALIDATING + "Historical data request for 2 year(s) rejected. Max API Backfill Years=1", NotEntitled),
+        (321, VALIDATING + "Invalid account code", RunEnded),
+        (321, "Fehler bei der Pruefung der Anfrage.-'bN' : Ursache - die Dauer", RunEnded),
         (326, "Unable to connect as the client id is already in use", RunEnded),
         (386, "Duplicate ticker id for API historical data query", RunEnded),
         (420, "Invalid Real-time Query: No market data permissions", NotEntitled),
@@ -101,7 +121,7 @@ def numbers(tws: SandboxTws, number: int) -> int:
         (10299, "Expected what to show is TRADES", RunEnded),
         (10314, "End Date/Time: The date, time, or time-zone entered is invalid", RunEnded),
         (10339, "Setting end date/time is not allowed", RunEnded),
-        (99_999, "a code of a newer TWS", Transient),
+        (99_999, "a code of a newer TWS", Unknown),
     ],
 )
 def test_each_code_is_one_outcome_whose_reason_holds_ibs_words(code, text, kind) -> None:
@@ -127,6 +147,48 @@ def test_what_to_do_next_is_said_where_somebody_can_do_it() -> None:
     assert "subscription" in str(error_of(354, "", ASKED))
     assert "log out there" in str(error_of(10197, "", ASKED))
     assert "\n" not in str(error_of(162, "two\nlines\x00", ASKED))
+
+
+AMBIGUOUS = "The contract description specified for AAPL is ambiguous."
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "says", "says_not"),
+    [
+        (200, AMBIGUOUS, "more than one contract fits tickers.csv row 2: name the listing exchange", "correct symbol"),
+        (321, VALIDATING + "The API interface is currently in Read-Only mode.", "Read-Only API in the API", "defect"),
+        (321, VALIDATING + "Market data is not allowed for this account", "lacks this market data", "defect"),
+        (321, VALIDATING + "Historical data request rejected. Max API Backfill Years=1", "no further back", "defect"),
+        (321, VALIDATING + "You are not logged in", "about the account or the login", "defect"),
+        (321, "Die Anfrage wurde abgelehnt", "set it to English", "defect"),
+        (321, VALIDATING + "The duration '1 X' is invalid", "this is a defect of data_assets", "English"),
+        (162, GERMAN + "Abfrage abgebrochen", "set it to English", "defect"),
+        (162, GERMAN + "Abfrage ergab keine Daten: AAPL@SMART Trades", "because it names the query", "defect"),
+    ],
+)
+def test_a_refusal_says_whom_it_concerns(code, text, says, says_not) -> None:
+    said = str(error_of(code, text, ASKED))
+    assert says in said
+    assert says_not not in said
+
+
+def test_a_200_for_a_contract_that_tws_has_confirmed_is_no_fault_of_the_row() -> None:
+    confirmed = replace(ASKED, contract_id=265598)
+    error = error_of(200, "No security definition has been found for the request", confirmed)
+    assert type(error) is Transient
+    assert "confirmed tickers.csv row 2 as contract 265598" in str(error)
+    assert "correct" not in str(error)
+    assert "column primaryExchange" in str(error_of(200, AMBIGUOUS, confirmed))
+
+
+def test_answers_that_nobody_knows_end_a_run_that_meets_nothing_else() -> None:
+    unknown = [(99_999, "new"), (162, HMDS + "new"), (162, GERMAN + "neu"), (200, AMBIGUOUS)]
+    known = [(162, HMDS + "Query failed"), (354, "not subscribed"), (162, HMDS + "returned no data")]
+    asked = replace(ASKED, contract_id=1)
+    causes = [getattr(error_of(*said, asked), "cause", None) for said in unknown]
+    assert all(causes)
+    assert len(set(causes)) == len(causes)
+    assert [getattr(error_of(*said, asked), "cause", None) for said in known] == ["", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +489,8 @@ async def test_size_and_digest_are_those_of_the_message(tmp_path) -> None:
         ({"kind": "restart", "seconds": 0.2}, VendorDown, "broke off - Symbol: AAPL"),
         ({"kind": "wrong_count"}, Transient, "does not parse .* - Symbol: AAPL, Date: 2024-01-03"),
         ({"kind": "tws_error", "code": 354, "text": "not subscribed"}, NotEntitled, "IB Error 354"),
-        ({"kind": "tws_error", "code": 200, "text": "ambiguous"}, RunEnded, "IB Error 200: .* tickers.csv row 2"),
+        ({"kind": "tws_error", "code": 200, "text": "none"}, Transient, "IB Error 200: .* confirmed tickers.csv row 2"),
+        ({"kind": "tws_error", "code": 99_999, "text": "new"}, Transient, "IB Error 99999: new"),
         ({"kind": "tws_error", "code": 321, "text": "validating"}, RunEnded, "IB Error 321: validating"),
         ({"kind": "tws_error", "code": 322, "text": "Only 50"}, Throttled, "IB Error 322: Only 50"),
         ({"kind": "tws_error", "code": 366, "text": "not found"}, Transient, "IB Error 366: not found"),
@@ -460,7 +523,7 @@ async def test_what_tws_leaves_open_is_cancelled_and_what_it_has_ended_is_not(tm
     ]
     cancelled = []
     with SandboxTws(faults=faults, pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, bars=0.3)) as ib:
+        async with opened(tws, tmp_path, patience=replace(SHORT, bars=1)) as ib:
             for number in (3, 4, 5, 8, 9):
                 with suppress(DayEnded, Transient):
                     await ib.bars(day=date(2024, 1, number))
@@ -618,24 +681,6 @@ async def test_days_that_wait_share_one_reconnection(tmp_path) -> None:
                 await ib.bars()
             await asyncio.gather(*(ib.client.wait_until_up() for _ in range(4)))
         assert numbers(tws, 61) == 2
-
-
-async def test_a_half_dead_tws_is_noticed_by_its_silence_and_connected_anew(tmp_path) -> None:
-    deaf = True
-
-    async def script(asked: list[str], say: Say) -> bool:
-        if asked[0] == "20" and not deaf:
-            say(*bars_message(asked[1], OPEN))
-        return (deaf and asked[0] == "49") or asked[0] == "20"
-
-    async with hand_tws(script) as tws, opened(tws, tmp_path, patience=replace(SHORT, bars=0.1)) as ib:
-        with pytest.raises(Transient, match="did not answer"):
-            await ib.bars()
-        await ib.client.wait_until_up()
-        assert tws.connections == 2
-        assert "no sign of life" in ib.said[0]
-        deaf = False
-        assert (await ib.bars()).bars.height == 1
 
 
 async def test_a_session_elsewhere_that_does_not_end_ends_the_run(tmp_path) -> None:
