@@ -23,6 +23,7 @@ from data_assets.lake.kept import statements
 from data_assets.lake.layout import month_path, monthly_dataset, partition_path
 from data_assets.lake.monthly import MonthProvenance, month_footer
 from data_assets.lake.parquet_file import scan
+from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.storage import Storage
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session, sessions
 
@@ -146,7 +147,9 @@ def _months(start: date, end: date) -> list[date]:
 def month_provenance(storage: Storage, name: str) -> MonthProvenance | None:
     """What a month's file says of itself; None where it cannot be read, for the days can."""
     try:
-        metadata = pl.read_parquet_metadata(storage.locate(name), credential_provider=None)
+        metadata = pl.read_parquet_metadata(
+            storage.locate(name), storage_options=POLARS_OPTIONS, credential_provider=None
+        )
         return month_footer(metadata).provenance
     except (pl.exceptions.PolarsError, OSError, ValueError):
         return None

@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from data_assets.lake.errors import LakeError
+from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.storage import Storage
 from data_assets.trading_calendar import next_session
@@ -163,7 +164,7 @@ def statements(storage: Storage, versions: Mapping[str, str]) -> dict[str, State
 def _statement_of(file: str, _version: str) -> Statement:
     """What a file says; of one that cannot be read nothing is known, and its reader tells why."""
     try:
-        metadata = pl.read_parquet_metadata(file, credential_provider=None)
+        metadata = pl.read_parquet_metadata(file, storage_options=POLARS_OPTIONS, credential_provider=None)
         return _shared(statement(json.loads(metadata[PREFIX + "details"])))
     except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, KeyError):
         return Statement(None)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
+from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.storage import Storage
 
@@ -233,6 +234,7 @@ def scan(files: list[str]) -> pl.LazyFrame:
     options: dict[str, Any] = {
         "glob": False,
         "hive_partitioning": False,
+        "storage_options": POLARS_OPTIONS,
         "credential_provider": None,  # the AWS_* variables alone, as for every other access to the store
     }
     first = pl.scan_parquet(files[:1], **options).collect_schema()

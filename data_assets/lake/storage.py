@@ -22,18 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
-import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import LakeError
+from data_assets.lake.patient_store import Patience, PatientStore
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
-RETRIES = 5
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -245,10 +244,11 @@ class Bucket:
     """A lake in an S3-compatible object store.
 
     obstore reads credentials, region and endpoint from the usual ``AWS_*`` variables by itself, except that an endpoint
-    on plain http (a store on loopback or in a private network) has to be allowed.
+    on plain http (a store on loopback or in a private network) has to be allowed. While it asks for patience, every
+    request is made again (`PatientStore`): a downloaded day is not lost to a minute of throttling.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
         parts = urlsplit(url)
         if not parts.netloc or "@" in parts.netloc:
             raise LakeError(
@@ -257,12 +257,13 @@ class Bucket:
         self._prefix = parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        self._store = S3Store(
+        store = S3Store(
             parts.netloc,
             prefix=self._prefix or None,
             client_options={"allow_http": endpoint.startswith("http://"), "timeout": UPLOAD_TIMEOUT},
-            retry_config={"max_retries": RETRIES},
+            retry_config={"max_retries": 0},
         )
+        self._store = PatientStore(store, patience or Patience())
 
     def locate(self, name: str) -> str:
         """See `Storage`."""
@@ -278,7 +279,7 @@ class Bucket:
         A single signed PUT: the store checks the body against the sha256 in the signature and shows only whole objects.
         """
         with temp.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body, self._asking(name):
-            obstore.put(self._store, name, body, use_multipart=False)
+            self._store.put(name, body)
         sent, stored = temp.stat().st_size, self.size(name)
         if stored != sent:
             raise LakeError(
@@ -290,13 +291,13 @@ class Bucket:
         """See `Storage`. The store copies by itself; no byte comes here."""
         if self.size(name) is not None:
             with self._asking(previous):
-                obstore.copy(self._store, name, previous)
+                self._store.copy(name, previous)
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
         with self._asking(name):
             try:
-                obstore.put(self._store, name, data, mode="create")
+                self._store.put(name, data, mode="create")
             except AlreadyExistsError:
                 return False
         return True
@@ -312,8 +313,7 @@ class Bucket:
         """The bytes from ``start`` up to, without, ``end`` of the version ``etag`` of an object."""
         with self._asking(name):
             try:
-                answer = obstore.get(self._store, name, options={"range": (start, end), "if_match": etag})
-                return memoryview(answer.bytes())
+                return self._store.read(name, {"range": (start, end), "if_match": etag})
             except PreconditionError:
                 raise LakeError(f"{self.locate(name)}: was replaced while it was read; read it again") from None
 
@@ -325,13 +325,9 @@ class Bucket:
     def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
         """See `Storage`."""
         with self._asking(prefix):
-            listed = obstore.list(self._store, prefix or None, offset=after or None)
-            return sorted(
-                meta["path"]
-                for chunk in listed
-                for meta in chunk
-                if meta["path"] > after and (until is None or meta["path"] <= until)
-            )
+            listed = self._store.list(prefix or None, after or None, until)
+            found = (meta["path"] for meta in listed)
+            return sorted(name for name in found if name > after and (until is None or name <= until))
 
     def versions(self, names: Collection[str]) -> dict[str, str]:
         """See `Storage`. The store's ETags, from a listing of the folder that holds all of ``names``."""
@@ -339,18 +335,14 @@ class Bucket:
             return {}
         wanted, last = set(names), max(names)
         folder = posixpath.commonpath([posixpath.dirname(name) for name in names])
-        found = {}
         with self._asking(folder):
-            for chunk in obstore.list(self._store, folder or None, offset=posixpath.dirname(min(names)) or None):
-                found.update({meta["path"]: meta["e_tag"] or "" for meta in chunk if meta["path"] in wanted})
-                if chunk and chunk[-1]["path"] > last:
-                    break
-        return found
+            listed = self._store.list(folder or None, posixpath.dirname(min(names)) or None, last)
+        return {meta["path"]: meta["e_tag"] or "" for meta in listed if meta["path"] in wanted}
 
     def delete(self, name: str) -> None:
         """See `Storage`."""
         with self._asking(name):
-            obstore.delete(self._store, name)
+            self._store.delete(name)
 
     def folder_beside(self, name: str, folder: str) -> Path:
         """See `Storage`."""
@@ -375,7 +367,7 @@ class Bucket:
     def _head(self, name: str) -> ObjectMeta | None:
         with self._asking(name):
             try:
-                return obstore.head(self._store, name)
+                return self._store.head(name)
             except FileNotFoundError:
                 return None
 

@@ -170,7 +170,7 @@ def test_a_bucket_that_is_not_there_is_told(bucket_url):
 
 
 def test_an_endpoint_that_is_not_there_is_told(bucket_url, monkeypatch):
-    monkeypatch.setattr("data_assets.lake.storage.RETRIES", 0)
+    monkeypatch.setattr("data_assets.lake.patient_store.UNREACHABLE_SECONDS", 0.0)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")

@@ -1,0 +1,149 @@
+"""An object store that is asked again while it asks for patience, for longer than the throttling of a busy minute.
+
+obstore tries again by itself, and by its own choice gives up after a second or two: its pauses hardly grow. Its errors
+show no header, so a ``Retry-After`` cannot be obeyed; pauses that double to a quarter of a minute come as close.
+
+Here: which answers are worth another try, and the pauses. Not here: what is stored (``storage``).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import uniform
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from obstore.exceptions import BaseError
+
+from data_assets.lake.errors import one_line
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import S3Store
+
+PATIENCE_SECONDS = 180.0
+"""How long a store may ask for patience. Amazon's guides speak of some minutes while a bucket takes on more load."""
+
+UNREACHABLE_SECONDS = 3.0
+"""The same where the store has not answered once yet, so that a wrong address is told at once."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+
+POLARS_OPTIONS: dict[str, str | int | float] = {
+    "max_retries": int(PATIENCE_SECONDS),
+    "retry_timeout_ms": int(PATIENCE_SECONDS * 1_000),
+    "retry_init_backoff_ms": 1_000,
+    "retry_max_backoff_ms": int(_LONGEST_PAUSE * 1_000),
+}
+"""The same patience for what Polars reads from a store by itself; no pause of its is shorter than the first."""
+
+_BUSY = re.compile(
+    r"status code: (?:408|429|5\d\d)"
+    r"|<Code>(?:ConditionalRequestConflict|SlowDown|InternalError|ServiceUnavailable|RequestTimeout|Throttling\w*|TooManyRequests\w*)</Code>"
+)
+_HOPELESS = ("status code: 501", "kind: Builder", "InvalidCertificate", "InvalidContentType", "ProxyAuthRequired")
+
+_Answer = TypeVar("_Answer")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to ask again.
+
+    Attributes:
+        seconds: from the first refusal on; a request that takes long itself is tried twice all the same.
+        pause: waits for some seconds.
+        clock: seconds on a clock that never jumps.
+    """
+
+    seconds: float = PATIENCE_SECONDS
+    pause: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
+class PatientStore:
+    """An S3 store whose calls are those of obstore, tried again until the patience is used up. For several threads.
+
+    The store is to try nothing again by itself. What it answers in earnest (not found, exists already, another version,
+    no permission) is raised at once.
+    """
+
+    def __init__(self, store: S3Store, patience: Patience) -> None:
+        self._store = store
+        self._patience = patience
+        self._has_answered = False
+
+    def put(self, name: str, body: bytes | mmap, *, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+        """Store an object with one PUT.
+
+        With ``create``, an answer that was lost on its way makes an object look like somebody else's.
+        """
+        self._ask(name, lambda: self._store.put(name, body, use_multipart=False, mode=mode))
+
+    def read(self, name: str, options: GetOptions) -> memoryview:
+        """The bytes of an object, or of a range of it."""
+        return self._ask(name, lambda: memoryview(self._store.get(name, options=options).bytes()))
+
+    def head(self, name: str) -> ObjectMeta:
+        """What the store knows of an object."""
+        return self._ask(name, lambda: self._store.head(name))
+
+    def copy(self, name: str, to: str) -> None:
+        """Give an object a second name; the store copies by itself."""
+        self._ask(to, lambda: self._store.copy(name, to))
+
+    def delete(self, name: str) -> None:
+        """Remove an object; harmless where there is none."""
+        self._ask(name, lambda: self._store.delete(name))
+
+    def list(self, prefix: str | None, after: str | None = None, until: str | None = None) -> list[ObjectMeta]:
+        """The objects below a prefix in the order of their names: those after ``after``, up to ``until`` and a little.
+
+        A listing that breaks off goes on where it was.
+        """
+        found: list[ObjectMeta] = []
+
+        def rest() -> None:
+            start = found[-1]["path"] if found else after
+            for chunk in self._store.list(prefix, offset=start):
+                found.extend(chunk)
+                if until is not None and chunk and chunk[-1]["path"] > until:
+                    return
+
+        self._ask(prefix or "", rest)
+        return found
+
+    def _ask(self, name: str, call: Callable[[], _Answer]) -> _Answer:
+        first_refusal: float | None = None
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                answer = call()
+            except (BaseError, FileNotFoundError) as error:
+                said = str(error)
+                self._has_answered = self._has_answered or "status code: " in said
+                now = self._patience.clock()
+                first_refusal = now if first_refusal is None else first_refusal
+                seconds = self._patience.seconds if self._has_answered else UNREACHABLE_SECONDS
+                if not _is_busy(said) or now - first_refusal >= min(seconds, self._patience.seconds):
+                    raise
+                wait = uniform(pause / 2, pause)
+                logger.info("%s: %s; asking again in %.1f s", name, one_line(said.splitlines()[0], 200), wait)
+                self._patience.pause(wait)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._has_answered = True
+                return answer
+
+
+def _is_busy(said: str) -> bool:
+    if any(sign in said for sign in _HOPELESS):
+        return False
+    return _BUSY.search(said) is not None or ("status code: " not in said and "kind: " in said)
