@@ -21,10 +21,15 @@ from data_assets.settings import settings  # noqa: E402
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """All assets, checks and sensors. A wrong setting stops the load and names the variable."""
+    """All assets, checks and sensors. A wrong setting or block stops the load and names the variable or the place."""
     settings()
+    return with_policy(dg.load_from_defs_folder(path_within_project=Path(__file__).parent))
+
+
+def with_policy(blocks: dg.Definitions) -> dg.Definitions:
+    """What blocks define, and what holds for all of them."""
     return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        blocks,
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
         dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),
     )

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_assets.cli.project import (
-    EXIT_OK,
-    EXIT_SOME_DAY_DOES_NOT,
     DaysNamed,
     days_between,
     days_options,
     enter_project,
+    exit_code,
     json_option,
     open_instance,
     select_datasets,
@@ -59,7 +58,7 @@ def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_jso
     else:
         for dataset, days in selected.items():
             _print(dataset, found[dataset.name], len(days))
-    sys.exit(EXIT_SOME_DAY_DOES_NOT if any(any(states.values()) for states in found.values()) else EXIT_OK)
+    sys.exit(exit_code(key, holds=not any(any(states.values()) for states in found.values())))
 
 
 def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake) -> Gaps:

@@ -20,16 +20,20 @@ import click
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
-from dagster.components.core.component_tree import ComponentTreeException
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
+from data_assets.settings import SettingsError
 from data_assets.span import read_days
 from data_assets.trading_calendar import NotASession, session
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
+DEFS = "data_assets.defs"
+
+blocks_left_out: list[str] = []
+"""The blocks that this process could not load, a line each. All datasets do not hold while there is one."""
 
 
 def enter_project() -> Path:
@@ -72,19 +76,27 @@ def _get_instance() -> dg.DagsterInstance:
 
 @cache
 def definitions() -> dg.Definitions:
-    """The code location, loaded once.
+    """The code location, loaded once; where a block under ``defs`` says something wrong, without that block.
 
-    Raises:
-        click.ClickException: a file under ``defs`` says something wrong; the text names the place.
+    Each block that is left out is said in one line on stderr: the other datasets have nothing to do with it.
     """
-    from data_assets.definitions import defs
+    from data_assets.definitions import defs, with_policy
 
     try:
         return defs()
-    except ComponentTreeException as error:
-        if not isinstance(error.__cause__, ValueError):
+    except SettingsError:
+        raise
+    except Exception:
+        from data_assets.cli.blocks import load_blocks
+
+        datasets_of_this_process.clear()
+        usable, wrong = load_blocks(DEFS)
+        if not wrong:
             raise
-        raise click.ClickException(str(error.__cause__)) from error
+        for line in wrong:
+            click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
+        blocks_left_out.extend(wrong)
+        return with_policy(usable)
 
 
 @cache
@@ -113,6 +125,12 @@ def select_datasets(name: str | None) -> list[MarketDataset]:
         return list(datasets().values())
     folder = name.strip("/") + "/"
     return [each for key, each in datasets().items() if key.startswith(folder)] or [find_dataset(name)]
+
+
+def exit_code(key: str | None, *, holds: bool) -> int:
+    """How a command about KEY ends: over several datasets also with 1 where a block was left out."""
+    one = key is not None and key.strip("/") in datasets()
+    return EXIT_OK if holds and (one or not blocks_left_out) else EXIT_SOME_DAY_DOES_NOT
 
 
 @dataclass(frozen=True)

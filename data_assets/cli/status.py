@@ -20,12 +20,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from data_assets.cli.project import (
-    EXIT_OK,
-    EXIT_SOME_DAY_DOES_NOT,
     DaysNamed,
     days_between,
     days_options,
     enter_project,
+    exit_code,
     json_option,
     open_instance,
     select_datasets,
@@ -81,7 +80,7 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             for text in reasons(dataset, rows):
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False)
-    sys.exit(EXIT_SOME_DAY_DOES_NOT if any(each["failed"] for each in overview.values()) else EXIT_OK)
+    sys.exit(exit_code(key, holds=not any(each["failed"] for each in overview.values())))
 
 
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:

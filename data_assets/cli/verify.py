@@ -18,12 +18,11 @@ from rich.markup import escape
 
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
-    EXIT_OK,
-    EXIT_SOME_DAY_DOES_NOT,
     DaysNamed,
     days_between,
     days_options,
     enter_project,
+    exit_code,
     json_option,
     open_instance,
     select_datasets,
@@ -70,7 +69,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             turn_red(instance, dataset, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
     if as_json:
         click.echo(json.dumps(found))
-    sys.exit(EXIT_SOME_DAY_DOES_NOT if any_bad else EXIT_OK)
+    sys.exit(exit_code(key, holds=not any_bad))
 
 
 def verify_dataset(

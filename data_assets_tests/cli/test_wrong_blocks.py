@@ -1,0 +1,97 @@
+"""A block under `defs/` that says something wrong is one line, and the other datasets go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from data_assets.cli.blocks import load_blocks
+from data_assets.ingest import dagster_assets
+
+SOURCES = Path(__file__).resolve().parents[2]
+THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"
+GOOD = THETA + "  symbol: IWM\n"
+WRONG = {
+    "value": (THETA + "  symbol: gme\n", "attributes.symbol at defs.yaml:4: String should match pattern"),
+    "name": (THETA + "  symbol: GME\n  colour: 1\n", "attributes.colour at defs.yaml:5: Extra inputs"),
+    "sense": (THETA + "  symbol: GME\n  interval: 7m\n", "interval '7m': must be one of 1s"),
+    "type": ("type: data_assets.vendors.theta.component.ThetaDatset\n", "no attribute `ThetaDatset`"),
+    "module": ("type: data_asets.Dataset\n", "data_asets"),
+    "yaml": ("type: [\n", 'in "defs.yaml", line 2'),
+    "empty": ("", "No components found"),
+    "text": ("nonsense\n", "at defs.yaml:1: Input should be an object"),
+}
+
+
+@pytest.fixture(autouse=True)
+def datasets_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dagster_assets, "datasets_of_this_process", {})
+
+
+def names(defs: dg.Definitions) -> set[str]:
+    return {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_one_line_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    text, says = WRONG[wrong]
+    package = f"project_with_wrong_{wrong}"
+    for folder, block in (("iwm", GOOD), ("theta/wrong", text)):
+        (tmp_path / package / "defs" / folder).mkdir(parents=True)
+        (tmp_path / package / "defs" / folder / "defs.yaml").write_text(block)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    defs, (line,) = load_blocks(f"{package}.defs")
+
+    assert names(defs) == {"theta/option_quotes/IWM"}
+    assert line.startswith("defs/theta/wrong/defs.yaml: ")
+    assert says in line
+    assert "\n" not in line
+    assert str(tmp_path) not in line
+
+
+def test_a_wrong_block_leaves_the_others_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project_of_two" / "defs").mkdir(parents=True)
+    (tmp_path / "project_of_two" / "defs" / "defs.yaml").write_text(f"{WRONG['value'][0]}---\n{GOOD}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    defs, wrong = load_blocks("project_of_two.defs")
+
+    assert (names(defs), len(wrong)) == ({"theta/option_quotes/IWM"}, 1)
+
+
+def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
+    shutil.copytree(SOURCES / "data_assets", tmp_path / "data_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
+        shutil.copy(SOURCES / name, tmp_path)
+    block = tmp_path / "data_assets/defs/theta/option_quotes_spx/defs.yaml"
+    block.write_text(block.read_text().replace("interval: 1m", "interval: 7m"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        ours = ("DAGSTER_", "DATA_ASSETS_", "THETA_")
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return subprocess.run(
+            [Path(sys.executable).with_name("data-assets"), *arguments],
+            cwd=tmp_path,
+            env={**outside, "PYTHONPATH": str(tmp_path), "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    qqq = "theta/option_quotes/QQQ"
+    says = "Error: defs/theta/option_quotes_spx/defs.yaml: interval '7m': must be one of"
+    filled = run("backfill", qqq, "--from", "2024-01-03", "--to", "2024-01-03", "--json")
+    assert filled.returncode == 0, filled.stderr
+    assert sum(line.startswith(says) for line in filled.stderr.splitlines()) == 1
+    for arguments, code in ((("status",), 1), (("status", qqq), 0), (("status", "theta/option_quotes/SPX"), 2)):
+        ended = run(*arguments, "--json")
+        assert ended.returncode == code, ended
+        assert ended.stderr.startswith(says)
+        assert (qqq in ended.stdout) == (code < 2)
