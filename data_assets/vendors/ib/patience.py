@@ -64,10 +64,11 @@ SANDBOX = Patience(
     outage=60.0,
     farm=3.0,
     hold=1.0,
-    settle=0.5,
+    settle=0.0,
     linger=0.5,
     idle=3.0,
     heartbeat=3.0,
     goodbye=0.1,
 )
-"""The simulator answers at once or never will: whoever makes it fail wants to see the recovery, not the wait."""
+"""The simulator answers at once or never will: whoever makes it fail wants to see the recovery, not the wait. What it
+says once it is back is its last word, so nothing has to settle."""
