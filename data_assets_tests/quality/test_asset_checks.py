@@ -66,14 +66,14 @@ def test_a_range_run_records_each_check_of_each_day_once_on_the_file_it_stored(
     project: InProcess, launched_by: str
 ) -> None:
     if launched_by == "the command":
-        result = run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
+        run = run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
     else:
-        result = project.materialize(of_days(DAYS[0], DAYS[-1]))
+        run = project.materialize(of_days(DAYS[0], DAYS[-1])).dagster_run
 
-    assert result.success
-    assert judged(project, result.run_id) == once_per(CHECKS, DAYS)
+    assert project.instance.get_run_by_id(run.run_id).is_success
+    assert judged(project, run.run_id) == once_per(CHECKS, DAYS)
     stored = newest_storage_ids(project)
-    for each in project.evaluations(result.run_id):
+    for each in project.evaluations(run.run_id):
         assert each.passed, each
         assert each.judged == stored[each.day]
     for name in CHECKS:
