@@ -31,7 +31,7 @@ def run_range(
     last: str,
     *,
     tags: Mapping[str, str] | None = None,
-) -> dg.DagsterRun:
+) -> dg.JobExecutionResult:
     """Run an asset over the trading days from `first` to `last`; a failed run is a result, not an exception.
 
     Told to stop at whatever instant, the run ends as canceled before this raises: its open days are as they were.
@@ -48,21 +48,18 @@ def run_range(
         ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself
     ):
         try:
-            beside.submit(copy_context().run, work).result()
+            return beside.submit(copy_context().run, work).result()
         finally:
             _end_if_it_has_no_end(instance, run_id, request)
-    run = instance.get_run_by_id(run_id)
-    assert run is not None, f"run {run_id} was created just now"
-    return run
 
 
 def _create_and_execute(
     instance: dg.DagsterInstance, run_id: str, asset_key: dg.AssetKey, first: str, last: str, tags: Mapping[str, str]
-) -> None:
+) -> dg.JobExecutionResult:
     job = definitions().resolve_implicit_global_asset_job_def()
     # The asset's step evaluates the checks of each day itself; steps for them would do it twice.
     job = job.get_subset(asset_selection={asset_key}, asset_check_selection=set())
-    execute_as_run(
+    return execute_as_run(
         job,
         instance,
         run_id=run_id,

@@ -29,7 +29,7 @@ def execute_as_run(
     asset_selection: set[dg.AssetKey],
     tags: Mapping[str, str],
     run_config: Mapping[str, Any],
-) -> None:
+) -> dg.JobExecutionResult:
     """Create a run of `asset_selection`, without checks of its own, and execute it here until its end.
 
     Args:
@@ -62,7 +62,7 @@ def execute_as_run(
         job_code_origin=None,
         asset_graph=here.asset_layer.asset_graph,
     )
-    execute_run(InMemoryJob(here), run, instance)
+    return execute_run(InMemoryJob(here), run, instance)
 
 
 def _origin(job: str) -> RemoteJobOrigin | None:

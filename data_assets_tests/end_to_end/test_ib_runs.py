@@ -132,7 +132,7 @@ def test_after_kill_9_only_what_is_missing_is_asked_for(make):
         assert len(asked(tws, HEAD)) == 1
         with project.instance() as instance:
             assert sorted(recorded_of(instance, AAPL)) == days
-            assert run_statuses(instance) == ["FAILURE", "SUCCESS"]
+            assert run_statuses(instance) == ["CANCELED", "SUCCESS"]
             assert slots_held(instance) == []
     assert files(project) == [f"date={day}" for day in days]
     assert project.temp_files() == []
