@@ -234,6 +234,8 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         dagster.DagsterExecutionInterruptedError: the run was told to stop. The stored days stay materialized.
     """
     lake = open_lake()
+    if moved := lake.migrate():
+        context.log.info(f"moved {moved} files of an earlier version of the lake to where they lie now")
     swept = lake.sweep()
     if swept:
         context.log.info(f"removed {len(swept)} temporary files of writers that are gone")

@@ -20,7 +20,7 @@ from typing import Literal
 import polars as pl
 
 from data_assets.lake.kept import statements
-from data_assets.lake.layout import month_path, monthly_dataset, partition_path
+from data_assets.lake.layout import former_name, month_path, monthly_dataset, partition_path
 from data_assets.lake.monthly import MonthProvenance, month_footer
 from data_assets.lake.parquet_file import scan
 from data_assets.lake.patient_store import POLARS_OPTIONS
@@ -51,11 +51,21 @@ class BarFiles:
     not_kept: tuple[date, ...]
 
 
-def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: date) -> BarFiles:
+def bar_files(
+    storage: Storage, dataset: str, ticker: str, start: date, end: date, *, former_names: bool = False
+) -> BarFiles:
     """Choose the files for the days from ``start`` to ``end``, both inclusive.
 
     Costs one listing of the days, one of the ticker's months, the footer of each of those, and of days that no month
     speaks for theirs, once in a process.
+
+    Args:
+        storage: the lake's.
+        dataset: the daily dataset.
+        ticker: as in the rows.
+        start: the first day.
+        end: the last day.
+        former_names: look for months where a lake of the first layout has them, too.
     """
     months = _months(max(start, FIRST_SESSION), min(end, LAST_SESSION))
     in_month = {month: sessions(month, month.replace(day=monthrange(month.year, month.month)[1])) for month in months}
@@ -63,6 +73,10 @@ def bar_files(storage: Storage, dataset: str, ticker: str, start: date, end: dat
     month_names = {month: month_path(monthly_dataset(dataset), ticker, month) for month in months}
     day_versions = storage.versions(day_names.values())
     month_versions = storage.versions(month_names.values())
+    if former_names:
+        former = {month: former_name(name) or name for month, name in month_names.items() if name not in month_versions}
+        month_names |= former
+        month_versions |= storage.versions(former.values())
 
     files: list[tuple[str, bool]] = []
     held: list[date] = []

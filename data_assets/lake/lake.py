@@ -30,14 +30,17 @@ from data_assets.lake.bars import (
 from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
 from data_assets.lake.kept import Name, NotKept, Statement, names_before, not_kept, statements
 from data_assets.lake.layout import (
+    LAYOUT,
     dataset_path,
     day_folder,
+    former_name,
     month_path,
     monthly_dataset_of,
     parse_partition_path,
     partition_path,
     previous_path,
 )
+from data_assets.lake.migration import move_files
 from data_assets.lake.monthly import MonthProvenance, audit_month, write_month
 from data_assets.lake.parquet_file import digest_of, reading, row_groups, scan
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
@@ -61,6 +64,7 @@ class Lake:
     def __init__(self, url: str, *, synthetic: bool) -> None:
         self.url, self.synthetic = url, synthetic
         self._storage = open_storage(url)
+        self._is_current = False
 
     def writer(
         self,
@@ -111,7 +115,7 @@ class Lake:
         Raises:
             ValueError: ``dataset`` is not a dataset key.
         """
-        return UnfinishedDay(self._storage.folder_beside(partition_path(dataset, day), FOLDER))
+        return UnfinishedDay(self._storage.work_folder(partition_path(dataset, day), FOLDER))
 
     def locate(self, path: str) -> str:
         """The absolute path or URL of a file that is named relative to the lake's root."""
@@ -218,7 +222,7 @@ class Lake:
             first, last = max(start, name.first_day or start), min(end, name.last_day or end)
             if first > last:
                 continue
-            chosen = bar_files(self._storage, dataset, name.ticker, first, last)
+            chosen = bar_files(self._storage, dataset, name.ticker, first, last, former_names=not self._current())
             if chosen.not_kept and not accept_not_kept:
                 said = self.statements(dataset, chosen.not_kept[-1:])
                 raise not_kept(dataset, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]))
@@ -276,7 +280,7 @@ class Lake:
 
     def month_versions(self, dataset: str, ticker: str, month: date) -> dict[date, str]:
         """The days that a ticker's month was built from, as `day_versions` named them then; none without a month."""
-        return built_from(self._storage, month_path(dataset, ticker, month))
+        return built_from(self._storage, self._name_there(month_path(dataset, ticker, month)))
 
     def verify_month(self, dataset: str, ticker: str, month: date) -> StoredFile:
         """Re-read the file of a ticker's month as a whole, and compare it with what it says of itself.
@@ -288,7 +292,7 @@ class Lake:
             Corrupt: the file is missing, damaged, or of another dataset, ticker, month or kind than its place says.
             LakeError: the file could not be read for a reason that says nothing about it.
         """
-        name = month_path(dataset, ticker, month)
+        name = self._name_there(month_path(dataset, ticker, month))
         with self._opened(name) as (file, where):
             said, stored = audit_month(file, name, where)
             if (said.dataset, said.ticker, said.month, said.synthetic) != (dataset, ticker, month, self.synthetic):
@@ -302,7 +306,7 @@ class Lake:
         Raises:
             ValueError: ``dataset`` is not a dataset key.
         """
-        name = previous_path(dataset, day)
+        name = self._name_there(previous_path(dataset, day))
         if self._storage.size(name) is None:
             return None
         return scan([self.locate(name)])
@@ -364,7 +368,31 @@ class Lake:
         if self._storage.size(MARKER) is None:  # nobody wrote here: the folder may be anything, and large
             return []
         removed = tempfiles.sweep(self._storage.temp_files())
-        return [str(path) for path in [*removed, *sweep_pieces(self._storage.folders(FOLDER))]]
+        return [str(path) for path in [*removed, *sweep_pieces(self._storage.work_folders(FOLDER))]]
+
+    def migrate(self) -> int:
+        """Bring a lake of an older layout to the present one, and say how many files were moved.
+
+        Every run begins with it. It looks at the marker and at nothing else where there is nothing to do; otherwise it
+        lists the whole lake, once.
+
+        Raises:
+            LakeError: a file cannot be moved; nothing is lost, and the next call goes on.
+        """
+        if self._current():
+            return 0
+        try:
+            kind = self._marked_kind()
+        except (OSError, LakeError):  # which whoever writes is told
+            return 0
+        if kind is None:  # nobody wrote here
+            return 0
+        try:
+            moved = move_files(self._storage)
+            self._storage.replace(MARKER, _marker(synthetic=kind, layout=LAYOUT))
+        except OSError as error:
+            raise write_error(error, self.url) from error
+        return moved
 
     def free_bytes(self) -> int | None:
         """Room left on the lake's disk; None for an object store."""
@@ -375,7 +403,8 @@ class Lake:
         try:
             kind = self._marked_kind()
             if kind is None and (kind := self._kind_of_files()) in (None, self.synthetic):
-                kind = self.synthetic if self._mark() else self._marked_kind()
+                layout = LAYOUT if kind is None else 1  # who knows how old the files are?
+                kind = self.synthetic if self._mark(layout) else self._marked_kind()
         except DiskFull:
             raise
         except LakeError as error:
@@ -389,9 +418,9 @@ class Lake:
                 "set DATA_ASSETS_LAKE to another folder, or DATA_ASSETS_PROFILE to the profile that this lake is of"
             )
 
-    def _mark(self) -> bool:
+    def _mark(self, layout: int) -> bool:
         try:
-            return self._storage.create(MARKER, json.dumps({"synthetic": self.synthetic}).encode() + b"\n")
+            return self._storage.create(MARKER, _marker(synthetic=self.synthetic, layout=layout))
         except OSError as error:
             raise write_error(error, self.locate(MARKER)) from error
 
@@ -406,6 +435,19 @@ class Lake:
                 f'{self.locate(MARKER)}: is damaged; write {{"synthetic": true}} or {{"synthetic": false}} into it, '
                 "as the footers of the lake's files say"
             ) from None
+
+    def _current(self) -> bool:
+        """Whether no file of the lake lies where the first layout had it, as far as its marker says."""
+        if not self._is_current:
+            with suppress(OSError, ValueError, AttributeError), self._storage.open(MARKER) as file:
+                self._is_current = json.loads(file.read()).get("layout") == LAYOUT
+        return self._is_current
+
+    def _name_there(self, name: str) -> str:
+        """The name under which a month or a previous revision lies: its former one, if it is not moved yet."""
+        if self._current() or (former := former_name(name)) is None or self._storage.size(name) is not None:
+            return name
+        return former
 
     def _kind_of_files(self) -> bool | None:
         first = next(_partitions(self._storage.names()), None)
@@ -430,6 +472,10 @@ def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
     for name in names:
         with suppress(ValueError):  # the marker, and whatever else people keep beside the lake's files
             yield parse_partition_path(name)
+
+
+def _marker(*, synthetic: bool, layout: int) -> bytes:
+    return json.dumps({"synthetic": synthetic, "layout": layout}).encode() + b"\n"
 
 
 def _kind(synthetic: bool) -> str:

@@ -1,5 +1,9 @@
 """Where the file of a dataset's day, or of a ticker's month, lies, relative to the lake's root.
 
+Under a dataset's folder lie the files of its days and nothing else, not for a moment: readers are given the folder and
+take all that is in it (Polars refuses one with a half-written file in it). What is rejected, replaced or unfinished has
+folders of its own at the root, whose names start with ``_``.
+
 Here: names, both ways. Not here: what is behind a name (``storage``).
 """
 
@@ -10,13 +14,20 @@ from datetime import date
 from urllib.parse import unquote
 
 PARTITION_FILE = "data.parquet"
-PREVIOUS_FILE = "previous.parquet"
+PREVIOUS = "_previous"
 REJECTED = "_rejected"
+UNFINISHED = "_unfinished"
+LAYOUT = 2
+"""The layout of the lakes that are written now; in the first, revisions, unfinished work and months lay elsewhere."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNSAFE = re.compile(rb"[^A-Z0-9._-]")
 _PARTITION = re.compile(rf"(?P<dataset>.+)/date=(?P<day>\d{{4}}-\d\d-\d\d)/{re.escape(PARTITION_FILE)}")
-_MONTH = re.compile(rf"(?P<dataset>.+)/ticker=[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)}")
+_OF_TICKER = "ticker_folder=_"
+_MONTH = re.compile(rf"(?P<dataset>.+)/{_OF_TICKER}[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)}")
+_FORMER_MONTH = re.compile(rf"(?P<before>.+)/ticker=(?P<after>[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)})")
+_FORMER_PREVIOUS = re.compile(r"(?P<folder>.+/date=\d{4}-\d\d-\d\d)/previous\.parquet")
+_FORMER_PIECE = re.compile(r".+/date=\d{4}-\d\d-\d\d/\.parts/[^/]+")
 
 
 def dataset_path(dataset: str) -> str:
@@ -62,10 +73,12 @@ def rejected_path(dataset: str, day: date) -> str:
 def previous_path(dataset: str, day: date) -> str:
     """The revision that a day's file replaced, where it was kept; no reader of the dataset takes it for a day.
 
+    Such as ``_previous/polygon/minute_aggs/date=2024-01-03/data.parquet``.
+
     Raises:
         ValueError: ``dataset`` is not a dataset key.
     """
-    return f"{day_folder(dataset, day)}/{PREVIOUS_FILE}"
+    return f"{PREVIOUS}/{partition_path(dataset, day)}"
 
 
 def parse_partition_path(path: str) -> tuple[str, date]:
@@ -112,15 +125,41 @@ def unescape_ticker(text: str) -> str:
 
 
 def month_path(dataset: str, ticker: str, month: date) -> str:
-    """The file of one ticker's month: ``polygon/minute_aggs_monthly/ticker=SPY/month=2024-01/data.parquet``.
+    """The file of one ticker's month: ``polygon/minute_aggs_monthly/ticker_folder=_SPY/month=2024-01/data.parquet``.
+
+    Engines read ``key=value`` folders as columns, and each has its own idea of the type. So the key is no column of the
+    file (pandas and pyarrow refuse a ``ticker`` of two types), and its value starts like no number, date, truth value
+    or null, whatever the ticker: all of them take it for text, and the month's too. Without keys Spark would find no
+    file below the dataset's folder.
 
     Raises:
         ValueError: ``dataset`` is not a dataset key, or the ticker is empty.
     """
-    return f"{dataset_path(dataset)}/ticker={escape_ticker(ticker)}/month={month:%Y-%m}/{PARTITION_FILE}"
+    return f"{dataset_path(dataset)}/{_OF_TICKER}{escape_ticker(ticker)}/month={month:%Y-%m}/{PARTITION_FILE}"
 
 
 def monthly_dataset_of(path: str) -> str | None:
     """The dataset of whose ticker's month ``path`` is the file; None where it is no such file."""
     match = _MONTH.fullmatch(path)
     return match["dataset"] if match else None
+
+
+def former_name(name: str) -> str | None:
+    """Where a lake of the first layout holds what is ``name`` now; None for what has not moved since.
+
+    A day's previous revision lay beside it, and a month in a folder ``ticker=SPY``.
+    """
+    if name.startswith(f"{PREVIOUS}/"):
+        return f"{name.removeprefix(f'{PREVIOUS}/').removesuffix(PARTITION_FILE)}previous.parquet"
+    return name.replace(f"/{_OF_TICKER}", "/ticker=") if _MONTH.fullmatch(name) else None
+
+
+def present_name(former: str) -> str | None:
+    """The name that a file of a lake of the first layout has now; None where it has not moved."""
+    if match := _FORMER_PREVIOUS.fullmatch(former):
+        return f"{PREVIOUS}/{match['folder']}/{PARTITION_FILE}"
+    if match := _FORMER_MONTH.fullmatch(former):
+        return f"{match['before']}/{_OF_TICKER}{match['after']}"
+    if _FORMER_PIECE.fullmatch(former) and not former.startswith(f"{UNFINISHED}/"):
+        return f"{UNFINISHED}/{former}"
+    return None

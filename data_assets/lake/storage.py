@@ -1,7 +1,7 @@
 """The bytes of the lake: a local folder and an object store behind one small interface.
 
-Names are relative to the lake's root, with ``/`` between segments. Temporary files are always local: beside their
-target in a local lake, in a staging folder under the system's temporary directory for an object store.
+Names are relative to the lake's root, with ``/`` between segments. Temporary files are always local: in the folder
+``_unfinished`` of a local lake, in a staging folder under the system's temporary directory for an object store.
 
 Here: durable publishing, listing, opening, deleting. Not here: what is in a file, and whose temporary file is alive.
 """
@@ -27,6 +27,7 @@ from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
 from data_assets.lake.errors import LakeError
+from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import Patience, PatientStore
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV})
+_TEMP_NAME_BYTES = 200  # and what `tempfiles` adds; a file system takes 255
 
 
 class Storage(Protocol):
@@ -62,8 +64,21 @@ class Storage(Protocol):
             LakeError: from the object store.
         """
 
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name; where that is taken, or ``name`` is gone, only make sure that ``name`` is gone.
+
+        Whoever dies in between has lost nothing, and may move it again.
+
+        Raises:
+            OSError: from the local disk.
+            LakeError: from the object store.
+        """
+
     def create(self, name: str, data: bytes) -> bool:
         """Store a small file unless there is one of that name; say whether it was stored."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Store a small file in place of the one of that name, durably and as a whole."""
 
     def open(self, name: str) -> BinaryIO:
         """Open one version of a file for reading; it can seek, and reads no more than it is asked for.
@@ -84,14 +99,17 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
 
-    def folder_beside(self, name: str, folder: str) -> Path:
+    def work_folder(self, name: str, folder: str) -> Path:
         """The local folder ``folder``, there or not, in which work for ``name`` may lie that is no file of the lake."""
 
     def temp_files(self) -> Iterator[Path]:
         """Every temporary file that a writer of this lake made on this machine and that is still there."""
 
-    def folders(self, name: str) -> Iterator[Path]:
-        """Every folder of that bare name that `folder_beside` has named on this machine and that is still there."""
+    def former_temp_files(self) -> Iterator[Path]:
+        """The same of writers of the first layout, which made them beside the files that they were to be."""
+
+    def work_folders(self, folder: str) -> Iterator[Path]:
+        """Every folder of that bare name that `work_folder` has named on this machine and that is still there."""
 
     def free_bytes(self) -> int | None:
         """Room left for files; None where the place has no limit that it tells."""
@@ -112,6 +130,11 @@ def open_storage(url: str) -> Storage:
     return LocalFolder(Path(url))
 
 
+def _temp_name(name: str) -> str:
+    """A name as a bare one, for people who wonder what a temporary file was to be."""
+    return name.replace("/", "_")[-_TEMP_NAME_BYTES:]
+
+
 class LocalFolder:
     """A lake in a folder of this machine."""
 
@@ -124,12 +147,12 @@ class LocalFolder:
 
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """See `Storage`."""
-        target = self._root / name
-        return tempfiles.create(target.parent, target.name)
+        return tempfiles.create(self._unfinished(name), _temp_name(name))
 
     def publish(self, temp: Path, name: str) -> None:
         """See `Storage`."""
         target = self._root / name
+        tempfiles.make_folder(target.parent)
         temp.replace(target)
         tempfiles.sync_folder(target.parent)
 
@@ -138,6 +161,7 @@ class LocalFolder:
         target, kept = self._root / name, self._root / previous
         if not target.exists():
             return
+        tempfiles.make_folder(kept.parent)
         kept.unlink(missing_ok=True)
         try:
             os.link(target, kept)
@@ -160,23 +184,41 @@ class LocalFolder:
                 tempfiles.remove(temp)
                 raise
 
+    def move(self, name: str, to: str) -> None:
+        """See `Storage`. Not synced: a power cut leaves one of the two names."""
+        source, target = self._root / name, self._root / to
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with suppress(FileNotFoundError):
+                    source.rename(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._copy(source, to)
+        self.delete(name)
+
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
         tempfiles.make_folder(self._root)
         with tempfiles.locked_folder(self._root):
             if self.size(name) is not None:
                 return False
-            temp, file = self.new_temp(name)
-            with file:
-                try:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    self.publish(temp, name)
-                except BaseException:
-                    tempfiles.remove(temp)
-                    raise
+            self.replace(name, data)
             return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See `Storage`."""
+        temp, file = self.new_temp(name)
+        with file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                self.publish(temp, name)
+            except BaseException:
+                tempfiles.remove(temp)
+                raise
 
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
@@ -214,20 +256,50 @@ class LocalFolder:
         return found
 
     def delete(self, name: str) -> None:
-        """See `Storage`."""
-        (self._root / name).unlink(missing_ok=True)
+        """See `Storage`. Folders that are empty then go too."""
+        path = self._root / name
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            for folder in path.relative_to(self._root).parents[:-1]:
+                (self._root / folder).rmdir()
 
-    def folder_beside(self, name: str, folder: str) -> Path:
+    def work_folder(self, name: str, folder: str) -> Path:
         """See `Storage`."""
-        return (self._root / name).parent / folder
+        return self._unfinished(name) / posixpath.dirname(name) / folder
 
     def temp_files(self) -> Iterator[Path]:
         """See `Storage`."""
+        for folder in self._every_unfinished():
+            yield from tempfiles.find(folder)
+
+    def former_temp_files(self) -> Iterator[Path]:
+        """See `Storage`."""
         return tempfiles.find(self._root)
 
-    def folders(self, name: str) -> Iterator[Path]:
+    def work_folders(self, folder: str) -> Iterator[Path]:
         """See `Storage`."""
-        return tempfiles.find_folders(self._root, name)
+        for unfinished in self._every_unfinished():
+            yield from tempfiles.find_folders(unfinished, folder)
+
+    def _unfinished(self, name: str) -> Path:
+        """Where work for ``name`` lies: as near to the root as its disk goes, for a rename does not leave a disk.
+
+        So it is in the root itself, unless a dataset, or a folder of datasets, was moved away and linked back.
+        """
+        nearest = self._root
+        with suppress(FileNotFoundError, NotADirectoryError):
+            disk = nearest.stat().st_dev
+            for folder in reversed((self._root / name).relative_to(self._root).parents[:-1]):
+                if (other := (self._root / folder).stat().st_dev) != disk:
+                    nearest, disk = self._root / folder, other
+        return nearest / UNFINISHED
+
+    def _every_unfinished(self) -> Iterator[Path]:
+        for parent, folders, _ in os.walk(self._root, followlinks=True):
+            if UNFINISHED in folders:
+                yield Path(parent, UNFINISHED)
+            # The folders of days and months, of which there are a hundred thousand, hold none.
+            folders[:] = [folder for folder in folders if "=" not in folder and folder[0] not in "_."]
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""
@@ -271,7 +343,7 @@ class Bucket:
 
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """See `Storage`."""
-        return tempfiles.create(self._staging_folder(), name.replace("/", "_"))
+        return tempfiles.create(self._staging_folder(), _temp_name(name))
 
     def publish(self, temp: Path, name: str) -> None:
         """See `Storage`.
@@ -293,6 +365,13 @@ class Bucket:
             with self._asking(previous):
                 self._store.copy(name, previous)
 
+    def move(self, name: str, to: str) -> None:
+        """See `Storage`. The store copies by itself."""
+        if self.size(to) is None and self.size(name) is not None:
+            with self._asking(name), suppress(FileNotFoundError):  # another process has moved it in between
+                self._store.copy(name, to)
+        self.delete(name)
+
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
         with self._asking(name):
@@ -301,6 +380,11 @@ class Bucket:
             except AlreadyExistsError:
                 return False
         return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See `Storage`."""
+        with self._asking(name):
+            self._store.put(name, data)
 
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
@@ -344,17 +428,21 @@ class Bucket:
         with self._asking(name):
             self._store.delete(name)
 
-    def folder_beside(self, name: str, folder: str) -> Path:
+    def work_folder(self, name: str, folder: str) -> Path:
         """See `Storage`."""
-        return self._staging_folder() / name.replace("/", "_") / folder
+        return self._staging_folder() / posixpath.dirname(name) / folder
 
     def temp_files(self) -> Iterator[Path]:
         """See `Storage`."""
         return tempfiles.find(self._staging_folder())
 
-    def folders(self, name: str) -> Iterator[Path]:
+    def former_temp_files(self) -> Iterator[Path]:
+        """See `Storage`: there was no other place."""
+        return iter(())
+
+    def work_folders(self, folder: str) -> Iterator[Path]:
         """See `Storage`."""
-        return tempfiles.find_folders(self._staging_folder(), name)
+        return tempfiles.find_folders(self._staging_folder(), folder)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""

@@ -1,4 +1,4 @@
-"""Pieces of a day that is not whole yet, beside its target, so that a crash does not cost what had arrived.
+"""Pieces of a day that is not whole yet, in a folder of its own, so that a crash does not cost what had arrived.
 
 A piece is one file: a line of JSON (the caller's note, the number of rows, a digest), then the rows as Arrow IPC,
 compressed as cheaply as can be. It is written under a temporary name and renamed, not synced: a piece that a power cut

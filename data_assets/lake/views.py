@@ -13,9 +13,13 @@ from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import PARTITION_FILE
 
-_OF_DAYS = ("date=*", "{'date': DATE}")
-_OF_MONTHS = ("ticker=*/month=*", "{'ticker': VARCHAR, 'month': VARCHAR}")
-"""The folders, and what is in their names: left to itself DuckDB takes the ticker TRUE for a truth value."""
+_OF_DAYS = ("date=*", "{'date': DATE}", "*")
+_OF_MONTHS = (
+    "ticker_folder=*/month=*",
+    "{'ticker_folder': VARCHAR, 'month': VARCHAR}",
+    "* EXCLUDE (ticker_folder) REPLACE (ticker_folder[2:] AS ticker)",
+)
+"""The folders, the types of what is in their names, and the columns: the ticker from the folder, so that it chooses."""
 
 
 def create_views(lake: Lake, path: Path) -> list[str]:
@@ -24,14 +28,17 @@ def create_views(lake: Lake, path: Path) -> list[str]:
     ``theta/option_quotes/QQQ`` becomes ``theta_option_quotes_QQQ``, with the day as the column ``date``; a dataset of
     months has the column ``month`` (``2024-01``). Both, and the ticker of a month, choose the files that are read.
 
+    A lake of an older layout is brought to the present one first, for the views speak of that.
+
     Raises:
-        LakeError: the lake is in an object store, or two datasets would share a name.
+        LakeError: the lake is in an object store, two datasets would share a name, or a file cannot be moved.
     """
     if "://" in lake.url:
         raise LakeError(
             f"{lake.url}: DuckDB views are made of a local lake; query an object store with Lake.scan instead"
         )
-    views: dict[str, tuple[str, tuple[str, str]]] = {}
+    lake.migrate()
+    views: dict[str, tuple[str, tuple[str, str, str]]] = {}
     of_days = [(dataset, _OF_DAYS) for dataset in lake.datasets()]
     of_months = [(dataset, _OF_MONTHS) for dataset in lake.monthly_datasets()]
     for dataset, layout in sorted(of_days + of_months):
@@ -41,10 +48,10 @@ def create_views(lake: Lake, path: Path) -> list[str]:
         views[name] = dataset, layout
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
-        for name, (dataset, (folders, types)) in views.items():
+        for name, (dataset, (folders, types, columns)) in views.items():
             files = lake.locate(f"{dataset}/{folders}/{PARTITION_FILE}").replace("'", "''")
             source = _source(connection, files, types)
-            connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {source}')
+            connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {source}')
     return list(views)
 
 

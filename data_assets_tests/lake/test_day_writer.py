@@ -138,7 +138,7 @@ def test_groups_that_come_in_order_are_written_once(lake, small_row_groups, monk
         for frame in pieces(rows, size):
             day_writer.write(frame)
         day_writer.finish(provenance()).publish()
-    assert made == ["data.parquet"]
+    assert made == ["theta_option_quotes_QQQ_date=2024-01-03_data.parquet"]
     assert stored(lake).equals(DAY_ROWS)
 
 

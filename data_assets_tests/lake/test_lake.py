@@ -207,7 +207,7 @@ def test_the_first_write_marks_the_lake(lake, lake_url):
     with lake.writer(DATASET, DAY, SCHEMA, SORT_BY):
         pass
     with storage.open(MARKER) as marker:
-        assert json.loads(marker.read()) == {"synthetic": True}
+        assert json.loads(marker.read()) == {"synthetic": True, "layout": 2}
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -1,11 +1,10 @@
-"""A replaced day stays beside its successor, one back, where nobody takes it for a day."""
+"""A replaced day is kept, one back, where nobody takes it for a day."""
 
 import errno
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -101,4 +100,6 @@ def test_killed_while_the_previous_revision_is_kept(tmp_path, killed_at, previou
     store(lake, 3)
     assert bid(lake.previous(DATASET, DAY)) == 2
     assert bid(lake.scan(DATASET, DAY, DAY)) == 3
-    assert {path.name for path in Path(tmp_path).rglob("*.parquet")} == {"data.parquet", "previous.parquet"}
+    day = f"{DATASET}/date={DAY}/data.parquet"
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")}
+    assert files == {day, f"_previous/{day}"}

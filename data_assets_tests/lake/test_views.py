@@ -32,7 +32,7 @@ def test_one_view_per_dataset_with_the_day_as_a_column(lake, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("tickers", [("TRUE",), ("NA", "ABRPA", "ABRpA")])
+@pytest.mark.parametrize("tickers", [("TRUE",), ("INF",), ("NA", "ABRPA", "ABRpA"), ("50%", "%41", "_x")])
 def test_months_are_a_view_with_every_ticker_as_it_is_spelt(lake, tmp_path, tickers):
     start = datetime(2024, 1, 3, 14, 30, tzinfo=UTC)
     built = MonthProvenance(
@@ -55,6 +55,11 @@ def test_months_are_a_view_with_every_ticker_as_it_is_spelt(lake, tmp_path, tick
         rows = connection.sql("SELECT ticker, month, close FROM polygon_minute_aggs_monthly ORDER BY close").fetchall()
         last = f"SELECT close FROM polygon_minute_aggs_monthly WHERE ticker = '{tickers[-1]}'"
         one = connection.sql(last).fetchall()
+        _, *others = sorted(tmp_path.rglob("data.parquet"))  # the first one tells DuckDB the columns
+        for path in others:
+            if pl.read_parquet(path, hive_partitioning=False)["ticker"].item() != tickers[-1]:
+                path.write_bytes(b"")
+        assert connection.sql(last).fetchall() == one, "the ticker chooses the files that are opened"
     assert rows == [(ticker, "2024-01", float(number)) for number, ticker in enumerate(tickers)]
     assert one == [(float(len(tickers) - 1),)]
 

@@ -271,7 +271,7 @@ class _BuiltMonth:
         """See ``StagedDay``."""
         built = self._built
         return Stored(
-            path=f"{MONTHLY}/ticker=*/month={built.month:%Y-%m}",
+            path=f"{MONTHLY}/ticker_folder=*/month={built.month:%Y-%m}",
             rows=built.rows,
             size=built.size,
             sha256=built.sha256,

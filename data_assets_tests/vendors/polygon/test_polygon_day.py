@@ -596,7 +596,7 @@ async def test_killed_during_an_extraction_the_old_day_stays_and_the_next_run_go
     assert not stored.metadata["downloaded"]
     project.lake.verify(BARS_KEY, DAY, sha256=stored.sha256, rows=stored.rows)
     assert project.lake.previous(BARS_KEY, DAY).collect()["ticker"].unique().to_list() == ["SPY"]
-    assert left_in(project.folder / "lake") == ["data.parquet", "previous.parquet"]
+    assert left_in(project.folder / "lake") == ["data.parquet", "data.parquet"]  # the day's, and the one before
 
 
 async def test_the_vendor_s_return_is_waited_for():

@@ -73,7 +73,7 @@ def test_a_backfill_killed_at_random_instants_ends_as_an_undisturbed_one(tmp_pat
                 )
                 assert pl.read_parquet(file).equals(pl.read_parquet(reference))
                 assert without_footer(file) == without_footer(reference)
-                assert not file.with_name("previous.parquet").exists()
+                assert not (project.lake_folder / "_previous").exists()
         finally:
             project.close()
             undisturbed.close()

@@ -25,6 +25,7 @@ from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Outcome
 from data_assets.ingest.progress import Progress
+from data_assets.lake.lake import Lake
 from data_assets.partitions import partition_keys
 from data_assets.vendors.polygon import sensor
 from data_assets.vendors.polygon.sensor import NEWEST_DAYS
@@ -196,8 +197,10 @@ def test_the_run_says_what_changed_and_keeps_the_version_before(project: FlatFil
     assert project.bars.materialize(of_day(request.partition_key)).success
 
     after, said = pl.read_parquet(project.bars.file(day)), project.metadata(project.bars, day)
-    previous = pl.read_parquet(project.bars.file(day).with_name("previous.parquet"))
-    assert previous.equals(before)
+    lake = Lake(str(project.folder / "lake" / "live"), synthetic=False)
+    previous = lake.previous("polygon/minute_aggs", date.fromisoformat(day))
+    assert previous is not None
+    assert previous.collect().equals(before)
     keys = ["ticker", "window_start"]
     both = before.join(after, on=keys, suffix="_after")
     altered = both.filter(

@@ -52,7 +52,7 @@ asyncio.run(fetch(sys.argv[1], Path(sys.argv[2]), QUOTED, max_concurrent=2))
 
 def parts(folder: Path) -> list[Path]:
     """The parts of the day that are kept."""
-    return sorted((folder / QUOTED.key / f"date={DAY}" / FOLDER).glob("*.piece"))
+    return sorted((folder / "_unfinished" / QUOTED.key / f"date={DAY}" / FOLDER).glob("*.piece"))
 
 
 async def half_a_day(theta: SandboxTheta, folder: Path, dataset: OptionDataset = QUOTED) -> set[str]:
