@@ -713,7 +713,7 @@ async def test_a_day_that_cannot_get_its_name_fails_that_day_alone(tmp_path: Pat
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
             staged = await ThetaSource(DATASET, lake=lake, bodies=Terminal(client)).fetch(DAY, Meter())
     day = tmp_path / "theta/option_quotes/QQQ/date=2024-01-03"
-    (day / "data.parquet").mkdir()
+    (day / "data.parquet").mkdir(parents=True)
     with pytest.raises(DayEnded, match="cannot be written") as caught:
         staged.publish()
     assert type(caught.value.outcome) is Failed
