@@ -16,13 +16,13 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
@@ -32,6 +32,8 @@ from data_assets.lake.patient_store import Patience, PatientStore
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
+    from data_assets.lake.odd_keys import Listed
 
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
 
@@ -326,7 +328,7 @@ class Bucket:
             raise LakeError(
                 "DATA_ASSETS_LAKE: an object store is given as s3://bucket/prefix, and credentials as AWS_* variables"
             )
-        self._prefix = parts.path.strip("/")
+        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         store = S3Store(
@@ -409,7 +411,7 @@ class Bucket:
     def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
         """See `Storage`."""
         with self._asking(prefix):
-            listed = self._store.list(prefix or None, after or None, until)
+            listed = self._listed(prefix or None, after or None, until)
             found = (meta["path"] for meta in listed)
             return sorted(name for name in found if name > after and (until is None or name <= until))
 
@@ -420,8 +422,16 @@ class Bucket:
         wanted, last = set(names), max(names)
         folder = posixpath.commonpath([posixpath.dirname(name) for name in names])
         with self._asking(folder):
-            listed = self._store.list(folder or None, posixpath.dirname(min(names)) or None, last)
+            listed = self._listed(folder or None, posixpath.dirname(min(names)) or None, last)
         return {meta["path"]: meta["e_tag"] or "" for meta in listed if meta["path"] in wanted}
+
+    def _listed(self, folder: str | None, after: str | None, until: str | None) -> Sequence[Listed]:
+        try:
+            return self._store.list(folder, after, until)
+        except InvalidPathError:
+            from data_assets.lake.odd_keys import list_past_odd_keys  # slow to import, and hardly ever needed
+
+            return list_past_odd_keys(self._bucket, self._prefix, folder, after, until)
 
     def delete(self, name: str) -> None:
         """See `Storage`."""
@@ -463,7 +473,7 @@ class Bucket:
     def _asking(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (BaseError, FileNotFoundError) as error:  # not found is the answer of a missing bucket too
+        except (BaseError, OSError) as error:  # not found is the answer of a missing bucket too
             said = str(error).splitlines()[0]
             raise LakeError(
                 f"{self.locate(name)}: the object store refused ({said}); check the bucket in DATA_ASSETS_LAKE "

@@ -205,3 +205,46 @@ def test_a_day_replaced_while_it_is_read_is_not_called_damaged(bucket_url, monke
     with pytest.raises(LakeError, match="was replaced while it was read") as told:
         list(batches)
     assert not isinstance(told.value, Corrupt)
+
+
+STRAY = ["theta//x", "/x", "theta/option_quotes/QQQ//date=2024-01-03/data.parquet", "a/../x", "a/./x", "z//"]
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_a_key_that_is_no_path_is_passed_over_and_named(bucket_url, stray, caplog):
+    lake = Lake(bucket_url, synthetic=True)
+    days = [DAY, DAY.replace(day=4), DAY.replace(day=5)]
+    for day in days:
+        store(lake, quotes(), day=day)
+    store(lake, quotes(), dataset="theta/option_quotes/SPX")
+    bucket, _, prefix = bucket_url.removeprefix("s3://").partition("/")
+    folder = f"{prefix}/"  # as consoles make it
+    boto3.client("s3").put_object(Bucket=bucket, Key=folder, Body=b"")
+
+    def answers():
+        storage, names = open_storage(bucket_url), [f"{DATASET}/date={day}/data.parquet" for day in days]
+        listings = [storage.names(DATASET, after, until) for after in ("", names[0]) for until in (None, names[1])]
+        again = Lake(bucket_url, synthetic=True)
+        versions = again.day_versions(DATASET, days)
+        return storage.names(), listings, versions, again.datasets(), again.days(DATASET, days[1]), again.migrate()
+
+    before = answers()
+    assert before[3] == [DATASET, "theta/option_quotes/SPX"]
+    assert not caplog.messages
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{stray}", Body=b"x")
+    assert answers() == before
+    assert repr(f"s3://{bucket}/{prefix}/{stray}") in caplog.text
+    assert {record.levelname for record in caplog.records if record.name.startswith("data_assets")} == {"WARNING"}
+
+
+def test_a_stray_key_does_not_hide_that_the_store_refuses(bucket_url, monkeypatch):
+    bucket = bucket_url.removeprefix("s3://").split("/")[0]
+    boto3.client("s3").put_object(Bucket=bucket, Key="some/prefix/a//x", Body=b"x")
+    monkeypatch.setattr("data_assets.lake.odd_keys.ATTEMPTS", 1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        storage = open_storage(bucket_url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(LakeError, match="check the bucket in DATA_ASSETS_LAKE") as told:
+            storage.names()
+    assert "\n" not in str(told.value)
