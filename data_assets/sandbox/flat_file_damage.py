@@ -18,6 +18,7 @@ from data_assets.trading_calendar import session
 _ELEVEN, _NOON = 11 * 60, 12 * 60
 _ONE_IN = 200
 _DAY = timedelta(days=1) // timedelta(minutes=1) * NANOSECONDS_PER_MINUTE
+_PADDING = 512
 _TRAILER = 8  # CRC-32 and length, four bytes each (RFC 1952)
 
 
@@ -52,10 +53,28 @@ def damaged_rows(frame: pl.DataFrame, fault: FlatFileFault, day: date) -> pl.Dat
     return frame
 
 
+def damaged_text(text: bytes, fault: FlatFileFault) -> bytes:
+    """``text``, a file's CSV, with ``fault`` in it; unchanged where the fault is none of text."""
+    match fault.kind:
+        case "byte_order_mark":
+            return b"\xef\xbb\xbf" + text
+        case "blank_last_line":
+            return text + b"\n"
+        case "no_last_line_end":
+            return text.removesuffix(b"\n")
+        case "odd_counts":
+            header, first, *others = text.removesuffix(b"\n").split(b"\n")
+            rest, _, count = others[-1].rpartition(b",")
+            return b"\n".join((header, first + b".000000", *others[:-1], rest + b",%e" % int(count), b""))
+    return text
+
+
 def damaged_file(body: bytes, fault: FlatFileFault) -> bytes:
     """``body``, a gzip file, with ``fault`` in it; unchanged where the fault is none of bytes."""
     if fault.kind == "truncated_gzip":
         return body[: len(body) * 2 // 3]
+    if fault.kind == "zero_padding":
+        return body + bytes(_PADDING)
     if fault.kind == "wrong_crc":
         return body[:-_TRAILER] + bytes(byte ^ 0xFF for byte in body[-_TRAILER:-4]) + body[-4:]
     return body

@@ -27,6 +27,11 @@ FlatFileFaultKind = Literal[
     "absent_ticker",  # no row of `ticker`
     "few_tickers",  # a valid file with the rows of `ticker` and of `share` of the tickers, the first ones
     "renamed_volume",  # its column `volume` is called something else
+    "byte_order_mark",  # its text begins with one, as a mirror that went through an editor
+    "blank_last_line",  # its text ends with one
+    "no_last_line_end",  # its last row, whole, has none
+    "odd_counts",  # its first number of trades reads like 27.000000, its last like 8.1e+03
+    "zero_padding",  # zeros behind the compressed data, as a tape pads
     "missing_transactions",  # its column `transactions` is not there
     # Faults of an answer of the bucket
     "forbidden",  # 403 to GET and HEAD, while the listing shows the file
@@ -91,7 +96,6 @@ class FlatFileFault(BaseModel):
     @model_validator(mode="after")
     def _status_belongs_to_its_kinds(self) -> FlatFileFault:
         if (self.kind in _STATUS_KINDS) != (self.status is not None) or (self.code and self.status is None):
-            raise ValueError(
-                '"status", perhaps with "code", is given with "status" or "listing_status", and only there'
-            )
+            kinds = " or ".join(f'"{kind}"' for kind in sorted(_STATUS_KINDS))
+            raise ValueError(f'"status", perhaps with "code", is given with {kinds}, and only there')
         return self

@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 
 import polars as pl
 
-from data_assets.sandbox.flat_file_damage import damaged_file, damaged_rows
+from data_assets.sandbox.flat_file_damage import damaged_file, damaged_rows, damaged_text
 from data_assets.sandbox.flat_file_faults import ANSWER_KINDS, FlatFileFault, FlatFileFaultKind
 from data_assets.sandbox.flat_file_rows import FRACTIONAL_FROM, rows
 from data_assets.sandbox.flat_file_text import Style, csv, gzipped, style_of
@@ -115,6 +115,8 @@ class FlatFiles:
     def body(self, day: date, revision: int = 0) -> bytes:
         """The file of ``day``, compressed CSV. For the arguments and the errors see `rows`."""
         text = csv(self.rows(day, revision), self._style(day, revision))
+        for fault in self._faults(day):
+            text = damaged_text(text, fault)
         body = gzipped(text, says_synthetic=self.says_synthetic)
         for fault in self._faults(day):
             body = damaged_file(body, fault)

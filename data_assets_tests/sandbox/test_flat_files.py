@@ -384,8 +384,31 @@ def test_faults_of_one_file_add_up():
 
 @pytest.mark.parametrize("kind", sorted(ANSWER_KINDS - LISTING_KINDS))
 def test_faults_of_answers_leave_the_file_alone(kind):
-    needed = {"status": 520} if kind == "file_status" else {}
-    assert with_fault(kind, **needed).body(DAY) == files.body(DAY)
+    status = {"status": 520} if kind == "file_status" else {}
+    assert with_fault(kind, **status).body(DAY) == files.body(DAY)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "file_status"}, {"kind": "forbidden", "status": 520}, {"kind": "hole", "code": "X"}]
+)
+def test_a_status_is_given_where_one_is_answered(fault):
+    with pytest.raises(ValidationError, match="is given with"):
+        FlatFileFault.model_validate(fault)
+
+
+def test_what_a_mirror_does_to_a_text_changes_no_row():
+    text = gzip.decompress(files.body(DAY))
+    assert gzip.decompress(with_fault("byte_order_mark").body(DAY)) == b"\xef\xbb\xbf" + text
+    assert gzip.decompress(with_fault("blank_last_line").body(DAY)) == text + b"\n"
+    assert gzip.decompress(with_fault("no_last_line_end").body(DAY)) + b"\n" == text
+    assert gzip.decompress(with_fault("zero_padding").body(DAY)) == text
+    assert with_fault("zero_padding").body(DAY).startswith(files.body(DAY))
+    odd = gzip.decompress(with_fault("odd_counts").body(DAY)).splitlines()
+    first, last = (float(line.rpartition(b",")[2]) for line in (odd[1], odd[-1]))
+    assert (first, last) == tuple(files.rows(DAY)["transactions"].gather([0, -1]))
+    assert odd[1].endswith(b".000000")
+    assert b"e+" in odd[-1]
+    assert odd[2:-1] == text.splitlines()[2:-1]
 
 
 def test_a_fault_that_cannot_be_is_refused():

@@ -8,6 +8,10 @@ the text. Three styles of numbers exist (276, 619.0, 607.560000), and a day may 
 types are never taken from the date or from the first rows. Volume is fractional since 2026-02-23, when exchanges began
 to report parts of shares. Tickers are text whatever they look like: NA, TRUE, NAN and INF are some, case tells them
 apart, and their order in the file is not that of bytes.
+
+What mirrors made by hand do to a text is read where it can only mean one thing: a byte-order mark, blank lines at the
+end, counts such as 8.1e+03 or 27.000000 that are whole numbers. A last row without a line end is refused however whole
+it looks: its last number may be cut, and nothing else would tell.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -29,7 +34,7 @@ from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
 from data_assets.quality.minute_bars import PRICES
 from data_assets.trading_calendar import NEW_YORK, Session
-from data_assets.vendors.polygon.gzip_text import first_line, pieces
+from data_assets.vendors.polygon.gzip_text import first_line, pieces, unpacked
 
 SCHEMA_VERSION = 1
 
@@ -76,6 +81,10 @@ _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
 _NUMBERS = (*PRICES, "volume", "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
+_WHOLE_NUMBERS = ("window_start", "transactions")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
+_PER_MINUTE = 60 * _PER_SECOND
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
 
 
@@ -122,7 +131,7 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
 
     Args:
         file: the compressed file, known to be whole.
-        line_ends: how many its text has.
+        line_ends: how many its text has, without those of blank lines at its end.
         hours: the session of the day that the file is of.
         tickers: the tickers to keep; all if None.
 
@@ -135,9 +144,15 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
     sent = line_ends - 1
     if not sent:
         raise _rejected("the file has a header and no row")
-    rows = _read(file, names)
-    if rows.height == sent + 1:
-        raise _rejected(f"the text stops inside a line, after {sent:,} whole ones")
+    try:
+        rows = _read(file, names)
+    except OSError:  # Polars takes no zeros behind the compressed data
+        rows = _read(unpacked(file), names)
+    blank = rows.slice(sent).filter(pl.all_horizontal(pl.all().is_null())).height
+    if rows.height == sent + blank:
+        rows = rows.head(sent)
+    elif rows.height == sent + 1:
+        raise _rejected(_why_unended(unpacked(file), sent, len(names)))
     if rows.height != sent:
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
@@ -158,7 +173,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
 
     Args:
         file: the compressed file, known to be whole.
-        line_ends: how many its text has.
+        line_ends: how many its text has, without those of blank lines at its end.
         hours: the session of the day that the file is of.
         write: takes the runs, in the order of ``SORT_BY``, in the columns of ``SCHEMA``.
 
@@ -224,7 +239,9 @@ def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _names(header: bytes) -> list[str]:
-    line = header.decode("utf-8", errors="replace").rstrip("\r\n")
+    if header.startswith(_UTF_16):
+        raise _rejected("the text is UTF-16: save it as UTF-8, as the vendor does, and compress it again")
+    line = header.decode("utf-8-sig", errors="replace").rstrip("\r\n")
     names = line.split(",")
     missing = [name for name in _VENDOR_COLUMNS if name not in names]
     if missing or len(set(names)) != len(names):
@@ -239,18 +256,69 @@ def _read(text: bytes, names: list[str]) -> pl.DataFrame:
     The text may be compressed: Polars decompresses while it parses. So what is not must begin with the header: what
     Polars sees in the first bytes of anything else, such as a ticker that looks like a format's mark, nobody knows.
     """
-    read_as = {name: _READ_AS.get(name, pl.String()) for name in names}
+    read_as: dict[str, pl.DataType] = {name: _READ_AS.get(name, pl.String()) for name in names}
     try:
-        # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
-        return pl.read_csv(text, schema=read_as, quote_char=None).select(_VENDOR_COLUMNS)
+        return _read_as(text, read_as)
+    except pl.exceptions.PolarsError as error:
+        if _cell_in(str(error))[0] not in _WHOLE_NUMBERS:
+            raise _rejected(_why_unreadable(str(error), len(names))) from None
+    # Slowly, now that it is known that a count is spelt in a way of its own.
+    try:
+        rows = _read_as(text, read_as | dict.fromkeys(_WHOLE_NUMBERS, pl.String()))
     except pl.exceptions.PolarsError as error:
         raise _rejected(_why_unreadable(str(error), len(names))) from None
+    return rows.with_columns(*(_whole_numbers(rows[name]) for name in _WHOLE_NUMBERS))
+
+
+def _read_as(text: bytes, types: dict[str, pl.DataType]) -> pl.DataFrame:
+    # A quote is a character like any other here: with it as a mark, a lone one would swallow the lines behind it.
+    return pl.read_csv(text, schema=types, quote_char=None).select(_VENDOR_COLUMNS)
+
+
+def _whole_numbers(cells: pl.Series) -> pl.Series:
+    """The numbers that texts stand for, exactly; an absent text stays absent."""
+    numbers = cells.cast(pl.Int64(), strict=False)
+    odd = cells.filter(numbers.is_null() & cells.is_not_null()).unique(maintain_order=True)
+    exact = {cell: _whole_number(cells.name, cell) for cell in odd}
+    if not exact:
+        return numbers
+    return numbers.fill_null(cells.replace_strict(exact, default=None, return_dtype=pl.Int64()))
+
+
+def _whole_number(column: str, cell: str) -> int:
+    shown = one_line(cell, 200)
+    if not _NUMBER.fullmatch(cell):
+        raise _rejected(f'column {column} holds "{shown}", which does not parse')
+    number = Decimal(cell)
+    if number != number.to_integral_value() or number >= 1 << 63:
+        raise _rejected(f'column {column} holds "{shown}": it must be a whole number of at most 63 bits')
+    if column == "window_start" and int(number) % _PER_MINUTE:
+        raise _rejected(f'column {column} holds "{shown}", which was rounded on its way: it is the start of no minute')
+    return int(number)
+
+
+def _cell_in(error: str) -> tuple[str, str]:
+    """The column and the text of the cell that an error of Polars quotes; nothing where it quotes none."""
+    found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
+    return (found[2], found[1]) if found else ("", "")
+
+
+def _why_unended(text: bytes, whole: int, fields: int) -> str:
+    last = text.rpartition(b"\n")[2].decode("utf-8", errors="replace")
+    shown = one_line(last, 200)
+    if last.count(",") + 1 != fields:
+        return f"the text stops inside a line, after {whole:,} whole ones: {shown}"
+    return (
+        f"the text stops inside a line, after {whole:,} whole ones, or only lacks its last line end: {shown} has all "
+        f"{fields} fields, and whether its last number is whole cannot be told; if it is, end the text with a line end "
+        "and compress it again"
+    )
 
 
 def _why_unreadable(error: str, fields: int) -> str:
-    found = re.match(r"could not parse `(.*?)` as dtype `[^`]*` at column '([^']*)'", error, re.DOTALL)
-    if found:
-        return f'column {found[2]} holds "{one_line(found[1], 200)}", which does not parse'
+    column, cell = _cell_in(error)
+    if column:
+        return f'column {column} holds "{one_line(cell, 200)}", which does not parse'
     if "column names" in error or "fields" in error:
         return f"a line does not have the header's {fields} fields"
     return f"the lines do not parse: {one_line(error, 200)}"
@@ -261,6 +329,8 @@ def _refuse_values(rows: pl.DataFrame) -> None:
     for name in rows.columns:
         column = rows[name]
         if column.has_nulls():
+            if blank := rows.filter(pl.all_horizontal(pl.all().is_null())).height:
+                raise _rejected(f"{blank:,} lines inside the text are blank: remove them, and compress it again")
             raise _rejected(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
         if name in _NUMBERS:
             lowest, total = column.min(), column.sum()

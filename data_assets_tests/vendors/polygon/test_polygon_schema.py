@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from unittest import mock
 
 import polars as pl
@@ -19,6 +20,7 @@ from isal.igzip_lib import IsalError
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.polygon import gzip_text
+from data_assets.vendors.polygon.gzip_text import GzipCheck
 from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day, read_in_runs
 
 DAY = date(2024, 1, 3)
@@ -48,7 +50,11 @@ def line(ticker: str = "SPY", start: int = OPEN, **values: object) -> str:
 
 
 def read_text(text: bytes, tickers: Sequence[str] | None = None, day: date = DAY) -> Day:
-    file, line_ends = gzip.compress(text, 1), text.count(b"\n")
+    return read_file(gzip.compress(text, 1), tickers, day)
+
+
+def read_file(file: bytes, tickers: Sequence[str] | None = None, day: date = DAY) -> Day:
+    line_ends = checked(file).lines
     in_runs = read_runs(file, line_ends, day) if tickers is None else None
     try:
         whole = read_day(file, line_ends, session(day), tickers)
@@ -59,6 +65,13 @@ def read_text(text: bytes, tickers: Sequence[str] | None = None, day: date = DAY
         assert in_runs.file == whole.file
         assert in_runs.bars.equals(whole.bars)
     return whole
+
+
+def checked(file: bytes, step: int = 1 << 20) -> GzipCheck:
+    check = GzipCheck()
+    for start in range(0, len(file), step):
+        check.feed(file[start : start + step])
+    return check
 
 
 def read_runs(file: bytes, line_ends: int, day: date = DAY) -> Day | None:
@@ -308,6 +321,113 @@ def test_repeats_of_tickers_that_nobody_wants_do_no_harm():
     assert read(line("A"), line("B"), line("B", volume="101"), tickers=["A"]).bars.height == 1
 
 
+# What mirrors made by hand do to a text
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("8.1e+03", 8100), ("27.000000", 27), ("2.7E1", 27), ("0.0", 0), ("3.", 3), ("1.23e2", 123), ("100e-2", 1)],
+)
+def test_a_count_in_another_spelling_is_the_exact_whole_number(cell, number):
+    lines = [line("A"), line("B", transactions=cell), line("C")]
+    assert read(*lines).bars["transactions"].to_list() == [3, number, 3]
+    assert read(*lines, tickers=["B"]).bars["transactions"].to_list() == [number]
+
+
+@given(counts=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=20), data=st.data())
+def test_every_spelling_of_a_count_is_exact(counts, data):
+    spellings = [str, "{}.0".format, "{}.000000".format, lambda count: f"{Decimal(count):e}"]
+    cells = [data.draw(st.sampled_from(spellings))(count) for count in counts]
+    lines = [line(f"A{number:02}", transactions=cell) for number, cell in enumerate(cells)]
+    assert read(*lines).bars["transactions"].to_list() == counts
+
+
+@pytest.mark.parametrize("spell", ["{}.000000", "{}e0", "{}.0e+00"])
+def test_a_start_in_another_spelling_is_exact(spell):
+    assert read(line(window_start=spell.format(OPEN))).bars["window_start"][0] == session(DAY).open
+
+
+def test_a_start_that_was_rounded_on_its_way_is_refused_as_such():
+    assert "was rounded on its way" in refusal(line("A"), line("B", window_start=f"{OPEN:.5e}"))
+
+
+def test_volumes_and_prices_may_have_exponents():
+    row = read(line(volume="9.3e+03", low="1e-04")).bars.row(0, named=True)
+    assert (row["volume"], row["low"]) == (9300.0, 0.0001)
+
+
+CLEAN = f"{HEADER}\n{line('A')}\n{line('B')}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbf" + CLEAN,
+        CLEAN + b"\n",
+        CLEAN + b"\n\r\n\n",
+        CLEAN.replace(b"\n", b"\r\n") + b"\r\n",
+        b"\xef\xbb\xbf" + CLEAN + b"\n",
+    ],
+)
+@pytest.mark.parametrize("tickers", [None, ["A", "B"]])
+def test_what_says_nothing_around_a_text_is_passed_over(text, tickers):
+    assert read_text(text, tickers).bars.equals(read_text(CLEAN).bars)
+
+
+@pytest.mark.parametrize("padding", [1, 7, 512, 1 << 20])
+@pytest.mark.parametrize("tickers", [None, ["A", "B"]])
+@pytest.mark.parametrize("step", [1, 100, 1 << 20])
+def test_zeros_behind_the_compressed_data_are_passed_over(padding, tickers, step):
+    packed = gzip.compress(CLEAN[:80]) + bytes(padding % 3) + gzip.compress(CLEAN[80:])
+    file = packed + bytes(min(padding, 4 * step * 100))
+    check = checked(file, step)
+    assert (check.problem(), check.lines) == (None, 3)
+    with mock.patch.object(gzip_text, "_STEP_BYTES", step):
+        assert read_file(file, tickers).bars.equals(read_text(CLEAN).bars)
+        if tickers is None:
+            assert read_runs(file, 3) is not None
+
+
+@given(tail=st.text("\r\n", max_size=6), step=st.integers(1, 50), lines=st.integers(0, 4))
+def test_lines_are_counted_without_blank_ones_at_the_end_however_the_bytes_come(tail, step, lines):
+    text = b"x\n" * lines + tail.encode()
+    expected = lines + tail.count("\n") - max(0, (tail.count("\n") + (lines > 0)) - 1)
+    assert checked(gzip.compress(text), step).lines == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (CLEAN, "it is text that is not compressed, and begins with ticker,volume"),
+        (b"<!DOCTYPE html><html>", "it is text that is not compressed, and begins with <!DOCTYPE html>"),
+        (b"\x28\xb5\x2f\xfd\x00", "it is no gzip file, and begins with 28 b5 2f fd"),
+        (gzip.compress(CLEAN) + b"PK", "bytes of something else follow the gzip file"),
+        (gzip.compress(CLEAN)[:-3], "the gzip file is cut short"),
+        (gzip.compress(CLEAN) + gzip.compress(CLEAN)[:9], "the gzip file is cut short"),
+        (b"", "the file is empty"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1 << 20])
+def test_what_is_no_whole_gzip_file_is_told_by_what_it_is(file, said, step):
+    assert said in (checked(file, step).problem() or "")
+
+
+def test_blank_lines_inside_a_text_are_told_as_such():
+    assert "1 lines inside the text are blank" in refusal(line("A"), "", line("B"))
+
+
+def test_a_text_in_utf_16_is_told_as_such():
+    with pytest.raises(DayEnded, match="UTF-16"):
+        read_text(CLEAN.decode().encode("utf-16"))
+
+
+def test_a_last_row_without_a_line_end_is_told_from_one_that_is_cut():
+    with pytest.raises(DayEnded, match="has all 8 fields, and whether its last number is whole cannot be told"):
+        read_text(CLEAN[:-1])
+    with pytest.raises(DayEnded, match="has all 8 fields"):
+        read_text(CLEAN[:-1].replace(b"\n", b"\r\n"))
+
+
 # What is refused
 
 
@@ -332,7 +452,7 @@ def test_a_value_that_is_no_number_from_0_up_is_refused_with_its_column(name, va
     assert value in reason.lower()
 
 
-@pytest.mark.parametrize("value", ["12.5", "1.0", "99999999999999999999"])
+@pytest.mark.parametrize("value", ["12.5", "1.5e0", "1e-1", "99999999999999999999", "9.3e18", "1e99", "1e999", "27.x"])
 @pytest.mark.parametrize("name", ["window_start", "transactions"])
 def test_counts_and_starts_are_whole_numbers(name, value):
     assert name in refusal(line(**{name: value}))
@@ -351,7 +471,7 @@ def test_numbers_whose_sum_is_past_every_number_are_refused():
     assert "open holds 1.7e+308" in refusal(line("A", open="1.7e308"), line("B", open="1.7e308"))
 
 
-@pytest.mark.parametrize("short", ["SPY,1,2", "SPY", line().rsplit(",", 1)[0], "", line() + ",7"])
+@pytest.mark.parametrize("short", ["SPY,1,2", "SPY", line().rsplit(",", 1)[0], " ", line() + ",7"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_line_with_other_fields_than_the_header_is_refused(short, first):
     refusal(*([short, line("A")] if first else [line("A"), short]))
@@ -392,7 +512,7 @@ def test_any_bytes_are_read_or_refused(noise):
     text = f"{HEADER}\n{line('A')}\n".encode() + noise
     with suppress(DayEnded):
         day = read_text(text)
-        assert day.file.rows == text.count(b"\n") - 1
+        assert day.file.rows == checked(gzip.compress(text)).lines - 1
         assert not any(column.has_nulls() for column in day.bars)
         assert all(math.isfinite(column.sum()) for column in day.bars.select(pl.selectors.float()))
 
