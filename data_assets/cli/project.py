@@ -110,11 +110,13 @@ def find_dataset(name: str) -> MarketDataset:
     """The dataset of a name.
 
     Raises:
-        click.UsageError: no such dataset; the text names the nearest one.
+        click.UsageError: no such dataset; the text names the nearest one, unless a block that was left out may be it.
     """
     found = datasets().get(name.strip("/"))
     if found is not None:
         return found
+    if blocks_left_out:
+        raise click.UsageError(f"there is no dataset {name!r} in the blocks that could be loaded: correct the other")
     near = difflib.get_close_matches(name, datasets(), n=1, cutoff=0.0)
     raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
 

@@ -196,11 +196,12 @@ def test_a_symbol_may_hold_a_space_and_a_thin_ticker_may_lack_minutes(new_projec
         ((*ROWS[:2], "MSFT;STK;SMART;USD"), "tickers.csv line 3: found 'MSFT;STK;SMART;USD', separated by semicolons"),
     ],
 )
-def test_a_row_that_no_tws_could_know_ends_every_command_at_its_start(new_project, tmp_path, rows, said):
+def test_a_row_that_no_tws_could_know_leaves_out_the_datasets_of_its_list(new_project, tmp_path, rows, said):
     project = new_project(PYTHONPATH=str(checkout(tmp_path / "checkout", *rows)))
 
     ended: subprocess.CompletedProcess[str] = project.run("backfill", AAPL, *span(DAYS))
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"Error: {said}")
+    wrong, missing = ended.stderr.splitlines()
+    assert wrong.startswith(f"Error: defs/ib/bars_1m/defs.yaml: {said}")
+    assert missing == f"Error: there is no dataset '{AAPL}' in the blocks that could be loaded: correct the other"
