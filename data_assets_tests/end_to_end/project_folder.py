@@ -36,7 +36,7 @@ SOURCES = Path(__file__).resolve().parents[2]
 EXECUTABLE = Path(sys.executable).with_name("data-assets")
 OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "POLYGON_", "IB_")
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 """After which a test gives up on a process; nothing is asserted about how long anything takes."""
 
 
