@@ -64,8 +64,9 @@ def fetched(tmp_path: Path, expirations: int) -> dict[str, float]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
 def test_memory_does_not_grow_with_the_day(tmp_path: Path):
-    small, large = fetched(tmp_path, 10), fetched(tmp_path, 60)
-    assert small["contracts"] == 10 * CONTRACTS_PER_EXPIRATION
-    assert large["contracts"] == 60 * CONTRACTS_PER_EXPIRATION
-    assert large["raw_megabytes"] > 5 * small["raw_megabytes"]
+    # Below some 200 MB the buffers between download and file have not all been filled once.
+    small, large = fetched(tmp_path, 120), fetched(tmp_path, 240)
+    assert small["contracts"] == 120 * CONTRACTS_PER_EXPIRATION
+    assert large["contracts"] == 240 * CONTRACTS_PER_EXPIRATION
+    assert large["raw_megabytes"] > 1.9 * small["raw_megabytes"]
     assert large["peak"] - small["peak"] < 60e6, (small, large)
