@@ -11,6 +11,7 @@ beside it, looks at the request where it can stop: before it asks for anything, 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,9 +57,9 @@ stop_request: ContextVar[StopRequest | None] = ContextVar("stop_request", defaul
 
 @contextmanager
 def signals_as_request() -> Iterator[StopRequest]:
-    """Take SIGINT and SIGTERM as a request while the context lasts; to be entered in the main thread.
+    """Take SIGINT and SIGTERM as a request while the context lasts.
 
-    Who ignores a signal goes on ignoring it.
+    Who ignores a signal goes on ignoring it. Signals belong to the main thread: in another one nobody makes a request.
 
     Raises:
         KeyboardInterrupt: at the end, if one came: whatever comes after the context is not wanted any more.
@@ -67,7 +68,8 @@ def signals_as_request() -> Iterator[StopRequest]:
     heeded = {
         number: handler
         for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
+        if threading.current_thread() is threading.main_thread()
+        and (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
     }
     for number in heeded:
         signal.signal(number, lambda _number, _frame: request.make())

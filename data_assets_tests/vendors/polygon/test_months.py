@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from data_assets.lake import tempfiles
@@ -149,7 +150,9 @@ def test_verify_finds_a_month_that_is_not_what_was_recorded(lake, tickers):
         verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=month.rows + 1)
     path = Path(lake.locate(month_path(MONTHLY, "ABRpA", JANUARY)))
     good = path.read_bytes()
-    path.write_bytes(good[:2000] + bytes([good[2000] ^ 1]) + good[2001:])
+    closes = pq.read_metadata(path).row_group(0).column(SCHEMA.names().index("close"))
+    last = closes.data_page_offset + closes.total_compressed_size - 1  # of the page's values, which its checksum covers
+    path.write_bytes(good[:last] + bytes([good[last] ^ 1]) + good[last + 1 :])
     with pytest.raises(Corrupt, match="damaged"):
         verify_month(lake, JANUARY, tickers, **recorded)
     path.unlink()
