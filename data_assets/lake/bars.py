@@ -30,6 +30,8 @@ from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, 
 TIME = "window_start"
 NEW_YORK_TIME = "time_new_york"
 
+_NIGHT = timedelta(hours=4)  # from 20:00 to midnight, which no change of the clocks touches
+
 Hours = Literal["extended", "regular"]
 
 _PRICES = ("open", "close", "high", "low")
@@ -44,11 +46,25 @@ class BarFiles:
         files: oldest first, months and days mixed; names relative to the lake's root, each with whether it is a month.
         days: the days of the range that they hold, oldest first.
         not_kept: those of them that were not asked to keep the ticker, oldest first: nothing is known of it there.
+        by_trade_date: those whose bars begin in the evening before.
     """
 
     files: tuple[tuple[str, bool], ...]
     days: tuple[date, ...]
     not_kept: tuple[date, ...]
+    by_trade_date: frozenset[date] = frozenset()
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """The first instant of the first of the days and the end of the last; there must be a day.
+
+        A day dated by trade date begins and ends at 20:00 in New York, any other at midnight.
+        """
+        first, last = self.days[0], self.days[-1]
+        return (
+            _midnight(first) - (_NIGHT if first in self.by_trade_date else timedelta()),
+            _midnight(last + timedelta(days=1)) - (_NIGHT if last in self.by_trade_date else timedelta()),
+        )
 
 
 def bar_files(
@@ -82,12 +98,14 @@ def bar_files(
     held: list[date] = []
     not_kept: list[date] = []
     unsaid: list[date] = []
+    by_trade_date: set[date] = set()
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
         built = month_provenance(storage, month_names[month]) if month_names[month] in month_versions else None
         if built and built.days and all(built.days.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
             held += (of_month := [day for day in sorted(built.days) if start <= day <= end])
+            by_trade_date.update(built.by_trade_date)
             if built.not_kept is None:  # an older month: its days say it, those that are still here
                 unsaid += [day for day in of_month if day in stored]
             else:
@@ -99,17 +117,22 @@ def bar_files(
             unsaid += of_days
     said = statements(storage, {day_names[day]: day_versions[day_names[day]] for day in unsaid})
     not_kept += [day for day in unsaid if not said[day_names[day]].keeps(ticker)]
-    return BarFiles(tuple(files), tuple(held), tuple(sorted(not_kept)))
+    by_trade_date.update(day for day in unsaid if said[day_names[day]].by_trade_date)
+    return BarFiles(tuple(files), tuple(held), tuple(sorted(not_kept)), frozenset(by_trade_date))
 
 
-def extended_bars(storage: Storage, chosen: BarFiles, ticker: str, start: date, end: date) -> pl.LazyFrame:
-    """The rows of the chosen files that are the ticker's and of the range, in order of time; there must be a file."""
+def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFrame:
+    """The rows of the chosen files that are the ticker's and of their days, in order of time; there must be a file.
+
+    Which instants are of a day depends on how its file dates bars, so that this says what the day's own file does.
+    """
     parts = []
     for of_months, group in groupby(chosen.files, key=lambda file: file[1]):
         frame = scan([storage.locate(name) for name, _ in group])
         parts.append(frame if of_months else frame.filter(pl.col("ticker") == ticker))
-    first = _midnight(max(start, FIRST_SESSION))
-    after = _midnight(min(end, LAST_SESSION) + timedelta(days=1))
+    if not chosen.days:  # a month, without a day of the range
+        return pl.concat(parts).filter(pl.lit(value=False))
+    first, after = chosen.window
     return pl.concat(parts).filter(pl.col(TIME) >= first, pl.col(TIME) < after)
 
 

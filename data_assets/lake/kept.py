@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -28,6 +28,8 @@ from data_assets.lake.storage import Storage
 from data_assets.trading_calendar import next_session
 
 ALL = "all"
+CALENDAR_DATE: Final = "calendar_date"
+TRADE_DATE: Final = "trade_date"
 
 STRETCHES_SHOWN = 3
 FOOTERS_AT_ONCE = 16
@@ -92,10 +94,13 @@ class Statement:
     Attributes:
         wanted: the names that were kept; ``all``; None where the file is older than the statement.
         names: what was known of renamed tickers when it was stored.
+        by_trade_date: whether bars from 20:00 New York of the evening before on are among the day's, as its footer says
+            under ``dated_by``; otherwise they are those of its calendar date.
     """
 
     wanted: frozenset[str] | str | None
     names: tuple[Name, ...] = ()
+    by_trade_date: bool = False
 
     def keeps(self, ticker: str) -> bool:
         """Whether the day would hold the ticker's bars if it had any."""
@@ -118,6 +123,7 @@ def statement(details: Mapping[str, Any]) -> Statement:
     return Statement(
         wanted if wanted is None or wanted == ALL else frozenset(wanted),
         tuple(Name(each["ticker"], _day(each, "first_day"), _day(each, "last_day"), each.get("was")) for each in names),
+        details.get("dated_by") == TRADE_DATE,
     )
 
 

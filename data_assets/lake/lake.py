@@ -188,8 +188,9 @@ class Lake:
             ticker: as the vendor writes it (``BRK.A``, ``ABRpA``).
             start: the first day.
             end: the last day.
-            session: ``extended`` for every bar that is stored (04:00 to 20:00 in New York), ``regular`` for those of
-                the exchange's regular hours, which end at 13:00 on early closes.
+            session: ``extended`` for every bar that is stored (04:00 to 20:00 in New York; from 20:00 of the evening
+                before on where a day is dated by trade date), ``regular`` for those of the exchange's regular hours,
+                which end at 13:00 on early closes.
             grid: one row for each minute of the regular session, with nulls where there is no bar.
             fill: on the grid, carry the last close of the session into prices, and make volume and transactions 0.
             follow_renames: take ``ticker`` for what the security is called now, and before it the bars of the names
@@ -227,7 +228,7 @@ class Lake:
                 said = self.statements(dataset, chosen.not_kept[-1:])
                 raise not_kept(dataset, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]))
             if chosen.files:
-                frame = extended_bars(self._storage, chosen, name.ticker, first, last)
+                frame = extended_bars(self._storage, chosen, name.ticker)
             else:
                 frame = self.scan(dataset, first, last).head(0)
             days = [day for day in chosen.days if day not in chosen.not_kept]

@@ -40,6 +40,7 @@ class MonthProvenance:
         synthetic: whether a simulator made the rows.
         not_kept: the days that were not asked to keep the ticker, so that no row of theirs does not mean no trade; None
             where the file is older than this statement.
+        by_trade_date: the days whose bars begin at 20:00 New York of the evening before (`Statement.by_trade_date`).
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class MonthProvenance:
     schema_version: int
     synthetic: bool
     not_kept: tuple[date, ...] | None = None
+    by_trade_date: tuple[date, ...] = ()
 
     def __post_init__(self) -> None:
         if self.built_at.tzinfo is None:
@@ -76,6 +78,8 @@ def month_metadata(provenance: MonthProvenance, rows: int, schema: pa.Schema) ->
     }
     if provenance.not_kept is not None:
         values["not_kept"] = json.dumps([day.isoformat() for day in provenance.not_kept])
+    if provenance.by_trade_date:
+        values["by_trade_date"] = json.dumps([day.isoformat() for day in provenance.by_trade_date])
     return {PREFIX + key: value for key, value in values.items()}
 
 
@@ -109,6 +113,7 @@ def month_footer(metadata: Mapping[str, str]) -> MonthFooter:
             not_kept=tuple(date.fromisoformat(day) for day in json.loads(values["not_kept"]))
             if "not_kept" in values
             else None,
+            by_trade_date=tuple(date.fromisoformat(day) for day in json.loads(values.get("by_trade_date", "[]"))),
         )
         columns = tuple((name, kind) for name, kind in json.loads(values["columns"]))
         return MonthFooter(provenance, int(values["rows"]), columns)

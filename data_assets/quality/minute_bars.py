@@ -132,7 +132,8 @@ def session_hours(bars: pl.DataFrame, *, start: datetime, end: datetime, outside
     first, last = bars["timestamp"].min(), bars["timestamp"].max()
     assert first is None or isinstance(first, datetime)
     assert last is None or isinstance(last, datetime)
-    covered = f"{clock(start)} to {clock(end)} New York"
+    from_evening = start.astimezone(NEW_YORK).date() < end.astimezone(NEW_YORK).date()
+    covered = f"{clock(start)}{' of the evening before' if from_evening else ''} to {clock(end)} New York"
     found = [f"{part.height:,} bars {text}" for part, text in ((early, "before it"), (late, "after it")) if part.height]
     return Verdict(
         "session_hours",

@@ -19,6 +19,9 @@ _ELEVEN, _NOON = 11 * 60, 12 * 60
 _ONE_IN = 200
 _DAY = timedelta(days=1) // timedelta(minutes=1) * NANOSECONDS_PER_MINUTE
 _PADDING = 512
+_NIGHT = (-4 * 60, -4 * 60 + 1, -1, 0, 60, 4 * 60 - 1)
+"""Minutes after midnight in New York, those of the evening before below zero."""
+
 _TRAILER = 8  # CRC-32 and length, four bytes each (RFC 1952)
 
 
@@ -32,6 +35,11 @@ def damaged_rows(frame: pl.DataFrame, fault: FlatFileFault, day: date) -> pl.Dat
             return _again(frame, frame.gather_every(_ONE_IN))
         case "conflicting_rows":
             return _again(frame, frame.gather_every(_ONE_IN).with_columns(pl.col("volume") + 1))
+        case "night_session":
+            rank = pl.int_range(pl.len()).over("ticker")
+            night = frame.filter(rank < len(_NIGHT)).with_columns(window_start=rank.filter(rank < len(_NIGHT)))
+            minutes = {place: _moment(day, minute) for place, minute in enumerate(_NIGHT)}
+            return _again(frame, night.with_columns(pl.col("window_start").replace_strict(minutes)))
         case "split_blocks":
             morning = start < _moment(day, _NOON)
             return pl.concat([frame.filter(morning), frame.filter(~morning)])

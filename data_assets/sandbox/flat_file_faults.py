@@ -21,6 +21,7 @@ FlatFileFaultKind = Literal[
     "wrong_date",  # every row is stamped a day late, as in the real file of 2019-08-12
     "duplicate_rows",  # some rows twice
     "conflicting_rows",  # some (ticker, minute) twice, with different values
+    "night_session",  # some tickers have rows from 20:00 of the evening before on, as trade dates would have it
     "split_blocks",  # whole, but every ticker's rows in two blocks
     "hole",  # no ticker has a row in `minutes` minutes from 11:00
     "stops_at_noon",  # a valid file without the afternoon

@@ -29,7 +29,7 @@ from data_assets.sandbox.flat_file_text import SYNTHETIC_NAME
 from data_assets.sandbox.flat_file_tickers import FEWEST_TICKERS, ODD_TICKERS, TEST_TICKERS, universe, vendor_order
 from data_assets.sandbox.flat_files import FlatFiles, NotListed, day_of, key
 from data_assets.sandbox.minute_bars import LIQUID, minute_bars
-from data_assets.trading_calendar import session, sessions
+from data_assets.trading_calendar import NEW_YORK, session, sessions
 
 HEADER = "ticker,volume,open,close,high,low,window_start,transactions"
 SCHEMA = {
@@ -394,6 +394,16 @@ def test_faults_of_answers_leave_the_file_alone(kind):
 def test_a_status_is_given_where_one_is_answered(fault):
     with pytest.raises(ValidationError, match="is given with"):
         FlatFileFault.model_validate(fault)
+
+
+def test_a_night_session_has_rows_from_the_evening_before_on():
+    usual, night = files.rows(DAY), with_fault("night_session").rows(DAY)
+    added = night.join(usual, on=["ticker", "window_start"], how="anti")
+    midnight = datetime(2024, 1, 3, tzinfo=NEW_YORK)
+    starts = pl.from_epoch(added["window_start"], "ns").dt.replace_time_zone("UTC").dt.convert_time_zone(str(NEW_YORK))
+    assert starts.min() == midnight - timedelta(hours=4)
+    assert starts.max() == midnight + timedelta(hours=3, minutes=59)
+    assert night.join(added, on=["ticker", "window_start"], how="anti").equals(usual)
 
 
 def test_what_a_mirror_does_to_a_text_changes_no_row():

@@ -24,7 +24,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import Corrupt
-from data_assets.lake.kept import ALL, Name
+from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
@@ -37,7 +37,7 @@ from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
 from data_assets.vendors.polygon.months import MONTHLY, MonthsSource, current_months, month_completeness, verify_month
 from data_assets.vendors.polygon.raw_cache import RawCache
-from data_assets.vendors.polygon.schema import COLUMNS
+from data_assets.vendors.polygon.schema import COLUMNS, DatedBy, first_instant
 from data_assets.vendors.polygon.sensor import republications
 from data_assets.vendors.polygon.tickers import Tickers, tickers_of
 from data_assets.wiring import flat_files_url, raw_cache_folder
@@ -62,7 +62,8 @@ DAY_CHECKS = {
     "ohlc": "low <= open, close <= high; prices positive; volume and transactions not negative.",
     "bar_count": "Liquid names have every regular minute; the file holds as many rows and tickers as its neighbours, "
     "and reaches the close. A minute that most tickers lack is an outage, in one ticker no trade.",
-    "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days.",
+    "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days; of a day dated by trade "
+    "date, from 20:00 of the evening before on.",
     "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
     "coverage": "Each listed ticker: complete, partial, absent, or cannot tell.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
@@ -98,6 +99,11 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         default=None, description=f"YYYY-MM-DD: the first day of all three; default {FLAT_FILES.first_day}"
     )
     last_day: str | None = Field(default=None, description="YYYY-MM-DD: the last one, if there is to be one")
+    dated_by: DatedBy = Field(
+        default=CALENDAR_DATE,
+        description="which bars the vendor's file of a day holds: those of its calendar_date in New York, or those of "
+        "its trade_date, which begins at 20:00 of the evening before",
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The three assets, their checks, and the sensor that sees replaced files.
@@ -106,7 +112,7 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
             ValueError: a value makes no sense; the text names it.
         """
         span = read_span(self.first_day, self.last_day, FLAT_FILES)
-        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers, self.liquid), self.liquid, span)
+        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers, self.liquid), self.liquid, span, self.dated_by)
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
@@ -145,17 +151,19 @@ class _MinuteAggs:
         tickers: whose bars are kept; None for all.
         liquid: those that trade in every minute.
         span: their days.
+        dated_by: which bars are of a day.
     """
 
     tickers: Tickers | None
     liquid: Tickers
     span: Span
+    dated_by: DatedBy = CALENDAR_DATE
 
     @property
     def chosen(self) -> MinuteAggs:
         """What is kept of a day, and what is known of names."""
         with_days = (*(self.tickers.with_days if self.tickers else ()), *self.liquid.with_days)
-        return MinuteAggs(self.tickers, tuple(dict.fromkeys(with_days)))
+        return MinuteAggs(self.tickers, tuple(dict.fromkeys(with_days)), dated_by=self.dated_by)
 
     def of_month(self, month: date) -> Sequence[str] | Literal["all"]:
         """The tickers whose files a month has, by its first day."""
@@ -332,6 +340,8 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
     hours, details, liquid_now = session(day), lake.provenance(BARS_KEY, day).details, liquid.on(day)
     bars = pl.concat(lake.batches(BARS_KEY, day)).rename({"window_start": "timestamp", "transactions": "trades"})
     first, end = minute_bars.extended_hours(hours)
+    if details.get("dated_by") == TRADE_DATE:
+        first = first_instant(day, TRADE_DATE)
     if details["wanted"] == ALL:
         wanted = [*liquid_now, *bars["ticker"].unique(maintain_order=True)]
     else:  # a name that was wanted before its days were known is not expected to trade outside them

@@ -30,7 +30,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError
-from data_assets.lake.kept import ALL, Name, names_detail
+from data_assets.lake.kept import ALL, CALENDAR_DATE, Name, names_detail
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
@@ -58,11 +58,13 @@ class MinuteAggs:
         tickers: the tickers to keep, spelt as the vendor does; all of them if None.
         names: what is known of renamed tickers, for the readers of a day.
         key: the dataset's key in the lake.
+        dated_by: which bars are of a day.
     """
 
     tickers: Tickers | None
     names: tuple[Name, ...] = ()
     key: str = BARS_KEY
+    dated_by: schema.DatedBy = CALENDAR_DATE
 
     def wanted(self, day: date) -> str | list[str]:
         """As the footer says it: ``all``, or the tickers wanted on that day, sorted, each once."""
@@ -190,13 +192,15 @@ class MinuteAggsSource:
         try:
             if self._dataset.tickers is None:
                 with self._writer(hours) as writer:
-                    day = schema.read_in_runs(file, held.note.lines, hours, writer.write)
+                    day = schema.read_in_runs(file, held.note.lines, hours, writer.write, self._dataset.dated_by)
                     if day is not None:
                         _refuse_changed(file, held)  # only now, while the last rows are encoded
                         return self._staged(writer, day, held, hours)
             _refuse_changed(file, held)
             wanted = self._dataset.wanted(hours.day)
-            day = schema.read_day(file, held.note.lines, hours, None if wanted == ALL else wanted)
+            day = schema.read_day(
+                file, held.note.lines, hours, None if wanted == ALL else wanted, self._dataset.dated_by
+            )
             del file
             if day.bars.is_empty():
                 raise DayEnded(
@@ -237,7 +241,7 @@ class MinuteAggsSource:
                 raw_size=held.note.size,
                 synthetic=self._lake.synthetic,
                 etag=held.note.etag,
-                details=_details(day, held, wanted, self._dataset.names),
+                details=_details(day, held, wanted, self._dataset),
             )
         )
         return _StagedBars(file, metadata, keep_previous=changed)
@@ -336,10 +340,11 @@ def _metadata(day: schema.Day, held: HeldFile, hours: Session, wanted: str | lis
     }
 
 
-def _details(day: schema.Day, held: HeldFile, wanted: str | list[str], names: tuple[Name, ...]) -> dict[str, object]:
+def _details(day: schema.Day, held: HeldFile, wanted: str | list[str], dataset: MinuteAggs) -> dict[str, object]:
     return {
         "wanted": wanted,
-        "names": names_detail(names),
+        "names": names_detail(dataset.names),
+        **({} if dataset.dated_by == CALENDAR_DATE else {"dated_by": dataset.dated_by}),
         "absent": [] if wanted == ALL else sorted(set(wanted) - set(day.tickers)),
         "tickers": len(day.tickers),
         "duplicates": day.identical_duplicates,

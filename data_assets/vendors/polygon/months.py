@@ -111,6 +111,7 @@ def build_month(
     files: dict[str, StoredFile] = {}
     # One by one: it names the day whose file is cut or overwritten.
     said = {day: statement(lake.provenance(DAILY, day).details) for day in versions}
+    provenance = replace(provenance, by_trade_date=tuple(day for day in versions if said[day].by_trade_date))
 
     def write(ticker: str, rows: pl.DataFrame) -> StoredFile:
         not_kept = tuple(day for day in versions if not said[day].keeps(ticker))

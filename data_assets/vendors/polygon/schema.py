@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -32,11 +33,16 @@ from isal.igzip_lib import IsalError
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
+from data_assets.lake.kept import CALENDAR_DATE, TRADE_DATE
 from data_assets.quality.minute_bars import PRICES
 from data_assets.trading_calendar import NEW_YORK, Session
 from data_assets.vendors.polygon.gzip_text import first_line, pieces, unpacked
 
 SCHEMA_VERSION = 1
+
+DatedBy = Literal["calendar_date", "trade_date"]
+"""Whose bars a day's file holds: those of its calendar date in New York, as all files do that were seen, or those of
+its trade date, which begins at 20:00 of the evening before. US exchanges that open at night plan to count so."""
 
 TEST_TICKERS = frozenset(
     (
@@ -89,6 +95,7 @@ _WHOLE_NUMBERS = ("window_start", "transactions")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 _PER_MINUTE = 60 * _PER_SECOND
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_NIGHT = timedelta(hours=4)  # from 20:00 to midnight
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
 
 
@@ -130,7 +137,18 @@ class Day:
     file: FileFacts
 
 
-def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str] | None) -> Day:
+def first_instant(day: date, dated_by: DatedBy) -> datetime:
+    """The first instant of a day's bars; the last one lies before that of the next calendar day.
+
+    Midnight in New York, or by trade date 20:00 of the evening before.
+    """
+    midnight = datetime.combine(day, time(), NEW_YORK).astimezone(UTC)
+    return midnight - _NIGHT if dated_by == TRADE_DATE else midnight
+
+
+def read_day(
+    file: bytes, line_ends: int, hours: Session, tickers: Sequence[str] | None, dated_by: DatedBy = CALENDAR_DATE
+) -> Day:
     """Read a day's CSV.
 
     Args:
@@ -138,11 +156,12 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
         line_ends: how many its text has, without those of blank lines at its end.
         hours: the session of the day that the file is of.
         tickers: the tickers to keep; all if None.
+        dated_by: which bars are of the day.
 
     Raises:
         DayEnded: ``Rejected``. The header lacks or renames a column, a value does not parse, is absent, negative or not
-            finite, a ticker is too long to be one, a start is no whole microsecond, rows are of another New York date,
-            one (ticker, minute) has two different rows, or the text stops inside a line or has no row at all.
+            finite, a ticker is too long to be one, a start is no whole microsecond, rows are of another day, one
+            (ticker, minute) has two different rows, or the text stops inside a line or has no row at all.
     """
     names = _names(first_line(file))
     sent = line_ends - 1
@@ -160,7 +179,7 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
     if rows.height != sent:
         raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
-    _refuse_other_days(rows["window_start"], hours.day)
+    _refuse_other_days(rows["window_start"], hours.day, dated_by)
     facts = _facts(rows, _stretches(rows)["ticker"], hours, names)
     if tickers is not None:
         rows = rows.filter(pl.col("ticker").is_in(list(tickers)))
@@ -169,7 +188,13 @@ def read_day(file: bytes, line_ends: int, hours: Session, tickers: Sequence[str]
     return Day(_stored(bars, chosen), chosen, repeated, facts)
 
 
-def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[pl.DataFrame], None]) -> Day | None:
+def read_in_runs(
+    file: bytes,
+    line_ends: int,
+    hours: Session,
+    write: Callable[[pl.DataFrame], None],
+    dated_by: DatedBy = CALENDAR_DATE,
+) -> Day | None:
     """Read a day's CSV, all tickers, and hand it on while it is decompressed, so that writing does not wait for it.
 
     The vendor's files have the tickers of one first letter side by side, and the letters in order. So when the letter
@@ -180,6 +205,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
         line_ends: how many its text has, without those of blank lines at its end.
         hours: the session of the day that the file is of.
         write: takes the runs, in the order of ``SORT_BY``, in the columns of ``SCHEMA``.
+        dated_by: which bars are of the day.
 
     Returns:
         What `read_day` returns; None, whatever has been written, where the file is not like that or anything in it is
@@ -193,7 +219,7 @@ def read_in_runs(file: bytes, line_ends: int, hours: Session, write: Callable[[p
         names = _names(header)
         for rows in _by_letter(_parsed(pieces(file, header), names)):
             _refuse_values(rows)
-            _refuse_other_days(rows["window_start"], hours.day)
+            _refuse_other_days(rows["window_start"], hours.day, dated_by)
             run, repeated = _unique(_sorted(rows))
             if repeated or (runs and run["ticker"][0][0] <= runs[-1]["ticker"][-1][0]):
                 return None
@@ -355,17 +381,36 @@ def _refuse_values(rows: pl.DataFrame) -> None:
         raise _rejected(f"column window_start holds {odd[0]} in {len(odd):,} rows: no whole number of microseconds")
 
 
-def _refuse_other_days(starts: pl.Series, day: date) -> None:
-    first = _nanoseconds(datetime.combine(day, time(), NEW_YORK))
-    end = _nanoseconds(datetime.combine(day + timedelta(days=1), time(), NEW_YORK))
+def _refuse_other_days(starts: pl.Series, day: date, dated_by: DatedBy) -> None:
+    first, end = (_nanoseconds(first_instant(each, dated_by)) for each in (day, day + timedelta(days=1)))
     others = starts.filter((starts < first) | (starts >= end))
     if len(others):
-        found = pl.from_epoch(others.head(1) // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
-        other = found.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
-        raise _rejected(
-            f"{len(others):,} of {len(starts):,} rows are of {other} in New York, and the file is that of {day}; "
-            "the vendor has published such files: nothing of it is stored, run this day again when it is replaced"
+        raise _rejected(_why_other_days(starts, others, first, end, day, dated_by))
+
+
+def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, day: date, dated_by: DatedBy) -> str:
+    """Tell a file that dates its bars otherwise, by some of an evening, from one of another day."""
+    night = _NIGHT // timedelta(seconds=1) * _PER_SECOND
+    counted = f"{len(others):,} of {len(starts):,} rows"
+    some = len(others) < len(starts)
+    if some and dated_by == CALENDAR_DATE and others.is_between(first - night, first, closed="left").all():
+        return (
+            f"{counted} are of the evening before {day}, from 20:00 New York on: so does a file that dates bars by "
+            "trade date, and this dataset's are dated by calendar date; if the vendor dates them so now, set "
+            f"dated_by: {TRADE_DATE} in its defs.yaml, and run this day again"
         )
+    if some and dated_by == TRADE_DATE and others.is_between(end, end + night, closed="left").all():
+        return (
+            f"{counted} are of the evening of {day}, from 20:00 New York on: so does a file that dates bars by "
+            "calendar date, and this dataset's are dated by trade date; take dated_by: "
+            f"{TRADE_DATE} out of its defs.yaml, and run this day again"
+        )
+    found = pl.from_epoch(others.head(1) // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
+    other = found.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
+    return (
+        f"{counted} are of {other} in New York, and the file is that of {day}; "
+        "the vendor has published such files: nothing of it is stored, run this day again when it is replaced"
+    )
 
 
 def _facts(rows: pl.DataFrame, tickers: pl.Series, hours: Session, names: list[str]) -> FileFacts:

@@ -21,7 +21,7 @@ from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.polygon import gzip_text
 from data_assets.vendors.polygon.gzip_text import GzipCheck
-from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, read_day, read_in_runs
+from data_assets.vendors.polygon.schema import SCHEMA, SORT_BY, TEST_TICKERS, Day, first_instant, read_day, read_in_runs
 
 DAY = date(2024, 1, 3)
 HEADER = "ticker,volume,open,close,high,low,window_start,transactions"
@@ -296,6 +296,57 @@ def test_a_start_that_is_no_whole_minute_is_kept_for_the_checks_to_see():
     assert read(line(start=OPEN + 1_000)).bars["window_start"][0] == datetime(2024, 1, 3, 14, 30, 0, 1, UTC)
 
 
+# Trading at night
+
+EVENING, NIGHT = nanoseconds(20, 0, date(2024, 1, 2)), nanoseconds(3, 59)
+
+
+def of_trade_date(*starts: int, tickers: Sequence[str] | None = None) -> Day:
+    text = "".join(f"{each}\n" for each in (HEADER, *(line(start=start) for start in sorted(starts)))).encode()
+    file, lines = gzip.compress(text), len(starts) + 1
+    whole = read_day(file, lines, session(DAY), tickers, "trade_date")
+    runs: list[pl.DataFrame] = []
+    in_runs = read_in_runs(file, lines, session(DAY), runs.append, "trade_date")
+    assert in_runs is not None
+    assert in_runs.bars.equals(whole.bars)
+    return whole
+
+
+def test_bars_of_the_evening_before_are_refused_with_the_setting_that_takes_them():
+    reason = refusal(line(start=EVENING), line(start=NIGHT), line())
+    assert "1 of 3 rows are of the evening before 2024-01-03" in reason
+    assert "set dated_by: trade_date in its defs.yaml" in reason
+    assert read(line(start=NIGHT), line()).bars.height == 2, "what is of the calendar date is of the day anyway"
+
+
+def test_bars_of_the_evening_before_are_of_a_day_that_is_dated_by_trade_date():
+    assert of_trade_date(EVENING, NIGHT, OPEN).bars["window_start"][0] == datetime(2024, 1, 3, 1, tzinfo=UTC)
+
+
+def test_bars_of_the_evening_after_are_refused_with_the_setting_that_takes_them():
+    with pytest.raises(DayEnded, match=r"1 of 2 rows are of the evening of 2024-01-03.* take dated_by: trade_date out"):
+        of_trade_date(OPEN, nanoseconds(20, 0))
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+@pytest.mark.parametrize("dated_by", ["calendar_date", "trade_date"])
+@pytest.mark.parametrize("starts", [[EVENING, NIGHT, OPEN], [NIGHT, OPEN]], ids=len)
+def test_a_file_of_another_day_is_told_from_one_that_dates_otherwise(days, dated_by, starts):
+    other = DAY + timedelta(days=days)
+    lines = [line(start=start) for start in starts]
+    text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
+    with pytest.raises(DayEnded, match=f"the file is that of {other}"):
+        read_day(gzip.compress(text), len(lines) + 1, session(other), None, dated_by)
+
+
+@pytest.mark.parametrize("dated_by", ["calendar_date", "trade_date"])
+@given(day=st.dates(date(2024, 1, 1), date(2026, 12, 31)))
+def test_every_instant_is_of_one_day(dated_by, day):
+    start, end = (first_instant(each, dated_by).astimezone(NEW_YORK) for each in (day, day + timedelta(days=1)))
+    hour = 20 if dated_by == "trade_date" else 0
+    assert (start.hour, end.hour, end.date() - start.date()) == (hour, hour, timedelta(days=1))
+
+
 # Repeats
 
 
@@ -489,7 +540,7 @@ def test_starts_below_a_microsecond_are_refused():
     ("starts", "said"),
     [
         ([OPEN, nanoseconds(9, 30, date(2024, 1, 4))], "1 of 2 rows are of 2024-01-04"),
-        ([nanoseconds(23, 59, date(2024, 1, 2)), OPEN], "1 of 2 rows are of 2024-01-02"),
+        ([nanoseconds(19, 59, date(2024, 1, 2)), OPEN], "1 of 2 rows are of 2024-01-02"),
         ([OPEN // 1_000_000 * 1_000], "1 of 1 rows are of 1970"),  # microseconds
         ([-68_400_000_000_000], "1 of 1 rows are of 1969-12-31"),  # as a real file of 2025-02-10 has it
     ],
