@@ -387,6 +387,7 @@ def _worst(failed: Sequence[Exception]) -> Exception:
     """The error that says most about what to do next, with how many there were."""
     ranked = (LakeError, VendorDown, Throttled, Transient)
     worst = min(failed, key=lambda error: next(n for n, kind in enumerate(ranked) if isinstance(error, kind)))
-    if len(failed) > 1 and type(worst) in (Transient, Doubted, Throttled, VendorDown):
-        return type(worst)(f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)")
+    if len(failed) > 1 and isinstance(worst, Transient) and type(worst) in (Transient, Doubted, Throttled, VendorDown):
+        more = f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)"
+        return type(worst)(more, cause=worst.cause)
     return worst

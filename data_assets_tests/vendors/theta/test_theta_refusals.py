@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -45,6 +46,16 @@ async def test_the_same_answer_to_three_days_in_a_row_ends_the_run_and_is_quoted
         report = await run(theta.base_url, tmp_path, QQQ, DAYS, max_concurrent=1)
     assert report.ended is not None
     assert f"{status}: Unknown interval" in report.ended
+    assert [outcome.attempts > 0 for outcome in report.outcomes.values()] == [True] * 3 + [False] * 3
+
+
+async def test_so_it_does_where_many_requests_of_a_day_were_refused(tmp_path: Path):
+    by_expiration = replace(QQQ, request_by="expiration")
+    refused = Fault(kind="status", status=520, text="Unknown interval", endpoint=QQQ.request(DAYS[0], "QQQ").endpoint)
+    with SandboxTheta(contracts=48, faults=[refused]) as theta:
+        report = await run(theta.base_url, tmp_path, by_expiration, DAYS, max_concurrent=1)
+    assert report.ended is not None
+    assert "more requests failed" in report.ended
     assert [outcome.attempts > 0 for outcome in report.outcomes.values()] == [True] * 3 + [False] * 3
 
 
