@@ -15,6 +15,7 @@ from data_assets_tests.end_to_end.ib_project import (
     CANCEL,
     CHECKS,
     DETAILS,
+    HEAD,
     asked,
     asked_days,
     in_hand,
@@ -61,7 +62,7 @@ def test_a_range_is_asked_for_day_by_day_from_the_newest_and_each_day_is_stored_
 
         assert (again.returncode, document(again)["stored"]) == (0, [])
         assert asked_days(tws) == list(reversed(WEEK)), "one request a session, the newest first"
-        assert len(asked(tws, DETAILS)) == 1
+        assert len(asked(tws, HEAD)) == len(asked(tws, DETAILS)) == 1
         assert asked(tws, CANCEL) == []
         assert tws.clients == []
     with project.instance() as instance:

@@ -88,6 +88,8 @@ class _Known:
     contract: Contract | None = None
     head: datetime | None = None
     head_asked: bool = False
+    head_doubted: bool = False
+    """Whether it was answered while IB was away: as long as IB is, asking again costs a turn and tells nothing."""
     learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -199,8 +201,9 @@ class IbClient:
             if not known.head_asked:
                 known.head = await self._remembered_head(contract.conId)
                 known.head_asked = known.head is not None
-            if not known.head_asked:
+            if not known.head_asked and not (known.head_doubted and self._connection.doubt()):
                 known.head, known.head_asked = await self._ask_head(ticker, contract)
+                known.head_doubted = not known.head_asked
         return known.head
 
     async def session_bars(self, ticker: Ticker, hours: Session) -> SessionBars:

@@ -240,6 +240,10 @@ class Connection:
         self._held_since = None
         return error
 
+    def doubt(self) -> str:
+        """Why a "no" would not be final now, words for a sentence; empty where it would be."""
+        return self._doubt()
+
     def _doubt(self, losses: int | None = None) -> str:
         """Why a "no" is not final now; empty where it is.
 
