@@ -40,6 +40,7 @@ from data_assets.quality import minute_bars
 from data_assets.quality.bar_coverage import missing_minutes, session_bar_count
 from data_assets.quality.naming import clock as clock_text
 from data_assets.quality.naming import minutes_text
+from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.trading_minutes import TradingMinutes, trades, trading_minutes
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
@@ -72,9 +73,8 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
     Raises:
         LakeError: the lake cannot be read.
     """
-    others = [other for other in lake.days(dataset) if other != day]
     found = []
-    for other in sorted(others, key=lambda other: abs(other - day))[:USUAL_DAYS]:
+    for other in neighbours(lake.days(dataset, day - NEAR, day + NEAR), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so
             bars = pl.concat(lake.batches(dataset, other))
             found.append(trading_minutes(schema.as_rules_read(bars), session(other)))
