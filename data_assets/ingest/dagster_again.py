@@ -38,6 +38,7 @@ class WaitingDays:
 
     def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
+        self._stored: set[date] = set()
         self._waiting: dict[date, dict[str, int]] = {}
 
     def look_around(self, days: Iterable[date]) -> None:
@@ -46,7 +47,9 @@ class WaitingDays:
         if not self._dataset.compares or not asked:
             return
         first, last = min(asked), max(asked)
-        near = self._held(first, last) - asked
+        # Listed once, as far as the neighbours of a day near the run reach; a bucket's listing is a request.
+        self._stored = self._dataset.files.held(self._lake, first - 2 * NEAR, last + 2 * NEAR) or set()
+        near = {day for day in self._stored if first - NEAR <= day <= last + NEAR} - asked
         for day in sorted(near, key=lambda day: max(first - day, day - last))[:LEFT_BY_EARLIER_RUNS]:
             self._keep(
                 day,
@@ -58,9 +61,10 @@ class WaitingDays:
 
     def judged(self, day: date, verdicts: Iterable[Verdict]) -> None:
         """Take note of what was said of a day that has been stored, and judge those again that can be told by now."""
+        self._stored.add(day)
         self._keep(day, {verdict.name: verdict.waits_for for verdict in verdicts})
         for waiting in sorted(self._waiting, reverse=True):
-            found = len(neighbours(self._held(waiting, waiting), waiting))
+            found = len(neighbours(self._stored, waiting))
             if found >= min(self._waiting[waiting].values()):
                 self._judge_again(waiting, found)
 
@@ -80,6 +84,3 @@ class WaitingDays:
             self._waiting[day] = waiting
         else:
             self._waiting.pop(day, None)
-
-    def _held(self, first: date, last: date) -> set[date]:
-        return self._dataset.files.held(self._lake, first - NEAR, last + NEAR) or set()
