@@ -25,7 +25,7 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, lacking, names_text, states_on_disk
+from data_assets.ingest.dagster_health import DayState, names_text, states_on_disk, what_lacks
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
@@ -67,7 +67,7 @@ def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str],
     return {
         "missing": [day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
         "failed": [day for day, state in states.items() if state is DayState.FAILED],
-        "lacking": lacking(dataset, states, lake),
+        "lacking": what_lacks(dataset, states, lake),
     }
 
 

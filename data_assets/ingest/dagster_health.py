@@ -75,14 +75,19 @@ def states_on_disk(
     if not days:
         return states
     states |= _without_file(instance, dataset, states, lake)
-    return states | dict.fromkeys(lacking(dataset, states, lake), DayState.LACKING)
+    stored = [day for day, state in states.items() if state is DayState.STORED]
+    return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
 
 
-def lacking(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
-    """What each of the stored days was not asked to hold and by now should; those that lack nothing are left out."""
-    there = (DayState.STORED, DayState.LACKING)
-    stored = [date.fromisoformat(day) for day, state in states.items() if state in there]
-    return {day.isoformat(): list(names) for day, names in dataset.lacking(lake, stored).items()}
+def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str, list[str]]:
+    """What each of some stored days was not asked to hold and by now should; those that lack nothing are left out."""
+    found = dataset.lacking(lake, [date.fromisoformat(day) for day in days])
+    return {day.isoformat(): list(names) for day, names in found.items()}
+
+
+def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
+    """Of the days that `states_on_disk` found lacking, what each lacks."""
+    return lacking(dataset, [day for day, state in states.items() if state is DayState.LACKING], lake)
 
 
 def _without_file(
@@ -159,7 +164,7 @@ def day_health(
     asset_key = dataset.asset_key
     checks = _check_states(instance, asset_key, dataset.checks, days)
     states = states_on_disk(instance, dataset, days, lake)
-    lacked = lacking(dataset, states, lake)
+    lacked = what_lacks(dataset, states, lake)
     rows = []
     for day, state in states.items():
         record = latest_materialization(instance, asset_key, day)
