@@ -174,11 +174,14 @@ class LocalFolder:
         tempfiles.sync_folder(kept.parent)
 
     def _copy(self, target: Path, name: str) -> None:
+        with target.open("rb") as content:
+            self._write(name, content)
+
+    def _write(self, name: str, content: BinaryIO) -> None:
         temp, file = self.new_temp(name)
         with file:
             try:
-                with target.open("rb") as content:
-                    shutil.copyfileobj(content, file)
+                shutil.copyfileobj(content, file)
                 file.flush()
                 os.fsync(file.fileno())
                 self.publish(temp, name)
@@ -211,16 +214,7 @@ class LocalFolder:
 
     def replace(self, name: str, data: bytes) -> None:
         """See `Storage`."""
-        temp, file = self.new_temp(name)
-        with file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                self.publish(temp, name)
-            except BaseException:
-                tempfiles.remove(temp)
-                raise
+        self._write(name, io.BytesIO(data))
 
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
