@@ -7,6 +7,8 @@ A key is always a date: the day, or the first of the month.
 
 Datasets of the same span must use the very same object, and `trading_days` and `months` see to it: for assets whose
 definitions differ, the launch dialog loses "missing and failed only", and a backfill by the UI of several refuses them.
+One kind is excepted on purpose: what another dataset fetches for itself. Where an upstream's definition reads like that
+of the asset, the dialog says that days which the upstream lacks "cannot be materialized", whatever the asset does.
 
 A window is one day of UTC, so a day's partition exists from the next 00:00 UTC on: 19:00 or 20:00 in New York of the
 same evening, when even the late option trading has ended. With a cron of weekdays alone, a Friday's window would end,
@@ -41,22 +43,31 @@ class OutsideSpan(ValueError):
 
 
 @cache
-def trading_days(span: Span) -> dg.TimeWindowPartitionsDefinition:
+def trading_days(span: Span, *, fetched_downstream: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """The trading days of a span; the same object for the same span.
 
     Only the closed days of its own years are listed as exclusions: Dagster hashes the whole list several times for each
     key that it looks at, 0.2 ms for those of 2016 to 2040.
+
+    Args:
+        span: from which day to which.
+        fetched_downstream: whether the datasets made from this one fetch what they need of it themselves. Its
+            definition then starts a day early, and excludes that day: the keys are the same, its description is not.
     """
-    last = span.last_day or LAST_SESSION
+    last, start = span.last_day or LAST_SESSION, span.first_day
+    excluded = set(closures(start.year, last.year))
+    if fetched_downstream:
+        start -= _ONE_DAY
+        excluded.add(start)
     return dg.TimeWindowPartitionsDefinition(
-        start=span.first_day.isoformat(),
+        start=start.isoformat(),
         end=(last + _ONE_DAY).isoformat() if span.last_day else None,
         fmt="%Y-%m-%d",
         cron_schedule="0 0 * * *",
         timezone="UTC",
         exclusions=[
             "0 0 * * 6,0",
-            *(datetime.combine(day, time.min) for day in closures(span.first_day.year, last.year)),
+            *(datetime.combine(day, time.min) for day in sorted(excluded)),
         ],
     )
 

@@ -150,6 +150,20 @@ def test_equal_spans_share_one_object_and_so_do_the_months_of_spans_within_the_s
     assert months(Span(date(2016, 8, 4))) is months(Span(date(2016, 8, 29)))
 
 
+@pytest.mark.parametrize("first", [date(2003, 9, 10), date(2016, 8, 4), date(2024, 1, 2), date(2024, 1, 8)])
+def test_what_others_fetch_for_themselves_has_the_same_days_in_a_definition_that_reads_differently(first: date):
+    """The UI compares how definitions read, and would call days that such an upstream lacks impossible."""
+    own, fetched = trading_days(Span(first)), trading_days(Span(first), fetched_downstream=True)
+    assert partition_keys(now=NOW, partitions=fetched) == partition_keys(now=NOW, partitions=own)
+    assert str(fetched) != str(own)
+    assert fetched is trading_days(Span(first), fetched_downstream=True)
+    newest = own.subset_with_partition_keys(partition_keys(now=NOW, partitions=own)[-300:])
+    needed = dg.TimeWindowPartitionMapping().get_upstream_mapped_partitions_result_for_partitions(
+        newest, own, fetched, current_time=NOW
+    )
+    assert list(needed.partitions_subset.get_partition_keys()) == list(newest.get_partition_keys())
+
+
 def test_a_span_that_is_still_to_come_has_no_day():
     assert partition_keys(now=NOW, partitions=trading_days(Span(date(2024, 8, 5)))) == []
     with pytest.raises(OutsideSpan, match="X has no day yet: its first_day is 2024-08-05"):

@@ -101,6 +101,7 @@ class MarketDataset:
         days_per_run: most partitions in a run. Dagster runs assets that share it, their partitions and their days in
             one run, where a day that one of them lacks keeps all days from the next.
         upstream: names of the datasets it is made from.
+        fetched_downstream: whether those that are made from it fetch what they need of it themselves.
         own_files: how its days lie on disk, where that is not one Parquet file a day.
         files_of_days: how days are taken in from files of another program, where they can be.
         lacking: of stored days, by name what each was not asked to hold and by now should, such as a ticker that was
@@ -126,6 +127,7 @@ class MarketDataset:
     monthly: bool = False
     days_per_run: int = DAYS_PER_RUN
     upstream: tuple[str, ...] = ()
+    fetched_downstream: bool = False
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
@@ -154,8 +156,10 @@ class MarketDataset:
 
     @property
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:
-        """Its trading days, or the months of them; the same object as of any other dataset of the same span."""
-        return months(self.span) if self.monthly else trading_days(self.span)
+        """Its trading days, or the months of them; the same object for the same span and kind."""
+        if self.monthly:
+            return months(self.span)
+        return trading_days(self.span, fetched_downstream=self.fetched_downstream)
 
     @property
     def unit(self) -> str:

@@ -211,6 +211,7 @@ class _MinuteAggs:
             typical_day_bytes=RAW_DAY_BYTES,
             span=self.span,
             days_per_run=RAW_DAYS_PER_RUN,
+            fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
             kinds=frozenset({"csv", "s3"}),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
