@@ -4,7 +4,7 @@ SERVE ?= 1
 BIN := .venv/bin
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
-.PHONY: demo dev test lint bench setup browser lock
+.PHONY: demo dev test lint bench storm setup browser lock
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -20,6 +20,9 @@ lint: setup
 
 bench: setup         ## every claim, measured beside what a user would pick instead
 	$(BIN)/python -m benchmarks
+
+storm: setup         ## a hundred signals at drawn instants over every dataset, and what they leave
+	$(BIN)/python -m data_assets_tests.storm 100
 
 setup: .venv/installed
 

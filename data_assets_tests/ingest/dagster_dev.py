@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 
 from data_assets.partitions import partition_keys
@@ -134,9 +136,9 @@ class DagsterDev:
         """REQUESTED, COMPLETED_SUCCESS, COMPLETED_FAILED, ..."""
         return str(self.graphql(BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
 
-    def launch_run(self, tags: Mapping[str, str]) -> str:
+    def launch_run(self, tags: Mapping[str, str], asset: Sequence[str] = ASSET_KEY["path"]) -> str:
         """What "Launch 1 run" does, with the tags that name its days; returns the run's id."""
-        return self._launch([ASSET_KEY], None, tags)
+        return self._launch([{"path": list(asset)}], None, tags)
 
     def launch_checks(self, names: Sequence[str], tags: Mapping[str, str]) -> str:
         """Checks alone; returns the run's id."""
@@ -168,6 +170,13 @@ class DagsterDev:
         answer = self.graphql(TERMINATE, id=run_id)["terminateRun"]
         assert answer["__typename"] == "TerminateRunSuccess", answer
 
+    def process_of(self, run_id: str) -> int | None:
+        """The id of the process that executes a run, once the run's log says it."""
+        with self.project.instance() as instance:
+            events = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        found = re.search(r"in process \(pid: (\d+)\)", " ".join(event.message for event in events))
+        return int(found[1]) if found else None
+
     def grid(self) -> dict[str, int]:
         """How many days are green, red and blue."""
         stats = self.graphql(GRID, key=ASSET_KEY)["assetNodeOrError"]["partitionStats"]
@@ -184,3 +193,12 @@ class DagsterDev:
             }
             for check in node["assetChecksOrError"]["checks"]
         }
+
+
+def shorten_waits(dagster_yaml: Path) -> None:
+    """The project's own configuration, but for the pause before a dead run's slot is given back."""
+    text = dagster_yaml.read_text()
+    for wait in ("poll_interval_seconds", "free_slots_after_run_end_seconds"):
+        assert f"{wait}: 30" in text
+        text = text.replace(f"{wait}: 30", f"{wait}: 3")
+    dagster_yaml.write_text(text)

@@ -6,13 +6,11 @@ The tests share one `dagster dev`, each with days of its own.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -31,7 +29,7 @@ from data_assets_tests.end_to_end.project_folder import (
     slots_held,
     span,
 )
-from data_assets_tests.ingest.dagster_dev import DagsterDev
+from data_assets_tests.ingest.dagster_dev import DagsterDev, shorten_waits
 from data_assets_tests.ingest.in_process import CHECKS, of_day, of_days
 
 pytestmark = pytest.mark.timeout(600)
@@ -69,15 +67,6 @@ def dev(theta: SandboxTheta, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         dev.cut_the_power()
 
 
-def shorten_waits(dagster_yaml: Path) -> None:
-    """The project's own configuration, but for the pause before a dead run's slot is given back."""
-    text = dagster_yaml.read_text()
-    for wait in ("poll_interval_seconds", "free_slots_after_run_end_seconds"):
-        assert f"{wait}: 30" in text
-        text = text.replace(f"{wait}: 30", f"{wait}: 3")
-    dagster_yaml.write_text(text)
-
-
 def run_of(dev: DagsterDev, run_id: str) -> dg.DagsterRun:
     with dev.project.instance() as instance:
         run = instance.get_run_by_id(run_id)
@@ -89,15 +78,6 @@ def finished(dev: DagsterDev, run_id: str) -> str:
     """How a run ended, once it has."""
     dev.wait_for(lambda: run_of(dev, run_id).status.value in FINISHED)
     return run_of(dev, run_id).status.value
-
-
-def process_of(dev: DagsterDev, run_id: str) -> int:
-    """The id of the process that executes a run, as the run's log says it."""
-    with dev.project.instance() as instance:
-        said = " ".join(entry.message for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT))
-    found = re.search(r"in process \(pid: (\d+)\)", said)
-    assert found is not None, said
-    return int(found[1])
 
 
 def states(dev: DagsterDev, days: list[str]) -> list[str]:
@@ -180,7 +160,9 @@ def test_a_killed_run_is_retried_once_and_does_not_fetch_what_it_has_stored(
     run_id = held_up(dev, KILLED)
     asked = len(theta.requests)
 
-    os.kill(process_of(dev, run_id), signal.SIGKILL)
+    process = dev.process_of(run_id)
+    assert process is not None
+    os.kill(process, signal.SIGKILL)
 
     assert finished(dev, run_id) == "FAILURE"
     dev.wait_for(lambda: retries_of(dev, run_id))
