@@ -77,7 +77,7 @@ def session(day: date) -> Session:
     """
     hours = _hours().get(day)
     if hours is None:
-        raise NotASession(_why_not(day))
+        raise NotASession(why_closed(day))
     opened, closed = hours
     return Session(day=day, open=opened, close=closed, option_close=_option_close(day, closed))
 
@@ -180,7 +180,8 @@ def _option_close(day: date, closed: datetime) -> datetime:
     return (closed if scheduled else regular) + _LATE_TRADING
 
 
-def _why_not(day: date) -> str:
+def why_closed(day: date) -> str:
+    """Why a day has no session, and the sessions beside it."""
     before, after = _before(day), _after(day)
     if before is None or after is None:
         return f"{day} lies outside the trading calendar: {_extent()}"

@@ -92,12 +92,11 @@ def backfill(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     enter_project()
     selected = days_between(_upstream_first(dataset for key in keys for dataset in select_datasets(key)), start, end)
-    wanted = WANTED[only] if only else BY_DEFAULT
     results: list[BackfillResult] = []
     with open_instance() as instance:
         lake = open_lake()
         for dataset, days in selected.items():
-            results.append(_backfill(instance, dataset, days, lake, wanted))
+            results.append(_backfill(instance, dataset, days, lake, only))
             if results[-1].interrupted:
                 break
     if as_json:
@@ -115,9 +114,10 @@ def _upstream_first(datasets: Iterable[MarketDataset]) -> list[MarketDataset]:
 
 
 def _backfill(
-    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, wanted: frozenset[DayState]
+    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None
 ) -> BackfillResult:
     """One dataset's part. Its states are read when its turn comes: those before it may have stored days of it."""
+    wanted = WANTED[only] if only else BY_DEFAULT
     states = states_on_disk(instance, dataset, keys, lake)
     days = [day for day, state in states.items() if state in wanted]
     elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
@@ -126,8 +126,25 @@ def _backfill(
             display.say(f"{len(elsewhere)} {dataset.day}s are left to the run that is at them now")
         result = run_backfill(instance, dataset, days, display, lake, wanted)
         result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
-        display.summary(result.stored, result.not_stored, result.interrupted)
+        again = again_with(instance, result, lake, only)
+        display.summary(result.stored, result.not_stored, result.interrupted, again)
     return result
+
+
+def again_with(instance: dg.DagsterInstance, result: BackfillResult, lake: Lake, only: str | None) -> list[str]:
+    """The command that asks for the days which a backfill did not store, and for no day outside of them.
+
+    `--only` is as narrow as these days allow: those that were missing may have failed since, and with `all` the stored
+    days between them would be downloaded once more.
+    """
+    dataset, days = result.dataset, sorted(result.not_stored)
+    if not days:
+        return []
+    left = set(states_on_disk(instance, dataset, days, lake).values()) - {DayState.IN_PROGRESS}
+    if only in (None, "all") or not left <= WANTED[only]:
+        only = None if left <= BY_DEFAULT else "all"
+    bounds = ["--from", dataset.label(days[0]), "--to", dataset.label(days[-1])]
+    return ["backfill", dataset.name, *bounds, *(["--only", only] if only else [])]
 
 
 def run_backfill(

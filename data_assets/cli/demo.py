@@ -116,8 +116,8 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
         console.print(
-            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} --only "
-            f"failed\nor in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
+            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} --from {gap} "
+            f"--to {gap}\nor in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
             highlight=False,
             soft_wrap=True,
         )

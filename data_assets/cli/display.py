@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,8 +166,10 @@ class Display:
             )
         return Group(head, rates, days)
 
-    def summary(self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool) -> None:
-        """The last words: how many days are stored, and what is not and why."""
+    def summary(
+        self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool, again: Sequence[str]
+    ) -> None:
+        """The last words: how many days are stored, how many are not, and the command that tries just those again."""
         text = f"{self._name}: {len(stored)} of {self._total} {self._unit}s stored"
         if not self._total:
             text = f"{self._name}: nothing to do, no {self._unit} asked for is missing or failed"
@@ -176,7 +179,7 @@ class Display:
         if not_stored:
             self._console.print(
                 f"{_count(len(not_stored), self._unit)} not stored; "
-                f"try them again with: data-assets backfill {self._name}",
+                f"try them again with: {shlex.join(['data-assets', *again])}",
                 highlight=False,
                 soft_wrap=True,
             )

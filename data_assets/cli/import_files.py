@@ -74,7 +74,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
             finally:
                 run_source.reset(reading)
             result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
-            display.summary(result.stored, result.not_stored, result.interrupted)
+            display.summary(result.stored, result.not_stored, result.interrupted, ["import", key, str(path)])
     if as_json:
         click.echo(json.dumps({**result.document(), "skipped": skipped, "refused": _by_name(refused)}))
     whole = not (result.not_stored or result.interrupted or refused)

@@ -27,7 +27,7 @@ from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
 from data_assets.settings import SettingsError
 from data_assets.span import read_days
-from data_assets.trading_calendar import NotASession, session
+from data_assets.trading_calendar import sessions, why_closed
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
 DEFS = "data_assets.defs"
@@ -179,33 +179,32 @@ def days_between(
 ) -> dict[MarketDataset, list[str]]:
     """The partitions of each dataset that `--from` and `--to` ask for, oldest first; of one dataset alone never none.
 
+    The bounds of a range need no partition of their own: a holiday, today, or a day before the dataset's first stands
+    for the nearest one inside the range. Only a day asked for by itself (the same on both sides) has to be there.
+
     Raises:
-        click.UsageError: the range ends before it starts, a bound is a closed day, or none of the datasets has a day
-            there; one line.
+        click.UsageError: the range ends before it starts, is one closed day, or holds no day of any of the datasets;
+            one line.
     """
     if start and end and end.last < start.first:
         raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
-    for named in (start, end):
-        if named is not None:
-            _check_named(named, datasets)
     oldest, newest = start.first if start else None, end.last if end else None
-    return {dataset: partition_keys(oldest, newest, partitions=dataset.partitions) for dataset in datasets}
-
-
-def _check_named(named: DaysNamed, datasets: Sequence[MarketDataset]) -> None:
+    asked = " to ".join(dict.fromkeys(named.text for named in (start, end) if named))
+    keys: dict[MarketDataset, list[str]] = {}
     outside: list[str] = []
     for dataset in datasets:
         try:
-            check_reach(named.text, named.first, named.last, dataset.span, of=dataset.name)
-            if named.first == named.last and not dataset.monthly:
-                session(named.first)
+            check_reach(asked, oldest or date.min, newest or date.max, dataset.span, of=dataset.name)
         except OutsideSpan as error:
             outside.append(str(error))
-        except NotASession as error:
-            raise click.UsageError(str(error)) from None
-    if len(outside) == len(datasets):
+        keys[dataset] = partition_keys(oldest, newest, partitions=dataset.partitions)
+    if keys and len(outside) == len(keys):
         others = f"; the other {len(outside) - 1} datasets do not have it either" if len(outside) > 1 else ""
         raise click.UsageError(outside[0] + others)
+    if start and end and not sessions(start.first, end.last):
+        of_range = "" if start.first == end.last else f"no day from {asked} has a session: "
+        raise click.UsageError(of_range + why_closed(start.first))
+    return keys
 
 
 def check_named_day(dataset: MarketDataset, text: str) -> str:

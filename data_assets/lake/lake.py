@@ -157,7 +157,8 @@ class Lake:
         some_day = days or self.days(dataset)[:1]
         if not some_day:
             raise LakeError(
-                f"{dataset}: the lake {self.url} holds no day of it yet; run: data-assets backfill {dataset}"
+                f"{dataset}: the lake {self.url} holds no day of it yet; "
+                f"run: data-assets backfill {dataset} --from {start} --to {end}"
             )
         frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
         frame = frame if days else frame.head(0)

@@ -84,7 +84,10 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
     progress = [
         line
         for line in lines
-        if re.fullmatch(r"\d/6 days · .*\d MB/s · \S+ rows/s · \d at once · ETA (unknown|\d+ s|.* min .*)", line)
+        if re.fullmatch(
+            r"\d/6 days · .*\d MB/s · \S+ rows/s · \d at once · ETA (unknown|\d+ s|.* min .*)|6/6 days · 1 rejected · took \d+ s",
+            line,
+        )
     ]
     assert first == f"{DATASET}: 6 days to do"
     assert sorted(line.split()[1] for line in stored) == DAYS[1:]
@@ -92,7 +95,9 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
     assert progress
     assert len(stored) + len(failed) + len(progress) == len(lines)
     assert summary == f"{DATASET}: 5 of 6 days stored"
-    assert hint == f"1 day not stored; try them again with: data-assets backfill {DATASET}"
+    assert (
+        hint == f"1 day not stored; try them again with: data-assets backfill {DATASET} --from {DAYS[0]} --to {DAYS[0]}"
+    )
 
 
 def test_a_stored_day_says_how_many_tries_it_took(theta, live_project):

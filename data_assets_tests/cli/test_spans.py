@@ -124,9 +124,9 @@ def test_datasets_of_different_spans_are_filled_by_one_command_and_moving_a_boun
         ("gaps", SHORT, "--json"),
         ("verify", "theta/option_quotes", "--json"),
         ("status", SHORT, "--json"),
-        ("backfill", SHORT, "--from", "2024-07-02"),
-        ("backfill", SHORT, "--to", "2024-07-10"),
-        ("gaps", SHORT, "--from", "2024-06"),
+        ("backfill", SHORT, "--to", "2024-07-02"),
+        ("backfill", SHORT, "--from", "2024-07-10"),
+        ("gaps", SHORT, "--to", "2024-06"),
         ("accept-hole", SHORT, "2024-07-02", "--reason", "none"),
         ("status", "--to", "2012-05-31"),
     )

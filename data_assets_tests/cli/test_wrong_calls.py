@@ -12,14 +12,18 @@ from data_assets_tests.end_to_end.project_folder import DATASET
 NEWEST = partition_keys()[-1]
 
 CALLS = {
-    "holiday": (("gaps", "--from", "2024-01-01"), "2024-01-01 is a market holiday", "2023-12-29 and 2024-01-02"),
+    "holiday": (
+        ("gaps", "--from", "2024-01-01", "--to", "2024-01-01"),
+        "2024-01-01 is a market holiday",
+        "2023-12-29 and 2024-01-02",
+    ),
     "weekend": (
-        ("backfill", DATASET, "--to", "2024-01-06"),
+        ("backfill", DATASET, "--from", "2024-01-06", "--to", "2024-01-06"),
         "2024-01-06 is a weekend day",
         "2024-01-05 and 2024-01-08",
     ),
-    "future": (("verify", "--to", "2031-01-02"), "2031-01-02 lies after", NEWEST),
-    "too early": (("status", "--from", "2016-08-03"), "2016-08-03 lies before", "2016-08-04"),
+    "future": (("verify", "--from", "2031-01-02"), "2031-01-02 lies after", NEWEST),
+    "too early": (("status", "--to", "2016-08-03"), "2016-08-03 lies before", "2016-08-04"),
     "no date": (("gaps", "--from", "20240103"), "'20240103' is not a date", "YYYY-MM-DD"),
     "reversed": (("gaps", "--from", "2024-01-03", "--to", "2024-01-02"), "--to 2024-01-02 lies before", "swap"),
     "key": (("backfill", "theta/option_quote/QQQ"), "no dataset 'theta/option_quote/QQQ'", DATASET),

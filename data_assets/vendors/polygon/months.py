@@ -94,7 +94,7 @@ def build_month(
     versions = lake.day_versions(DAILY, days)
     if not versions:
         raise LakeError(
-            f"{MONTHLY}: the lake {lake.url} holds no day of {first:%Y-%m}; run: data-assets backfill {DAILY}"
+            f"{MONTHLY}: the lake {lake.url} holds no day of {first:%Y-%m}; run: {_command('backfill', first)}"
         )
     provenance = MonthProvenance(
         dataset=MONTHLY,
@@ -249,7 +249,7 @@ class MonthsSource:
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``; ``day`` is the first of the month."""
         if not self._lake.day_versions(DAILY, _days_of(day)[1]):
-            raise DayEnded(NoData(f"the lake holds no day of {day:%Y-%m}; run: data-assets backfill {DAILY}"))
+            raise DayEnded(NoData(f"the lake holds no day of {day:%Y-%m}; run: {_command('backfill', day)}"))
         started = perf_counter()
         try:
             tickers = self._tickers(day)
@@ -298,7 +298,12 @@ def _days_of(month: date) -> tuple[date, list[date]]:
 
 def _reading_days(days: Mapping[date, str]) -> AbstractContextManager[None]:
     """Damage inside one of a month's days in the lake's words; the reader of them all does not know in which."""
-    return reading(f"a day of {DAILY} in {min(days):%Y-%m} (data-assets verify {DAILY} names it)")
+    return reading(f"a day of {DAILY} in {min(days):%Y-%m} ({_command('verify', min(days))} names it)")
+
+
+def _command(verb: str, month: date) -> str:
+    """What to type for the days of a month."""
+    return f"data-assets {verb} {DAILY} --from {month:%Y-%m} --to {month:%Y-%m}"
 
 
 def _batches(bars: pl.LazyFrame, tickers: Sequence[str] | Literal["all"]) -> Iterator[list[str]]:
