@@ -41,9 +41,9 @@ from data_assets.wiring import open_lake
 WANTED: Mapping[str, frozenset[DayState]] = {
     "missing": frozenset({DayState.MISSING}),
     "failed": frozenset({DayState.FAILED}),
-    "all": frozenset({DayState.MISSING, DayState.FAILED, DayState.LACKING, DayState.STORED, DayState.HOLE}),
+    "all": frozenset(DayState) - {DayState.IN_PROGRESS},
 }
-BY_DEFAULT = WANTED["missing"] | WANTED["failed"] | {DayState.LACKING}
+BY_DEFAULT = WANTED["missing"] | WANTED["failed"] | {DayState.LACKING, DayState.STALE}
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
 

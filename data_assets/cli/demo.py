@@ -87,11 +87,11 @@ def _amid_the_week(before: str, day: str, after: str) -> bool:
 def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
     from data_assets.cli.project import datasets, find_dataset, open_instance
-    from data_assets.cli.status import days_table, overview_table, reasons, summarize
+    from data_assets.cli.status import WIDE, days_table, overview_table, reasons, summarize
     from data_assets.ingest.dagster_health import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
-    console, quotes, lake = Console(), find_dataset(WITH_THE_GAP), open_lake()
+    console, quotes, lake = Console(width=WIDE), find_dataset(WITH_THE_GAP), open_lake()
     unexpected: list[str] = []
     with open_instance() as instance:
         results: list[BackfillResult] = []
@@ -116,8 +116,9 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
         console.print(
-            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} --from {gap} "
-            f"--to {gap}\nor in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
+            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} "
+            f"--from {gap} --to {gap}\n"
+            f"or in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
             highlight=False,
             soft_wrap=True,
         )

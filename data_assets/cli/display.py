@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import date
+from itertools import accumulate
 
 from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from rich.console import Console, Group, RenderableType
@@ -24,10 +25,12 @@ from rich.text import Text
 
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import Progress, Snapshot, duration, line
+from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, duration, line
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
+SHORTEST_BAR = 10
+GAP = 2
 
 
 class _Warnings(logging.Handler):
@@ -144,27 +147,39 @@ class Display:
 
     def _picture(self, snapshot: Snapshot) -> RenderableType:
         done = self._done_before + snapshot.done
+        count = f"{done}/{self._total} {self._unit}s"
         head = Table.grid(padding=(0, 2))
-        head.add_row(
-            Text(self._name, style="bold"),
-            ProgressBar(total=max(self._total, 1), completed=done, width=30),
-            f"{done}/{self._total} {self._unit}s",
-        )
+        room = self._console.width - len(self._name) - len(count) - 4
+        if room < SHORTEST_BAR:
+            head.add_row(Text(f"{self._name}  {count}", style="bold", overflow="fold"))
+        else:
+            bar = ProgressBar(total=max(self._total, 1), completed=done, width=min(30, room))
+            head.add_row(Text(self._name, style="bold"), bar, count)
         rates = Text(
             f"  {snapshot.bytes_per_second / 1e6:.1f} MB/s  {snapshot.rows_per_second:,.0f} rows/s  "
             f"{snapshot.concurrency} at once  ETA {duration(snapshot.eta) if snapshot.eta is not None else '…'}"
         )
-        days = Table.grid(padding=(0, 2))
-        for active in snapshot.active:
-            tries = f"try {active.attempt}" if active.attempt > 1 else ""
-            days.add_row(
-                f"  {self._label(active.day)}",
-                active.phase,
-                f"{active.received / 1e6:.1f} MB",
-                f"{active.rows:,} rows",
-                tries,
+        return Group(head, rates, self._days(snapshot.active))
+
+    def _days(self, active: Sequence[ActiveDay]) -> Table:
+        """A row for each day in work; of its columns those that fit, in the order of what they are worth."""
+        rows = [
+            (
+                f"  {self._label(day.day)}",
+                str(day.phase),
+                f"{day.received / 1e6:.1f} MB",
+                f"{day.rows:,} rows",
+                f"try {day.attempt}" if day.attempt > 1 else "",
             )
-        return Group(head, rates, days)
+            for day in active
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        needed = list(accumulate(width + GAP for width in widths))
+        fitting = sum(width - GAP <= self._console.width for width in needed)
+        table = Table.grid(padding=(0, GAP, 0, 0))
+        for row in rows:
+            table.add_row(*(Text(cell, overflow="fold") for cell in row[: max(fitting, 2)]))
+        return table
 
     def summary(
         self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool, again: Sequence[str]

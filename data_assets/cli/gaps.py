@@ -46,7 +46,8 @@ class Gaps(TypedDict):
 def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any.
 
-    A day that was stored before a ticker was added is lacking: it is listed with what it lacks.
+    A day that was stored before a ticker was added is lacking: it is listed with what it lacks, and so is a month whose
+    days have changed.
     """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
@@ -82,7 +83,7 @@ def _labelled(dataset: MarketDataset, gaps: Gaps) -> Gaps:
 def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
     console = Console()
     open_days = len(gaps["failed"]) + len(gaps["missing"]) + len(gaps["lacking"])
-    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored")
+    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored", soft_wrap=True)
     _print_ranges(console, dataset, "[red]failed  [/red]", gaps["failed"])
     _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps["missing"])
     of_same: dict[str, list[str]] = {}

@@ -35,10 +35,14 @@ from data_assets.ingest.outcome import Scalar
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20
+WIDE = 1000
+"""Columns that a table may take: in a narrower terminal it goes on in the next line, and nothing of it is cut."""
+
 PASSED = "SUCCEEDED"  # as the event log spells it
 COLOURS = {
     DayState.STORED: "green",
     DayState.LACKING: "yellow",
+    DayState.STALE: "yellow",
     DayState.HOLE: "magenta",
     DayState.FAILED: "red",
     DayState.IN_PROGRESS: "blue",
@@ -73,13 +77,13 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             overview[dataset.name]["days"] = [asdict(row) | {"day": dataset.label(row.day)} for row in rows]
         click.echo(json.dumps(overview))
     else:
-        console = Console()
+        console = Console(width=WIDE)
         console.print(overview_table(overview))
         for dataset, rows in days_shown.items():
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
-        console.print(f"lake: {lake.url}", style="dim", highlight=False)
+        console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
     sys.exit(exit_code(key, holds=not any(each["failed"] for each in overview.values())))
 
 
@@ -97,7 +101,7 @@ def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, 
 
 
 def overview_table(overview: dict[str, dict[str, object]]) -> Table:
-    """One row per dataset; fits eighty columns."""
+    """One row per dataset."""
     table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("stored", "failed", "missing"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -105,10 +109,11 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
     for name, row in overview.items():
         at_work = f" +{row['in_progress']} at work" if row["in_progress"] else ""
         lacking = f" +{row['lacking']} lacking" if row["lacking"] else ""
+        stale = f" +{row['stale']} stale" if row["stale"] else ""
         holes = f" +{row['hole']} hole{'s' if row['hole'] != 1 else ''}" if row["hole"] else ""
         table.add_row(
             name,
-            f"[green]{row['stored']:,}[/green]{lacking}{at_work}{holes}",
+            f"[green]{row['stored']:,}[/green]{lacking}{stale}{at_work}{holes}",
             f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
             f"[yellow]{row['missing']:,}[/yellow]",
             f"{row['first_stored']} to {row['last_stored']}" if row["first_stored"] else "-",
@@ -117,7 +122,7 @@ def overview_table(overview: dict[str, dict[str, object]]) -> Table:
 
 
 def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
-    """One row per day, newest first; fits eighty columns."""
+    """One row per day, newest first."""
     table = Table(
         title=dataset.name,
         title_justify="left",
@@ -147,7 +152,7 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
 def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
     """Why days are not stored, or what they lack, newest first: a line for each stretch of days with one reason.
 
-    Not in the table: a column that shares eighty others' width loses words.
+    Not in the table: the longest reason would make every row as wide.
     """
     lines = []
     for (outcome, reason), same in groupby(reversed(rows), key=lambda row: (row.outcome, row.reason)):

@@ -63,6 +63,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             console.print(
                 f"[bold]{dataset.name}[/bold]  {len(ok)} {dataset.unit}s are whole, damaged: {len(bad)}",
                 highlight=False,
+                soft_wrap=True,
             )
             for day, reason in bad.items():
                 console.print(f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}", highlight=False, soft_wrap=True)

@@ -34,6 +34,9 @@ class Files(Protocol):
     def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
         """The days from `first` to `last` whose files are there and current; None where only the record can say."""
 
+    def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
+        """Those of some recorded days, not held, whose files are there and were made from what has changed since."""
+
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """Compare what is on disk with what was recorded.
 
@@ -61,6 +64,10 @@ class DayFiles:
     def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
         """See `Files`."""
         return set(lake.days(self.dataset, first, last))
+
+    def stale(self, _lake: Lake, _days: Sequence[date]) -> set[date]:
+        """See `Files`: a day is made from nothing of this lake."""
+        return set()
 
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See `Files`."""

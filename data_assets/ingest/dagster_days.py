@@ -32,9 +32,11 @@ import polars as pl
 from data_assets.ingest.dagster_again import WaitingDays
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_integrity import damaged_days, integrity, recorded_file, recorded_verdicts
+from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
+from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.lake import Lake
@@ -252,7 +254,9 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         report = asyncio.run(_ingest(context, dataset, lake, todo, recorder, progress))
     if watcher:
         watcher.run_ended(report)
-    context.log.info(line(progress.snapshot()))
+    summary = summarize(report, progress.snapshot(), len(stored_before))
+    text, numbers = summary.line(dataset.day, dataset.label), summary.metadata(dataset.label)
+    report_with_metadata(context.instance, context.run, f"{dataset.name}: {text}", numbers)
     if report.stopped:
         end_stopped_run(context, dataset, report.unfinished)
     not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}

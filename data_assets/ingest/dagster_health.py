@@ -26,6 +26,7 @@ class DayState(StrEnum):
 
     STORED = "stored"
     LACKING = "lacking"  # stored, and not asked then to hold what it should by now, such as a ticker added since
+    STALE = "stale"  # stored, and what it was made from has changed since, such as a day of a month; not asked of a day
     HOLE = "hole"  # materialized without a file: somebody accepted that there will be none
     FAILED = "failed"
     IN_PROGRESS = "in progress"
@@ -34,6 +35,7 @@ class DayState(StrEnum):
 
 DONE = frozenset({DayState.STORED, DayState.LACKING, DayState.HOLE})
 
+STALE_REASON = "its days were stored or replaced after it was built"
 LACKING_REASON = "stored before this was asked for: {}; a plain backfill adds it"
 
 
@@ -86,8 +88,9 @@ def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str
 
 
 def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
-    """Of the days that `states_on_disk` found lacking, what each lacks."""
-    return lacking(dataset, [day for day, state in states.items() if state is DayState.LACKING], lake)
+    """Of the days that `states_on_disk` found lacking or stale, what each lacks."""
+    found = lacking(dataset, [day for day, state in states.items() if state is DayState.LACKING], lake)
+    return found | {day: [STALE_REASON] for day, state in states.items() if state is DayState.STALE}
 
 
 def _without_file(
@@ -101,8 +104,10 @@ def _without_file(
     without_file = [
         day for day, state in states.items() if state is DayState.STORED and date.fromisoformat(day) not in held
     ]
-    holes = holes_among(instance, dataset, without_file)
-    return {day: DayState.HOLE if day in holes else DayState.MISSING for day in without_file}
+    without = dict.fromkeys(without_file, DayState.MISSING)
+    without |= dict.fromkeys(holes_among(instance, dataset, without_file), DayState.HOLE)
+    stale = dataset.files.stale(lake, [date.fromisoformat(day) for day in without_file])
+    return without | dict.fromkeys((day.isoformat() for day in stale), DayState.STALE)
 
 
 def names_text(names: Sequence[str]) -> str:
@@ -170,10 +175,12 @@ def day_health(
         record = latest_materialization(instance, asset_key, day)
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
-        last_try = _last_try(instance, asset_key, day) if state not in DONE else {}
+        last_try = _last_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
         why = ("Hole", hole) if hole else _why_not(last_try)
         if day in lacked:
             why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
+        if state is DayState.STALE:
+            why = ("Stale", f"{STALE_REASON}; a plain backfill builds it again")
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
         attempts = (last_try or metadata).get("attempts")
         rows.append(

@@ -3,7 +3,8 @@
 `JobDefinition.execute_in_process`, the public way, stores no selection and no code location with the run: its target is
 empty in the list of runs, the asset's page does not know it, and *Re-execute* ends in a traceback.
 
-Here: creating and executing such a run. Not here: which asset and which days, and how it is stopped (`cli.local_run`).
+Here: creating and executing such a run, and a line of its log that has metadata. Not here: which asset and
+which days, and how it is stopped (`cli.local_run`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.events import EngineEventData
 from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
@@ -63,6 +65,20 @@ def execute_as_run(
         asset_graph=here.asset_layer.asset_graph,
     )
     return execute_run(InMemoryJob(here), run, instance)
+
+
+def report_with_metadata(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, text: str, metadata: Mapping[str, str | int | float]
+) -> None:
+    """Write a line with metadata into a run's log; a log call has no place for them, and an observation is an asset's.
+
+    Args:
+        instance: where the run is recorded.
+        run: the run.
+        text: one line.
+        metadata: shown with it.
+    """
+    instance.report_engine_event(text, run, EngineEventData(metadata=dict(metadata)))
 
 
 def _origin(job: str) -> RemoteJobOrigin | None:

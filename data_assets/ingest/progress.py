@@ -19,7 +19,7 @@ from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished
 WINDOW_SECONDS = 10.0
 _SLICE_SECONDS = 0.25
 
-_IN_WORDS = {
+IN_WORDS = {
     Failed.name: "failed",
     Rejected.name: "rejected",
     NoData.name: "no data",
@@ -63,6 +63,7 @@ class Snapshot:
         rows_per_second: likewise.
         concurrency: requests that may be in flight at once.
         elapsed: seconds since the run began.
+        slowest: the ended day that was in work for the longest, and for how many seconds; None before one has ended.
         eta: seconds until it ends at the pace so far; None before the first day has ended.
     """
 
@@ -74,11 +75,16 @@ class Snapshot:
     rows_per_second: float
     concurrency: int
     elapsed: float
+    slowest: tuple[date, float] | None
     eta: float | None
 
 
 class DayProgress:
-    """One day in work; the `DayMeter` that its download reports to, from whatever thread it parses in."""
+    """One day in work; the `DayMeter` that its download reports to, from whatever thread it parses in.
+
+    Attributes:
+        began: when, by the run's clock.
+    """
 
     def __init__(self, progress: Progress, day: date) -> None:
         self._progress = progress
@@ -87,6 +93,7 @@ class DayProgress:
         self._attempt = 0
         self._received = 0
         self._rows = 0
+        self.began = progress.now()
 
     @property
     def bytes_received(self) -> int:
@@ -139,6 +146,11 @@ class Progress:
         self._active: dict[date, DayProgress] = {}
         self._slices: deque[tuple[float, int, int]] = deque()
         self._concurrency = 0
+        self._slowest: tuple[date, float] | None = None
+
+    def now(self) -> float:
+        """The instant, by the clock of the run."""
+        return self._clock()
 
     def begin(self, total: int) -> None:
         """The run begins now and has `total` days."""
@@ -154,8 +166,11 @@ class Progress:
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """`day` ended, in work before or not."""
         with self.lock:
-            self._active.pop(day, None)
+            meter = self._active.pop(day, None)
             self._counts[outcome.name] += 1
+            if meter is not None:
+                seconds = self._clock() - meter.began
+                self._slowest = max(self._slowest or (day, seconds), (day, seconds), key=lambda each: each[1])
 
     def day_dropped(self, day: date) -> None:
         """`day` is no longer in work, and has no outcome (yet)."""
@@ -198,6 +213,7 @@ class Progress:
                 rows_per_second=sum(rows for _, _, rows in self._slices) / window,
                 concurrency=self._concurrency,
                 elapsed=elapsed,
+                slowest=self._slowest,
                 eta=(self._total - done) * elapsed / done if done else None,
             )
 
@@ -205,7 +221,7 @@ class Progress:
 def line(snapshot: Snapshot) -> str:
     """One line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
     parts = [f"{snapshot.done}/{snapshot.total} days"]
-    parts += [f"{snapshot.counts[name]} {words}" for name, words in _IN_WORDS.items() if snapshot.counts.get(name)]
+    parts += [f"{snapshot.counts[name]} {words}" for name, words in IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
         return " · ".join([*parts, f"took {duration(snapshot.elapsed)}"])
     return " · ".join(

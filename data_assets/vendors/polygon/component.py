@@ -35,7 +35,14 @@ from data_assets.span import Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
-from data_assets.vendors.polygon.months import MONTHLY, MonthsSource, current_months, month_completeness, verify_month
+from data_assets.vendors.polygon.months import (
+    MONTHLY,
+    MonthsSource,
+    current_months,
+    is_built,
+    month_completeness,
+    verify_month,
+)
 from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.polygon.schema import COLUMNS, DatedBy, first_instant
 from data_assets.vendors.polygon.sensor import republications
@@ -298,6 +305,10 @@ class _CachedFiles:
         """See ``Files``: a file may have left the cache, and its day is stored all the same."""
         return None
 
+    def stale(self, _lake: Lake, _days: Sequence[date]) -> set[date]:
+        """See ``Files``: they are the vendor's own."""
+        return set()
+
     def verify(self, _lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See ``Files``."""
         return self.cache.verify(day, sha256=sha256)
@@ -318,6 +329,10 @@ class _MonthFiles:
         """See ``Files``."""
         keys = map(date.fromisoformat, partition_keys(first, last, partitions=months(self.span)))
         return {month for month in keys if current_months(lake, [month], self.of_month(month))}
+
+    def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
+        """See ``Files``."""
+        return {month for month in days if is_built(lake, month, self.of_month(month))}
 
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See ``Files``."""

@@ -151,6 +151,12 @@ def current_months(lake: Lake, months: Sequence[date], tickers: Sequence[str] | 
     return current
 
 
+def is_built(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> bool:
+    """Whether a file of the month is there, current or not; the arguments are those of `current_months`."""
+    telling = _telling(lake, lake.day_versions(DAILY, _days_of(month)[1]), tickers)
+    return any(lake.month_versions(MONTHLY, ticker, month) for ticker in telling)
+
+
 def month_completeness(
     lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, span: Span = EVERY_DAY, now: datetime
 ) -> Verdict:

@@ -21,7 +21,7 @@ from data_assets.cli.display import open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions, find_dataset
 from data_assets.ingest.dagster_days import run_watcher
-from data_assets.ingest.dagster_health import DayState, states_on_disk
+from data_assets.ingest.dagster_health import DayState, day_health, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Outcome
 from data_assets.ingest.progress import Progress
@@ -258,7 +258,7 @@ def test_a_month_lacks_sessions_then_is_whole_then_has_a_replaced_day(tmp_path: 
         assert months_on_disk(project)[MONTH] is DayState.STORED, "it holds all that there is"
 
         store(project, lacking)
-        assert months_on_disk(project)[MONTH] is DayState.MISSING, "what arrived is not in it"
+        assert months_on_disk(project)[MONTH] is DayState.STALE, "what arrived is not in it"
         assert rebuild(project) == [MONTH]
         assert project.metadata(project.months, MONTH)["lacking"] == ""
         assert completeness(project) == (True, f"holds all {len(FEBRUARY)} sessions that have ended")
@@ -268,9 +268,12 @@ def test_a_month_lacks_sessions_then_is_whole_then_has_a_replaced_day(tmp_path: 
         store(project, OLD[1:])
         assert months_on_disk(project) == {
             "2024-01-01": DayState.MISSING,
-            MONTH: DayState.MISSING,
+            MONTH: DayState.STALE,
             "2024-03-01": DayState.MISSING,
         }
+        (health,) = day_health(project.instance, find_dataset("polygon/minute_aggs_monthly"), [MONTH], open_lake())
+        assert (health.state, health.outcome, (health.rows or 0) > 0) == (DayState.STALE, "Stale", True)
+        assert "a plain backfill builds it again" in (health.reason or "")
         assert completeness(project) == (False, f"replaced since it was built: {OLD[1][5:]}")
         ticker_bars = open_lake().bars("NA", date(2024, 2, 1), date(2024, 2, 29)).collect()
         assert rebuild(project) == [MONTH]
@@ -375,7 +378,7 @@ def test_a_day_that_is_replaced_while_its_month_is_built_has_it_built_again(tmp_
         run_watcher.reset(watching)
         storing[0].result()
 
-        assert months_on_disk(project)[MONTH] is DayState.MISSING, "it was built from the version before"
+        assert months_on_disk(project)[MONTH] is DayState.STALE, "it was built from the version before"
         assert automation.tick() == {MONTH}
         assert automation.tick() == set()
         assert project.months.materialize(of_day(MONTH)).success
