@@ -42,7 +42,6 @@ class OutsideSpan(ValueError):
     """A day that its dataset does not have: before its first day, after its last, or not there yet."""
 
 
-@cache
 def trading_days(span: Span, *, fetched_downstream: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """The trading days of a span; the same object for the same span.
 
@@ -54,6 +53,11 @@ def trading_days(span: Span, *, fetched_downstream: bool = False) -> dg.TimeWind
         fetched_downstream: whether the datasets made from this one fetch what they need of it themselves. Its
             definition then starts a day early, and excludes that day: the keys are the same, its description is not.
     """
+    return _trading_days(span, fetched_downstream)
+
+
+@cache
+def _trading_days(span: Span, fetched_downstream: bool) -> dg.TimeWindowPartitionsDefinition:
     last, start = span.last_day or LAST_SESSION, span.first_day
     excluded = set(closures(start.year, last.year))
     if fetched_downstream:
