@@ -8,7 +8,7 @@ Here: the one object that the rest of the project holds. Not here: how any of it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from typing import BinaryIO
@@ -74,7 +74,7 @@ class Lake:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
-        encodings: Mapping[str, str] | None = None,
+        plain: Collection[str] = (),
         rejected: bool = False,
     ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
@@ -86,12 +86,11 @@ class Lake:
             sort_by: the order of the rows.
             whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
                 group larger than a row group is cut all the same.
-            encodings: of the columns that a dictionary of their values does not suit, how Parquet holds them instead,
-                such as ``PLAIN``.
+            plain: the columns that a dictionary of their values does not suit: their values are held as they are.
             rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
-            ValueError: ``dataset`` is not a dataset key, or ``sort_by`` or ``encodings`` do not fit ``schema``.
+            ValueError: ``dataset`` is not a dataset key, or ``sort_by`` or ``plain`` do not fit ``schema``.
             LakeUnusable: the lake holds data of the other kind, or its root or marker cannot be read or written.
             DiskFull: there is no room for the marker.
         """
@@ -103,7 +102,7 @@ class Lake:
             sort_by,
             synthetic=self.synthetic,
             whole_groups=whole_groups,
-            encodings=encodings,
+            plain=plain,
             rejected=rejected,
         )
         self._claim()

@@ -170,8 +170,9 @@ def write_month(storage: Storage, provenance: MonthProvenance, rows: pl.DataFram
         raise ValueError(f"{name}: the rows are not sorted by {sort_by}")
     schema = rows.clear().to_arrow().schema
     try:
-        # Every time comes once, so a dictionary is larger. Differences would be smaller, and fastparquet misreads them.
-        file = NewParquet(storage, name, schema, (sort_by,), encodings={sort_by: "PLAIN"})
+        # Every time comes once, so a dictionary is larger. Differences would make a month of SPY a third smaller, and
+        # fastparquet misreads them.
+        file = NewParquet(storage, name, schema, (sort_by,), plain=(sort_by,))
         try:
             file.write(rows)
             file.seal(month_metadata(provenance, rows.height, schema))

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -74,7 +74,8 @@ class NewParquet:
     Rows are encoded in row groups of `ROW_GROUP_ROWS` in the order they come; with ``whole_groups``, of as many whole
     groups (rows with the same value in the first sort column) as fit, so that one group is read from one row group,
     and only a larger group is cut. Columns are zstd-compressed and dictionary-encoded, which for quotes in cents is
-    smaller than byte stream split, and as fast; those of ``encodings`` are held as it says (Parquet's own names).
+    smaller than byte stream split, and as fast; those of ``plain`` hold their values as they are. There is no third
+    way, for these two are what every engine reads of every type: `make readers` lets some of an older day do it.
 
     Attributes:
         path: the temporary file.
@@ -89,7 +90,7 @@ class NewParquet:
         sort_by: Sequence[str],
         *,
         whole_groups: bool = False,
-        encodings: Mapping[str, str] | None = None,
+        plain: Collection[str] = (),
     ) -> None:
         self.path, self._file = storage.new_temp(name)
         self.rows = 0
@@ -99,7 +100,6 @@ class NewParquet:
         self._pending: list[pl.DataFrame] = []
         self._thread = ThreadPoolExecutor(1, "parquet-encode")
         self._under_way: deque[Future[None]] = deque()
-        encodings = dict(encodings or {})
         order = [(column, "ascending") for column in sort_by]
         try:
             self._stream = pa.BufferedOutputStream(pa.PythonFile(self._sink, "w"), WRITE_BYTES)
@@ -107,8 +107,7 @@ class NewParquet:
                 self._stream,
                 schema,
                 compression="zstd",
-                use_dictionary=[column for column in schema.names if column not in encodings],
-                column_encoding=encodings or None,
+                use_dictionary=[column for column in schema.names if column not in plain],
                 write_page_checksum=True,
                 write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
                 sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -119,7 +119,7 @@ class DayWriter:
         *,
         synthetic: bool,
         whole_groups: bool = False,
-        encodings: Mapping[str, str] | None = None,
+        plain: Collection[str] = (),
         rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
@@ -128,9 +128,9 @@ class DayWriter:
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
-        if foreign := set(encodings or ()) - set(self._columns):
-            raise ValueError(f"{self._name}: encodings name what the schema lacks: {', '.join(sorted(foreign))}")
-        self._whole_groups, self._encodings = whole_groups, encodings
+        if foreign := set(plain) - set(self._columns):
+            raise ValueError(f"{self._name}: plain names what the schema lacks: {', '.join(sorted(foreign))}")
+        self._whole_groups, self._plain = whole_groups, plain
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
@@ -255,7 +255,7 @@ class DayWriter:
             self._schema,
             self._sort_by,
             whole_groups=self._whole_groups,
-            encodings=self._encodings,
+            plain=self._plain,
         )
 
     @contextmanager

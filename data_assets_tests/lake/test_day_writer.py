@@ -280,9 +280,23 @@ def test_a_sort_order_that_is_none_is_refused(lake, sort_by):
         lake.writer(DATASET, DAY, SCHEMA, sort_by)
 
 
-def test_an_encoding_of_no_column_is_refused(lake):
-    with pytest.raises(ValueError, match="encodings name what the schema lacks: no such column"):
-        lake.writer(DATASET, DAY, SCHEMA, SORT_BY, encodings={"bid": "PLAIN", "no such column": "PLAIN"})
+def test_a_plain_column_that_there_is_none_of_is_refused(lake):
+    with pytest.raises(ValueError, match="plain names what the schema lacks: no such column"):
+        lake.writer(DATASET, DAY, SCHEMA, SORT_BY, plain=("bid", "no such column"))
+
+
+@pytest.mark.parametrize("plain", [(), tuple(COLUMNS)])
+def test_every_type_is_encoded_as_every_engine_reads_it(lake, plain):
+    """`make readers` shows that they do; any other encoding is unknown to one of them, of one type or of all."""
+    columns = {**COLUMNS, "test_ticker": pl.Boolean()}
+    schema = pl.DataFrame(schema=columns).to_arrow().schema
+    with lake.writer(DATASET, DAY, schema, SORT_BY, plain=plain) as day_writer:
+        day_writer.write(quotes(minutes=100).with_columns(test_ticker=pl.col("right") == "CALL"))
+        file = day_writer.finish(provenance()).publish()
+    row_group = pq.read_metadata(lake.locate(file.path)).row_group(0)
+    encodings = {chunk.path_in_schema: set(chunk.encodings) for chunk in map(row_group.column, range(len(columns)))}
+    assert set().union(*encodings.values()) <= {"PLAIN", "RLE", "RLE_DICTIONARY"}
+    assert ("RLE_DICTIONARY" in encodings["bid"]) == ("bid" not in plain)
 
 
 def test_an_enum_that_parquet_sorts_differently_is_refused(lake):

@@ -218,7 +218,7 @@ class MinuteAggsSource:
     def _writer(self, hours: Session) -> DayWriter:
         key = self._dataset.key
         return self._lake.writer(
-            key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True, encodings=schema.ENCODINGS
+            key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True, plain=schema.PLAIN
         )
 
     def _staged(self, writer: DayWriter, day: schema.Day, held: HeldFile, hours: Session) -> _StagedBars:

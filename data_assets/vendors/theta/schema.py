@@ -84,6 +84,7 @@ _CONTRACT_COLUMNS = {
     "right": Column(RIGHT, "CALL or PUT", "right to buy (CALL) or to sell (PUT)"),
 }
 _QUOTE_COLUMNS = {
+    # Sizes of 64 bits take no more room than of 32, for what is stored of most are places in a dictionary.
     "bid_size": Column(pl.Int64(), "contracts", "size at the best bid; 0 where there is no bid"),
     "bid_exchange": Column(pl.Int16(), "code", _EXCHANGE),
     "bid": Column(
