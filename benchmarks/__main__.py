@@ -8,7 +8,18 @@ import platform
 import sys
 import time
 
-from benchmarks import day, ib_days, import_time, last_byte, many_days, memory, minute_aggs, spx_day, ticker_year
+from benchmarks import (
+    day,
+    encodings,
+    ib_days,
+    import_time,
+    last_byte,
+    many_days,
+    memory,
+    minute_aggs,
+    spx_day,
+    ticker_year,
+)
 from benchmarks.results import Result, print_table
 
 CLAIMS = {
@@ -21,6 +32,7 @@ CLAIMS = {
     "minute_aggs": minute_aggs.run,
     "ticker_year": ticker_year.run,
     "ib_days": ib_days.run,
+    "encodings": encodings.run,
 }
 
 
