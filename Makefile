@@ -4,7 +4,7 @@ SERVE ?= 1
 BIN := .venv/bin
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
-.PHONY: demo dev test lint bench storm setup browser lock
+.PHONY: demo dev test lint bench readers storm setup browser lock
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -23,6 +23,10 @@ bench: setup         ## every claim, measured beside what a user would pick inst
 
 storm: setup         ## a hundred signals at drawn instants over every dataset, and what they leave
 	$(BIN)/python -m data_assets_tests.storm 100
+
+readers: setup       ## real engines of an older day read every dataset; needs Python 3.11 or 3.12
+	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless; }
+	$(BIN)/python -m readers
 
 setup: .venv/installed
 
