@@ -23,11 +23,13 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
+from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
 from data_assets.settings import SettingsError
 from data_assets.span import read_days
 from data_assets.trading_calendar import sessions, why_closed
+from data_assets.wiring import open_lake
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
 DEFS = "data_assets.defs"
@@ -51,9 +53,15 @@ def enter_project() -> Path:
 
 @contextmanager
 def open_instance() -> Iterator[dg.DagsterInstance]:
-    """The project's Dagster instance, after runs whose process is gone have been ended."""
+    """The project's Dagster instance, after runs whose process is gone have been ended.
+
+    Raises:
+        SettingsError: it is of the other profile.
+        LakeUnusable: the lake that it speaks of is not there.
+    """
     with _get_instance() as instance:
         refuse_foreign_history(instance)
+        refuse_absent_lake(instance, open_lake())
         end_interrupted_runs(instance)
         yield instance
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
@@ -28,7 +29,7 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, day_states
+from data_assets.ingest.dagster_health import DayState, day_states, names_text
 from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.lake import Lake
@@ -44,7 +45,8 @@ from data_assets.wiring import open_lake
 def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
 
-    A damaged day turns red in the grid, and the next backfill fetches it again. Exit 1 if there is one.
+    A damaged day turns red in the grid, and the next backfill fetches it again; a red day whose file is found whole
+    turns green. Exit 1 if a day is damaged.
     """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
@@ -54,47 +56,71 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     any_bad = False
     with open_instance() as instance:
         for dataset, days in selected.items():
-            ok, bad = verify_dataset(instance, lake, dataset, days)
+            verified = verify_dataset(instance, lake, dataset, days)
             found[dataset.name] = {
-                "ok": [dataset.label(day) for day in ok],
-                "bad": {dataset.label(day): reason for day, reason in bad.items()},
+                "ok": [dataset.label(day) for day in verified.ok],
+                "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
             }
-            any_bad |= bool(bad)
+            any_bad |= bool(verified.bad)
             console.print(
-                f"[bold]{dataset.name}[/bold]  {len(ok)} {dataset.unit}s are whole, damaged: {len(bad)}",
+                f"[bold]{dataset.name}[/bold]  {len(verified.ok)} {dataset.unit}s are whole, "
+                f"damaged: {len(verified.bad)}",
                 highlight=False,
                 soft_wrap=True,
             )
-            for day, reason in bad.items():
+            for day, reason in verified.bad.items():
                 console.print(f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}", highlight=False, soft_wrap=True)
-            turn_red(instance, dataset, sorted(bad), partial(notices.print, style="dim", soft_wrap=True))
+            if verified.recovered:
+                names = names_text([dataset.label(day) for day in verified.recovered])
+                console.print(f"  [green]✓[/green] green again: {names}", highlight=False, soft_wrap=True)
+            say = partial(notices.print, style="dim", soft_wrap=True)
+            record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), say)
     if as_json:
         click.echo(json.dumps(found))
     sys.exit(exit_code(key, holds=not any_bad))
 
 
-def verify_dataset(
-    instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]
-) -> tuple[list[str], dict[str, str]]:
-    """The days whose files are as recorded, and the others with the reason. Days never stored are in neither."""
-    ok: list[str] = []
-    bad: dict[str, str] = {}
+@dataclass(frozen=True)
+class Verified:
+    """What was found of a dataset's days; those never stored are in none.
+
+    Attributes:
+        ok: days whose files are as recorded.
+        bad: the others, with the reason.
+        recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
+            vendor when the day was asked for again. What was stored is there and whole.
+    """
+
+    ok: list[str] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    recovered: list[str] = field(default_factory=list)
+
+
+def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]) -> Verified:
+    """Read the files of those of `days` that were stored.
+
+    Raises:
+        LakeUnusable: the lake as a whole is not there (any more).
+    """
+    found = Verified()
     for day, state in day_states(instance, dataset.asset_key, days, dataset.partitions).items():
         record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
         if record is None:
             continue
         verdict = integrity(lake, dataset, date.fromisoformat(day), record)
         if verdict.passed:
-            ok.append(day)
+            found.ok.append(day)
+            if state is DayState.FAILED:
+                found.recovered.append(day)
         else:
-            bad[day] = verdict.summary
-    return ok, bad
+            found.bad[day] = verdict.summary
+    return found
 
 
-def turn_red(
+def record_verdicts(
     instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], say: Callable[[str], object]
 ) -> None:
-    """Run the asset's verify mode over damaged days, so that the grid shows them as failed."""
+    """Run the asset's verify mode over days whose colour is wrong, so that the grid shows what was found."""
     for first, last in contiguous_ranges(days, dataset.days_per_run, dataset.partitions):
         wait_for_the_account(instance, dataset.asset_key, say)
         run_range(instance, dataset.asset_key, first, last, tags={VERIFY: "true"})

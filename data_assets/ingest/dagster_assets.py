@@ -16,12 +16,14 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_days import end_stopped_run, ingest_days
+from data_assets.ingest.dagster_days import end_run_without_lake, end_stopped_run, ingest_days
 from data_assets.ingest.dagster_history import mark_history
 from data_assets.ingest.dagster_integrity import day_verdicts
+from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_as_canceled
 from data_assets.ingest.dagster_verify import VERIFY, verify_days
 from data_assets.ingest.stop_request import stop_request
+from data_assets.lake.errors import LakeUnusable
 from data_assets.quality.asset_checks import day_checks
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -127,13 +129,18 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
     )
     def market_data(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         mark_history(context.instance)
+        days = [date.fromisoformat(key) for key in context.partition_keys]
         try:
             with ExitStack() as held:
                 try:
                     held.enter_context(_account(context, dataset))
                 except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-                    end_stopped_run(context, dataset, [date.fromisoformat(key) for key in context.partition_keys])
-                (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
+                    end_stopped_run(context, dataset, days)
+                try:
+                    refuse_absent_lake(context.instance, open_lake())
+                    (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
+                except LakeUnusable as error:
+                    end_run_without_lake(context, dataset, days, error)
         except dg.DagsterExecutionInterruptedError:
             end_as_canceled(context.instance, context.run_id)
             raise

@@ -32,6 +32,7 @@ import polars as pl
 from data_assets.ingest.dagster_again import WaitingDays
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_integrity import damaged_days, integrity, recorded_file, recorded_verdicts
+from data_assets.ingest.dagster_lake import red_before, refuse_absent_lake
 from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
@@ -39,6 +40,7 @@ from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
+from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
@@ -261,7 +263,29 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         end_stopped_run(context, dataset, report.unfinished)
     not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
     if not_stored:
+        if report.ended is not None:
+            refuse_absent_lake(context.instance, lake)  # unplugged since: that is no fault of these days
         raise failure(dataset, not_stored, len(days))
+
+
+def end_run_without_lake(
+    context: dg.AssetExecutionContext, dataset: MarketDataset, days: Sequence[date], error: LakeUnusable
+) -> NoReturn:
+    """End a run whose lake is not there: its days keep the colour that they had.
+
+    Raises:
+        dagster.Failure: one of them was red, and canceled, the run would make it green again.
+        dagster.DagsterExecutionInterruptedError: none was.
+    """
+    red = dict.fromkeys(red_before(context.instance, dataset, days, context.run.run_id), Rejected(str(error)))
+    if red:
+        for day in [day for day in days if day not in red]:
+            record = latest_materialization(context.instance, dataset.asset_key, day.isoformat())
+            if record is not None and record.asset_materialization is not None:
+                context.log_event(record.asset_materialization)
+        raise failure(dataset, red, len(days))
+    context.log.error(str(error))
+    raise dg.DagsterExecutionInterruptedError(f"{dataset.name}: {error}")
 
 
 def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, unfinished: Sequence[date]) -> NoReturn:
@@ -271,9 +295,15 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
         dagster.Failure: one of them was stored once and is damaged; canceled, the run would make it green again.
         dagster.DagsterExecutionInterruptedError: none is.
     """
+    lake = open_lake()
+    try:
+        refuse_absent_lake(context.instance, lake)
+        found = damaged_days(context.instance, dataset, lake, unfinished)
+    except LakeUnusable as error:
+        end_run_without_lake(context, dataset, unfinished, error)
     damaged = {
         day: Rejected(f"told to stop before the damaged day was replaced: {verdict.summary}")
-        for day, verdict in damaged_days(context.instance, dataset, open_lake(), unfinished).items()
+        for day, verdict in found.items()
     }
     if damaged:
         raise failure(dataset, damaged, len(context.partition_keys))

@@ -13,7 +13,7 @@ import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason
-from data_assets.lake.errors import one_line
+from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.verdict import Verdict
@@ -28,7 +28,11 @@ def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
 
 
 def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
-    """Whether what is on disk is still what was recorded."""
+    """Whether what is on disk is still what was recorded; a file that cannot be read is not known to be.
+
+    Raises:
+        LakeUnusable: the lake as a whole is not there or does not answer, which says nothing of the day.
+    """
     if (why := hole_reason(record)) is not None:
         text = f"a hole, accepted by hand: {why}"
         return Verdict("integrity", passed=True, severity="warn", summary=text, metadata={"hole": why})
@@ -38,7 +42,11 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
         return Verdict("integrity", passed=False, severity="error", summary=text, metadata={})
     try:
         found = dataset.files.verify(lake, day, sha256=sha256, rows=rows)
-    except Corrupt as error:
+    except LakeUnusable:
+        raise
+    except LakeError as error:
+        if not isinstance(error, Corrupt):
+            lake.is_there()
         return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
     return Verdict("integrity", passed=True, severity="error", summary=found, metadata={"sha256": sha256})
 

@@ -28,6 +28,8 @@ from dagster import RunRecord
 from data_assets.ingest.dagster_dataset import datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_integrity import damaged_days
+from data_assets.ingest.dagster_lake import refuse_absent_lake
+from data_assets.lake.errors import LakeUnusable
 from data_assets.partitions import partition_keys
 from data_assets.wiring import open_lake
 
@@ -110,7 +112,10 @@ def _process_is_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
-    """End every run whose process is gone and free its pool slot; returns the ids of the runs ended."""
+    """End every run whose process is gone and free its pool slot; returns the ids of the runs ended.
+
+    While the lake is not there nobody can tell which of their days are damaged: they are ended once it is.
+    """
     ended = []
     unfinished = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
     for record in unfinished:
@@ -119,6 +124,10 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
         run = instance.get_run_by_id(record.dagster_run.run_id)
         if run is None or run.status not in _UNFINISHED:
             continue  # it ended by itself between the two looks
+        try:
+            refuse_absent_lake(instance, open_lake())
+        except LakeUnusable:
+            break
         text = "the process of this run was killed, or its machine stopped; what it had stored is kept"
         end_without_a_process(instance, run, text)
         _lock_file(instance, run.run_id).unlink(missing_ok=True)

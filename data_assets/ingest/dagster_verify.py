@@ -29,6 +29,7 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     """Re-read the files of this run's days. Good days are recorded as they were, damaged and missing ones turn red.
 
     Raises:
+        LakeUnusable: the lake as a whole is not there, which says nothing of any day.
         dagster.Failure: some day has no whole file; its text says which and why.
     """
     lake = open_lake()

@@ -35,6 +35,10 @@ class LakeUnusable(LakeError):
     """The lake as a whole, rather than one file of it, cannot be written to: its root, its marker, or its kind."""
 
 
+class LakeNotThere(LakeUnusable):
+    """Where the lake was, there is none now: its disk is not plugged in, or it was moved or deleted."""
+
+
 class Corrupt(LakeError):
     """A stored file is not what was stored.
 

@@ -27,7 +27,15 @@ from data_assets.lake.bars import (
     regular_bars,
     with_new_york_time,
 )
-from data_assets.lake.errors import Corrupt, DiskFull, LakeError, LakeUnusable, read_error, write_error
+from data_assets.lake.errors import (
+    Corrupt,
+    DiskFull,
+    LakeError,
+    LakeNotThere,
+    LakeUnusable,
+    read_error,
+    write_error,
+)
 from data_assets.lake.kept import Name, NotKept, Statement, names_before, not_kept, statements
 from data_assets.lake.layout import (
     LAYOUT,
@@ -65,6 +73,7 @@ class Lake:
         self.url, self.synthetic = url, synthetic
         self._storage = open_storage(url)
         self._is_current = False
+        self._was_there = False
 
     def writer(
         self,
@@ -101,6 +110,7 @@ class Lake:
             schema,
             sort_by,
             synthetic=self.synthetic,
+            check_there=self.check_there,
             whole_groups=whole_groups,
             plain=plain,
             rejected=rejected,
@@ -399,19 +409,52 @@ class Lake:
         """Room left on the lake's disk; None for an object store."""
         return self._storage.free_bytes()
 
+    def is_there(self) -> bool:
+        """Whether the lake has its marker: without it, this is the empty mount point of a disk, or nothing yet.
+
+        Raises:
+            LakeUnusable: the disk or the object store does not say.
+        """
+        try:
+            there = self._storage.size(MARKER) is not None
+        except LakeError as error:
+            raise LakeUnusable(str(error)) from error
+        except OSError as error:
+            raise LakeUnusable(str(read_error(error, self.url))) from error
+        self._was_there |= there
+        return there
+
+    def check_there(self) -> None:
+        """Go on only if the lake is there.
+
+        Raises:
+            LakeNotThere: it has no marker; the text says what to do.
+            LakeUnusable: the disk or the object store does not say.
+        """
+        if not self.is_there():
+            marker = json.dumps({"synthetic": self.synthetic})
+            raise LakeNotThere(
+                f"DATA_ASSETS_LAKE: the lake {self.url} is not there, as it has no {MARKER}: plug in or mount its "
+                f"disk, or set DATA_ASSETS_LAKE to where it is now; to begin a new lake there, write {marker} into "
+                f"{self.locate(MARKER)}"
+            )
+
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""
         try:
             kind = self._marked_kind()
             if kind is None and (kind := self._kind_of_files()) in (None, self.synthetic):
+                if kind is None and self._was_there:  # unplugged since: what is here now is its mount point
+                    self.check_there()
                 layout = LAYOUT if kind is None else 1  # who knows how old the files are?
                 kind = self.synthetic if self._mark(layout) else self._marked_kind()
-        except DiskFull:
+        except (DiskFull, LakeUnusable):
             raise
         except LakeError as error:
             raise LakeUnusable(str(error)) from error
         except OSError as error:
             raise LakeUnusable(str(read_error(error, self.url))) from error
+        self._was_there = True
         if kind != self.synthetic:
             held, wanted = _kind(bool(kind)), _kind(self.synthetic)
             raise LakeUnusable(
@@ -460,7 +503,13 @@ class Lake:
         try:
             file = self._storage.open(name)
         except FileNotFoundError:
+            self.check_there()
             raise Corrupt("the file is missing", where) from None
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise LakeError(
+                f"{where}: something else lies where the file of this day should be ({error.strerror}); "
+                "move it away, then backfill this day again"
+            ) from None
         except OSError as error:
             raise LakeError(
                 f"{where}: cannot be read ({error.strerror}); check the disk and the permissions"

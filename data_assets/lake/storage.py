@@ -154,6 +154,7 @@ class LocalFolder:
     def publish(self, temp: Path, name: str) -> None:
         """See `Storage`."""
         target = self._root / name
+        temp.stat()  # a disk unplugged by now leaves its mount point, where nothing is to be made
         tempfiles.make_folder(target.parent)
         temp.replace(target)
         tempfiles.sync_folder(target.parent)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import threading
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -118,11 +118,13 @@ class DayWriter:
         sort_by: Sequence[str],
         *,
         synthetic: bool,
+        check_there: Callable[[], None],
         whole_groups: bool = False,
         plain: Collection[str] = (),
         rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
+        self._check_there = check_there
         self._name = rejected_path(dataset, day) if rejected else partition_path(dataset, day)
         self._columns = pl.Schema(schema)
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
@@ -249,6 +251,7 @@ class DayWriter:
             self._file.write(rows[order.slice(start, ROW_GROUP_ROWS)])
 
     def _new_file(self) -> NewParquet:
+        self._check_there()  # a disk unplugged since the writer was made would get its file in the mount point
         return NewParquet(
             self._storage,
             self._name,

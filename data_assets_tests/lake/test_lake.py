@@ -242,6 +242,7 @@ def test_synthetic_provenance_does_not_go_into_a_real_lake(lake_url):
 
 
 def test_verify_and_its_kin_name_a_missing_file(lake):
+    store(lake, quotes(), day=DAY + timedelta(days=1))
     for operation in (
         lambda: lake.verify(DATASET, DAY, sha256=None, rows=None),
         lambda: lake.provenance(DATASET, DAY),

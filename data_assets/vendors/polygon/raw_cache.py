@@ -32,7 +32,7 @@ from typing import BinaryIO, Self
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
 from data_assets.ingest.source import DayMeter
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import NO_SPACE, Corrupt
+from data_assets.lake.errors import NO_SPACE, Corrupt, read_error
 from data_assets.lake.parquet_file import digest_of
 from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck
@@ -149,6 +149,7 @@ class RawCache:
 
         Raises:
             Corrupt: the file is here and is another.
+            LakeError: it cannot be read.
         """
         try:
             with self.path(day).open("rb") as file:
@@ -156,6 +157,8 @@ class RawCache:
                 found = digest_of(file)
         except FileNotFoundError:
             return "the vendor's file is no longer in the cache; it is fetched again when something needs it"
+        except OSError as error:
+            raise read_error(error, str(self.path(day))) from error
         if found != sha256:
             raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)))
         return "the vendor's file in the cache has the recorded sha256"

@@ -25,7 +25,7 @@ from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill
 from data_assets.cli.display import open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
-from data_assets.cli.verify import turn_red, verify_dataset
+from data_assets.cli.verify import Verified, record_verdicts, verify_dataset
 from data_assets.ingest.dagster_health import states_on_disk
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
@@ -207,7 +207,7 @@ def test_an_evicted_day_stays_green_and_verify_says_so(tmp_path: Path) -> None:
         raw = find_dataset("polygon/flat_files/minute_aggs")
         on_disk = states_on_disk(project.instance, raw, WEEK, open_lake())
         assert {state.value for state in on_disk.values()} == {"stored"}
-        assert verify_dataset(project.instance, open_lake(), raw, WEEK) == (WEEK, {})
+        assert verify_dataset(project.instance, open_lake(), raw, WEEK) == Verified(WEEK)
         checked = project.raw.execute_checks(["integrity"], of_day(DAY))
         (integrity,) = project.raw.evaluations(checked.run_id)
         assert integrity.passed
@@ -219,16 +219,16 @@ def test_a_damaged_raw_file_is_found_and_fetched_again(project: FlatFileProject)
     flip_a_byte(project.raw_file(DAY))
     raw = find_dataset("polygon/flat_files/minute_aggs")
 
-    ok, bad = verify_dataset(project.instance, open_lake(), raw, [DAY])
+    found = verify_dataset(project.instance, open_lake(), raw, [DAY])
 
-    assert (ok, list(bad)) == ([], [DAY])
-    assert "sha256" in bad[DAY]
-    turn_red(project.instance, raw, [DAY], print)
+    assert (found.ok, list(found.bad)) == ([], [DAY])
+    assert "sha256" in found.bad[DAY]
+    record_verdicts(project.instance, raw, [DAY], print)
     assert project.raw.states([DAY]) == {DAY: "failed"}
     assert run_range(project.instance, project.raw.asset, DAY, DAY).success
     assert project.raw.states([DAY]) == {DAY: "stored"}
     assert project.days_read() == [DAY, DAY]
-    assert verify_dataset(project.instance, open_lake(), raw, [DAY]) == ([DAY], {})
+    assert verify_dataset(project.instance, open_lake(), raw, [DAY]) == Verified([DAY])
 
 
 def backfill(project: FlatFileProject, days: list[str], only: str) -> BackfillResult:

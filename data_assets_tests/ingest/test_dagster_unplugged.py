@@ -1,0 +1,235 @@
+"""A lake whose disk is not plugged in: nothing is recorded, nothing is written, and all is well when it is back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+import pytest
+
+from data_assets.cli import main
+from data_assets.cli.local_run import run_range
+from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.lake.errors import LakeNotThere
+from data_assets.lake.lake import MARKER
+from data_assets.lake.writer import DayWriter
+from data_assets.wiring import open_lake
+from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
+
+KEY = ASSET.to_user_string()
+DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
+LATER = "2024-07-05"
+ALL = ("--from", DAYS[0], "--to", LATER)
+VERIFYING = {VERIFY: "true"}
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """The command in this process, as its entry point runs it."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr("sys.argv", ["data-assets", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Said(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Where the project is in every test, since its records name its lake's place; and how it is when it begins."""
+    folder, saved = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("saved") / "project"
+    with in_process_project(folder) as project:
+        run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
+    shutil.copytree(folder, saved)
+    return folder, saved
+
+
+@pytest.fixture
+def project(folders: tuple[Path, Path]) -> Iterator[InProcess]:
+    """A project that has stored DAYS, and whose vendor has been asked for nothing since."""
+    folder, saved = folders
+    shutil.rmtree(folder)
+    shutil.copytree(saved, folder)
+    with in_process_project(folder) as project:
+        yield project
+
+
+class Disk:
+    """The disk that a project's lake is on."""
+
+    def __init__(self, project: InProcess) -> None:
+        self.mount_point = project.folder / "lake" / "live"
+        self._aside = project.folder / "unplugged"
+
+    def unplug(self) -> None:
+        self.mount_point.rename(self._aside)
+        self.mount_point.mkdir()
+
+    def plug_in(self) -> None:
+        self.mount_point.rmdir()  # which refuses if anything was written there
+        self._aside.rename(self.mount_point)
+
+
+@pytest.fixture
+def disk(project: InProcess) -> Disk:
+    return Disk(project)
+
+
+def events(project: InProcess) -> tuple[int, int, int]:
+    """How much is recorded: runs, materializations, observations."""
+    observed = project.instance.fetch_observations(ASSET, limit=1000).records
+    return len(project.instance.get_runs()), len(project.materializations()), len(observed)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", KEY),
+        ("backfill", KEY, *ALL),
+        ("backfill", KEY, *ALL, "--only", "all"),
+        ("status", KEY),
+        ("gaps", KEY),
+        ("accept-hole", KEY, LATER, "--reason", "none"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_says_it_in_one_line_and_records_and_writes_nothing(
+    project: InProcess, disk: Disk, command: Command, arguments: tuple[str, ...]
+) -> None:
+    before = events(project)
+    disk.unplug()
+
+    said = command(*arguments)
+
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1, said.err
+    for told in (str(disk.mount_point), "is not there", "mount", "DATA_ASSETS_LAKE", MARKER):
+        assert told in said.err
+    assert events(project) == before
+    assert project.theta.requests == []
+    disk.plug_in()
+    assert project.states([*DAYS, LATER]) == {**dict.fromkeys(DAYS, "stored"), LATER: "missing"}
+    assert command("verify", KEY).code == 0
+
+
+@pytest.mark.parametrize("tags", [of_day(DAYS[1]), of_days(DAYS[0], LATER), of_days(DAYS[0], DAYS[-1]) | VERIFYING])
+def test_a_run_of_the_ui_leaves_every_day_as_it_was(project: InProcess, disk: Disk, tags: dict[str, str]) -> None:
+    disk.unplug()
+
+    ended = project.materialize(tags)
+
+    run = project.instance.get_run_by_id(ended.run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.CANCELED
+    assert "is not there" in project.messages(ended.run_id)
+    disk.plug_in()
+    assert project.states([*DAYS, LATER]) == {**dict.fromkeys(DAYS, "stored"), LATER: "missing"}
+    assert project.theta.requests == []
+
+
+def test_a_run_of_the_ui_does_not_make_a_damaged_day_green(project: InProcess, disk: Disk, command: Command) -> None:
+    flip_a_byte(project.file(DAYS[1]))
+    assert command("verify", KEY).code == 1
+    disk.unplug()
+
+    project.materialize(of_days(DAYS[0], DAYS[-1]))
+
+    disk.plug_in()
+    assert project.states(DAYS) == {DAYS[0]: "stored", DAYS[1]: "failed", DAYS[2]: "stored"}
+
+
+def test_a_disk_unplugged_while_days_arrive_costs_those_days_and_makes_no_new_lake(
+    project: InProcess, disk: Disk, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, once = DayWriter.finish, threading.Lock()
+
+    def unplug_and_finish(writer: DayWriter, *arguments: object) -> object:
+        if once.acquire(blocking=False):
+            disk.unplug()
+        return finish(writer, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DayWriter, "finish", unplug_and_finish)
+        said = command("backfill", KEY, *ALL, "--only", "all")
+
+    assert said.code == 1
+    assert "Traceback" not in said.err
+    assert list(disk.mount_point.rglob("data.parquet")) == list(disk.mount_point.rglob(MARKER)) == []
+    shutil.rmtree(disk.mount_point)
+    disk.mount_point.mkdir()
+    disk.plug_in()
+    states = project.states([*DAYS, LATER])
+    assert "failed" not in states.values()
+    assert [states[day] for day in DAYS] == ["stored"] * 3
+    assert command("backfill", KEY, *ALL).code == 0
+    assert command("verify", KEY).code == 0
+
+
+def test_days_that_a_look_at_an_empty_mount_point_turned_red_are_green_again_when_found_whole(
+    project: InProcess, disk: Disk, command: Command
+) -> None:
+    """As they are in histories of earlier versions, and wherever files were away and the lake's marker was not."""
+    aside = project.folder / "theta"
+    (disk.mount_point / "theta").rename(aside)
+    assert command("verify", KEY).code == 1
+    assert project.states(DAYS) == dict.fromkeys(DAYS, "failed")
+    aside.rename(disk.mount_point / "theta")
+    flip_a_byte(project.file(DAYS[0]))
+
+    said = command("verify", KEY, "--json")
+
+    assert said.code == 1
+    assert json.loads(said.out)[KEY]["ok"] == DAYS[1:]
+    assert project.states(DAYS) == {DAYS[0]: "failed", DAYS[1]: "stored", DAYS[2]: "stored"}
+    assert project.theta.requests == []
+
+
+def test_a_lake_in_another_place_is_a_new_one(
+    project: InProcess, disk: Disk, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.unplug()
+    monkeypatch.setenv("DATA_ASSETS_LAKE", str(project.folder / "other"))
+    from data_assets.settings import settings
+
+    settings.cache_clear()
+
+    assert command("backfill", KEY, "--from", DAYS[0], "--to", DAYS[0]).code == 0
+
+    assert (project.folder / "other" / MARKER).exists()
+
+
+def test_a_lost_lake_begins_anew_where_the_message_says(project: InProcess, disk: Disk, command: Command) -> None:
+    disk.unplug()
+    said = command("backfill", KEY, *ALL).err
+    text, _, marker = said.strip().partition("write ")[2].rpartition(" into ")
+    Path(marker).write_text(text)
+
+    assert command("backfill", KEY, *ALL).code == 0
+    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+
+
+def test_a_lake_that_is_gone_says_so_to_readers(project: InProcess, disk: Disk) -> None:
+    lake = open_lake()
+    disk.unplug()
+
+    with pytest.raises(LakeNotThere):
+        lake.verify(KEY, date.fromisoformat(DAYS[0]), sha256=None, rows=None)
