@@ -54,6 +54,8 @@ _ENGLISH = (
     "TWS speaks another language: set it to English, or have its API messages in English (Global Configuration, API, "
     "Settings)"
 )
+_SERVICE_AWAY = "IB's history service dropped the request: if this goes on, restart TWS or IB Gateway, then run again"
+_IB_162 = "IB Error 162"
 _LACKS = "the account lacks this market data subscription or API permission"
 
 _ADVISORIES = frozenset({10089, 10090, 10091, 10167})
@@ -117,7 +119,7 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
             return VendorDown(said) if _any(_FARM_LOST, text) and "successful" not in text else None
         case 100 | 320 | 322:
             return Throttled(said)
-        case 203 | 354 | 10187:
+        case 203 | 354 | 10168 | 10186 | 10187:
             return _not_entitled(said)
         case 420:
             return _not_entitled(said) if _any(_PERMISSION, text) else Throttled(said)
@@ -140,7 +142,7 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
         case 502 | 503 | 504 | 507 | 1100 | 2105 | 2110:
             return VendorDown(said)
         case 300 | 366:
-            return Transient(said)
+            return Transient(f"{said}; {_SERVICE_AWAY}", cause=f"IB Error {code}")
         case _ if 2100 <= code < 2200 or code in _ADVISORIES:
             return None
         case _:
@@ -208,9 +210,9 @@ def _of_history_service(said: str, message: str, asked: Asked) -> IngestError:
     if _any(_REACH, text):
         return _too_far_back(said)
     if _any(_PASSING, text):
-        return Transient(said)
+        return Transient(f"{said}; {_SERVICE_AWAY}", cause=_IB_162)
     if text.startswith(_ENGLISH_162):
-        return Transient(said, cause="IB Error 162")
+        return Transient(said, cause=_IB_162)
     return _by_form(said, message, asked)
 
 

@@ -93,6 +93,8 @@ def numbers(tws: SandboxTws, number: int) -> int:
         (10091, "Part of requested market data requires additional subscription for API", None),
         (10167, "Requested market data is not subscribed. Displaying delayed market data.", None),
         (2188, "Up-to-the-second historical data requires additional subscription for the API.", None),
+        (10168, "Requested market data is not subscribed. Delayed market data is not enabled.", NotEntitled),
+        (10186, "Requested market data is not subscribed. Delayed market data is not enabled.", NotEntitled),
         (10187, "Failed to request historical ticks: No market data permissions", NotEntitled),
         (300, "Can't find EId with tickerId:7", Transient),
         (366, "No historical data query found for ticker id:7", Transient),
@@ -181,13 +183,15 @@ def test_a_200_for_a_contract_that_tws_has_confirmed_is_no_fault_of_the_row() ->
     assert "column primaryExchange" in str(error_of(200, AMBIGUOUS, confirmed))
 
 
-def test_answers_that_nobody_knows_end_a_run_that_meets_nothing_else() -> None:
+def test_answers_that_nobody_knows_or_dropped_requests_end_a_run_that_meets_nothing_else() -> None:
     unknown = [(99_999, "new"), (162, HMDS + "new"), (162, GERMAN + "neu"), (200, AMBIGUOUS)]
-    known = [(162, HMDS + "Query failed"), (354, "not subscribed"), (162, HMDS + "returned no data")]
+    dropped = [(162, HMDS + "Query failed"), (366, "not found")]
+    known = [(354, "not subscribed"), (162, HMDS + "returned no data"), (162, HMDS + "pacing violation")]
     asked = replace(ASKED, contract_id=1)
     causes = [getattr(error_of(*said, asked), "cause", None) for said in unknown]
     assert all(causes)
     assert len(set(causes)) == len(causes)
+    assert all(getattr(error_of(*said, asked), "cause", None) for said in dropped)
     assert [getattr(error_of(*said, asked), "cause", None) for said in known] == ["", "", ""]
 
 

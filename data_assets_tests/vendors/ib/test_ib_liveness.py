@@ -60,6 +60,31 @@ async def test_a_gateway_that_turns_into_one_is_given_up_and_not_asked_for_ever(
     assert "shakes hands and then answers no question: look whether it shows a dialog or a login" in report.ended
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (162, HMDS + "API historical data query cancelled: 28"),
+        (162, HMDS + "Request Timed Out"),
+        (366, "No historical data query found for ticker id:2223"),
+    ],
+)
+async def test_a_history_service_that_drops_every_request_is_given_up_after_three_days(tmp_path, code, text) -> None:
+    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text))
+    assert report.ended is not None
+    assert report.ended.startswith("3 days in a row failed for the same cause")
+    assert f"IB Error {code}: {text}" in report.ended
+    assert "restart TWS or IB Gateway" in report.ended
+    assert [outcome.attempts > 0 for outcome in report.outcomes.values()] == [True] * 3 + [False] * 3
+    assert asked == 9
+
+
+async def test_one_that_drops_some_requests_costs_their_days_alone(tmp_path) -> None:
+    text = HMDS + "API historical data query cancelled: 28"
+    report, _ = await run_against(tmp_path, Fault(kind="tws_error", code=162, text=text, day=WEEK[2]))
+    assert report.ended is None
+    assert {day for day, outcome in report.outcomes.items() if type(outcome) is not Stored} == {WEEK[2]}
+
+
 async def test_a_gateway_that_speaks_again_is_used_again(tmp_path) -> None:
     mute = Fault(kind="handshake_only", seconds=1.4, times=1)
     with SandboxTws(faults=[mute], pacing_scale=0) as tws:
