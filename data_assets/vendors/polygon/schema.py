@@ -166,7 +166,7 @@ def read_day(
     names = _names(first_line(file))
     sent = line_ends - 1
     if not sent:
-        raise _rejected("the file has a header and no row")
+        raise _rejected("the file has a header and no row: run this day again when it is replaced")
     try:
         rows = _read(file, names)
     except OSError:  # Polars takes no zeros behind the compressed data
@@ -275,6 +275,11 @@ def _names(header: bytes) -> list[str]:
     names = line.split(",")
     missing = [name for name in _VENDOR_COLUMNS if name not in names]
     if missing or len(set(names)) != len(names):
+        if line.startswith('"'):
+            raise _rejected(
+                f"the header's names stand in quotes, and the vendor's do not: write the text without quotes, and "
+                f"compress it again: got {one_line(line, 200)}"
+            )
         what = f"lacks {', '.join(missing)}" if missing else "names a column twice"
         raise _rejected(f"the header {what}: got {one_line(line, 200)}, expected {','.join(_VENDOR_COLUMNS)}")
     return names

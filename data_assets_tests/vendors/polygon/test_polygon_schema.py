@@ -491,6 +491,15 @@ def test_a_missing_or_renamed_column_is_refused_with_both_headers(name):
     assert HEADER in reason
 
 
+def test_a_mirror_in_quotes_is_told_what_differs():
+    quoted = ",".join(f'"{name}"' for name in HEADER.strip().split(","))
+    assert "stand in quotes, and the vendor's do not: write the text without quotes" in refusal(line(), header=quoted)
+
+
+def test_a_file_without_a_row_is_asked_for_again_later():
+    assert "a header and no row: run this day again when it is replaced" in refusal()
+
+
 def test_a_column_named_twice_is_refused():
     assert "twice" in refusal(line() + ",1", header=HEADER + ",volume")
 
