@@ -260,9 +260,10 @@ def is_short(comparison: ListComparison, share: float) -> bool:
 def shortage(comparison: ListComparison, tolerance: float) -> str:
     """How many contracts are absent, and which."""
     absent = len(comparison.absent)
+    extra = f", while {comparison.extra:,} came that it does not name" if comparison.extra else ""
     return (
         f"{absent:,} of {comparison.listed:,} listed contracts are absent "
-        f"({absent / comparison.listed:.1%}, {tolerance:.1%} tolerated): {some(comparison.absent)}"
+        f"({absent / comparison.listed:.1%}, {tolerance:.1%} tolerated): {some(comparison.absent)}{extra}"
     )
 
 

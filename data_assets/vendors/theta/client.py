@@ -387,7 +387,7 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
         case 404:
             todo = f"update the terminal, or correct THETA_BASE_URL, now {base_url}; it ends in /v3"
             return RunEnded(f"the terminal does not know this call ({said}): {todo}")
-        case 410:
+        case 410 if not base_url.rstrip("/").endswith("/v3"):
             todo = f"THETA_BASE_URL, now {base_url}, must end in /v3"
             return RunEnded(f"this is a path of Theta's v2 API, and the terminal speaks v3 ({said}): {todo}")
         case 476:
@@ -396,6 +396,10 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
         case 478:
             todo = "stop the other one (an account has one session), restart this one, then run again"
             return RunEnded(f"a second Theta Terminal is running on this account ({said}): {todo}")
+        case 410:
+            todo = "the address is that of v3, so the terminal, or what stands before it, is to blame: update and restart it"
+            reason = f"{asked}: refused as a call of Theta's v2 API ({said}): {todo}"
+            return DayEnded(Failed(reason, cause=_cause(status, text)))
         case 400 | 473:
             todo = "if other days go well it is about this one; if not, check symbol, roots, interval and end_time in "
             todo += "defs.yaml, and update the terminal"

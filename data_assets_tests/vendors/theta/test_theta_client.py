@@ -69,7 +69,7 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
         (571, VendorDown, None, "is starting"),
         (570, LargeRequest, None, "too large"),
         (404, RunEnded, None, "update the terminal"),
-        (410, RunEnded, None, "must end in /v3"),
+        (410, DayEnded, Failed, "update and restart it"),
         (400, DayEnded, Failed, "defs.yaml"),
         (473, DayEnded, Failed, "defs.yaml"),
         (476, RunEnded, None, "127.0.0.1 or localhost"),
@@ -100,7 +100,17 @@ async def test_every_status_means_one_thing_and_shows_the_vendors_words(
         assert "QQQ option quotes of 2024-01-03" in error.outcome.reason
 
 
-@pytest.mark.parametrize("status", [400, 418, 473, 520])
+async def test_a_call_of_the_older_api_ends_the_run_only_where_the_address_is_to_blame():
+    async with terminal(always(response(410, b"GONE"))) as served:
+        older = served.base_url.removesuffix("3") + "2"
+        for base_url, kind in ((older, RunEnded), (f"{served.base_url}/", DayEnded)):
+            async with ThetaClient(base_url, max_concurrent=1) as client:
+                with pytest.raises(kind) as caught:
+                    await download(client)
+            assert ("must end in /v3" in str(caught.value)) is (kind is RunEnded)
+
+
+@pytest.mark.parametrize("status", [400, 410, 418, 473, 520])
 async def test_the_same_answer_to_other_days_has_the_same_cause(status: int):
     causes = []
     for words in (b"Invalid date: 20240103", b"Invalid date: 20240104\n", b"Invalid interval"):

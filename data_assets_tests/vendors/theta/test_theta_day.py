@@ -635,6 +635,15 @@ async def test_an_end_between_two_contracts_is_transient_if_there_is_a_list(tmp_
     assert "1 of 20 listed contracts are absent (5.0%, 0.5% tolerated): QQQ 2024-01-05 419 C" in str(error)
 
 
+async def test_strikes_in_another_unit_are_told_from_an_answer_that_was_cut(tmp_path: Path):
+    cents = "".join(re.sub(r"(-\d\d,)(\d+)\.(\d{3}),", r"\1\2\3,", line) for line in BODY.splitlines(keepends=True))
+    assert cents != BODY
+    async with raw_terminal(cents) as server:
+        error = await failure(server.base_url, tmp_path)
+    assert "20 of 20 listed contracts are absent" in str(error)
+    assert "while 20 came that it does not name" in str(error)
+
+
 @pytest.mark.parametrize("length", [0, 1, 40, len(HEADER) + 1])
 async def test_an_end_inside_or_before_the_header_is_transient(tmp_path: Path, length: int):
     async with raw_terminal(BODY[:length]) as server:
