@@ -397,7 +397,7 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
             todo = "stop the other one (an account has one session), restart this one, then run again"
             return RunEnded(f"a second Theta Terminal is running on this account ({said}): {todo}")
         case 410:
-            todo = "the address is that of v3, so the terminal, or what stands before it, is to blame: update and restart it"
+            todo = "the address is that of v3, so update and restart the terminal, or what stands before it"
             reason = f"{asked}: refused as a call of Theta's v2 API ({said}): {todo}"
             return DayEnded(Failed(reason, cause=_cause(status, text)))
         case 400 | 473:

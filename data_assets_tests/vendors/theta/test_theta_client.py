@@ -69,7 +69,7 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
         (571, VendorDown, None, "is starting"),
         (570, LargeRequest, None, "too large"),
         (404, RunEnded, None, "update the terminal"),
-        (410, DayEnded, Failed, "update and restart it"),
+        (410, DayEnded, Failed, "update and restart the terminal"),
         (400, DayEnded, Failed, "defs.yaml"),
         (473, DayEnded, Failed, "defs.yaml"),
         (476, RunEnded, None, "127.0.0.1 or localhost"),
