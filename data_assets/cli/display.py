@@ -25,7 +25,7 @@ from rich.text import Text
 
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, duration, line
+from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, ending, line
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
@@ -157,9 +157,10 @@ class Display:
             head.add_row(Text(self._name, style="bold"), bar, count)
         rates = Text(
             f"  {snapshot.bytes_per_second / 1e6:.1f} MB/s  {snapshot.rows_per_second:,.0f} rows/s  "
-            f"{snapshot.concurrency} at once  ETA {duration(snapshot.eta) if snapshot.eta is not None else '…'}"
+            f"{snapshot.concurrency} at once"
         )
-        return Group(head, rates, self._days(snapshot.active))
+        ends = Text("\n".join(f"  {text}" for text in ending(snapshot)), style="yellow" if snapshot.waits else "")
+        return Group(head, rates, ends, self._days(snapshot.active))
 
     def _days(self, active: Sequence[ActiveDay]) -> Table:
         """A row for each day in work; of its columns those that fit, in the order of what they are worth."""

@@ -20,6 +20,7 @@ from data_assets.cli.project import definitions
 from data_assets.ingest.dagster_private import execute_as_run
 from data_assets.ingest.dagster_runs import end_interrupted_runs, end_without_a_process, living_run
 from data_assets.ingest.stop_request import StopRequest, signals_as_request, stop_request
+from data_assets.ingest.waiting import Wait, local_now
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -111,7 +112,8 @@ def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, s
         while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
             if not said:
                 said = True
-                say(f"waiting for run {', '.join(sorted(holders))}: one at a time uses the {pool} account")
+                what = f"run {', '.join(sorted(holders))}, which uses the {pool} account (one at a time does)"
+                say(str(Wait(what, local_now(), "it ends")))
             time.sleep(LOOK_AGAIN_SECONDS)
             if request.made:
                 break

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from data_assets.ingest.waiting import Wait, local_now
+
 LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -37,7 +39,8 @@ def account_lock(
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{vendor}.lock").open("wb") as file:
         if not _taken(file):
-            say(f"waiting for another run of this machine, which uses the {vendor} account")
+            what = f"another run of this machine, which uses the {vendor} account"
+            say(str(Wait(what, local_now(), "it ends")))
             while not _taken(file):
                 if stop():
                     raise KeyboardInterrupt

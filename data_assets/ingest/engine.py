@@ -20,12 +20,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 
 from data_assets.ingest.boundary import DataBoundary, History
-from data_assets.ingest.concurrency import ConcurrencyLimit, Gate, memory_in_use
+from data_assets.ingest.concurrency import MEMORY_SHARE, ConcurrencyLimit, Gate, memory_in_use
 from data_assets.ingest.outcome import (
     DayEnded,
     Failed,
@@ -40,11 +41,13 @@ from data_assets.ingest.outcome import (
 from data_assets.ingest.progress import DayProgress, Phase, Progress
 from data_assets.ingest.retry import RetryPolicy, Tries
 from data_assets.ingest.source import Source, StagedDay
+from data_assets.ingest.waiting import run_waits, waiting
 from data_assets.lake.errors import one_line
 
 SAME_CAUSE_IN_A_ROW = 3
 """Days in a row that fail for one cause end the run: it is not about the days."""
 
+_DAYS_IN_WORK_END = "days in work have ended"
 _DEFECT = "unexpected error"
 
 logger = logging.getLogger(__name__)
@@ -178,10 +181,12 @@ class _Run:
         self._progress.begin(len(self._days))
         self._progress.concurrency_is(self._limit_shown)
         watch = asyncio.create_task(self._watch_stop())
+        before = run_waits.set(self._progress.waits)
         try:
             await self._work()
             await self._conclude_the_rest()
         finally:
+            run_waits.reset(before)
             watch.cancel()
             await self._wind_down(watch)
         return IngestReport(
@@ -199,29 +204,35 @@ class _Run:
     async def _work(self) -> None:
         """Begin days while there is a place for them, until none is left to begin and none is in work."""
         while True:
-            self._begin_days()
+            why_not_more = self._begin_days()
             if not self._in_work:
                 return
-            await self._changed.wait()
+            with nullcontext() if why_not_more is None else waiting(why_not_more, _DAYS_IN_WORK_END):
+                await self._changed.wait()
             self._changed.clear()
             for task in [task for task in self._in_work if task.done()]:
                 del self._in_work[task]
                 if not task.cancelled():
                     task.result()
 
-    def _begin_days(self) -> None:
+    def _begin_days(self) -> str | None:
+        """Begin days while there is a place for them; returns what is short, where that is why there is none."""
         while self._next < len(self._days) and self._may_ask() and self._history.verdict() is None:
-            self._limit.memory(self._memory_share())
+            memory = self._memory_share()
+            self._limit.memory(memory)
             self._show_the_limit()
             being_kept = sum(work.kept for work in self._in_work.values())
             being_asked_for = len(self._in_work) - being_kept
-            if being_asked_for >= self._limit.current or being_kept > self._limit.current or not self._disk_has_room():
-                return
+            if being_asked_for >= self._limit.current or being_kept > self._limit.current:
+                return f"memory ({memory:.0%} is in use)" if memory > MEMORY_SHARE else None
+            if not self._disk_has_room():
+                return f"room on the disk for one more {self._policy.unit}" if self._in_work else None
             work = _DayInWork(self._next)
             task = asyncio.create_task(self._day(work), name=f"ingest {self._days[self._next]}")
             task.add_done_callback(lambda _: self._changed.set())
             self._in_work[task] = work
             self._next += 1
+        return None
 
     def _may_ask(self) -> bool:
         return not self._closing and not self._stop.is_set()
@@ -254,12 +265,12 @@ class _Run:
     async def _outcome(self, day: date, work: _DayInWork, meter: DayProgress) -> Outcome:
         """Try until the day has an outcome."""
         tries = Tries(self._policy.retry, self._rng)
-        vendor_was_down = False
+        down: VendorDown | None = None
         while True:
             try:
-                if vendor_was_down:
+                if down is not None:
                     meter.enter(Phase.VENDOR_DOWN)
-                    await self._vendor_is_up()
+                    await self._vendor_is_up(down)
                 outcome = await self._try(day, work, meter)
             except Transient as error:
                 pause = tries.pause_after(error)
@@ -267,9 +278,10 @@ class _Run:
                     if not self._may_ask():
                         raise asyncio.CancelledError from error
                     logger.info("%s: %s; trying again in %.1f s", day, one_line(error), pause)
-                    vendor_was_down = isinstance(error, VendorDown)
+                    down = error if isinstance(error, VendorDown) else None
                     meter.enter(Phase.PAUSING)
-                    await asyncio.sleep(pause)
+                    with waiting(f"another try of {self._policy.label(day)} ({one_line(error)})", pause):
+                        await asyncio.sleep(pause)
                     continue
                 outcome = Failed(f"{one_line(error)} ({tries.spent()})", cause=error.cause)
             except RunEnded as error:
@@ -315,17 +327,18 @@ class _Run:
         except DayEnded as ended:
             return ended.outcome
 
-    async def _vendor_is_up(self) -> None:
+    async def _vendor_is_up(self, down: VendorDown) -> None:
         """Wait until the vendor answers again; the days that wait share one wait, which asks on behalf of them all."""
         if self._outage is None or self._outage.done():
-            self._outage = asyncio.create_task(self._wait_out_the_outage())
+            self._outage = asyncio.create_task(self._wait_out_the_outage(down))
         await asyncio.shield(self._outage)
 
-    async def _wait_out_the_outage(self) -> None:
+    async def _wait_out_the_outage(self, down: VendorDown) -> None:
         patience = self._policy.retry.outage_seconds
         try:
-            async with asyncio.timeout(patience) as deadline:
-                await self._source.wait_until_up()
+            with waiting(f"the vendor to be back ({one_line(down)})", patience):
+                async with asyncio.timeout(patience) as deadline:
+                    await self._source.wait_until_up()
         except TimeoutError:
             if not deadline.expired():
                 raise

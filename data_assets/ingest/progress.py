@@ -15,8 +15,10 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished, Outcome, Rejected
+from data_assets.ingest.waiting import Wait, Waits
 
 WINDOW_SECONDS = 10.0
+WAITS_SHOWN = 3
 _SLICE_SECONDS = 0.25
 
 IN_WORDS = {
@@ -37,6 +39,9 @@ class Phase(StrEnum):
     VENDOR_DOWN = "waiting for the vendor"
     PUBLISHING = "publishing"
     RECORDING = "recording"
+
+
+_STANDING = {Phase.PAUSING, Phase.VENDOR_DOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,10 @@ class Snapshot:
         concurrency: requests that may be in flight at once.
         elapsed: seconds since the run began.
         slowest: the ended day that was in work for the longest, and for how many seconds; None before one has ended.
-        eta: seconds until it ends at the pace so far; None before the first day has ended.
+        waits: what is waited for now.
+        eta: seconds until it ends at the pace so far; None before the first day has ended, and while nothing moves:
+            every day in work pauses or waits for the vendor, or no byte, row or end of a day came for longer than two
+            days took so far.
     """
 
     total: int
@@ -76,6 +84,7 @@ class Snapshot:
     concurrency: int
     elapsed: float
     slowest: tuple[date, float] | None
+    waits: tuple[Wait, ...]
     eta: float | None
 
 
@@ -135,12 +144,14 @@ class Progress:
 
     Attributes:
         lock: held for every read and write of the numbers.
+        waits: what the run waits for, told by whoever waits.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
+        self.waits = Waits()
         self._clock = clock
-        self._began = clock()
+        self._began = self._moved = clock()
         self._total = 0
         self._counts: Counter[str] = Counter()
         self._active: dict[date, DayProgress] = {}
@@ -155,7 +166,7 @@ class Progress:
     def begin(self, total: int) -> None:
         """The run begins now and has `total` days."""
         with self.lock:
-            self._began = self._clock()
+            self._began = self._moved = self._clock()
             self._total = total
 
     def day_begun(self, day: date) -> DayProgress:
@@ -166,6 +177,7 @@ class Progress:
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """`day` ended, in work before or not."""
         with self.lock:
+            self._moved = self._clock()
             meter = self._active.pop(day, None)
             self._counts[outcome.name] += 1
             if meter is not None:
@@ -184,7 +196,7 @@ class Progress:
 
     def count(self, size: int, rows: int) -> None:
         """Add to the sliding window; the caller holds the lock."""
-        now = self._clock()
+        now = self._moved = self._clock()
         if self._slices and now - self._slices[-1][0] < _SLICE_SECONDS:
             since, sizes, all_rows = self._slices[-1]
             self._slices[-1] = (since, sizes + size, all_rows + rows)
@@ -214,8 +226,15 @@ class Progress:
                 concurrency=self._concurrency,
                 elapsed=elapsed,
                 slowest=self._slowest,
-                eta=(self._total - done) * elapsed / done if done else None,
+                waits=self.waits.current(),
+                eta=(self._total - done) * elapsed / done if done and self._moves(now, done) else None,
             )
+
+    def _moves(self, now: float, done: int) -> bool:
+        """Whether anything does, measured by what a day took until something last did; the caller holds the lock."""
+        pace = (self._moved - self._began) / done
+        phases = {day.frozen().phase for day in self._active.values()}
+        return not (phases and phases <= _STANDING) and now - self._moved <= max(WINDOW_SECONDS, 2 * pace)
 
 
 def line(snapshot: Snapshot) -> str:
@@ -230,9 +249,17 @@ def line(snapshot: Snapshot) -> str:
             f"{snapshot.bytes_per_second / 1e6:.1f} MB/s",
             f"{_short(snapshot.rows_per_second)} rows/s",
             f"{snapshot.concurrency} at once",
-            "ETA unknown" if snapshot.eta is None else f"ETA {duration(snapshot.eta)}",
+            *ending(snapshot),
         ]
     )
+
+
+def ending(snapshot: Snapshot) -> list[str]:
+    """When a run ends, if that can be told, and what it waits for."""
+    eta = [] if snapshot.eta is None else [f"ETA {duration(snapshot.eta)}"]
+    waits = [str(wait) for wait in snapshot.waits[:WAITS_SHOWN]]
+    more = len(snapshot.waits) - len(waits)
+    return [*eta, *waits, *([f"and {more} more waits"] if more > 0 else [])] or ["ETA unknown"]
 
 
 def _short(number: float) -> str:

@@ -30,6 +30,7 @@ WORKING = Snapshot(
     concurrency=16,
     elapsed=100.0,
     slowest=None,
+    waits=(),
     eta=90_061.0,
 )
 

@@ -30,6 +30,8 @@ def snapshot(**changed) -> Snapshot:
         "rows_per_second": 310_400.0,
         "concurrency": 3,
         "elapsed": 41.0,
+        "slowest": None,
+        "waits": (),
         "eta": 130.0,
     }
     return Snapshot(**{**values, **changed})

@@ -22,12 +22,13 @@ import os
 import random
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from data_assets.ingest.outcome import IngestError, RunEnded, Throttled, VendorDown
+from data_assets.ingest.waiting import waiting
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.ib.line import Address, Line, Request, SocketLost, TooLate, TurnedAway
 from data_assets.vendors.ib.patience import Patience
@@ -166,23 +167,36 @@ class Connection:
             RunEnded: the outage lasts too long, or TWS has said something that waiting does not mend.
         """
         async with self._readying:  # days that wait share one reconnection
-            down_since, attempt = self._loop_time(), 0
-            while True:
-                if self._fatal is not None:
-                    raise self._fatal
-                if self._reset_end() is not None:
-                    down_since = self._loop_time()
-                left = down_since + self._patience.outage - self._loop_time()
-                if self._connected and not self._served.is_set():
-                    await self._wait_until_served(left)
-                elif self._connected:
-                    if await self._alive():
-                        return
-                    if left <= 0:
-                        raise self._given_up(self._why_no_session(_Mute()))
-                else:
-                    attempt += 1
-                    await self._reconnect(attempt, left)
+            with ExitStack() as said:
+                await self._become_ready(said)
+
+    async def _become_ready(self, said: ExitStack) -> None:
+        down_since, attempt, told = self._loop_time(), 0, ""
+        while True:
+            if self._fatal is not None:
+                raise self._fatal
+            if (reset := self._reset_end()) is not None:
+                down_since = self._loop_time()
+            left = down_since + self._patience.outage - self._loop_time()
+            if not self.serves and told != (what := self._what_is_away(reset)):
+                told = what
+                said.close()
+                said.enter_context(waiting(what, (reset - self._now()).total_seconds() if reset else left))
+            if self._connected and not self._served.is_set():
+                await self._wait_until_served(left)
+            elif self._connected:
+                if await self._alive():
+                    return
+                if left <= 0:
+                    raise self._given_up(self._why_no_session(_Mute()))
+            else:
+                attempt += 1
+                await self._reconnect(attempt, left)
+
+    def _what_is_away(self, reset: datetime | None) -> str:
+        if reset is not None:
+            return f"IB's servers, which are reset, behind TWS or IB Gateway at {self._address}"
+        return f"{'IB behind ' if self._connected else ''}TWS or IB Gateway at {self._address} to be back"
 
     async def request(self, request: Request, *, finish: bool = False) -> Answer:
         """Ask one question and wait for the answer; see `Line.ask`.

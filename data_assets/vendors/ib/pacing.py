@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data_assets.ingest.waiting import waiting
 from data_assets.vendors.ib.state_file import Damaged, Sleep, StateFile
 
 MARGIN = 1.01
@@ -137,7 +138,8 @@ class RequestPacing:
         """
         async with self._queue:
             while (wait := await self._take(key, head=head)) > 0:
-                await self._sleep(wait)
+                with waiting("the next turn to ask IB, whose limits on requests are kept", wait):
+                    await self._sleep(wait)
 
     async def refused(self) -> float:
         """Take in that IB called a request too many, and say for how many seconds nobody asks now.

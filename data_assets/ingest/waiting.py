@@ -1,0 +1,95 @@
+"""What a run waits for, since when, and until when: said by whoever waits, wherever in the code that is.
+
+A run that waits looks like one that hangs, and an estimate of its end goes on promising. So every wait that may take
+longer than a moment stands inside `waiting`, and whoever shows the run shows it.
+
+Here: the waits of a run. Not here: how long is waited, and showing it (`progress`, the command's display).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+
+def local_now() -> datetime:
+    """This instant, in the zone of the machine: these times are read beside its clock."""
+    return datetime.now().astimezone()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One wait.
+
+    Attributes:
+        what: what is waited for, words that follow "waiting for".
+        since: when it began, with a time zone.
+        until: when it ends at the latest, likewise; or in words what ends it, where no clock does.
+    """
+
+    what: str
+    since: datetime
+    until: datetime | str
+
+    def __str__(self) -> str:
+        until = self.until if isinstance(self.until, str) else f"{self.until:%H:%M:%S}"
+        return f"waiting for {self.what}, since {self.since:%H:%M:%S}, until {until}"
+
+
+class Waits:
+    """The waits of one run; any thread may begin, end and read them."""
+
+    def __init__(self, now: Callable[[], datetime] = local_now) -> None:
+        """Nothing is waited for; ``now`` is the wall clock."""
+        self._now = now
+        self._lock = threading.Lock()
+        self._keys = count()
+        self._waits: dict[int, Wait] = {}
+
+    @contextmanager
+    def waiting(self, what: str, until: float | str) -> Iterator[None]:
+        """While the context lasts, `what` is waited for: for so many seconds at most, or until what the words say."""
+        since = self._now()
+        wait = Wait(what, since, until if isinstance(until, str) else since + timedelta(seconds=until))
+        with self._lock:
+            key = next(self._keys)
+            self._waits[key] = wait
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waits[key]
+
+    def current(self) -> tuple[Wait, ...]:
+        """Each thing that is waited for once, however many days wait for it: since the first of them, until the last.
+
+        In the order in which they began.
+        """
+        with self._lock:
+            waits = list(self._waits.values())
+        found: dict[str, Wait] = {}
+        for wait in waits:
+            before = found.setdefault(wait.what, wait)
+            if isinstance(before.until, datetime) and isinstance(wait.until, datetime):
+                found[wait.what] = Wait(wait.what, before.since, max(before.until, wait.until))
+        return tuple(found.values())
+
+
+run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)
+"""Those of the run that this code works for; set around a run."""
+
+
+@contextmanager
+def waiting(what: str, until: float | str) -> Iterator[None]:
+    """See `Waits.waiting`, of the run that this code works for; outside of a run nobody is told."""
+    waits = run_waits.get()
+    if waits is None:
+        yield
+        return
+    with waits.waiting(what, until):
+        yield
