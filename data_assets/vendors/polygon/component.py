@@ -21,6 +21,7 @@ from pydantic import Field
 
 from data_assets.ingest.dagster_assets import dataset_definitions, rebuild_when_days_change
 from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import Corrupt
@@ -43,7 +44,7 @@ from data_assets.vendors.polygon.months import (
     month_completeness,
     verify_month,
 )
-from data_assets.vendors.polygon.raw_cache import RawCache
+from data_assets.vendors.polygon.raw_cache import BOUNDS, RawCache
 from data_assets.vendors.polygon.schema import COLUMNS, DatedBy, first_instant
 from data_assets.vendors.polygon.sensor import republications
 from data_assets.vendors.polygon.tickers import Tickers, tickers_of
@@ -112,6 +113,13 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         "its trade_date, which begins at 20:00 of the evening before",
     )
 
+    max_day_rows: int = Field(
+        default=BOUNDS.rows, gt=0, description="rows of the vendor's file above which a day is rejected"
+    )
+    max_day_bytes: int = Field(
+        default=BOUNDS.size, gt=0, description="bytes of its text, decompressed, above which a day is rejected"
+    )
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The three assets, their checks, and the sensor that sees replaced files.
 
@@ -119,7 +127,9 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
             ValueError: a value makes no sense; the text names it.
         """
         span = read_span(self.first_day, self.last_day, FLAT_FILES)
-        minute_aggs = _MinuteAggs(chosen_tickers(self.tickers, self.liquid), self.liquid, span, self.dated_by)
+        bounds = DayBounds(self.max_day_rows, self.max_day_bytes)
+        chosen = chosen_tickers(self.tickers, self.liquid)
+        minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by)
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
@@ -158,12 +168,14 @@ class _MinuteAggs:
         tickers: whose bars are kept; None for all.
         liquid: those that trade in every minute.
         span: their days.
+        bounds: the most that a day may hold.
         dated_by: which bars are of a day.
     """
 
     tickers: Tickers | None
     liquid: Tickers
     span: Span
+    bounds: DayBounds
     dated_by: DatedBy = CALENDAR_DATE
 
     @property
@@ -192,7 +204,7 @@ class _MinuteAggs:
     @cached_property
     def cache(self) -> RawCache:
         """The vendor's files on this disk."""
-        return RawCache(raw_cache_folder() / RAW_KEY, settings().polygon_cache_bytes)
+        return RawCache(raw_cache_folder() / RAW_KEY, settings().polygon_cache_bytes, self.bounds)
 
     @cached_property
     def raw(self) -> MarketDataset:

@@ -13,39 +13,53 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from isal import isal_zlib
 
+from data_assets.ingest.day_bounds import DayBounds
 from data_assets.lake.errors import one_line
 
 _GZIP = zlib.MAX_WBITS | 16
 _FIRST_LINE_BYTES = 1 << 16
 _MAGIC = b"\x1f\x8b"
 _HEAD_BYTES = 40
+_TEXT_BYTES = 1 << 24  # held of decompressed text at once, whatever a file makes of few bytes
+_LINE_BYTES = 1 << 20
 _STEP_BYTES = 1 << 20  # about 5 MB of text; with half of it, and with twice as much, a day takes longer
 
 
 class GzipCheck:
-    """Decompresses a file as it arrives, keeps nothing of it, and tells whether it was whole."""
+    """Decompresses a file as it arrives, a bounded piece at a time, keeps nothing, and tells whether it was whole.
 
-    def __init__(self) -> None:
+    Attributes:
+        excess: why the file is more than a day can be; None while it is not. Nothing more is decompressed then.
+        text_size: bytes of the text so far.
+    """
+
+    def __init__(self, bounds: DayBounds | None = None) -> None:
+        """Begin a file; without `bounds` a text may be as large as it likes."""
+        self.excess: str | None = None
+        self.text_size = 0
+        self._bounds = bounds
+        self._line = 0  # bytes since the last line end
         self._member = zlib.decompressobj(_GZIP)
         self._member_begins = b""
         self._is_first = True
         self._head = b""
         self._damage: str | None = None
         self._line_ends = 0
-        self._end = b""  # carriage returns and line ends at the end of the text so far
+        self._at_end = 0  # line ends behind the last character of the text so far that is none
 
     @property
     def lines(self) -> int:
         """Line ends in the text so far, without those of blank lines at its end."""
-        return self._line_ends - max(0, self._end.count(b"\n") - 1)
+        return self._line_ends - max(0, self._at_end - 1)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         self._head += data[: _HEAD_BYTES - len(self._head)]
-        while data and self._damage is None:
+        while data and self._damage is None and self.excess is None:
             if self._member.eof:  # a gzip file may be several, one after another
                 data = data.lstrip(b"\0")
                 if not data:
@@ -53,15 +67,25 @@ class GzipCheck:
                 self._member, self._member_begins, self._is_first = zlib.decompressobj(_GZIP), b"", False
             self._member_begins += data[: len(_MAGIC) - len(self._member_begins)]
             try:
-                self._count(self._member.decompress(data))
+                for text in _texts(self._member, data):
+                    self._count(text)
+                    if self.excess is not None:
+                        return
             except zlib.error as error:
                 self._damage = f"the gzip file is damaged ({error})"
             data = self._member.unused_data
 
     def _count(self, text: bytes) -> None:
+        self.text_size += len(text)
+        line_end = text.find(b"\n")
+        if self._line + (len(text) if line_end < 0 else line_end) > _LINE_BYTES:
+            self.excess = f"a line of it is longer than {_LINE_BYTES:,} bytes: it is no CSV"
+        self._line = self._line + len(text) if line_end < 0 else len(text) - text.rfind(b"\n") - 1
         self._line_ends += text.count(b"\n")
         stripped = len(text.rstrip(b"\r\n"))
-        self._end = text[stripped:] if stripped else self._end + text
+        self._at_end = text.count(b"\n", stripped) + (0 if stripped else self._at_end)
+        if self._bounds is not None and self.excess is None:
+            self.excess = self._bounds.excess(max(0, self._line_ends - 1), self.text_size)
 
     def problem(self) -> str | None:
         """What is wrong with the file, now that all of it has arrived; None if nothing is."""
@@ -71,6 +95,16 @@ class GzipCheck:
         if self._member_begins == _MAGIC:
             return self._damage
         return _not_gzip(self._head) if self._is_first else "bytes of something else follow the gzip file"
+
+
+def _texts(member: Any, data: bytes | memoryview) -> Iterator[bytes]:
+    """What a decompressor makes of bytes, in pieces of at most `_TEXT_BYTES`."""
+    while True:
+        text = member.decompress(data, _TEXT_BYTES)
+        yield text
+        data = member.unconsumed_tail
+        if member.eof or (not data and len(text) < _TEXT_BYTES):
+            return
 
 
 def _not_gzip(head: bytes) -> str:
@@ -111,13 +145,13 @@ def pieces(data: bytes, header: bytes) -> Iterator[bytes]:
                 if not step:
                     break
                 member = isal_zlib.decompressobj(_GZIP)
-            text = member.decompress(step)
+            for text in _texts(member, step):
+                if end := text.rfind(b"\n") + 1:
+                    yield b"".join((begun, memoryview(text)[:end]))
+                    begun = header + text[end:]
+                else:
+                    begun += text
             step = member.unused_data
-            if end := text.rfind(b"\n") + 1:
-                yield b"".join((begun, memoryview(text)[:end]))
-                begun = header + text[end:]
-            else:
-                begun += text
     if begun != header:
         yield begun
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
 from data_assets.ingest.source import DayMeter
 from data_assets.lake import tempfiles
@@ -38,6 +39,9 @@ from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck
 
 _NAME = re.compile(r"\d{4}/\d\d/\d{4}-\d\d-\d\d\.csv\.gz")
+
+BOUNDS = DayBounds(rows=10_000_000, size=2_000_000_000)
+"""The vendor's largest files have two million rows of a hundred bytes."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +56,7 @@ class Note:
         sha256: hexadecimal digest of those bytes.
         lines: lines of the text inside, the header included.
         fetched_at: when it arrived, ISO 8601, UTC.
+        text_size: bytes of the text inside; 0 of files that were kept before this was noted.
     """
 
     etag: str
@@ -59,6 +64,7 @@ class Note:
     sha256: str
     lines: int
     fetched_at: str
+    text_size: int = 0
 
 
 class HeldFile:
@@ -95,15 +101,17 @@ class HeldFile:
 class RawCache:
     """A folder of the vendor's day files; any number of processes share it."""
 
-    def __init__(self, folder: Path, budget_bytes: int) -> None:
+    def __init__(self, folder: Path, budget_bytes: int, bounds: DayBounds = BOUNDS) -> None:
         """Describe a cache; nothing is touched yet.
 
         Args:
             folder: where it is, or will be.
             budget_bytes: room for its files. More is taken only while files are in use, and given back after that.
+            bounds: the most that a file may hold; nothing of a larger one is kept.
         """
         self.folder = folder.absolute()
         self._budget = budget_bytes
+        self._bounds = bounds
         self._over_budget = False
         self._damaged: dict[tuple[str, str], str] = {}
 
@@ -121,14 +129,20 @@ class RawCache:
 
         Raises:
             Transient: what arrived is not whole.
-            DayEnded: ``Rejected``, if the same damaged bytes arrived twice.
+            DayEnded: ``Rejected``, if the same damaged bytes arrived twice, or the file is larger than a day may be.
             RunEnded: the disk does not take it.
             IngestError: from ``read``.
         """
         with _on_disk(self.folder):
             held = await asyncio.to_thread(self._cached, listed)
             if held is not None:
+                try:
+                    _refuse_excess(listed, self._bounds.excess(held.note.lines - 1, held.note.text_size))
+                except DayEnded:
+                    held.close()
+                    raise
                 return held
+            _refuse_excess(listed, self._bounds.excess(0, listed.size))
             new = await asyncio.to_thread(self._begin, listed)
             try:
                 async for chunk in read(listed):
@@ -196,7 +210,7 @@ class RawCache:
             tempfiles.sweep(tempfiles.find(self.folder))
             self._make_room(listed.size)
             temp, file = tempfiles.create(path.parent, path.name)
-            new = _NewFile(temp, file, listed)
+            new = _NewFile(temp, file, listed, self._bounds)
             file.truncate(listed.size)
             return new
 
@@ -271,11 +285,11 @@ class _Damaged(Exception):
 class _NewFile:
     """A download under its temporary name, whose lock it holds; goes with this object unless it is published."""
 
-    def __init__(self, path: Path, file: BinaryIO, listed: Listed) -> None:
+    def __init__(self, path: Path, file: BinaryIO, listed: Listed, bounds: DayBounds) -> None:
         self._path, self._file, self._listed = path, file, listed
         self._digest = sha256()
         self._size = 0
-        self._text = GzipCheck()
+        self._text = GzipCheck(bounds)
         self._remove = weakref.finalize(self, _remove, path, file)
 
     def write(self, chunk: bytes) -> None:
@@ -285,6 +299,7 @@ class _NewFile:
         self._file.write(chunk)
         self._digest.update(chunk)
         self._text.feed(chunk)
+        _refuse_excess(self._listed, self._text.excess)
 
     def finish(self) -> Note:
         if self._size < self._listed.size:
@@ -294,7 +309,8 @@ class _NewFile:
         digest = self._digest.hexdigest()
         if problem := self._text.problem():
             raise _Damaged(problem, digest)
-        return Note(self._listed.etag, self._size, digest, self._text.lines, datetime.now(UTC).isoformat())
+        fetched_at = datetime.now(UTC).isoformat()
+        return Note(self._listed.etag, self._size, digest, self._text.lines, fetched_at, self._text.text_size)
 
     def sync(self) -> None:
         self._file.flush()
@@ -310,6 +326,11 @@ class _NewFile:
     def discard(self) -> None:
         """Remove the file; harmless after ``publish``."""
         self._remove()
+
+
+def _refuse_excess(listed: Listed, excess: str | None) -> None:
+    if excess:
+        raise DayEnded(Rejected(f"{listed.key}: the file is no day of minute bars: {excess}"))
 
 
 def _remove(path: Path, file: BinaryIO) -> None:

@@ -38,6 +38,9 @@ from data_assets.quality.contract_summary import CONTRACT
 from data_assets.vendors.theta import schema
 from data_assets.vendors.theta.words import refuse_words, table
 
+LIST_BYTES = 256_000_000
+"""The longest list, contracts of a day, has a few megabytes."""
+
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
 POLL_SECONDS = 2.0
@@ -282,7 +285,7 @@ class ThetaClient:
     async def status(self) -> str:
         """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
         async with self._get(STATUS, {}, "the terminal's status") as response:
-            return (await response.aread()).decode("utf-8", errors="replace").strip().upper()
+            return (await _whole(response, "the terminal's status")).decode("utf-8", errors="replace").strip().upper()
 
     async def wait_until_up(self, symbol: str, *, seconds: float) -> None:
         """Return when the terminal is connected and serves data; connected alone does not mean ready.
@@ -318,7 +321,7 @@ class ThetaClient:
 
     async def _table(self, path: str, params: dict[str, str], asked: str) -> bytes:
         async with self._get(path, params, asked) as response:
-            body = await response.aread()
+            body = await _whole(response, asked)
         refuse_words(body, asked)
         if not body.endswith(b"\n"):
             raise Transient(f"the answer to {asked} stopped short, inside its last line")
@@ -418,6 +421,16 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
 def _cause(status: int, text: str) -> str:
     """What is alike in the same answer to different days: its words may name the day, or count."""
     return f"{status}: {re.sub(r'[0-9]+', '0', one_line(text, _REASON_LENGTH))}"
+
+
+async def _whole(response: httpx.Response, asked: str) -> bytes:
+    """The body of a small answer, which is held as a whole."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LIST_BYTES:
+            raise Transient(f"the answer to {asked} is no list: it is larger than {LIST_BYTES / 1e6:,.0f} MB")
+    return bytes(body)
 
 
 async def _error_text(response: httpx.Response) -> str:

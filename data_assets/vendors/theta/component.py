@@ -17,6 +17,7 @@ from pydantic import Field
 
 from data_assets.ingest.dagster_assets import dataset_definitions
 from data_assets.ingest.dagster_dataset import MarketDataset
+from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
@@ -26,7 +27,7 @@ from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
-from data_assets.vendors.theta.dataset import Kind, OptionDataset, RequestBy
+from data_assets.vendors.theta.dataset import BOUNDS, Kind, OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.judge import CHECKS, Limits, judge
 from data_assets.vendors.theta.legacy import LegacySource, find_files
@@ -114,6 +115,12 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
     last_day: str | None = Field(
         default=None, description="YYYY-MM-DD: the last one, of a symbol that was renamed or delisted"
     )
+    max_day_rows: int = Field(
+        default=BOUNDS.rows, gt=0, description="rows of a day's answers above which it is rejected"
+    )
+    max_day_bytes: int = Field(
+        default=BOUNDS.size, gt=0, description="bytes of their text, decompressed, above which it is rejected"
+    )
     thresholds: dict[str, float] = Field(
         default_factory=dict,
         description="shares above which `quotes` (crossed, locked, zero_bid, ...) or `iv` (failed, zero, ...) warns",
@@ -171,6 +178,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             self.dataset,
             tuple(self.roots),
             self.request_by,
+            bounds=DayBounds(self.max_day_rows, self.max_day_bytes),
             **given,
         )
 

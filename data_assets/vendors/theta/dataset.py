@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Literal
 
+from data_assets.ingest.day_bounds import DayBounds
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.client import (
     INTERVALS,
@@ -34,6 +35,9 @@ ABSENT_TOLERANCE: Mapping[Kind, float] = {"quotes": 0.005, "greeks": 0.005, "ope
 ABSENT_LIMIT = 0.3
 """Share of a root's listed contracts. A judgement: enough for empty expirations, too little for half an answer."""
 
+BOUNDS = DayBounds(rows=50_000_000, size=20_000_000_000)
+"""A day of SPX is ten million rows of a hundred bytes."""
+
 START_TIME = "09:30:00"
 _GRIDS = ("quotes", "greeks")
 
@@ -54,6 +58,7 @@ class OptionDataset:
             that of the kind.
         absent_limit: share of them up to which the vendor's own repeated answer outranks its list: what there is is
             stored, and `contract_set` fails. With more absent a day is rejected.
+        bounds: the most that the answers of a day may hold.
     """
 
     key: str
@@ -65,6 +70,7 @@ class OptionDataset:
     end_time: str = "16:15:00"
     absent_tolerance: float = -1
     absent_limit: float = ABSENT_LIMIT
+    bounds: DayBounds = BOUNDS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", self.roots or (self.symbol,))

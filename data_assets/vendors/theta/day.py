@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from time import perf_counter
 
+from data_assets.ingest.day_bounds import BoundedMeter
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import DayEnded, Failed, NotPublished
 from data_assets.ingest.source import DayMeter, StagedDay
@@ -103,9 +104,10 @@ class ThetaSource:
         async with self._bodies.day(day):
             started = perf_counter()
             listed = await self._bodies.listed_contracts(self._dataset.roots, day)
+            bounded = BoundedMeter(meter, self._dataset.bounds)
             kept = self._lake.unfinished(self._dataset.key, day)
             try:
-                staged, arrival = await self._fetch(hours, listed, meter, self._doubts(day, kept))
+                staged, arrival = await self._fetch(hours, listed, bounded, self._doubts(day, kept))
             except LakeError as error:
                 raise ending_of(error) from error
             except DayEnded as ended:

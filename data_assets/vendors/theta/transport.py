@@ -19,6 +19,9 @@ import yarl
 READ_AHEAD = 1 << 20
 """Bytes of a body that are held before they are asked for; with fewer, reading stops and starts too often."""
 
+PACKED_STEP = 1 << 14
+"""Bytes of a compressed body that are decompressed at once, though none is asked for."""
+
 
 class LargeBodies(httpx.AsyncBaseTransport):
     """A transport for few requests with large answers. Redirects, cookies and proxies are not its business."""
@@ -60,8 +63,12 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_errors(self._request):
+            packed = self._answer.headers.get("Content-Encoding", "identity") != "identity"
             async for chunk in self._answer.content.iter_any():
-                yield chunk
+                # httpx decompresses each chunk as a whole, to a thousand times its size if someone wants harm.
+                step = PACKED_STEP if packed else max(len(chunk), 1)
+                for start in range(0, len(chunk), step):
+                    yield chunk[start : start + step]
 
     async def aclose(self) -> None:
         self._answer.close()  # the connection is used again only if the body was read to its end

@@ -1,0 +1,67 @@
+"""How large a day may be at most: a bound against answers that are no day at all.
+
+Three megabytes of gzip can hold twenty million equal rows, and a vendor's answer need not end. Whoever reads a day
+counts what has come out of it, before it is held or written, and stops there.
+
+Here: the bound, and counting against it. Not here: decompressing in steps (the readers), and whether a day is
+plausible (the checks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data_assets.ingest.outcome import DayEnded, Rejected
+from data_assets.ingest.source import DayMeter
+
+
+@dataclass(frozen=True, slots=True)
+class DayBounds:
+    """The most that a day of a dataset may hold, from its block in `defs.yaml`. A judgement: several times the largest.
+
+    Attributes:
+        rows: rows of its text.
+        size: bytes of its text, decompressed.
+    """
+
+    rows: int
+    size: int
+
+    def excess(self, rows: int, size: int) -> str | None:
+        """What is wrong with a day of so many rows and bytes, so far; None where nothing is."""
+        if rows > self.rows:
+            return f"it holds more than {self.rows:,} rows; if that is right, raise max_day_rows in defs.yaml"
+        if size > self.size:
+            return (
+                f"its text is larger than {self.size / 1e6:,.0f} MB; if that is right, raise max_day_bytes in defs.yaml"
+            )
+        return None
+
+
+class BoundedMeter:
+    """A day's meter that ends the day where it exceeds its bounds; implements ``DayMeter``."""
+
+    def __init__(self, meter: DayMeter, bounds: DayBounds) -> None:
+        """Pass on to a meter what one try of a day brings."""
+        self._meter, self._bounds = meter, bounds
+        self._rows = self._size = 0
+
+    def received(self, size: int) -> None:
+        """See ``DayMeter``.
+
+        Raises:
+            DayEnded: ``Rejected``.
+        """
+        self._size += size
+        self._meter.received(size)
+        self._refuse()
+
+    def parsed(self, rows: int) -> None:
+        """See ``DayMeter``; raises as ``received`` does."""
+        self._rows += rows
+        self._meter.parsed(rows)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if why := self._bounds.excess(self._rows, self._size):
+            raise DayEnded(Rejected(f"the answer is no day: {why}"))
