@@ -34,8 +34,19 @@ class SettingsError(ValueError):
     """A variable is wrong; the text names it, says what it accepts, and holds no value of a secret."""
 
 
+def _refuse_credentials(value: str, instead: str) -> None:
+    """Refuse an address that holds more than an address: it is shown in messages and kept in every file's footer."""
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise ValueError(f"must not hold a user or password: {instead}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"must not hold a query or a fragment: {instead}")
+
+
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
+    if parts.query or parts.fragment:
+        raise ValueError("must be a URL without a query or a fragment")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL")
     try:
@@ -45,7 +56,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _s3_endpoint(value: str) -> str:
+    _refuse_credentials(value, "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY")
+    return _http_url(value)
+
+
 def _lake_url(value: str) -> str:
+    if "://" in value:
+        _refuse_credentials(value, "set the AWS_* variables")
     if "://" in value and not value.startswith("s3://"):
         raise ValueError("must be a folder or an s3://bucket/prefix URL")
     if not value.strip():
@@ -54,6 +72,8 @@ def _lake_url(value: str) -> str:
 
 
 def _flat_files_url(value: str) -> str:
+    if not value.startswith("file:"):
+        _refuse_credentials(value, "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY")
     parts = urlsplit(value)
     if (parts.scheme == "s3" and parts.netloc) or (parts.scheme == "file" and not parts.netloc and parts.path):
         return value.rstrip("/")
@@ -109,7 +129,7 @@ class Settings(BaseSettings):
         validation_alias="POLYGON_FLAT_FILES_URL",
         description="s3://bucket of the vendor's flat files, or file:///folder of a mirror with the same keys in it",
     )
-    polygon_s3_endpoint: Annotated[str, AfterValidator(_http_url)] = Field(
+    polygon_s3_endpoint: Annotated[str, AfterValidator(_s3_endpoint)] = Field(
         default="https://files.massive.com",
         validation_alias="POLYGON_S3_ENDPOINT",
         description="the vendor's S3 endpoint; https://files.polygon.io is its older name",

@@ -175,3 +175,26 @@ def test_every_field_has_an_alias_and_says_what_it_accepts() -> None:
     for name, field in Settings.model_fields.items():
         assert field.validation_alias, name
         assert field.description, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLYGON_S3_ENDPOINT", "https://someone:hunter2@files.massive.com"),
+        ("POLYGON_S3_ENDPOINT", "https://hunter2@files.massive.com"),
+        ("POLYGON_S3_ENDPOINT", "https://files.massive.com?X-Amz-Signature=hunter2"),
+        ("POLYGON_FLAT_FILES_URL", "s3://someone:hunter2@flatfiles"),
+        ("POLYGON_FLAT_FILES_URL", "s3://flatfiles?secret=hunter2"),
+        ("DATA_ASSETS_LAKE", "s3://someone:hunter2@bucket/lake"),
+        ("DATA_ASSETS_LAKE", "s3://bucket/lake#hunter2"),
+        ("THETA_BASE_URL", "http://127.0.0.1:25503/v3?key=hunter2"),
+    ],
+)
+def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__cause__)

@@ -35,6 +35,7 @@ from data_assets.ingest.dagster_integrity import damaged_days, integrity, record
 from data_assets.ingest.dagster_lake import red_before, refuse_absent_lake
 from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
+from data_assets.ingest.markdown import markdown_text
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
@@ -86,9 +87,12 @@ def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
         tbl_hide_column_data_types=True,
         tbl_hide_dataframe_shape=True,
         tbl_cols=-1,
+        fmt_str_lengths=1000,
         tbl_width_chars=-1,  # a name broken over two lines is no header of a Markdown table any more
     ):
-        return dg.MetadataValue.md(str(frame))
+        texts = pl.selectors.string() | pl.selectors.categorical() | pl.selectors.enum()
+        shown = frame.with_columns(texts.cast(pl.String).map_elements(markdown_text, return_dtype=pl.String))
+        return dg.MetadataValue.md(str(shown))
 
 
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
@@ -421,7 +425,9 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
     others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""
-    rows = "\n".join(f"| {dataset.label(day)} | {outcome.name} | {outcome.reason} |" for day, outcome in newest_first)
+    rows = "\n".join(
+        f"| {dataset.label(day)} | {outcome.name} | {markdown_text(outcome.reason)} |" for day, outcome in newest_first
+    )
     return dg.Failure(
         description=f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
         f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}",

@@ -176,7 +176,7 @@ def write_month(storage: Storage, provenance: MonthProvenance, rows: pl.DataFram
         try:
             file.write(rows)
             file.seal(month_metadata(provenance, rows.height, schema))
-            storage.publish(file.path, name)
+            file.publish(name)
             file.release()
         finally:
             file.discard()

@@ -92,6 +92,7 @@ class NewParquet:
         whole_groups: bool = False,
         plain: Collection[str] = (),
     ) -> None:
+        self._storage = storage
         self.path, self._file = storage.new_temp(name)
         self.rows = 0
         self._schema = schema
@@ -174,7 +175,8 @@ class NewParquet:
         os.fsync(self._file.fileno())
         if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        with self.path.open("rb") as file, reading(str(self.path)):
+        with os.fdopen(os.dup(self._file.fileno()), "rb") as file, reading(str(self.path)):
+            file.seek(0)
             problem = self._difference(file, metadata)
         if problem:
             raise LakeError(
@@ -207,6 +209,10 @@ class NewParquet:
     def sha256(self) -> str:
         """The hexadecimal digest of the bytes written so far."""
         return self._sink.digest.hexdigest()
+
+    def publish(self, name: str) -> None:
+        """Give the sealed file its final name; see `Storage.publish`."""
+        self._storage.publish(self.path, self._file, name)
 
     def release(self) -> None:
         """Close the file and drop its lock: it has its final name now."""

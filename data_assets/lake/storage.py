@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import LakeError
+from data_assets.lake.errors import LakeError, write_error
 from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import Patience, PatientStore
 
@@ -50,7 +50,7 @@ class Storage(Protocol):
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """Make the locked temporary file that may become ``name``."""
 
-    def publish(self, temp: Path, name: str) -> None:
+    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """Turn the whole, synced local file ``temp`` into ``name``, or leave what had that name before.
 
         Raises:
@@ -151,8 +151,9 @@ class LocalFolder:
         """See `Storage`."""
         return tempfiles.create(self._unfinished(name), _temp_name(name))
 
-    def publish(self, temp: Path, name: str) -> None:
+    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """See `Storage`."""
+        _refuse_another(temp, file)
         target = self._root / name
         temp.stat()  # a disk unplugged by now leaves its mount point, where nothing is to be made
         tempfiles.make_folder(target.parent)
@@ -185,7 +186,7 @@ class LocalFolder:
                 shutil.copyfileobj(content, file)
                 file.flush()
                 os.fsync(file.fileno())
-                self.publish(temp, name)
+                self.publish(temp, file, name)
             except BaseException:
                 tempfiles.remove(temp)
                 raise
@@ -304,6 +305,12 @@ class LocalFolder:
         return shutil.disk_usage(existing).free
 
 
+def _refuse_another(temp: Path, file: BinaryIO) -> None:
+    """See that a temporary file is still the one that was written: what is published is what was verified."""
+    if not tempfiles.is_at(file, temp):
+        raise LakeError(f"{temp}: another file lies under this name than was written; see who writes there")
+
+
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
@@ -326,6 +333,10 @@ class Bucket:
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+        if "@" in urlsplit(endpoint).netloc:
+            raise LakeError(
+                "AWS_ENDPOINT_URL: an address without a user or password; set AWS_ACCESS_KEY_ID and its secret"
+            )
         store = S3Store(
             parts.netloc,
             prefix=self._prefix or None,
@@ -342,14 +353,15 @@ class Bucket:
         """See `Storage`."""
         return tempfiles.create(self._staging_folder(), _temp_name(name))
 
-    def publish(self, temp: Path, name: str) -> None:
+    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """See `Storage`.
 
         A single signed PUT: the store checks the body against the sha256 in the signature and shows only whole objects.
         """
-        with temp.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body, self._asking(name):
+        _refuse_another(temp, file)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body, self._asking(name):
             self._store.put(name, body)
-        sent, stored = temp.stat().st_size, self.size(name)
+        sent, stored = os.fstat(file.fileno()).st_size, self.size(name)
         if stored != sent:
             raise LakeError(
                 f"{self.locate(name)}: the object store holds {stored} of {sent} bytes; run the backfill again"
@@ -455,7 +467,12 @@ class Bucket:
 
     def _staging_folder(self) -> Path:
         lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}", lake)
+        private = Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}")
+        try:
+            tempfiles.make_private_folder(private)
+        except OSError as error:
+            raise write_error(error, str(private)) from error
+        return private / lake
 
     def _head(self, name: str) -> ObjectMeta | None:
         with self._asking(name):

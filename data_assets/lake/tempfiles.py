@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -57,6 +58,24 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that its owner alone can use, in a place where everybody may make folders.
+
+    Raises:
+        PermissionError: somebody else has made it, or others can write into it; the text says what to do.
+    """
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "it is not a folder of yours: remove it, or set TMPDIR", str(folder))
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others can write into it: remove it, or set TMPDIR", str(folder))
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
 def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
     """Make a locked temporary file for the target ``name`` in ``folder``.
 
@@ -69,7 +88,7 @@ def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
         make_folder(folder)
         path = folder / f".{name}.{secrets.token_hex(8)}.tmp"
         try:
-            file = path.open("xb")
+            file = path.open("x+b")  # read too: what is published is the open file, whatever has its name by then
         except FileNotFoundError:  # a sweep took the still empty folder away in between
             if not tries_left:
                 raise

@@ -87,7 +87,7 @@ class StagedFile:
         try:
             if keep_previous:
                 self._storage.keep(self.name, previous_path(self.provenance.dataset, self.provenance.day))
-            self._storage.publish(self._file.path, self.name)
+            self._file.publish(self.name)
         except OSError as error:
             raise write_error(error, self._storage.locate(self.name)) from error
         else:

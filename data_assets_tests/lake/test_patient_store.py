@@ -92,7 +92,7 @@ def publish(bucket):
     with file:
         file.write(b"x")
         file.flush()
-        bucket.publish(path, "new")
+        bucket.publish(path, file, "new")
     return bucket.size("new")
 
 

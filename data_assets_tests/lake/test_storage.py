@@ -30,7 +30,7 @@ def put(storage, name, data):
     with file:
         file.write(data)
         file.flush()
-        storage.publish(path, name)
+        storage.publish(path, file, name)
 
 
 def test_published_bytes_come_back(storage, tmp_path):
@@ -156,7 +156,7 @@ def test_local_publishing_syncs_the_folder_and_every_new_one_above_it(tmp_path, 
     root = str(tmp_path)
     assert synced == [root + rest for rest in ("", "/new", "/new/lake")]
     synced.clear()
-    storage.publish(path, NAME)
+    storage.publish(path, file, NAME)
     file.close()
     assert synced == [f"{root}/new/lake{rest}" for rest in ("", "/a", "/a/b", "/a/b/date=2024-01-03")]
 

@@ -160,8 +160,8 @@ def read_day(
 
     Raises:
         DayEnded: ``Rejected``. The header lacks or renames a column, a value does not parse, is absent, negative or not
-            finite, a ticker is too long to be one, a start is no whole microsecond, rows are of another day, one
-            (ticker, minute) has two different rows, or the text stops inside a line or has no row at all.
+            finite, a ticker is too long or holds what cannot be seen, a start is no whole microsecond, rows are of
+            another day, one (ticker, minute) has two different rows, or the text stops inside a line or has no row.
     """
     names = _names(first_line(file))
     sent = line_ends - 1
@@ -418,7 +418,15 @@ def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, 
     )
 
 
+def _refuse_tickers(tickers: pl.Series) -> None:
+    """Refuse what would be no name: of a folder, in a table, on a screen."""
+    odd = tickers.filter(tickers.str.contains(r"[\p{Cc}\p{Cf}\p{Z}]"))
+    if len(odd):
+        raise _rejected(f"column ticker holds {odd[0]!r}: no ticker has a space or a character that cannot be seen")
+
+
 def _facts(rows: pl.DataFrame, tickers: pl.Series, hours: Session, names: list[str]) -> FileFacts:
+    _refuse_tickers(tickers)
     last = rows["window_start"].max()
     assert isinstance(last, int)
     minutes = (rows["window_start"].to_numpy() - _nanoseconds(hours.open)) // (60 * _PER_SECOND)

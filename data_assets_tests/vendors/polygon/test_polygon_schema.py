@@ -150,8 +150,9 @@ def test_columns_are_read_by_name_and_further_ones_reported(line_end):
     assert expected.file.extra_columns == ()
 
 
+UNSEEN = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
 TICKERS = st.text(
-    st.characters(codec="utf-8", exclude_characters=',\n\r"', exclude_categories=("Cc", "Cs")), min_size=1, max_size=16
+    st.characters(codec="utf-8", exclude_characters=',\n\r"', exclude_categories=UNSEEN), min_size=1, max_size=16
 )
 PRICES = st.integers(0, 10**12).map(lambda millionths: millionths / 1e6)
 STYLES = [lambda value: f"{value:.6f}", repr, lambda value: f"{value:.6f}".rstrip("0").rstrip(".")]
@@ -236,7 +237,7 @@ def test_a_member_that_isa_l_takes_amiss_is_left_to_zlib():
     assert read_day(file, 2, session(DAY), None).bars.height == 1
 
 
-@pytest.mark.parametrize("mark", ["\ufeff", "x\x01", "x^", "(\xb5", "\x1f"], ids=ascii)
+@pytest.mark.parametrize("mark", ["x^", "(\xb5"], ids=ascii)
 @pytest.mark.parametrize("step", [1, 1 << 20])
 def test_what_marks_a_format_is_part_of_a_ticker_inside_a_file(mark, step):
     """Polars takes the first bytes of a text for a byte-order mark, or for compression."""
@@ -589,3 +590,13 @@ def test_a_file_of_several_gzip_members_is_one_text():
     for cut in (0, 10, 80):  # a first member without text, and one that ends inside the header, are files too
         parts = gzip.compress(text[:cut]) + gzip.compress(text[cut:])
         assert read_day(parts, 3, session(DAY), None).bars.equals(read_text(text).bars)
+
+
+@pytest.mark.parametrize(
+    "ticker", ["\ufeffA", "x\x01A", "\x1fA", "SP\x07Y", "SP Y", "SPY\x85", "A\u202eB", "\u00a0SPY", "\x1b[31mSPY"]
+)
+def test_a_ticker_that_cannot_be_seen_whole_is_refused(ticker: str) -> None:
+    said = refusal(line(), ",".join([ticker, *line().split(",")[1:]]))
+    assert "column ticker holds " in said
+    assert "no ticker has a space or a character that cannot be seen" in said
+    assert said.isprintable()

@@ -1,0 +1,25 @@
+"""Text of vendors as Markdown that shows it as it is.
+
+The UI renders Markdown metadata: a ticker or an error page could otherwise be a link, an image or another column of a
+table.
+
+Here: escaping. Not here: which metadata is Markdown (`dagster_days`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from data_assets.lake.errors import one_line
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
+_ENTITY = re.compile("|".join(_ENTITIES))
+_MARK = re.compile(r"[\\`*\[\]|~!#$]|(?<![^\W_])_|_(?![^\W_])")
+_LINK = re.compile(r"(?i)(?<=http)(s?):(?=//)|(?<=ftp)():(?=//)|(?<=www)()\.")
+
+
+def markdown_text(said: object) -> str:
+    """What somebody else said, as one line of Markdown that renders as just that, also in a cell of a table."""
+    text = _MARK.sub(lambda found: f"\\{found[0]}", one_line(said))
+    text = _ENTITY.sub(lambda found: _ENTITIES[found[0]], text)
+    return _LINK.sub(lambda found: f"{next((s for s in found.groups() if s), '')}&#{ord(found[0][-1])};", text)
