@@ -74,6 +74,7 @@ class Lake:
         self._storage = open_storage(url)
         self._is_current = False
         self._was_there = False
+        self._verified: dict[str, str] = {}
 
     def writer(
         self,
@@ -145,7 +146,9 @@ class Lake:
         )
         return [day for _, day in _partitions(names)]
 
-    def scan(self, dataset: str, start: date, end: date, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+    def scan(
+        self, dataset: str, start: date, end: date, columns: Sequence[str] | None = None, *, verify: bool = False
+    ) -> pl.LazyFrame:
         """The rows of the days from ``start`` to ``end``, both inclusive, in order of day; no other day's file is read.
 
         Args:
@@ -153,12 +156,16 @@ class Lake:
             start: the first day.
             end: the last day.
             columns: the columns wanted; all of the file's if None. The day is no column: rows have their own time.
+            verify: first, before this returns, read each of the days as a whole and check it (`verify`); a file that
+                has not been replaced since, once in the life of this object. Without it nothing checks the pages, and
+                what a flipped bit makes of a number is returned as the number.
 
         Returns:
             A lazy frame, without rows where the dataset has days but none in the range.
 
         Raises:
             ValueError: ``end`` is before ``start``.
+            Corrupt: with ``verify``, a day is damaged.
             LakeError: the dataset has no day at all.
         """
         _checked_range(dataset, start, end)
@@ -169,6 +176,8 @@ class Lake:
                 f"{dataset}: the lake {self.url} holds no day of it yet; "
                 f"run: data-assets backfill {dataset} --from {start} --to {end}"
             )
+        if verify:
+            self._verify_once([partition_path(dataset, day) for day in some_day])
         frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
         frame = frame if days else frame.head(0)
         return frame if columns is None else frame.select(columns)
@@ -184,6 +193,7 @@ class Lake:
         fill: bool = False,
         follow_renames: bool = False,
         accept_not_kept: bool = False,
+        verify: bool = False,
         dataset: str = "polygon/minute_aggs",
     ) -> pl.LazyFrame:
         """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
@@ -208,6 +218,7 @@ class Lake:
                 default: what a name meant before was another security, or none.
             accept_not_kept: leave the stored days out that were not asked to keep the ticker, as those that the lake
                 does not hold, with ``grid`` too.
+            verify: first check each file that answers, as `scan` does; a ticker's month is a small one.
             dataset: the daily dataset; that of the months is beside it.
 
         Returns:
@@ -218,6 +229,7 @@ class Lake:
             ValueError: ``end`` is before ``start``, ``session`` is neither of the two, or ``grid`` and ``fill`` are
                 asked for without what they need.
             NotKept: days of the range were not asked to keep the ticker; the text says which, and what to do.
+            Corrupt: with ``verify``, a file is damaged.
             LakeError: the dataset has no day at all.
         """
         if session not in ("extended", "regular"):
@@ -237,6 +249,9 @@ class Lake:
             if chosen.not_kept and not accept_not_kept:
                 said = self.statements(dataset, chosen.not_kept[-1:])
                 raise not_kept(dataset, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]))
+            if verify:
+                for of_months in (True, False):  # apart, for they lie apart
+                    self._verify_once([file for file, is_month in chosen.files if is_month == of_months])
             if chosen.files:
                 frame = extended_bars(self._storage, chosen, name.ticker)
             else:
@@ -367,6 +382,21 @@ class Lake:
             if (said.dataset, said.day, said.synthetic) != (dataset, day, self.synthetic):
                 found = f"{_kind(said.synthetic)} data of {said.dataset} {said.day}"
                 raise Corrupt(f"its footer says that it is {found}", where)
+
+    def _verify_once(self, names: Sequence[str]) -> None:
+        """Check those files, of days or of months, that this object has not checked yet as they lie there now."""
+        versions = self._storage.versions(names)
+        for name in names:
+            if name in versions and self._verified.get(name) == versions[name]:
+                continue
+            try:
+                dataset, day = parse_partition_path(name)
+            except ValueError:
+                with self._opened(name) as (file, where):
+                    audit_month(file, name, where)
+            else:
+                self.verify(dataset, day, sha256=None, rows=None)
+            self._verified[name] = versions.get(name, "")
 
     def sweep(self) -> list[str]:
         """Remove the temporary files of writers that died; those of living writers, of any process, stay.

@@ -250,6 +250,8 @@ def scan(files: list[str]) -> pl.LazyFrame:
 def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, a row group at a time, every page checked against its checksum.
 
+    So are the bounds that the footer says of them, which no checksum covers: by these a reader skips row groups.
+
     Raises:
         Corrupt: a page, a header or the footer is damaged.
     """
@@ -259,7 +261,21 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     for group in range(groups):
         with reading(where):
             frame = pl.DataFrame(parquet.read_row_group(group))
+            if outside := _outside_bounds(parquet.metadata.row_group(group), frame):
+                raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
         yield frame
+
+
+def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None:
+    """The first column with a value below or above what the footer says."""
+    for place, name in enumerate(rows.columns):
+        bounds = said.column(place).statistics
+        if bounds is None or not bounds.has_min_max or rows[name].null_count() == rows.height:
+            continue
+        lowest, highest = bounds.min, bounds.max
+        if not (lowest <= rows[name].min() and rows[name].max() <= highest):
+            return name
+    return None
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minute_days import COLUMNS, DAILY, MONTHLY, TIME, day_bars, store_day, store_month
+from minute_days import COLUMNS, DAILY, MONTHLY, SCHEMA, TIME, day_bars, store_day, store_month
 
 from data_assets.lake.bars import bar_files
-from data_assets.lake.lake import Lake
+from data_assets.lake.lake import Corrupt, Lake
 from data_assets.lake.layout import month_path, partition_path
 from data_assets.lake.storage import open_storage
 from data_assets.trading_calendar import NEW_YORK, session, sessions
@@ -150,6 +151,25 @@ def test_a_damaged_month_is_not_read(lake, lake_url, content):
     storage.delete(name)
     storage.create(name, content)
     assert lake.bars("SPY", DECEMBER, DAYS[5]).collect().equals(stored("SPY", *DAYS[3:6]))
+
+
+@pytest.mark.parametrize("month", [True, False])
+def test_bars_of_damaged_files_are_refused_where_that_is_asked_for(lake, lake_url, month):
+    """Of the pages that are damaged here, none is read: were a file not checked, its bars would come."""
+    storage = open_storage(lake_url)
+    name = store_month(lake, "SPY", DECEMBER).path if month else partition_path(DAILY, DAYS[3])
+    with storage.open(name) as file:
+        content = bytearray(file.read())
+        last = pq.ParquetFile(file).metadata.row_group(0).column(SCHEMA.names.index("transactions"))
+    content[last.dictionary_page_offset + last.total_compressed_size - 8] ^= 1
+    expected = stored("SPY", *DAYS[3:6]).select(TIME)
+    assert lake.bars("SPY", DECEMBER, DAYS[5], verify=True).collect().select(TIME).equals(expected)
+    storage.delete(name)
+    storage.create(name, bytes(content))
+    if month:
+        assert lake.bars("SPY", DECEMBER, DAYS[5]).select(TIME).collect().equals(expected)
+    with pytest.raises(Corrupt, match="damaged"):
+        lake.bars("SPY", DECEMBER, DAYS[5], verify=True)
 
 
 def test_a_file_of_a_day_in_the_place_of_a_month_is_not_read(lake, lake_url):

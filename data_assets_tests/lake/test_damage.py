@@ -2,8 +2,12 @@
 
 import errno
 import os
+import struct
+from contextlib import suppress
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -63,6 +67,54 @@ def test_page_checksums_find_damage_in_every_column_without_a_recorded_digest(da
                 lake.verify(DATASET, DAY, sha256=None, rows=None)
             with pytest.raises(Corrupt, match="damaged"):
                 list(lake.batches(DATASET, DAY))
+
+
+def test_what_is_read_without_a_word_is_refused_where_that_is_asked_for(day, damaged):
+    """pyarrow's default, which checks no page either, shows that it is; Polars may die of some flips."""
+    lake, path, data, _ = day
+    right = lake.scan(DATASET, DAY, DAY, verify=True).collect()
+    silent = 0
+    for chunk in column_chunks(path):
+        end = chunk.dictionary_page_offset + chunk.total_compressed_size
+        for position in range(end - 60, end, 20):
+            damaged(flipped(data, position))
+            with suppress(OSError, pa.ArrowException):
+                if pl.DataFrame(pq.ParquetFile(path).read()).equals(right):
+                    continue  # of a short page's header not all is read
+                silent += 1
+            with pytest.raises(Corrupt, match=f"date={DAY}.*backfill this day again"):
+                lake.scan(DATASET, DAY, DAY, verify=True)
+    assert silent, "there is something to refuse"
+    damaged(data)
+    assert lake.scan(DATASET, DAY, DAY, verify=True).collect().equals(right)
+
+
+def test_a_file_is_checked_once_and_again_when_it_was_replaced(day, damaged, monkeypatch):
+    lake, _, data, _ = day
+    checked = []
+    monkeypatch.setattr(lake, "verify", lambda *file, **_: checked.append(file))
+    damaged(data)
+    for _ in range(2):
+        lake.scan(DATASET, DAY, DAY, verify=True)
+    assert checked == [(DATASET, DAY)]
+    damaged(data)
+    lake.scan(DATASET, DAY, DAY, verify=True)
+    assert checked == [(DATASET, DAY)] * 2
+
+
+def test_bounds_that_the_rows_leave_are_damage(day, damaged):
+    """A reader skips row groups by them, and no checksum covers them."""
+    lake, path, data, _ = day
+    damaged(data)
+    chunk = next(each for each in column_chunks(path) if each.path_in_schema == "strike")
+    highest = struct.pack("<d", chunk.statistics.max)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    assert highest in data[footer:]
+    damaged(data[:footer] + data[footer:].replace(highest, struct.pack("<d", chunk.statistics.max - 50)))
+    missed = pl.col("strike") == chunk.statistics.max
+    assert lake.scan(DATASET, DAY, DAY).filter(missed).collect().is_empty()
+    with pytest.raises(Corrupt, match="other bounds of strike"):
+        lake.verify(DATASET, DAY, sha256=None, rows=None)
 
 
 @pytest.mark.parametrize("place", ["first magic", "last magic", "footer length", "footer", "metadata", "page"])

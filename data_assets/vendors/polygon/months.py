@@ -88,6 +88,7 @@ def build_month(
         now: the current instant, with a time zone; sessions that end later are not lacking yet.
 
     Raises:
+        Corrupt: a day is damaged; nothing of the month is written.
         LakeError: the lake holds no day of the month, or a file cannot be read or written.
     """
     first, days = _days_of(month)
@@ -109,7 +110,8 @@ def build_month(
     )
     bars = lake.scan(DAILY, min(versions), max(versions))
     files: dict[str, StoredFile] = {}
-    # One by one: it names the day whose file is cut or overwritten.
+    for day in versions:  # one by one, and whole: what rotted in a day must not become a month that is sound
+        lake.verify(DAILY, day, sha256=None, rows=None)
     said = {day: statement(lake.provenance(DAILY, day).details) for day in versions}
     provenance = replace(provenance, by_trade_date=tuple(day for day in versions if said[day].by_trade_date))
 
