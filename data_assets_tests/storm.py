@@ -139,6 +139,8 @@ class Storm:
                 )
         for name, asked in ((name, sorted({*days})) for name, days in self._asked.items() if days):
             dataset = self._datasets[name]
+            if dataset.monthly:
+                self.settle()  # its automation has seen the days that were just stored
             filled = self._project.run("backfill", name, *span(asked))
             states = self._states(dataset)
             assert filled.returncode == 0, f"{name}: {filled.stderr}"

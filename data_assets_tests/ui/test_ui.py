@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import polars as pl
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -19,6 +20,7 @@ from data_assets.ingest.dagster_days import PREVIEW_ROWS
 from data_assets.partitions import partition_keys
 from data_assets.vendors.polygon.component import DAY_CHECKS
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
+from data_assets.vendors.polygon.months import MONTHLY
 from data_assets.vendors.theta.judge import CHECKS
 from data_assets.vendors.theta.schema import QUOTES
 from data_assets_tests.end_to_end.project_folder import Project, span
@@ -188,7 +190,21 @@ def test_the_pages_say_what_the_data_is(page: Page, site: Site):
 
     page.goto(f"{site.url}/runs")
     expect(page.get_by_text("Failure", exact=True).first).to_be_visible()
+    expect(page.get_by_text("theta / option_quotes / QQQ").first).to_be_visible()  # what the command's runs are about
     expect(page.get_by_text("data_assets/")).to_have_count(0)  # no tag that only the machinery reads
+
+
+def test_a_run_of_the_command_is_executed_again_by_a_click(page: Page, site: Site):
+    with site.project.instance() as instance:
+        whole = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))[-1]
+    page.goto(f"{site.url}/runs/{whole.run_id}")
+    page.get_by_role("button", name="Re-execute all (*)").click()
+    page.wait_for_url(lambda url: "/runs/" in url and whole.run_id not in url)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    with site.project.instance() as instance:
+        again = instance.get_run_by_id(page.url.rsplit("/", 1)[-1][:36])
+    assert again is not None
+    assert (again.parent_run_id, again.asset_selection) == (whole.run_id, whole.asset_selection)
 
 
 def test_a_gap_in_polygons_bars_and_the_files_that_they_are_made_from(page: Page, site: Site):
@@ -230,6 +246,13 @@ def test_a_gap_in_polygons_bars_and_the_files_that_they_are_made_from(page: Page
     expect(page.get_by_text("of 10 tickers: 10 complete; 100.0% of the regular minutes have a bar")).to_be_visible()
     for day in days:
         expect_colour(page, day, GREEN)
+
+    months = sorted({f"{day[:7]}-01" for day in days})  # the one under way is among them, but in its first days
+    page.goto(site.asset("partitions", MONTHLY, default_range=f"[{months[0]}...{months[-1]}]"))
+    page.get_by_role("button", name="Materialize…").click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Launch")).click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect_counts(page, failed=0, materialized=len(months), materializing=0, missing=0)
 
     page.goto(site.asset("lineage", BARS_KEY, lineageScope="upstream"))
     for dataset, checks in ((BARS_KEY, len(DAY_CHECKS)), (RAW_KEY, 1)):
