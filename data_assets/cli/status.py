@@ -30,7 +30,14 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayHealth, DayState, day_health, states_on_disk
+from data_assets.ingest.dagster_health import (
+    DayHealth,
+    DayState,
+    day_health,
+    states_on_disk,
+    unrecorded_days,
+    unrecorded_text,
+)
 from data_assets.ingest.outcome import Scalar
 from data_assets.wiring import open_lake
 
@@ -63,15 +70,20 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
-        overview = {
-            dataset.name: summarize(dataset, states_on_disk(instance, dataset, days, lake))
-            for dataset, days in selected.items()
+        states = {dataset: states_on_disk(instance, dataset, days, lake) for dataset, days in selected.items()}
+        overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
+        unrecorded = {
+            dataset: found
+            for dataset in selected
+            if (found := unrecorded_days(instance, dataset, states[dataset], lake))
         }
         days_shown = {
             dataset: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
             for dataset, days in selected.items()
             if key is not None
         }
+    for dataset in selected:
+        overview[dataset.name]["unrecorded"] = len(unrecorded.get(dataset, ()))
     if as_json:
         for dataset, rows in days_shown.items():
             overview[dataset.name]["days"] = [asdict(row) | {"day": dataset.label(row.day)} for row in rows]
@@ -83,6 +95,8 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
+        for dataset, found in unrecorded.items():
+            console.print(unrecorded_text(dataset, found), soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
     sys.exit(exit_code(key, holds=not any(each["failed"] for each in overview.values())))
 

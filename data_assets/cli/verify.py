@@ -29,7 +29,7 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, day_states, names_text
+from data_assets.ingest.dagster_health import DayState, day_states, names_text, unrecorded_days, unrecorded_text
 from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.lake import Lake
@@ -46,7 +46,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
 
     A damaged day turns red in the grid, and the next backfill fetches it again; a red day whose file is found whole
-    turns green. Exit 1 if a day is damaged.
+    turns green. Exit 1 if a day is damaged, or has a file without a record.
     """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
@@ -60,8 +60,10 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             found[dataset.name] = {
                 "ok": [dataset.label(day) for day in verified.ok],
                 "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
+                "unrecorded": [dataset.label(day) for day in verified.unrecorded],
             }
             any_bad |= bool(verified.bad)
+            any_bad |= bool(verified.unrecorded)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {len(verified.ok)} {dataset.unit}s are whole, "
                 f"damaged: {len(verified.bad)}",
@@ -73,6 +75,12 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             if verified.recovered:
                 names = names_text([dataset.label(day) for day in verified.recovered])
                 console.print(f"  [green]✓[/green] green again: {names}", highlight=False, soft_wrap=True)
+            if verified.unrecorded:
+                console.print(
+                    f"  [yellow]?[/yellow] {escape(unrecorded_text(dataset, verified.unrecorded))}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
             say = partial(notices.print, style="dim", soft_wrap=True)
             record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), say)
     if as_json:
@@ -82,18 +90,20 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found of a dataset's days; those never stored are in none.
+    """What was found of a dataset's days; those without a file that were never stored are in none.
 
     Attributes:
         ok: days whose files are as recorded.
         bad: the others, with the reason.
         recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
             vendor when the day was asked for again. What was stored is there and whole.
+        unrecorded: days with a file that nothing was recorded of, so that nothing can be compared.
     """
 
     ok: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
 
 
 def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]) -> Verified:
@@ -102,8 +112,9 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
     Raises:
         LakeUnusable: the lake as a whole is not there (any more).
     """
-    found = Verified()
-    for day, state in day_states(instance, dataset.asset_key, days, dataset.partitions).items():
+    states = day_states(instance, dataset.asset_key, days, dataset.partitions)
+    found = Verified(unrecorded=unrecorded_days(instance, dataset, states, lake))
+    for day, state in states.items():
         record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
         if record is None:
             continue

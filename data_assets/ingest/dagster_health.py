@@ -110,6 +110,34 @@ def _without_file(
     return without | dict.fromkeys((day.isoformat() for day in stale), DayState.STALE)
 
 
+def unrecorded_days(
+    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+) -> list[str]:
+    """Those of the days in `states` whose file is in this lake and was never recorded: the run history was lost.
+
+    Or the process that wrote it died between file and record; then it is one day, and its next run replaces it.
+    """
+    open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
+    if not open_days:
+        return []
+    held = dataset.files.held(lake, date.fromisoformat(min(open_days)), date.fromisoformat(max(open_days))) or set()
+    return [
+        day
+        for day in open_days
+        if date.fromisoformat(day) in held
+        and (states[day] is DayState.MISSING or latest_materialization(instance, dataset.asset_key, day) is None)
+    ]
+
+
+def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
+    """Which days have a file without a record, and how to get their standing back."""
+    return (
+        f"{dataset.name}: {len(days)} {dataset.day}s have a file and no record, as after a lost run history: "
+        f"{names_text([dataset.label(day) for day in days])}. Put the folder .state back from its backup, or download "
+        f"them again: data-assets backfill {dataset.name}"
+    )
+
+
 def names_text(names: Sequence[str]) -> str:
     """The first few of some names, and how many more there are."""
     more = len(names) - NAMES_SHOWN
@@ -172,7 +200,8 @@ def day_health(
     lacked = what_lacks(dataset, states, lake)
     rows = []
     for day, state in states.items():
-        record = latest_materialization(instance, asset_key, day)
+        # What was recorded of a day that is missing now was said of a file that is not here.
+        record = latest_materialization(instance, asset_key, day) if state is not DayState.MISSING else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
         last_try = _last_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
@@ -190,7 +219,7 @@ def day_health(
                 rows=int(str(metadata["rows"].value)) if "rows" in metadata else None,
                 size=int(str(metadata["size"].value)) if "size" in metadata else None,
                 run_id=record.run_id if record else None,
-                checks=checks.get(day, {}),
+                checks=checks.get(day, {}) if record else {},
                 outcome=why[0] if why else None,
                 reason=why[1] if why else None,
                 attempts=int(str(attempts.value)) if attempts else None,

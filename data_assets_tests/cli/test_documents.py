@@ -55,7 +55,7 @@ def test_from_nothing_to_whole(theta, live_project):
     assert asked_by(*span(days[:2]), "--only", "all") == (0, days[:2], [], days[:2])
 
     assert run("gaps", DATASET, *span(days)) == (0, {DATASET: {"missing": [], "failed": [], "lacking": {}}})
-    assert run("verify", DATASET, *span(days)) == (0, {DATASET: {"ok": days, "bad": {}}})
+    assert run("verify", DATASET, *span(days)) == (0, {DATASET: {"ok": days, "bad": {}, "unrecorded": []}})
     with project.instance() as instance:
         assert sorted(recorded(instance)) == sorted([*days, *days[:2]])
         assert run_statuses(instance) == ["SUCCESS", "FAILURE", "SUCCESS", "SUCCESS"]

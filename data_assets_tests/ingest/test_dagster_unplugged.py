@@ -233,3 +233,41 @@ def test_a_lake_that_is_gone_says_so_to_readers(project: InProcess, disk: Disk) 
 
     with pytest.raises(LakeNotThere):
         lake.verify(KEY, date.fromisoformat(DAYS[0]), sha256=None, rows=None)
+
+
+def test_a_lost_history_is_named_with_the_way_back(project: InProcess, command: Command) -> None:
+    project.instance.wipe_assets([ASSET])
+
+    verified, status, counted = command("verify", KEY), command("status", KEY), command("status", KEY, "--json")
+
+    assert verified.code == 1
+    for said in (verified.out, status.out):
+        told = next(line for line in said.splitlines() if "no record" in line)
+        for word in ("3 days", *DAYS, ".state", f"data-assets backfill {KEY}"):
+            assert word in told
+    assert json.loads(counted.out)[KEY]["unrecorded"] == len(DAYS)
+    assert project.theta.requests == []
+
+
+def test_a_missing_day_shows_nothing_of_the_file_that_is_gone(project: InProcess, command: Command) -> None:
+    project.file(DAYS[1]).unlink()
+
+    rows = {row["day"]: row for row in json.loads(command("status", KEY, *ALL, "--json").out)[KEY]["days"]}
+
+    assert rows[DAYS[1]]["state"] == "missing"
+    assert (rows[DAYS[1]]["rows"], rows[DAYS[1]]["size"], rows[DAYS[1]]["checks"]) == (None, None, {})
+    assert rows[DAYS[0]]["rows"]
+
+
+def test_verify_goes_on_past_what_it_cannot_open(project: InProcess, command: Command) -> None:
+    project.file(DAYS[2]).unlink()
+    project.file(DAYS[2]).mkdir()
+    shutil.rmtree(project.file(DAYS[1]).parent)
+    project.file(DAYS[1]).parent.write_text("a file in place of a folder")
+
+    said = command("verify", KEY, "--json")
+
+    found = json.loads(said.out)[KEY]
+    assert (said.code, found["ok"], sorted(found["bad"])) == (1, DAYS[:1], DAYS[1:])
+    assert all("move it away" in reason for reason in found["bad"].values())
+    assert project.states(DAYS) == {DAYS[0]: "stored", DAYS[1]: "failed", DAYS[2]: "failed"}
