@@ -113,7 +113,8 @@ def end_of_day(
 
     A negative or missing value is an error, and so are prices, of those that a trade has moved, that do not enclose
     each other, and volume or prices without a trade. Reports made before the options' close, trades without volume,
-    trades of another session, and a day without bids, as users found on shortened sessions, are warned of. Contracts
+    trades of another session, a day without bids, as users found on shortened sessions, and one without any quote or
+    trade, as users found too, are warned of. Contracts
     whose trades moved no price, or not each of the four, and those traded last on the evening before are counted. That
     the evening begins at 20:00 New York of the previous session is a judgement.
 
@@ -162,6 +163,8 @@ def end_of_day(
     quoted = reports.filter(pl.col("ask") > 0)
     without_bid = quoted.filter(pl.col("bid") == 0).height / quoted.height if quoted.height else 0.0
     found = [f"{count:,} reports {said[kind]}" for kind, count in counts.items() if count]
+    if reports.height and not quoted.height and not judged["count"].sum():
+        found.append("no contract has a trade or a quote: download the day again once the vendor has made its reports")
     if without_bid > no_bid:
         found.append(f"{without_bid:.1%} of the quoted contracts have no bid, as in reports of shortened sessions")
     traded = reports.filter(busy).height

@@ -155,6 +155,16 @@ def test_a_shortened_session_without_bids_is_warned_of():
     assert (verdict.passed, verdict.severity, verdict.metadata["without_bid_share"]) == (False, "warn", 1.0)
 
 
+def test_a_day_of_nothing_but_zeros_is_warned_of_and_one_of_quotes_alone_is_not():
+    nothing = changed(REPORTS, pl.lit(value=True), volume=0, count=0, **NO_PRICE)
+    verdict = end_of_day(nothing, day=DAY, previous=PREVIOUS, option_close=HOURS.option_close)
+    assert verdict.passed, verdict.summary
+    nothing = changed(nothing, pl.lit(value=True), bid=0.0, ask=0.0, bid_size=0, ask_size=0)
+    verdict = end_of_day(nothing, day=DAY, previous=PREVIOUS, option_close=HOURS.option_close)
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+    assert verdict.summary.startswith("no contract has a trade or a quote")
+
+
 def test_doubled_reports_are_resolved_to_the_last():
     day = date(2021, 12, 31)
     once = stored(pl.concat(option_reports.eod(each) for each in chain("SPXW", day, 64)))

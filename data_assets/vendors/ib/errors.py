@@ -130,7 +130,7 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
         case 200:
             return _of_contract(said, text, asked)
         case 321:
-            return _of_validation(said, text)
+            return _of_validation(said, text, asked)
         case 386 | 10295 | 10299 | 10314 | 10339:
             return RunEnded(f"{said}; TWS refuses the request itself: {_DEFECT}")
         case 326:
@@ -181,7 +181,7 @@ def _of_contract(said: str, text: str, asked: Asked) -> IngestError:
     return RunEnded(f"{said}; correct symbol, exchange, currency or primaryExchange in {asked.where}")
 
 
-def _of_validation(said: str, text: str) -> IngestError:
+def _of_validation(said: str, text: str, asked: Asked) -> IngestError:
     if _any(_READ_ONLY, text):
         return RunEnded(f"{said}; take the tick off Read-Only API in the API settings of TWS or IB Gateway")
     if _any(_REACH, text):
@@ -190,6 +190,8 @@ def _of_validation(said: str, text: str) -> IngestError:
         return _not_entitled(said)
     if _any(_OF_ACCOUNT, text):
         return RunEnded(f"{said}; it is about the account or the login: mend it in TWS, then run again")
+    if "please enter" in text:  # what is missing or unknown is a part of the contract, which a person wrote
+        return RunEnded(f"{said}; correct it in {asked.where}, then run again")
     if not text.startswith(_ENGLISH_321):
         return RunEnded(f"{said}; TWS refuses the request itself, and {_ENGLISH}, then run again for the reason")
     return RunEnded(f"{said}; TWS refuses the request itself: {_DEFECT}")

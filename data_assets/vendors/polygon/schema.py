@@ -177,7 +177,7 @@ def read_day(
     elif rows.height == sent + 1:
         raise _rejected(_why_unended(unpacked(file), sent, len(names)))
     if rows.height != sent:
-        raise _rejected(f"{sent:,} lines read as {rows.height:,} rows")
+        raise _wrong_value(f"{sent:,} lines read as {rows.height:,} rows")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day, dated_by)
     facts = _facts(rows, _stretches(rows)["ticker"], hours, names)
@@ -296,12 +296,12 @@ def _read(text: bytes, names: list[str]) -> pl.DataFrame:
         return _read_as(text, read_as)
     except pl.exceptions.PolarsError as error:
         if _cell_in(str(error))[0] not in _WHOLE_NUMBERS:
-            raise _rejected(_why_unreadable(str(error), len(names))) from None
+            raise _wrong_value(_why_unreadable(str(error), len(names))) from None
     # Slowly, now that it is known that a count is spelt in a way of its own.
     try:
         rows = _read_as(text, read_as | dict.fromkeys(_WHOLE_NUMBERS, pl.String()))
     except pl.exceptions.PolarsError as error:
-        raise _rejected(_why_unreadable(str(error), len(names))) from None
+        raise _wrong_value(_why_unreadable(str(error), len(names))) from None
     return rows.with_columns(*(_whole_numbers(rows[name]) for name in _WHOLE_NUMBERS))
 
 
@@ -323,12 +323,14 @@ def _whole_numbers(cells: pl.Series) -> pl.Series:
 def _whole_number(column: str, cell: str) -> int:
     shown = one_line(cell, 200)
     if not _NUMBER.fullmatch(cell):
-        raise _rejected(f'column {column} holds "{shown}", which does not parse')
+        raise _wrong_value(f'column {column} holds "{shown}", which does not parse')
     number = Decimal(cell)
     if number != number.to_integral_value() or number >= 1 << 63:
-        raise _rejected(f'column {column} holds "{shown}": it must be a whole number of at most 63 bits')
+        raise _wrong_value(f'column {column} holds "{shown}": it must be a whole number of at most 63 bits')
     if column == "window_start" and int(number) % _PER_MINUTE:
-        raise _rejected(f'column {column} holds "{shown}", which was rounded on its way: it is the start of no minute')
+        raise _wrong_value(
+            f'column {column} holds "{shown}", which was rounded on its way: it is the start of no minute'
+        )
     return int(number)
 
 
@@ -366,7 +368,7 @@ def _refuse_values(rows: pl.DataFrame) -> None:
         if column.has_nulls():
             if blank := rows.filter(pl.all_horizontal(pl.all().is_null())).height:
                 raise _rejected(f"{blank:,} lines inside the text are blank: remove them, and compress it again")
-            raise _rejected(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
+            raise _wrong_value(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
         if name in _NUMBERS:
             lowest, total = column.min(), column.sum()
             assert isinstance(lowest, int | float)
@@ -374,16 +376,18 @@ def _refuse_values(rows: pl.DataFrame) -> None:
             if lowest < 0 or not math.isfinite(total):
                 wrong = column.filter((column < 0) | ~column.is_finite())
                 if wrong.is_empty():
-                    raise _rejected(f"column {name} holds {column.max()!r}, and its sum is past every number")
-                raise _rejected(f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up")
+                    raise _wrong_value(f"column {name} holds {column.max()!r}, and its sum is past every number")
+                raise _wrong_value(
+                    f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up"
+                )
     longest = rows["ticker"].str.len_bytes().max()
     assert isinstance(longest, int)
     if longest > _TICKER_BYTES:
-        raise _rejected(f"column ticker holds a text of {longest:,} bytes: no ticker has more than {_TICKER_BYTES}")
+        raise _wrong_value(f"column ticker holds a text of {longest:,} bytes: no ticker has more than {_TICKER_BYTES}")
     starts = rows["window_start"]
     odd = starts.filter(starts % _PER_MICROSECOND != 0)
     if len(odd):
-        raise _rejected(f"column window_start holds {odd[0]} in {len(odd):,} rows: no whole number of microseconds")
+        raise _wrong_value(f"column window_start holds {odd[0]} in {len(odd):,} rows: no whole number of microseconds")
 
 
 def _refuse_other_days(starts: pl.Series, day: date, dated_by: DatedBy) -> None:
@@ -422,7 +426,7 @@ def _refuse_tickers(tickers: pl.Series) -> None:
     """Refuse what would be no name: of a folder, in a table, on a screen."""
     odd = tickers.filter(tickers.str.contains(r"[\p{Cc}\p{Cf}\p{Z}]"))
     if len(odd):
-        raise _rejected(f"column ticker holds {odd[0]!r}: no ticker has a space or a character that cannot be seen")
+        raise _wrong_value(f"column ticker holds {odd[0]!r}: no ticker has a space or a character that cannot be seen")
 
 
 def _facts(rows: pl.DataFrame, tickers: pl.Series, hours: Session, names: list[str]) -> FileFacts:
@@ -511,6 +515,10 @@ def _stored(rows: pl.DataFrame, tickers: pl.Series) -> pl.DataFrame:
 
 def _nanoseconds(instant: datetime) -> int:
     return round(instant.timestamp()) * _PER_SECOND
+
+
+def _wrong_value(reason: str) -> DayEnded:
+    return _rejected(f"{reason}; nothing of the file is stored, run this day again when it is replaced")
 
 
 def _rejected(reason: str) -> DayEnded:

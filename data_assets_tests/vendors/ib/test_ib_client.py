@@ -159,6 +159,7 @@ AMBIGUOUS = "The contract description specified for AAPL is ambiguous."
     [
         (200, AMBIGUOUS, "more than one contract fits tickers.csv row 2: name the listing exchange", "correct symbol"),
         (321, VALIDATING + "The API interface is currently in Read-Only mode.", "Read-Only API in the API", "defect"),
+        (321, VALIDATING + "Please enter exchange", "correct it in tickers.csv row 2", "defect"),
         (321, VALIDATING + "Market data is not allowed for this account", "lacks this market data", "defect"),
         (321, VALIDATING + "Historical data request rejected. Max API Backfill Years=1", "no further back", "defect"),
         (321, VALIDATING + "You are not logged in", "about the account or the login", "defect"),

@@ -600,3 +600,12 @@ def test_a_ticker_that_cannot_be_seen_whole_is_refused(ticker: str) -> None:
     assert "column ticker holds " in said
     assert "no ticker has a space or a character that cannot be seen" in said
     assert said.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [line(""), line("A", open="-1"), line("A", open="x"), line("A", transactions="1.5"), line("\x01")],
+    ids=["no ticker", "negative", "no number", "half a trade", "hidden"],
+)
+def test_what_refuses_a_file_says_what_to_do_next(text):
+    assert refusal(text).endswith("nothing of the file is stored, run this day again when it is replaced")
