@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 import click
 import dagster as dg
 
-from data_assets.cli.display import Display, open_display
+from data_assets.cli.display import Display, count_of, open_display
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
@@ -123,7 +123,7 @@ def _backfill(
     elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
     with open_display(dataset.name, len(days) + len(elsewhere), dataset.day, dataset.label) as display:
         if elsewhere:
-            display.say(f"{len(elsewhere)} {dataset.day}s are left to the run that is at them now")
+            display.say(f"left to the run that is at work on them: {count_of(len(elsewhere), dataset.day)}")
         result = run_backfill(instance, dataset, days, display, lake, wanted)
         result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
         again = again_with(instance, result, lake, only)

@@ -138,7 +138,7 @@ class Display:
 
     def _end_the_reason(self) -> None:
         if self._same_reason:
-            self.say(f"  and {_count(self._same_reason, f'older {self._unit}')} for the same reason")
+            self.say(f"  and {count_of(self._same_reason, f'older {self._unit}')} for the same reason")
         self._last_reason, self._same_reason = None, 0
 
     def run_ended(self, report: IngestReport) -> None:
@@ -194,7 +194,7 @@ class Display:
         )
         if not_stored:
             self._console.print(
-                f"{_count(len(not_stored), self._unit)} not stored; "
+                f"{count_of(len(not_stored), self._unit)} not stored; "
                 f"try them again with: {shlex.join(['data-assets', *again])}",
                 highlight=False,
                 soft_wrap=True,
@@ -205,7 +205,8 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
-def _count(count: int, unit: str) -> str:
+def count_of(count: int, unit: str) -> str:
+    """A number of things as people say it: `1 day`, `2 days`."""
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
@@ -220,5 +221,5 @@ def open_display(
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as screen:
         display = Display(name, total, Console(file=screen), unit, label)
         if total:
-            display.say(f"{name}: {_count(total, unit)} to do")
+            display.say(f"{name}: {count_of(total, unit)} to do")
         yield display
