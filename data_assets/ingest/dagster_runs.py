@@ -29,7 +29,7 @@ from data_assets.ingest.dagster_dataset import datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_integrity import damaged_days
 from data_assets.ingest.dagster_lake import refuse_absent_lake
-from data_assets.lake.errors import LakeUnusable
+from data_assets.lake.errors import LakeNotThere, LakeUnusable
 from data_assets.partitions import partition_keys
 from data_assets.wiring import open_lake
 
@@ -164,7 +164,10 @@ def _would_hide_damage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool
     if dataset is None or first is None or last is None:
         return True
     keys = partition_keys(date.fromisoformat(first), date.fromisoformat(last), partitions=dataset.partitions)
-    return bool(damaged_days(instance, dataset, open_lake(), map(date.fromisoformat, keys)))
+    try:
+        return bool(damaged_days(instance, dataset, open_lake(), map(date.fromisoformat, keys)))
+    except LakeNotThere:  # the settings name a new lake by now, and the days were stored in another
+        return True
 
 
 def _forget_all_but(instance: dg.DagsterInstance, unfinished: list[str]) -> None:

@@ -15,10 +15,12 @@ import pytest
 
 from data_assets.cli import main
 from data_assets.cli.local_run import run_range
+from data_assets.cli.project import definitions
 from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.errors import LakeNotThere
 from data_assets.lake.lake import MARKER
 from data_assets.lake.writer import DayWriter
+from data_assets.settings import settings
 from data_assets.wiring import open_lake
 from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
 
@@ -208,13 +210,34 @@ def test_a_lake_in_another_place_is_a_new_one(
 ) -> None:
     disk.unplug()
     monkeypatch.setenv("DATA_ASSETS_LAKE", str(project.folder / "other"))
-    from data_assets.settings import settings
-
     settings.cache_clear()
 
     assert command("backfill", KEY, "--from", DAYS[0], "--to", DAYS[0]).code == 0
 
     assert (project.folder / "other" / MARKER).exists()
+
+
+def test_a_killed_run_does_not_bar_the_way_to_a_lake_in_another_place(
+    project: InProcess, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its days were stored in the lake before, and of the new and empty one nobody can tell whether they are whole."""
+    killed = project.instance.create_run_for_job(
+        definitions().resolve_implicit_global_asset_job_def(),
+        asset_selection={ASSET},
+        status=dg.DagsterRunStatus.STARTED,
+        tags=of_days(DAYS[0], LATER) | {"dagster/max_retries": "0"},
+    )
+    lock = Path(project.instance.storage_directory(), "living_runs", killed.run_id)
+    lock.parent.mkdir(exist_ok=True)
+    lock.touch()
+    monkeypatch.setenv("DATA_ASSETS_LAKE", str(project.folder / "other"))
+    settings.cache_clear()
+
+    said = command("backfill", KEY, *ALL)
+
+    assert said.code == 0, said.err
+    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+    assert command("verify", KEY).code == 0
 
 
 def test_a_lost_lake_begins_anew_where_the_message_says(project: InProcess, disk: Disk, command: Command) -> None:
