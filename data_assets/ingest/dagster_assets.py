@@ -44,16 +44,23 @@ CATCH_UP_DAYS = 10
 
 
 def catch_up_recent_days() -> dg.AutomationCondition:
-    """Ask by itself for the missing sessions of the last ten days, once each; off until switched on in the UI.
+    """Ask by itself for the missing sessions of the last ten days; off until switched on in the UI.
 
     Bounded on purpose: a bare "missing" would ask for years at the first tick. A day that failed is left to a person.
+    One whose run was canceled, by a person or because the lake's disk is away, is missing still, and is asked for again
+    in the next hour, not at the next tick: at a tick every half a minute, a disk that is away for a day would leave
+    thousands of canceled runs. The hour is a judgement.
     The ten days end with the dataset's newest one, so of a dataset that has a last day they are its own last ten.
     """
+    asked_this_hour = dg.AutomationCondition.newly_requested().since(
+        dg.AutomationCondition.cron_tick_passed("0 * * * *")
+    )
     return (
         dg.AutomationCondition.in_latest_time_window(timedelta(days=CATCH_UP_DAYS))
         & dg.AutomationCondition.missing()
         & ~dg.AutomationCondition.in_progress()
         & ~dg.AutomationCondition.execution_failed()
+        & ~asked_this_hour
     ).with_label("catch_up_recent_days")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -55,3 +55,30 @@ def test_a_weekend_adds_no_day_and_friday_is_asked_for_on_friday_evening_in_new_
     assert "2024-07-12" not in asked_for(project, datetime(2024, 7, 12, 23, 55, tzinfo=UTC))
     assert "2024-07-12" in asked_for(project, friday_evening)
     assert max(asked_for(project, datetime(2024, 7, 15, 20, tzinfo=UTC))) == "2024-07-12"
+
+
+def test_while_the_lake_is_away_it_asks_once_an_hour_not_at_every_tick(project: InProcess) -> None:
+    """The disk of the lake is not plugged in: a run ends as canceled, and its days are missing as they were before."""
+    run_range(project.instance, ASSET, STORED, STORED)
+    away = project.folder / "away"
+    lake = project.folder / "lake" / "live"
+    lake.rename(away)
+    cursor = None
+    asked: list[set[str]] = []
+    for minutes in (1, 2, 3, 58, 62, 63):
+        tick = dg.evaluate_automation_conditions(
+            defs=definitions(),
+            instance=project.instance,
+            evaluation_time=NOW + timedelta(minutes=minutes),
+            cursor=cursor,
+        )
+        cursor = tick.cursor
+        asked.append(tick.get_requested_partitions(ASSET))
+        if asked[-1]:
+            run = project.materialize(of_days(min(asked[-1]), max(asked[-1])))
+            ended = project.instance.get_run_by_id(run.run_id)
+            assert ended is not None
+            assert ended.status == dg.DagsterRunStatus.CANCELED
+
+    missing = LAST_TEN_DAYS - {STORED}
+    assert asked == [missing, set(), set(), set(), missing, set()]
