@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from data_assets.definitions import defs
-from data_assets.partitions import TRADING_DAYS, months
+from data_assets.partitions import TRADING_DAYS, months, trading_days
 from data_assets.settings import settings
 from data_assets.span import SHIPPED
 
@@ -98,7 +98,13 @@ EVERY_ASSET = {
     "theta/option_open_interest/SPX": asset(OPEN_INTEREST, {"contract_set", "contracts", "integrity", "open_interest"}),
     "theta/option_eod/SPX": asset(OPTION_EOD, {"contract_set", "contracts", "end_of_day", "integrity"}),
     # another number of days per run than the bars: or Dagster would put a day's download and extraction into one run
-    "polygon/flat_files/minute_aggs": asset({}, {"integrity"}, kinds={"csv", "s3"}, days_per_run=25),
+    "polygon/flat_files/minute_aggs": asset(
+        {},
+        {"integrity"},
+        kinds={"csv", "s3"},
+        days_per_run=25,
+        partitions=trading_days(SHIPPED, fetched_downstream=True),
+    ),
     "polygon/minute_aggs": asset(MINUTE_AGGS, POLYGON_CHECKS, upstream={"polygon/flat_files/minute_aggs"}),
     "polygon/minute_aggs_monthly": asset(
         MINUTE_AGGS,

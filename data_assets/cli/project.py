@@ -26,7 +26,7 @@ from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
-from data_assets.settings import SettingsError
+from data_assets.settings import settings
 from data_assets.span import read_days
 from data_assets.trading_calendar import sessions, why_closed
 from data_assets.wiring import open_lake
@@ -84,27 +84,21 @@ def _get_instance() -> dg.DagsterInstance:
 
 @cache
 def definitions() -> dg.Definitions:
-    """The code location, loaded once; where a block under ``defs`` says something wrong, without that block.
+    """What the code location defines, loaded once; where a block under ``defs`` says something wrong, without it.
 
-    Each block that is left out is said in one line on stderr: the other datasets have nothing to do with it.
+    Each block that is left out is said in one line on stderr: the other datasets have nothing to do with it. Block by
+    block is also the quicker way: Dagster's own adds the schemas of every known component for the UI.
     """
-    from data_assets.definitions import defs, with_policy
+    from data_assets.cli.blocks import load_blocks
+    from data_assets.definitions import with_policy
 
-    try:
-        return defs()
-    except SettingsError:
-        raise
-    except Exception:
-        from data_assets.cli.blocks import load_blocks
-
-        datasets_of_this_process.clear()
-        usable, wrong = load_blocks(DEFS)
-        if not wrong:
-            raise
-        for line in wrong:
-            click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
-        blocks_left_out.extend(wrong)
-        return with_policy(usable)
+    settings()
+    datasets_of_this_process.clear()
+    usable, wrong = load_blocks(DEFS)
+    for line in wrong:
+        click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
+    blocks_left_out.extend(wrong)
+    return with_policy(usable)
 
 
 @cache
