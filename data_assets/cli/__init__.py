@@ -1,7 +1,8 @@
 """The `data-assets` command.
 
 Here: the group of commands, and what every one of them promises: exit 0 when all that was asked for holds, 1 when some
-day does not, 2 for a wrong call or setting, said in one line. Not here: any command (one module each).
+day does not (or the run history's disk is full), 2 for a wrong call or setting, said in one line. Not here:
+any command (one module each).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; a wrong call or setting ends it with one line."""
+    from data_assets.ingest.state_folder import StateUnusable
     from data_assets.lake.errors import LakeError, one_line
     from data_assets.settings import SettingsError
 
@@ -69,5 +71,8 @@ def main() -> None:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"Error: {one_line(text)}", err=True)
         sys.exit(2)
+    except StateUnusable as error:  # nothing is wrong with the call
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
     except click.Abort:  # Ctrl-C where nothing was at work
         sys.exit(1)

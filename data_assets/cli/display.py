@@ -23,6 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from data_assets.ingest.dagster_private import unwritten_events_unsaid
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
 from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, ending, line
@@ -80,7 +81,7 @@ class Display:
         self._progress = progress
         ended = threading.Event()
         live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        with live or nullcontext(), self._warnings():
+        with live or nullcontext(), unwritten_events_unsaid(), self._warnings():  # Live takes stderr for itself
             thread = threading.Thread(target=self._draw, args=(progress, live, ended), daemon=True)
             thread.start()
             try:

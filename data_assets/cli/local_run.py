@@ -17,7 +17,7 @@ from uuid import uuid4
 import dagster as dg
 
 from data_assets.cli.project import definitions
-from data_assets.ingest.dagster_private import execute_as_run
+from data_assets.ingest.dagster_private import execute_as_run, unwritten_events_unsaid
 from data_assets.ingest.dagster_runs import end_interrupted_runs, end_without_a_process, living_run
 from data_assets.ingest.stop_request import StopRequest, signals_as_request, stop_request
 from data_assets.ingest.waiting import Wait, local_now
@@ -39,6 +39,8 @@ def run_range(
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM came.
+        sqlalchemy.exc.OperationalError: the run history takes nothing more; the run may be left without an end, which
+            the next command gives it.
     """
     run_id = str(uuid4())
     work = partial(_create_and_execute, instance, run_id, asset_key, first, last, tags or {})
@@ -46,6 +48,7 @@ def run_range(
         signals_as_request() as request,
         living_run(instance, run_id),
         _asked_through(request),
+        unwritten_events_unsaid(),
         ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself
     ):
         try:

@@ -25,6 +25,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_p
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_interrupted_runs
+from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
 from data_assets.settings import settings
 from data_assets.span import read_days
@@ -58,26 +59,34 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
     Raises:
         SettingsError: it is of the other profile.
         LakeUnusable: the lake that it speaks of is not there.
+        StateUnusable: its folder is full, read-only or damaged, now or while the instance is used.
     """
-    with _get_instance() as instance:
+    terminal = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
+    ref = InstanceRef.from_dir(os.environ["DAGSTER_HOME"], overrides={"compute_logs": terminal})
+    with refusing_unusable_state(_state_folder(ref)), _get_instance(ref) as instance:
         refuse_foreign_history(instance)
         refuse_absent_lake(instance, open_lake())
         end_interrupted_runs(instance)
         yield instance
 
 
-def _get_instance() -> dg.DagsterInstance:
+def _state_folder(ref: InstanceRef) -> Path:
+    """Where the instance keeps its databases and lock files, by its configuration; otherwise the project's folder."""
+    data = ref.storage_data
+    base = data.config_dict.get("base_dir") if data else None
+    return (Path(base).parent if isinstance(base, str) else Path(os.environ["DAGSTER_HOME"])).absolute()
+
+
+def _get_instance(ref: InstanceRef) -> dg.DagsterInstance:
     """Open the instance, one process at a time, without captured logs.
 
     Two processes that make its databases at the same instant leave them with two revisions, which no start accepts. And
     what a run prints belongs to this terminal; the processes that would capture it die of a Ctrl-C with a traceback.
     """
-    terminal = {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__}
     folder = os.open(os.environ["DAGSTER_HOME"], os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        home = os.environ["DAGSTER_HOME"]
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": terminal}))
+        return dg.DagsterInstance.from_ref(ref)
     finally:
         os.close(folder)
 

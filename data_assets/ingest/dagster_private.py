@@ -3,16 +3,18 @@
 `JobDefinition.execute_in_process`, the public way, stores no selection and no code location with the run: its target is
 empty in the list of runs, the asset's page does not know it, and *Re-execute* ends in a traceback.
 
-Here: creating and executing such a run, and a line of its log that has metadata. Not here: which asset and
-which days, and how it is stopped (`cli.local_run`).
+Here: creating and executing such a run, a line of its log that has metadata, and what Dagster prints where such a line
+cannot be written. Not here: which asset and which days, and how it is stopped (`cli.local_run`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
@@ -79,6 +81,35 @@ def report_with_metadata(
         metadata: shown with it.
     """
     instance.report_engine_event(text, run, EngineEventData(metadata=dict(metadata)))
+
+
+@contextmanager
+def unwritten_events_unsaid() -> Iterator[None]:
+    """Keep off stderr what Dagster prints there about an event that it could not write.
+
+    It prints SQL of many lines, and then raises the error, or writes it into the run's log: nothing goes unsaid.
+    """
+    before = sys.stderr
+    sys.stderr = _WithoutUnwrittenEvents(before)
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+class _WithoutUnwrittenEvents:
+    """A stream that drops those texts, each of which comes in one call."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if text.startswith("Exception while writing logger call to event log"):
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _origin(job: str) -> RemoteJobOrigin | None:

@@ -65,13 +65,26 @@ def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
 
 @contextmanager
 def living_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Say that a run lives in this process, from before it is created until after it has ended."""
+    """Say that a run lives in this process, from before it is created until after it has ended.
+
+    Where that end could not be written, as on a full disk, its lock file stays, held by nobody: so the next command
+    finds that it is dead, and need not wait for it.
+    """
     _hold(instance, run_id)
     try:
         yield
-    finally:
-        _lock_file(instance, run_id).unlink(missing_ok=True)
+    except Exception:
         _held.pop(run_id).close()
+        raise
+    except BaseException:
+        _forget(instance, run_id)
+        raise
+    _forget(instance, run_id)
+
+
+def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
+    _lock_file(instance, run_id).unlink(missing_ok=True)
+    _held.pop(run_id).close()
 
 
 class _LivingRuns(dg.Executor):

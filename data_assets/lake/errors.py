@@ -7,6 +7,9 @@ Not here: who raises them.
 from __future__ import annotations
 
 import errno
+from pathlib import Path
+
+from data_assets.lake.disk_room import shortage
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -54,9 +57,10 @@ class Corrupt(LakeError):
 def write_error(error: OSError, where: str) -> LakeError:
     """Say in the lake's words why ``where`` could not be written."""
     if error.errno in NO_SPACE:
+        short = None if "://" in where else shortage(Path(where))
         return DiskFull(
-            f"{where}: no room to write it ({error.strerror}); free space there or point DATA_ASSETS_LAKE to a larger "
-            "disk, then run the backfill again"
+            f"{where}: no room to write it ({error.strerror}){f': {short}' if short else ''}; free space there or "
+            "point DATA_ASSETS_LAKE to a larger disk, then run the backfill again"
         )
     return LakeError(
         f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"

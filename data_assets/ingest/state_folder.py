@@ -1,0 +1,82 @@
+"""The folder of the run history, `.state`, where it cannot be used: full, read-only, or its disk fails.
+
+Here: how an error of SQLite or of the operating system there becomes one line. Not here: opening the history
+(`cli.project`), and the lake, which has errors of its own.
+
+SQLite says "disk I/O error" for most of it, even to a reader: its write-ahead log wants a file of 32 kB beside the
+database before the first row can be read. So the file system itself is asked what it is short of. Nothing is lost with
+such an end: a day is recorded after it is stored, and one that is stored without a record is fetched again. The run
+that was at work has no end in the history; the next command ends it.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_assets.lake.disk_room import is_read_only, shortage
+from data_assets.lake.errors import NO_SPACE, one_line
+
+_OF_THE_DISK = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+)
+_OF_THE_SYSTEM = NO_SPACE | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+class StateUnusable(Exception):
+    """The run history cannot be read or written; the text is one line that names its folder and says what to do."""
+
+
+@contextmanager
+def refusing_unusable_state(folder: Path) -> Iterator[None]:
+    """Turn what the disk of the run history refuses, however deep it was met, into one line.
+
+    Raises:
+        StateUnusable: SQLite, or the operating system about a file in `folder`, said that it cannot go on.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = _said_by_the_disk(error, folder)
+        if said is None:
+            raise
+        raise StateUnusable(_text(folder, said)) from error
+
+
+def _said_by_the_disk(error: BaseException, folder: Path) -> sqlite3.Error | OSError | None:
+    """The first such error among those that led to this one."""
+    led: BaseException | None = error
+    seen: set[int] = set()
+    found: sqlite3.Error | OSError | None = None
+    while led is not None and id(led) not in seen:
+        seen.add(id(led))
+        if isinstance(led, sqlite3.Error):
+            # An extended code such as SQLITE_IOERR_SHMSIZE has the primary one in its last byte.
+            if getattr(led, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+                found = led
+        elif isinstance(led, OSError) and led.errno in _OF_THE_SYSTEM and _lies_in(folder, led.filename):
+            found = led
+        led = led.__cause__ or led.__context__
+    return found
+
+
+def _lies_in(folder: Path, name: object) -> bool:
+    return isinstance(name, str) and Path(name).absolute().is_relative_to(folder)
+
+
+def _text(folder: Path, said: sqlite3.Error | OSError) -> str:
+    reason = one_line(said.strerror if isinstance(said, OSError) else said)
+    again = "then give the command again: what was stored before is as it was"
+    full = said.errno in NO_SPACE if isinstance(said, OSError) else said.sqlite_errorcode == sqlite3.SQLITE_FULL
+    if (short := shortage(folder)) is not None or full:
+        short = f": {short}" if short else ""
+        return f"{folder}: no room for the run history ({reason}){short}; make room on its disk, {again}"
+    if is_read_only(folder):
+        return f"{folder}: the run history is on a file system that is mounted read-only; mount it for writing, {again}"
+    return (
+        f"{folder}: the run history cannot be read or written ({reason}); check the disk and the permissions of the "
+        f"folder and the files in it, {again}"
+    )
