@@ -17,6 +17,7 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.display import count_of
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     DaysNamed,
@@ -65,7 +66,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             any_bad |= bool(verified.bad)
             any_bad |= bool(verified.unrecorded)
             console.print(
-                f"[bold]{dataset.name}[/bold]  {len(verified.ok)} {dataset.unit}s are whole, "
+                f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
                 f"damaged: {len(verified.bad)}",
                 highlight=False,
                 soft_wrap=True,

@@ -132,7 +132,8 @@ def unrecorded_days(
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
     """Which days have a file without a record, and how to get their standing back."""
     return (
-        f"{dataset.name}: {len(days)} {dataset.day}s have a file and no record, as after a lost run history: "
+        f"{dataset.name}: {len(days)} {dataset.day}{'' if len(days) == 1 else 's'} with a file and no record, "
+        f"as after a lost run history: "
         f"{names_text([dataset.label(day) for day in days])}. Put the folder .state back from its backup, or download "
         f"them again: data-assets backfill {dataset.name}"
     )

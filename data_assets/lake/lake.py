@@ -465,8 +465,8 @@ class Lake:
             marker = json.dumps({"synthetic": self.synthetic})
             raise LakeNotThere(
                 f"DATA_ASSETS_LAKE: the lake {self.url} is not there, as it has no {MARKER}: plug in or mount its "
-                f"disk, or set DATA_ASSETS_LAKE to where it is now; to begin a new lake there, write {marker} into "
-                f"{self.locate(MARKER)}"
+                f"disk, or set DATA_ASSETS_LAKE to where it is now; if its files are there and this one alone is lost, "
+                f"or to begin a new lake there, write {marker} into {self.locate(MARKER)}"
             )
 
     def _claim(self) -> None:

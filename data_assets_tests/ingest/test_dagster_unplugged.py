@@ -250,6 +250,19 @@ def test_a_lost_lake_begins_anew_where_the_message_says(project: InProcess, disk
     assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
 
 
+def test_a_lake_whose_marker_alone_is_lost_goes_on_as_the_message_says(project: InProcess, command: Command) -> None:
+    """As after a copy that left out what begins with an underscore."""
+    (project.folder / "lake" / "live" / MARKER).unlink()
+    said = command("status", KEY).err
+    assert "if its files are there" in said
+    text, _, marker = said.strip().partition("write ")[2].rpartition(" into ")
+    Path(marker).write_text(text)
+
+    assert "1 session whole, damaged: 0" in command("verify", KEY, "--from", DAYS[0], "--to", DAYS[0]).out
+    assert command("backfill", KEY, *ALL).code == 0
+    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+
+
 def test_a_lake_that_is_gone_says_so_to_readers(project: InProcess, disk: Disk) -> None:
     lake = open_lake()
     disk.unplug()
@@ -269,6 +282,7 @@ def test_a_lost_history_is_named_with_the_way_back(project: InProcess, command: 
         for word in ("3 days", *DAYS, ".state", f"data-assets backfill {KEY}"):
             assert word in told
     assert json.loads(counted.out)[KEY]["unrecorded"] == len(DAYS)
+    assert f"{KEY}: 1 day with a file and no record" in command("verify", KEY, "--from", DAYS[0], "--to", DAYS[0]).out
     assert project.theta.requests == []
 
 
