@@ -62,6 +62,11 @@ def write_error(error: OSError, where: str) -> LakeError:
             f"{where}: no room to write it ({error.strerror}){f': {short}' if short else ''}; free space there or "
             "point DATA_ASSETS_LAKE to a larger disk, then run the backfill again"
         )
+    if error.errno == errno.EROFS:
+        return LakeUnusable(
+            f"{where}: cannot be written, as its file system is mounted read-only; mount it for writing (after an "
+            "error a disk is mounted so: see the system's log), then run the backfill again"
+        )
     return LakeError(
         f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"
     )

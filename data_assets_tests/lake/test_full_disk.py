@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from lake_days import DATASET, DAY, SCHEMA, SORT_BY, pieces, provenance, quotes, store, stored, temp_files
 
-from data_assets.lake.errors import DiskFull, LakeError
+from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
 from data_assets.lake.lake import MARKER, Lake
+from data_assets_tests.small_disk import mount
+
+__all__ = ["mount"]
 
 OLD = quotes(seed=1)
 LARGE = quotes(expirations=6, strikes=60, minutes=391)
@@ -87,3 +90,51 @@ def test_a_folder_that_may_not_be_written(tmp_path):
     lake = Lake(str(tmp_path), synthetic=True)
     with pytest.raises(LakeError, match=r"data\.parquet: cannot be written"):
         store(lake, OLD)
+
+
+@pytest.fixture
+def disk(tmp_path, mount):
+    return mount(tmp_path / "disk", "size=8m,nr_inodes=100")
+
+
+@pytest.fixture
+def lake_on_disk(disk):
+    lake = Lake(str(disk.folder / "lake"), synthetic=True)
+    store(lake, OLD)
+    return lake
+
+
+@pytest.mark.parametrize("room", [0, 4096, 100_000])
+def test_a_file_system_without_room(lake_on_disk, disk, room):
+    """Full before the first byte, at the first, and in the middle of the file."""
+    disk.fill(but=room)
+    with pytest.raises(DiskFull, match=r"data\.parquet: no room to write it .*: 0\.. MB are free there; free") as told:
+        store(lake_on_disk, *pieces(LARGE, 60 * 2 * 391))
+    assert "\n" not in str(told.value)
+    assert_untouched(lake_on_disk, disk.folder)
+    disk.empty()
+    store(lake_on_disk, LARGE)
+    lake_on_disk.verify(DATASET, DAY, sha256=None, rows=LARGE.height)
+
+
+@pytest.mark.parametrize("inodes", [0, 1, 2])
+def test_a_file_system_without_inodes(lake_on_disk, disk, inodes):
+    """There is none for the temporary file, for the folder of the day, or for the second folder above it."""
+    disk.take_inodes(but=inodes)
+    with pytest.raises(DiskFull, match=r"out of inodes, although \d+ MB are free: .* delete files there") as told:
+        store(lake_on_disk, OLD, dataset="theta/option_quotes/SPX")
+    assert "\n" not in str(told.value)
+    assert_untouched(lake_on_disk, disk.folder)
+    disk.empty()
+    store(lake_on_disk, OLD, dataset="theta/option_quotes/SPX")
+
+
+def test_a_file_system_that_is_mounted_read_only(lake_on_disk, disk):
+    disk.remount("ro")
+    with pytest.raises(LakeUnusable, match=r"data\.parquet: .* mounted read-only; mount it for writing") as told:
+        store(lake_on_disk, LARGE)
+    assert "\n" not in str(told.value)
+    assert lake_on_disk.sweep() == []
+    assert_untouched(lake_on_disk, disk.folder)
+    disk.remount("rw")
+    store(lake_on_disk, LARGE)

@@ -33,6 +33,7 @@ from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
 from data_assets.ingest.source import DayMeter
 from data_assets.lake import tempfiles
+from data_assets.lake.disk_room import shortage
 from data_assets.lake.errors import NO_SPACE, Corrupt, read_error
 from data_assets.lake.parquet_file import digest_of
 from data_assets.vendors.polygon.client import Listed
@@ -395,7 +396,8 @@ def _on_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_SPACE:
             todo = "free space there, or lower POLYGON_CACHE_BYTES"
-            raise RunEnded(f"{folder}: no room for the vendor's files ({error.strerror}); {todo}") from error
+            short = f": {short}" if (short := shortage(folder)) else ""
+            raise RunEnded(f"{folder}: no room for the vendor's files ({error.strerror}){short}; {todo}") from error
         raise RunEnded(
             f"{folder}: the vendor's files cannot be kept there ({error.strerror or error}); "
             "check the disk and the folder's permissions"

@@ -28,6 +28,9 @@ from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line
 from data_assets.vendors.polygon.names import day_key
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
+from data_assets_tests.small_disk import mount
+
+__all__ = ["mount"]
 
 FIRST = date(2024, 1, 2)
 DAY_BYTES = 10_000
@@ -222,6 +225,44 @@ async def test_a_folder_that_takes_no_file_ends_the_run(tmp_path):
 
 
 # The budget
+
+
+@pytest.mark.parametrize("room", [0, 4096, 500_000, 998_000])
+async def test_a_disk_that_is_full_in_the_middle_of_a_download(tmp_path, mount, room):
+    """Before its first byte, at it, in the middle, and with no room for the note alone."""
+    disk = mount(tmp_path / "disk", "size=4m")
+    cache, vendor = RawCache(disk.folder / "raw", 10**9), Vendor()
+    (await get(cache, vendor, FIRST)).close()
+    second = FIRST + timedelta(days=1)
+    disk.fill(but=room)
+    with pytest.raises(
+        RunEnded, match=r"raw: no room for the vendor's files .*: [01]\.. MB are free there; free space"
+    ):
+        await get(cache, vendor, second, size=1_000_000)
+    assert temp_files(disk.folder) == []
+    assert_sound(disk.folder)
+    (await get(cache, vendor, FIRST)).close()
+    assert vendor.reads.count(FIRST) == 1
+    disk.empty()
+    with await get(cache, vendor, second, size=1_000_000) as again:
+        assert again.path.read_bytes() == file_of(second, size=1_000_000)
+
+
+@pytest.mark.parametrize("inodes", [0, 1, 2])
+async def test_a_disk_without_inodes_for_the_vendor_s_files(tmp_path, mount, inodes):
+    """None for the folder of the month, for the file, or for its note."""
+    disk = mount(tmp_path / "disk", "size=4m,nr_inodes=50")
+    cache, vendor = RawCache(disk.folder / "raw", 10**9), Vendor()
+    (await get(cache, vendor, FIRST)).close()
+    other = FIRST + timedelta(days=40)
+    disk.take_inodes(but=inodes)
+    with pytest.raises(RunEnded, match=r"raw: no room .*: its file system is out of inodes, although 4 MB are free"):
+        await get(cache, vendor, other)
+    assert temp_files(disk.folder) == []
+    assert_sound(disk.folder)
+    disk.empty()
+    (await get(cache, vendor, other)).close()
+    assert present(disk.folder) == [FIRST, other]
 
 
 async def test_the_least_recently_used_goes_first(tmp_path):
