@@ -28,9 +28,7 @@ from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line
 from data_assets.vendors.polygon.names import day_key
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
-from data_assets_tests.small_disk import mount
-
-__all__ = ["mount"]
+from data_assets_tests.small_disk import mount as mount  # a fixture; the killed processes import all names from here
 
 FIRST = date(2024, 1, 2)
 DAY_BYTES = 10_000
