@@ -142,7 +142,7 @@ async def test_a_client_that_wants_nothing_at_its_start_asks_for_positions_only(
             assert client.ib.client.serverVersion() == 178
             assert client.ib.managedAccounts() == [SYNTHETIC_ACCOUNT]
             assert client.codes() == [2104, 2106, 2158]
-            assert [(each.number, each.code) for each in tws.requests] == [(61, ANSWERED)]
+            await until(lambda: [(each.number, each.code) for each in tws.requests] == [(61, ANSWERED)])
 
 
 @pytest.mark.parametrize("client_id", [0, 5])
