@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 import click
 import dagster as dg
 
-from data_assets.cli.display import Display, count_of, open_display
+from data_assets.cli.display import Display, open_display
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     EXIT_OK,
@@ -34,6 +34,7 @@ from data_assets.ingest.dagster_days import run_watcher
 from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
+from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake

@@ -26,7 +26,7 @@ from rich.text import Text
 from data_assets.ingest.dagster_private import unwritten_events_unsaid
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, ending, line
+from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, ending, line
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
@@ -204,11 +204,6 @@ class Display:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
-
-
-def count_of(count: int, unit: str) -> str:
-    """A number of things as people say it: `1 day`, `2 days`."""
-    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 @contextmanager

@@ -17,7 +17,6 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
-from data_assets.cli.display import count_of
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     DaysNamed,
@@ -33,6 +32,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states, names_text, unrecorded_days, unrecorded_text
 from data_assets.ingest.dagster_integrity import integrity
 from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.quality.asset_checks import latest_materialization
@@ -63,8 +63,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
                 "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
                 "unrecorded": [dataset.label(day) for day in verified.unrecorded],
             }
-            any_bad |= bool(verified.bad)
-            any_bad |= bool(verified.unrecorded)
+            any_bad |= bool(verified.bad or verified.unrecorded)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
                 f"damaged: {len(verified.bad)}",

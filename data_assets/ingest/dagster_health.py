@@ -16,6 +16,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.ingest.outcome import Scalar
+from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.naming import NAMES_SHOWN
@@ -132,8 +133,7 @@ def unrecorded_days(
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
     """Which days have a file without a record, and how to get their standing back."""
     return (
-        f"{dataset.name}: {len(days)} {dataset.day}{'' if len(days) == 1 else 's'} with a file and no record, "
-        f"as after a lost run history: "
+        f"{dataset.name}: {count_of(len(days), dataset.day)} with a file and no record, as after a lost run history: "
         f"{names_text([dataset.label(day) for day in days])}. Put the folder .state back from its backup, or download "
         f"them again: data-assets backfill {dataset.name}"
     )
@@ -207,10 +207,10 @@ def day_health(
         hole = hole_reason(record) if record and state is DayState.HOLE else None
         last_try = _last_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
         why = ("Hole", hole) if hole else _why_not(last_try)
-        if day in lacked:
-            why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         if state is DayState.STALE:
             why = ("Stale", f"{STALE_REASON}; a plain backfill builds it again")
+        elif state is DayState.LACKING:
+            why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
         attempts = (last_try or metadata).get("attempts")
         rows.append(

@@ -268,6 +268,11 @@ def _short(number: float) -> str:
     return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
 
 
+def count_of(count: int, unit: str) -> str:
+    """A number of things as people say it: `1 day`, `2 days`."""
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Whole seconds in words: `41 s`, `2 min 10 s`, `25 h 1 min`."""
     minutes, rest = divmod(round(seconds), 60)

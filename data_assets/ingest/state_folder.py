@@ -71,8 +71,7 @@ def _text(folder: Path, said: sqlite3.Error | OSError) -> str:
     reason = one_line(said.strerror if isinstance(said, OSError) else said)
     again = "then give the command again: what was stored before is as it was"
     full = said.errno in NO_SPACE if isinstance(said, OSError) else said.sqlite_errorcode == sqlite3.SQLITE_FULL
-    if (short := shortage(folder)) is not None or full:
-        short = f": {short}" if short else ""
+    if (short := shortage(folder)) or full:
         return f"{folder}: no room for the run history ({reason}){short}; make room on its disk, {again}"
     if is_read_only(folder):
         return f"{folder}: the run history is on a file system that is mounted read-only; mount it for writing, {again}"

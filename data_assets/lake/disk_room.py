@@ -18,24 +18,24 @@ BYTES_SPARE = 1_000_000
 """Less counts as full (a judgement): SQLite alone takes tens of kilobytes before its first row."""
 
 
-def shortage(path: Path) -> str | None:
-    """What the file system of a path is short of, in words that go after "no room"; None where it has enough of both.
+def shortage(path: Path) -> str:
+    """What the file system of a path is short of, as `: ` and words to go after "no room"; empty if it is of nothing.
 
     Args:
         path: a file or folder, there or not: the nearest folder above it that is there tells.
     """
     found = _file_system(path)
     if found is None:
-        return None
+        return ""
     free = found.f_bavail * found.f_frsize
     if free < BYTES_SPARE:
-        return f"{free / 1e6:.1f} MB are free there"
+        return f": {free / 1e6:.1f} MB are free there"
     if found.f_files and found.f_favail < INODES_SPARE:  # file systems without a table of inodes say 0 of 0
         return (
-            f"its file system is out of inodes, although {free / 1e6:,.0f} MB are free: it holds as many files as it "
+            f": its file system is out of inodes, although {free / 1e6:,.0f} MB are free: it holds as many files as it "
             "can, so delete files there, of whatever size"
         )
-    return None
+    return ""
 
 
 def is_read_only(path: Path) -> bool:

@@ -57,9 +57,9 @@ class Corrupt(LakeError):
 def write_error(error: OSError, where: str) -> LakeError:
     """Say in the lake's words why ``where`` could not be written."""
     if error.errno in NO_SPACE:
-        short = None if "://" in where else shortage(Path(where))
+        short = "" if "://" in where else shortage(Path(where))
         return DiskFull(
-            f"{where}: no room to write it ({error.strerror}){f': {short}' if short else ''}; free space there or "
+            f"{where}: no room to write it ({error.strerror}){short}; free space there or "
             "point DATA_ASSETS_LAKE to a larger disk, then run the backfill again"
         )
     if error.errno == errno.EROFS:

@@ -114,9 +114,9 @@ def end_of_day(
     A negative or missing value is an error, and so are prices, of those that a trade has moved, that do not enclose
     each other, and volume or prices without a trade. Reports made before the options' close, trades without volume,
     trades of another session, a day without bids, as users found on shortened sessions, and one without any quote or
-    trade, as users found too, are warned of. Contracts
-    whose trades moved no price, or not each of the four, and those traded last on the evening before are counted. That
-    the evening begins at 20:00 New York of the previous session is a judgement.
+    trade, as users found too, are warned of. Contracts whose trades moved no price, or not each of the four, and those
+    traded last on the evening before are counted. That the evening begins at 20:00 New York of the previous session is
+    a judgement.
 
     Args:
         reports: one row per contract: the columns of the vendor, created and last_trade in UTC.

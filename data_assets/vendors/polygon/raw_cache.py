@@ -396,8 +396,8 @@ def _on_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_SPACE:
             todo = "free space there, or lower POLYGON_CACHE_BYTES"
-            short = f": {short}" if (short := shortage(folder)) else ""
-            raise RunEnded(f"{folder}: no room for the vendor's files ({error.strerror}){short}; {todo}") from error
+            why = f"({error.strerror}){shortage(folder)}"
+            raise RunEnded(f"{folder}: no room for the vendor's files {why}; {todo}") from error
         raise RunEnded(
             f"{folder}: the vendor's files cannot be kept there ({error.strerror or error}); "
             "check the disk and the folder's permissions"
