@@ -26,8 +26,8 @@ from data_assets.cli.project import datasets
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.partitions import partition_keys
-from data_assets_tests.end_to_end.project_folder import Project, span
-from data_assets_tests.ingest.dagster_dev import DagsterDev, shorten_waits
+from data_assets_tests.end_to_end.project_folder import Project, slots_held, span
+from data_assets_tests.ingest.dagster_dev import FINISHED, DagsterDev, shorten_waits
 from data_assets_tests.ingest.in_process import of_days
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL)
@@ -38,8 +38,6 @@ FROM_THE_UI = 0.25
 
 SETTLED_SECONDS = 600
 """How long dead runs may take to be seen, ended and retried."""
-
-FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 class Storm:
@@ -148,8 +146,7 @@ class Storm:
         assert self._project.temp_files() == [], f"left behind: {self._project.temp_files()}"
         with self._project.instance() as instance:
             for pool in {dataset.vendor for dataset in self._datasets.values()}:
-                held = instance.event_log_storage.get_concurrency_info(pool)
-                assert not [*held.claimed_slots, *held.pending_steps], f"{pool}: a slot is held"
+                assert slots_held(instance, pool) == [], f"{pool}: a slot is held"
 
     def _states(self, dataset: MarketDataset) -> dict[str, DayState]:
         with self._project.instance() as instance:

@@ -213,9 +213,9 @@ def asked_days(server: SandboxTheta, since: int = 0) -> list[str]:
     return [date.fromisoformat(text).isoformat() for text in dates]
 
 
-def slots_held(instance: dg.DagsterInstance) -> list[Any]:
-    """Who holds the vendor's slot, or waits for it."""
-    info = instance.event_log_storage.get_concurrency_info(POOL)
+def slots_held(instance: dg.DagsterInstance, pool: str = POOL) -> list[Any]:
+    """Who holds a vendor's slot, or waits for it."""
+    info = instance.event_log_storage.get_concurrency_info(pool)
     return [*info.claimed_slots, *info.pending_steps]
 
 

@@ -29,6 +29,9 @@ from data_assets_tests.end_to_end.project_folder import DATASET, OURS, Project
 PATIENCE_SECONDS = 240
 LOCATION = {"repositoryLocationName": "data_assets", "repositoryName": "__repository__"}
 ASSET_JOB = "__ASSET_JOB"
+FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+"""How a run can have ended."""
+
 ASSET_KEY = {"path": DATASET.split("/")}
 
 LAUNCH_BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {

@@ -29,7 +29,7 @@ from data_assets_tests.end_to_end.project_folder import (
     slots_held,
     span,
 )
-from data_assets_tests.ingest.dagster_dev import DagsterDev, shorten_waits
+from data_assets_tests.ingest.dagster_dev import FINISHED, DagsterDev, shorten_waits
 from data_assets_tests.ingest.in_process import CHECKS, of_day, of_days
 
 pytestmark = pytest.mark.timeout(600)
@@ -42,7 +42,6 @@ INSTANTS = 20
 OF_ONE_SIGNAL = 50
 SIGNALLED = sessions("2019-01-02", (INSTANTS + 1) * OF_ONE_SIGNAL)
 AGAIN = sessions("2025-01-06", 2)
-FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 @pytest.fixture(scope="module")
