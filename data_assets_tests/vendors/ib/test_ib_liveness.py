@@ -69,7 +69,7 @@ async def test_a_gateway_that_turns_into_one_is_given_up_and_not_asked_for_ever(
     ],
 )
 async def test_a_history_service_that_drops_every_request_is_given_up_after_three_days(tmp_path, code, text) -> None:
-    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text))
+    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text), patience=SHORT)
     assert report.ended is not None
     assert report.ended.startswith("3 days in a row failed for the same cause")
     assert f"IB Error {code}: {text}" in report.ended
@@ -80,7 +80,7 @@ async def test_a_history_service_that_drops_every_request_is_given_up_after_thre
 
 async def test_one_that_drops_some_requests_costs_their_days_alone(tmp_path) -> None:
     text = HMDS + "API historical data query cancelled: 28"
-    report, _ = await run_against(tmp_path, Fault(kind="tws_error", code=162, text=text, day=WEEK[2]))
+    report, _ = await run_against(tmp_path, Fault(kind="tws_error", code=162, text=text, day=WEEK[2]), patience=SHORT)
     assert report.ended is None
     assert {day for day, outcome in report.outcomes.items() if type(outcome) is not Stored} == {WEEK[2]}
 
