@@ -55,14 +55,21 @@ def list_past_odd_keys(
         asked["StartAfter"] = start + after
     found: list[Listed] = []
     odd: list[str] = []
+    last = ""
     try:
-        for page in _client().get_paginator("list_objects_v2").paginate(**asked):
-            objects = [(item["Key"][len(start) :], item.get("ETag")) for item in page.get("Contents", [])]
-            objects = [(name, e_tag) for name, e_tag in objects if name]  # some tools make an object of the folder
-            odd += [name for name, _ in objects if _is_odd(name)]
-            found += [Listed(path=name, e_tag=e_tag) for name, e_tag in objects if not _is_odd(name)]
-            if until is not None and objects and objects[-1][0] > until:
+        while True:  # a store may say that there is more and not where, and botocore takes that for the end
+            ended_at = last
+            for page in _client().get_paginator("list_objects_v2").paginate(**asked):
+                objects = [(item["Key"][len(start) :], item.get("ETag")) for item in page.get("Contents", [])]
+                objects = [(name, e_tag) for name, e_tag in objects if name]  # some tools make an object of the folder
+                odd += [name for name, _ in objects if _is_odd(name)]
+                found += [Listed(path=name, e_tag=e_tag) for name, e_tag in objects if not _is_odd(name)]
+                last = objects[-1][0] if objects else last
+                if until is not None and last > until:
+                    break
+            if last == ended_at or (until is not None and last > until):
                 break
+            asked["StartAfter"] = start + last
     except Exception as error:  # botocore's errors have no root but this
         raise OSError(f"listing {bucket}: {error}") from error
     if odd:

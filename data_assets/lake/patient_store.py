@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from random import uniform
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -106,15 +107,23 @@ class PatientStore:
     def list(self, prefix: str | None, after: str | None = None, until: str | None = None) -> list[ObjectMeta]:
         """The objects below a prefix in the order of their names: those after ``after``, up to ``until`` and a little.
 
-        A listing that breaks off goes on where it was.
+        A listing that breaks off goes on where it was. One that ends is asked for what follows its last name, and an
+        empty one once more: some stores say that a page is not the last one and not where the next one begins
+        (DigitalOcean's, Ceph's, and MinIO's with pages that held nothing), and obstore takes such a page for the end.
         """
         found: list[ObjectMeta] = []
+        seen: set[str] = set()
 
         def rest() -> None:
-            start = found[-1]["path"] if found else after
-            for chunk in self._store.list(prefix, offset=start):
-                found.extend(chunk)
-                if until is not None and chunk and chunk[-1]["path"] > until:
+            for attempt in count():
+                start, before = found[-1]["path"] if found else after, len(found)
+                for chunk in self._store.list(prefix, offset=start):
+                    # An object of a folder, with a slash behind its name, is listed again: obstore drops the slash.
+                    found.extend(meta for meta in chunk if meta["path"] not in seen)
+                    seen.update(meta["path"] for meta in chunk)
+                    if until is not None and chunk and chunk[-1]["path"] > until:
+                        return
+                if len(found) == before and (found or attempt):
                     return
 
         self._ask(prefix or "", rest)

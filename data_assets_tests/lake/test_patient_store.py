@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 
+import boto3
 import polars as pl
 import pytest
 from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
 from moto.moto_server.werkzeug_app import create_backend_app
+from werkzeug.test import run_wsgi_app
 
 from data_assets.lake import patient_store
 from data_assets.lake.errors import LakeError
@@ -125,7 +128,7 @@ def test_every_operation_outlasts_a_minute_of_throttling_with_few_requests(bucke
 def test_an_answer_that_breaks_off_is_asked_for_again(bucket, moody):
     moody.times, moody.resets, moody.status = 3, True, "200 OK"
     assert bucket.names() == [NAME]
-    assert len(moody.requests) == 3 + 1
+    assert len(moody.requests) == 3 + 2  # and one for what follows the last name
 
 
 def test_a_store_that_stays_busy_is_given_up_after_the_patience(bucket, moody, time):
@@ -216,3 +219,51 @@ def test_what_polars_reads_by_itself_outlasts_a_minute_too(bucket, moody, bucket
     moody.times = 60
     assert scan([lake.locate(stored.path)]).collect().height == quotes().height
     assert moody.times == 0
+
+
+class Forgetful:
+    """moto's store behind a server whose pages say that there is more, and not where.
+
+    `empty_first`: the first answer to a listing holds nothing, as users of MinIO saw it at times.
+    """
+
+    def __init__(self, *, empty_first: bool) -> None:
+        self._app = create_backend_app("s3")
+        self._is_empty = empty_first
+
+    def __call__(self, environ, start_response):
+        pieces, status, headers = run_wsgi_app(self._app, environ, buffered=True)
+        body = b"".join(pieces)
+        if b"<ListBucketResult" in body:
+            body = re.sub(rb"<NextContinuationToken>.*?</NextContinuationToken>", b"", body)
+            if self._is_empty:
+                body = re.sub(rb"<Contents>.*</Contents>", b"", body, flags=re.DOTALL)
+                body = re.sub(rb"<IsTruncated>\w+<", b"<IsTruncated>true<", body)
+                self._is_empty = False
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*kept, ("Content-Length", str(len(body)))])
+        return [body]
+
+
+@pytest.mark.parametrize(("stray", "empty_first"), [("", False), ("", True), ("many//x", False)])
+def test_a_store_that_forgets_where_the_next_page_begins_hides_nothing(bucket_url, monkeypatch, stray, empty_first):
+    """MinIO's issue 14132, and listings of DigitalOcean's and Ceph's stores (minio/mc 3067 and 3093)."""
+    names = [f"many/{number:03}" for number in range(25)]
+    name, _, prefix = bucket_url.removeprefix("s3://").partition("/")
+    objects = boto3.client("s3")
+    for key in (
+        *names,
+        "many/",
+        "many/folder/",
+        *filter(None, [stray]),
+    ):  # and objects of folders, as consoles make them
+        objects.put_object(Bucket=name, Key=f"{prefix}/{key}", Body=b"")
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "4")
+    with WsgiServer(Forgetful(empty_first=empty_first)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{server.port}")
+        storage = Bucket(bucket_url)
+        listed = storage.names("many")
+        assert sorted(set(listed) & set(names)) == names
+        assert len(listed) == len(set(listed))
+        assert storage.names("many", "many/010", "many/012") == ["many/011", "many/012"]
+        assert list(storage.versions(names[20:])) == names[20:]
