@@ -267,3 +267,22 @@ def test_a_store_that_forgets_where_the_next_page_begins_hides_nothing(bucket_ur
         assert len(listed) == len(set(listed))
         assert storage.names("many", "many/010", "many/012") == ["many/011", "many/012"]
         assert list(storage.versions(names[20:])) == names[20:]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_store_without_conditional_puts_can_hold_a_lake(bucket, moody, monkeypatch, there):
+    """Ceph before it knew them, and Amazon's own until 2024: 501 to If-None-Match (ceph/s3-tests 218 and 583)."""
+    answer = moody.__class__.__call__
+
+    def refuse_conditions(self, environ, start_response):
+        self.times = int("HTTP_IF_NONE_MATCH" in environ)
+        self.status = "501 Not Implemented"
+        self.body = b"<Error><Code>NotImplemented</Code><Header>If-None-Match</Header></Error>"
+        return answer(self, environ, start_response)
+
+    monkeypatch.setattr(moody.__class__, "__call__", refuse_conditions)
+    if there:
+        bucket.replace("marker", b"of another")
+    assert bucket.create("marker", b"mine") is not there
+    with bucket.open("marker") as file:
+        assert file.read() == (b"of another" if there else b"mine")
