@@ -31,7 +31,7 @@ from data_assets.cli.project import (
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states, names_text, unrecorded_days, unrecorded_text
 from data_assets.ingest.dagster_integrity import integrity
-from data_assets.ingest.dagster_verify import VERIFY
+from data_assets.ingest.dagster_verify import VERIFY, DaysRead
 from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
@@ -58,6 +58,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     with open_instance() as instance:
         for dataset, days in selected.items():
             verified = verify_dataset(instance, lake, dataset, days)
+            summary = verified.days.summary()
             found[dataset.name] = {
                 "ok": [dataset.label(day) for day in verified.ok],
                 "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
@@ -66,7 +67,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             any_bad |= bool(verified.bad or verified.unrecorded)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
-                f"damaged: {len(verified.bad)}",
+                f"damaged: {len(verified.bad)} · {' · '.join(summary.parts())}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -98,12 +99,14 @@ class Verified:
         recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
             vendor when the day was asked for again. What was stored is there and whole.
         unrecorded: days with a file that nothing was recorded of, so that nothing can be compared.
+        days: the sum of what was read.
     """
 
     ok: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
+    days: DaysRead = field(default_factory=DaysRead)
 
 
 def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]) -> Verified:
@@ -119,6 +122,7 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         if record is None:
             continue
         verdict = integrity(lake, dataset, date.fromisoformat(day), record)
+        found.days.judged(record, [verdict])
         if verdict.passed:
             found.ok.append(day)
             if state is DayState.FAILED:

@@ -21,10 +21,10 @@ from data_assets.ingest.dagster_history import mark_history
 from data_assets.ingest.dagster_integrity import day_verdicts
 from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_as_canceled
-from data_assets.ingest.dagster_verify import VERIFY, verify_days
+from data_assets.ingest.dagster_verify import VERIFY, summed_up, verify_days
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
-from data_assets.quality.asset_checks import day_checks
+from data_assets.quality.asset_checks import Judged, day_checks
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
@@ -91,9 +91,12 @@ def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
     def verdicts(instance: dg.DagsterInstance, day: str) -> list[Verdict]:
         return day_verdicts(instance, dataset, open_lake(), day)
 
+    def judging(context: dg.AssetCheckExecutionContext) -> AbstractContextManager[Judged]:
+        return summed_up(context.instance, context.run, dataset)
+
     return dg.Definitions(
         assets=[_asset(dataset)],
-        asset_checks=[day_checks(dataset.asset_key, dataset.checks, verdicts, dataset.partitions)],
+        asset_checks=[day_checks(dataset.asset_key, dataset.checks, verdicts, dataset.partitions, judging)],
     )
 
 

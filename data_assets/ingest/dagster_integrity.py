@@ -18,6 +18,10 @@ from data_assets.lake.lake import Corrupt, Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.verdict import Verdict
 
+NOT_READABLE, NOT_RECORDED = "not readable", "without a record"
+DAMAGE = "damage"
+"""Metadata of an integrity verdict that did not pass: what is wrong, in the words of `lake.errors` or one of these."""
+
 
 def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
     """The sha256 and the row count that a materialization recorded."""
@@ -39,7 +43,7 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     sha256, rows = recorded_file(record)
     if sha256 is None:
         text = "no sha256 was recorded with this day; backfill it again"
-        return Verdict("integrity", passed=False, severity="error", summary=text, metadata={})
+        return Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED})
     try:
         found = dataset.files.verify(lake, day, sha256=sha256, rows=rows)
     except LakeUnusable:
@@ -47,7 +51,8 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     except LakeError as error:
         if not isinstance(error, Corrupt):
             lake.is_there()
-        return Verdict("integrity", passed=False, severity="error", summary=str(error), metadata={})
+        kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
+        return Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind})
     return Verdict("integrity", passed=True, severity="error", summary=found, metadata={"sha256": sha256})
 
 

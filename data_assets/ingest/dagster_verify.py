@@ -1,7 +1,8 @@
 """A run that re-reads stored days instead of fetching them, and turns the damaged ones red.
 
-Here: the verify mode of an ingest asset's step, and the day's verdict on its file. Not here: how a file is verified
-(`lake`), and the command that looks for damage first.
+Here: the verify mode of an ingest asset's step, the day's verdict on its file, and the sum of what was found, which a
+run of the checks alone ends with too. Not here: how a file is verified (`lake`), and the command that looks for damage
+first.
 
 The open-source edition of Dagster cannot take a materialization back. A later failed run of the same day can, so rot is
 reported by a run of the asset itself that carries the tag `data_assets/verify`: from the command, or from the UI's
@@ -10,19 +11,65 @@ backfill dialog by adding the tag there.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_days import days_of_run, failure, not_stored_event
-from data_assets.ingest.dagster_integrity import integrity
+from data_assets.ingest.dagster_integrity import DAMAGE, NOT_RECORDED, integrity
+from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.outcome import NotStored, Rejected
-from data_assets.quality.asset_checks import day_evaluation, latest_materialization
+from data_assets.ingest.run_summary import VerifySummary
+from data_assets.quality.asset_checks import Judged, day_evaluation, latest_materialization
+from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
 VERIFY = "data_assets/verify"
 """The run tag that asks for it; any value."""
+
+
+class DaysRead:
+    """Counts what is found of days that are read again, from now on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._whole = self._rows = self._size = 0
+        self._not_whole: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+
+    def judged(self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict]) -> None:
+        """Take a day's record and the verdicts on it: that on its file, and others that are counted where they fail."""
+        verdict = next((each for each in verdicts if each.name == "integrity"), None)
+        if record is None or verdict is None:
+            self._not_whole[NOT_RECORDED] += 1
+            return
+        if not verdict.passed:
+            self._not_whole[str(verdict.metadata[DAMAGE])] += 1
+            return
+        self._whole += 1
+        self._failed.update(each.name for each in verdicts if not each.passed)
+        metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+        self._rows += int(str(metadata["rows"].value)) if "rows" in metadata else 0
+        self._size += int(str(metadata["size"].value)) if "size" in metadata else 0
+
+    def summary(self) -> VerifySummary:
+        """What was found so far."""
+        seconds = time.monotonic() - self._began
+        return VerifySummary(self._whole, self._not_whole, self._rows, self._size, seconds, self._failed)
+
+
+@contextmanager
+def summed_up(instance: dg.DagsterInstance, run: dg.DagsterRun, dataset: MarketDataset) -> Iterator[Judged]:
+    """Take what is found of a run's days while the context lasts, and end the run's log with the sum of it."""
+    days = DaysRead()
+    yield days.judged
+    summary = days.summary()
+    report_with_metadata(instance, run, f"{dataset.name}: {summary.line(dataset.day)}", summary.metadata())
 
 
 def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
@@ -35,18 +82,20 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     lake = open_lake()
     bad: dict[date, NotStored] = {}
     keys = days_of_run(context, dataset)
-    for key in sorted(keys, reverse=True):
-        day = date.fromisoformat(key)
-        record = latest_materialization(context.instance, dataset.asset_key, key)
-        verdict = integrity(lake, dataset, day, record) if record else None
-        if record and record.asset_materialization and verdict and verdict.passed:
-            # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
-            context.log_event(record.asset_materialization)
-        else:
-            if verdict:
-                context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
-            never = "nothing was ever stored for this day; backfill it"
-            bad[day] = Rejected(verdict.summary if verdict else never)
-            context.log_event(not_stored_event(dataset, key, bad[day]))
+    with summed_up(context.instance, context.run, dataset) as judged:
+        for key in sorted(keys, reverse=True):
+            day = date.fromisoformat(key)
+            record = latest_materialization(context.instance, dataset.asset_key, key)
+            verdict = integrity(lake, dataset, day, record) if record else None
+            judged(record, [verdict] if verdict else [])
+            if record and record.asset_materialization and verdict and verdict.passed:
+                # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
+                context.log_event(record.asset_materialization)
+            else:
+                if verdict:
+                    context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
+                never = "nothing was ever stored for this day; backfill it"
+                bad[day] = Rejected(verdict.summary if verdict else never)
+                context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
         raise failure(dataset, bad, len(keys))

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from data_assets.lake.disk_room import shortage
 
+DAMAGED, ANOTHER_FILE, MISSING = "damaged", "another file than recorded", "missing"
+"""What can be wrong with a stored file, in words to follow a count of days."""
+
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -47,11 +50,12 @@ class Corrupt(LakeError):
 
     Attributes:
         reason: what is wrong with the file, without its name.
+        kind: the same in a word or two, by which many days are counted.
     """
 
-    def __init__(self, reason: str, where: str) -> None:
+    def __init__(self, reason: str, where: str, kind: str = DAMAGED) -> None:
         super().__init__(f"{where}: {reason}; backfill this day again to replace the file")
-        self.reason = reason
+        self.reason, self.kind = reason, kind
 
 
 def write_error(error: OSError, where: str) -> LakeError:

@@ -28,6 +28,8 @@ from data_assets.lake.bars import (
     with_new_york_time,
 )
 from data_assets.lake.errors import (
+    ANOTHER_FILE,
+    MISSING,
     Corrupt,
     DiskFull,
     LakeError,
@@ -370,7 +372,7 @@ class Lake:
         """
         with self._opened(partition_path(dataset, day)) as (file, where):
             if sha256 is not None and (found := digest_of(file)) != sha256:
-                raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where)
+                raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where, ANOTHER_FILE)
             footer, schema = _footer(file, where)
             counted = sum(frame.height for frame in row_groups(file, where))
             for name, expected in (("its footer says", footer.rows), ("recorded were", rows)):
@@ -534,7 +536,7 @@ class Lake:
             file = self._storage.open(name)
         except FileNotFoundError:
             self.check_there()
-            raise Corrupt("the file is missing", where) from None
+            raise Corrupt("the file is missing", where, MISSING) from None
         except (IsADirectoryError, NotADirectoryError) as error:
             raise LakeError(
                 f"{where}: something else lies where the file of this day should be ({error.strerror}); "

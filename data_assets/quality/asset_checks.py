@@ -12,6 +12,7 @@ the checks of each day itself.
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 
 import dagster as dg
@@ -24,6 +25,9 @@ from data_assets.partitions import asked_keys
 from data_assets.quality.verdict import Verdict
 
 NOTHING_STORED = "nothing is stored for this day"
+
+Judged = Callable[[dg.EventLogRecord | None, Sequence[Verdict]], None]
+"""Takes a day's record and all verdicts on it, also those of checks that were not asked for; no record, no verdicts."""
 
 WAITS_FOR = "waits_for_days"
 """Metadata of an evaluation that could not tell yet: how many neighbours it waits for."""
@@ -92,6 +96,7 @@ def day_checks(
     checks: Mapping[str, str],
     evaluate: Callable[[dg.DagsterInstance, str], Iterable[Verdict]],
     partitions_def: dg.PartitionsDefinition,
+    judging: Callable[[dg.AssetCheckExecutionContext], AbstractContextManager[Judged]],
 ) -> dg.AssetChecksDefinition:
     """The checks of one asset, evaluated together because they read the same file, selectable one by one.
 
@@ -100,6 +105,7 @@ def day_checks(
         checks: check name -> what it verifies.
         evaluate: the verdicts on one stored day.
         partitions_def: the asset's own.
+        judging: entered around the days of a run; what it gives is told of each day that is read, and what was found.
     """
 
     @dg.multi_asset_check(
@@ -120,12 +126,15 @@ def day_checks(
             if of_days
             else _newest_day(context.instance, asset_key, partitions_def)
         )
-        for day in days:
-            record = latest_materialization(context.instance, asset_key, day)
-            for verdict in _verdicts(context.instance, day, record, selected, evaluate):
-                for whole_asset in (False,) if of_days else (False, True):
-                    event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
-                    context.op_execution_context.log_event(event)  # type: ignore[arg-type]
+        with judging(context) as judged:
+            for day in days:
+                record = latest_materialization(context.instance, asset_key, day)
+                verdicts = [] if record is None else list(evaluate(context.instance, day))
+                judged(record, verdicts)
+                for verdict in _selected(verdicts, selected) if record else _nothing_stored(selected):
+                    for whole_asset in (False,) if of_days else (False, True):
+                        event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
+                        context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if not days:
             context.log.warning(f"{asset_key.to_user_string()}: no day is stored yet, so there is nothing to judge")
         # Every result has been logged. One that is yielded would be recorded for no day, or, in a run without days, not
@@ -143,17 +152,9 @@ def _newest_day(
     return list(islice((day for day in newest_first if partitions_def.has_partition_key(day)), 1))
 
 
-def _verdicts(
-    instance: dg.DagsterInstance,
-    day: str,
-    record: dg.EventLogRecord | None,
-    selected: Sequence[str],
-    evaluate: Callable[[dg.DagsterInstance, str], Iterable[Verdict]],
-) -> Iterator[Verdict]:
-    if record is None:
-        for name in selected:
-            yield Verdict(name=name, passed=False, severity="warn", summary=NOTHING_STORED, metadata={})
-        return
-    for verdict in evaluate(instance, day):
-        if verdict.name in selected:
-            yield verdict
+def _nothing_stored(selected: Sequence[str]) -> list[Verdict]:
+    return [Verdict(name, passed=False, severity="warn", summary=NOTHING_STORED, metadata={}) for name in selected]
+
+
+def _selected(verdicts: Iterable[Verdict], selected: Sequence[str]) -> list[Verdict]:
+    return [verdict for verdict in verdicts if verdict.name in selected]

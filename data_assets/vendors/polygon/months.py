@@ -25,7 +25,7 @@ import polars as pl
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import DayEnded, NoData, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
-from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.errors import ANOTHER_FILE, Corrupt, LakeError
 from data_assets.lake.kept import statement
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
@@ -237,6 +237,7 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
             f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
             f"recorded were {rows:,} rows and {sha256}",
             f"{MONTHLY} {first:%Y-%m}",
+            ANOTHER_FILE,
         )
 
 

@@ -34,7 +34,7 @@ from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded
 from data_assets.ingest.source import DayMeter
 from data_assets.lake import tempfiles
 from data_assets.lake.disk_room import shortage
-from data_assets.lake.errors import NO_SPACE, Corrupt, read_error
+from data_assets.lake.errors import ANOTHER_FILE, NO_SPACE, Corrupt, read_error
 from data_assets.lake.parquet_file import digest_of
 from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck
@@ -175,7 +175,7 @@ class RawCache:
         except OSError as error:
             raise read_error(error, str(self.path(day))) from error
         if found != sha256:
-            raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)))
+            raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)), ANOTHER_FILE)
         return "the vendor's file in the cache has the recorded sha256"
 
     def _cached(self, listed: Listed) -> HeldFile | None:
