@@ -176,8 +176,8 @@ class IbBarsSource:
         provenance = self._provenance(bars, hours, answer, rejected=found)
         stored = self._write(bars, provenance, rejected=True).publish()
         return (
-            f"{self._named(found, hours)}; nothing was stored, the bars are kept for a "
-            f"look in {self._lake.locate(stored.path)}"
+            f"{self._named(found, hours)}; nothing was stored, the bars are kept for a look in "
+            f"{self._lake.locate(stored.path)}; run the day again later, and ask IB's support if it stays so"
         )
 
     def _named(self, found: str, hours: Session) -> str:

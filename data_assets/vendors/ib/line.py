@@ -144,10 +144,12 @@ class Line:
         self._said: deque[Said] = deque(maxlen=_KEPT)
         self._history_farm: list[Said] = []
         self._hung_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._too_old: int | None = None
         self._pending: dict[int, _Pending] = {}
         self._ib = IB()
         self._ib.errorEvent += self._on_notice
         self._ib.client.conn.disconnected += self._on_end
+        self._ib.client.apiError += self._on_refused
         self._read_errors_ourselves()
         self._read_bars_ourselves()
 
@@ -321,7 +323,18 @@ class Line:
         if not self._hung_up.done():
             self._hung_up.set_result(text)
 
+    def _on_refused(self, _text: str) -> None:
+        """ib_async has given up. Of a TWS that is too old it says so here alone, and waits until its time is up."""
+        if 0 < (version := self._ib.client.serverVersion()) < Client.MinClientVersion:
+            self._too_old = version
+            self._on_end("")
+
     def _why_turned_away(self, otherwise: str) -> str:
+        if self._too_old is not None:
+            return (
+                f"TWS or IB Gateway at {self._address} speaks version {self._too_old} of its protocol, and at least "
+                f"{Client.MinClientVersion} is needed: update it, then run again"
+            )
         for code, text in self._said:
             if code == _ID_TAKEN:
                 return (
@@ -329,7 +342,11 @@ class Line:
                     f"{self._address.client_id}: set IB_CLIENT_ID to another number, or end that program"
                 )
         said = "; ".join(f"{code}: {text}" for code, text in self._said) or otherwise or "without a word"
-        return f"TWS at {self._address} accepted the connection and ended it ({said})"
+        return (
+            f"TWS at {self._address} accepted the connection and ended it ({said}): see that TWS or IB Gateway is what "
+            "listens there, that its API settings trust this machine's address (Trusted IPs, localhost only), and that "
+            f"no other program has the client id {self._address.client_id} (IB_CLIENT_ID); restart it, then run again"
+        )
 
     def _read_errors_ourselves(self) -> None:
         """Stand between the wire and ib_async's decoder of errors, for those that are about a request of ours."""

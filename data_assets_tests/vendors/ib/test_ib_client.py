@@ -26,6 +26,7 @@ from data_assets.ingest.outcome import (
 from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, IB_HEAD_TIMESTAMP, Fault
 from data_assets.sandbox.minute_bars import minute_bars
 from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws_wire import SERVER_VERSION, ClientBytes, message
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, foreign
 from data_assets.vendors.ib.errors import Asked, SessionElsewhere, Unknown, Unreadable, error_of
@@ -266,16 +267,45 @@ async def test_a_gateway_that_accepts_and_stays_silent_is_given_up_after_some_tr
         assert tws.connections == SHORT.attempts
 
 
-async def test_a_server_that_hangs_up_is_no_tws(tmp_path) -> None:
-    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+
+async def hang_up_after_the_greeting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    incoming, greeted = ClientBytes(), False
+    while data := await reader.read(65536):
+        for _ in incoming.feed(data):
+            if greeted:
+                writer.close()
+                return
+            greeted = True
+            writer.write(message(SERVER_VERSION, "20250425 15:23:54 EST"))
+
+
+async def greet_in_an_old_protocol(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(65536)
+    writer.write(message(76, "20171020 10:32:13 EST"))
+    await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("serve", "words"),
+    [
+        (hang_up, ("accepted the connection and ended it", "Trusted IPs", "IB_CLIENT_ID", "run again")),
+        (hang_up_after_the_greeting, ("accepted the connection and ended it", "Trusted IPs", "IB_CLIENT_ID")),
+        (greet_in_an_old_protocol, ("speaks version 76 of its protocol", "at least 157", "update it, then run again")),
+    ],
+)
+async def test_a_server_without_a_session_says_what_to_do(tmp_path, serve, words) -> None:
+    """ib_async 143 and 169, IbcAlpha/IBC 195: turned away at once or after the greeting; ib_insync 169: an old TWS."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(RunEnded, match="accepted the connection and ended it"):
+        with pytest.raises(RunEnded) as told:
             async with opened(SimpleNamespace(port=port), tmp_path):
                 pass
+    assert all(word in str(told.value) for word in words), str(told.value)
 
 
 async def test_real_data_only_refuses_a_simulator_and_names_the_account_kind(tmp_path) -> None:
