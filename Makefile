@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile this project again
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
 .PHONY: demo dev test lint bench readers storm setup browser lock

@@ -27,6 +27,7 @@ from data_assets.lake import tempfiles
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS, partition_keys
 from data_assets.sandbox.serving import SandboxTheta
+from data_assets_tests.end_to_end.warm_start import run_warm
 
 DATASET = "theta/option_quotes/QQQ"
 ASSET = dg.AssetKey(DATASET.split("/"))
@@ -131,21 +132,24 @@ class Project:
 
     def start_program(self, *command: str, **options: Any) -> Running:
         """Start any program in the folder and environment of the project."""
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**outside, **self.environment},
+            env=self._variables(),
             text=True,
             **{**streams, **options},
         )
         self._started.append(process)
         return Running(process)
 
-    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end."""
-        return self.start(*arguments, **options).end()
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end, in a process that has the libraries already."""
+        return run_warm(arguments, self.folder, self._variables(), PATIENCE_SECONDS)
+
+    def _variables(self) -> dict[str, str]:
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        return {**outside, **self.environment}
 
     def close(self) -> None:
         """Leave no process behind."""
