@@ -21,7 +21,7 @@ def test_no_room_fails_the_day_and_keeps_the_old_file(theta, live_project):
     before, stat = project.file(old).read_bytes(), project.file(old).stat()
     room = len(before) // 2
 
-    ended = project.run(
+    ended = project.start(
         "backfill",
         DATASET,
         *span(days),
@@ -29,7 +29,7 @@ def test_no_room_fails_the_day_and_keeps_the_old_file(theta, live_project):
         "all",
         "--json",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
-    )
+    ).end()
 
     assert ended.returncode == 1
     assert document(ended)["stored"] == []

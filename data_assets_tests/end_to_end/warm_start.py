@@ -148,6 +148,7 @@ def _become(request: Mapping[str, Any], stdout: int, stderr: int) -> NoReturn:
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["folder"])
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = [str(Path(sys.executable).with_name("data-assets")), *request["arguments"]]
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
