@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile this project again
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
-.PHONY: demo dev test lint bench readers storm setup browser lock
+.PHONY: demo dev test lint bench docs readers storm setup browser lock
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -21,6 +21,15 @@ lint: setup
 
 bench: setup         ## every claim, measured beside what a user would pick instead
 	$(BIN)/python -m benchmarks
+
+docs: .venv-docs/installed  ## the docs site, in site/
+	.venv-docs/bin/mkdocs build --quiet --strict
+
+.venv-docs/installed: docs/requirements.lock
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@touch $@
 
 storm: setup         ## a hundred signals at drawn instants over every dataset, and what they leave
 	$(BIN)/python -m data_assets_tests.storm 100
@@ -44,3 +53,4 @@ browser:             ## the tests drive a real Chromium
 
 lock:                ## after a change of dependencies; needs uv
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	uv pip compile docs/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file docs/requirements.lock
