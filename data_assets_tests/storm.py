@@ -79,7 +79,7 @@ class Storm:
         return days
 
     def _hit(self, name: str, days: Sequence[str], sent: signal.Signals, instant: float) -> str:
-        command = self._project.start("backfill", name, *span(days), "--only", "all")
+        command = self._project.start_executable("backfill", name, *span(days), "--only", "all")
         time.sleep(instant)  # drawn, not waited for
         if self._draw.random() < 0.3 and not command.ended():  # an impatient person
             command.process.send_signal(sent)

@@ -35,7 +35,7 @@ def test_a_terminal_shows_a_live_picture(theta, live_project, columns):
     reader = threading.Thread(target=read_all, args=(terminal, shown))
     reader.start()
 
-    command = project.start("backfill", DATASET, *span(DAYS), stdin=inside, stderr=inside)
+    command = project.start_executable("backfill", DATASET, *span(DAYS), stdin=inside, stderr=inside)
     os.close(inside)
     ended = command.end()
     reader.join()

@@ -27,7 +27,7 @@ from data_assets.lake import tempfiles
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS, partition_keys
 from data_assets.sandbox.serving import SandboxTheta
-from data_assets_tests.end_to_end.warm_start import run_warm
+from data_assets_tests.end_to_end.warm_start import WarmProcess
 
 DATASET = "theta/option_quotes/QQQ"
 ASSET = dg.AssetKey(DATASET.split("/"))
@@ -59,7 +59,7 @@ class Running:
         lines: what it has said on stderr.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         self.process = process
         self.lines: list[str] = []
         self._stdout: list[str] = []
@@ -124,10 +124,15 @@ class Project:
             shutil.copy(SOURCES / name, folder)
         self.folder = folder
         self.environment = environment
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[subprocess.Popen[str] | WarmProcess] = []
 
-    def start(self, *arguments: str, **options: Any) -> Running:
-        """Start the command; `options` are those of `subprocess.Popen`."""
+    def start(self, *arguments: str) -> Running:
+        """Start the command in a process that has its libraries already."""
+        self._started.append(WarmProcess(arguments, self.folder, self._variables()))
+        return Running(self._started[-1])
+
+    def start_executable(self, *arguments: str, **options: Any) -> Running:
+        """Start the command from nothing, as a shell does; `options` are those of `subprocess.Popen`."""
         return self.start_program(str(EXECUTABLE), *arguments, **options)
 
     def start_program(self, *command: str, **options: Any) -> Running:
@@ -144,8 +149,8 @@ class Project:
         return Running(process)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end, in a process that has the libraries already."""
-        return run_warm(arguments, self.folder, self._variables(), PATIENCE_SECONDS)
+        """Run the command to its end."""
+        return self.start(*arguments).end()
 
     def _variables(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

@@ -21,7 +21,7 @@ def test_no_room_fails_the_day_and_keeps_the_old_file(theta, live_project):
     before, stat = project.file(old).read_bytes(), project.file(old).stat()
     room = len(before) // 2
 
-    ended = project.start(
+    ended = project.start_executable(
         "backfill",
         DATASET,
         *span(days),

@@ -49,7 +49,8 @@ def test_a_backfill_killed_ten_times_ends_as_an_undisturbed_one(theta, live_proj
     with project.instance() as instance:
         for requests in stages:
             before, delay = len(server.requests), rng.uniform(0, 0.4 if requests else 3)
-            command = project.start("backfill", DATASET, *span(DAYS))
+            start = project.start if requests else project.start_executable
+            command = start("backfill", DATASET, *span(DAYS))
             command.wait_for(lambda before=before, requests=requests: len(server.requests) >= before + requests)
             time.sleep(delay)
             assert not command.ended(), command.lines

@@ -3,7 +3,7 @@
 Here: a process that has imported what the command imports of others, and forks for each call; the fork is given its own
 folder, environment, arguments and streams, imports this project's code afresh and calls what the executable calls. It
 takes a fifth of the processor time of a start from nothing, most of which goes into Dagster's modules. Not here: the
-executable itself, which every test starts that sends a signal (`project_folder.Project.start`).
+executable itself, which tests start where the first instants of a process matter (`project_folder.Project`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,46 +54,60 @@ LIBRARIES = (
 LONGEST_REQUEST = 1 << 20
 
 
-def run_warm(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], patience: float
-) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, as its executable would with these arguments.
+class WarmProcess:
+    """The command at work; has what `subprocess.Popen` has of the same name, as far as the tests use it.
 
-    Args:
-        arguments: those after the command's name.
-        folder: where it runs.
-        environment: all of its variables.
-        patience: seconds after which it is killed.
-
-    Raises:
-        subprocess.TimeoutExpired: it did not end in time.
+    Attributes:
+        args: its arguments.
+        pid: its process.
+        stdout: what it says there, as text.
+        stderr: the same.
+        returncode: how it ended, negative by a signal; None while it works.
     """
-    (status, its_status), (stdout, its_stdout), (stderr, its_stderr) = os.pipe(), os.pipe(), os.pipe()
-    request = json.dumps({"arguments": [*arguments], "folder": str(folder), "environment": {**environment}})
-    socket.send_fds(_server(), [request.encode()], [its_stdout, its_stderr, its_status])
-    for descriptor in (its_stdout, its_stderr, its_status):
-        os.close(descriptor)
-    said: dict[int, str] = {}
-    readers = [threading.Thread(target=_read, args=(stream, said), daemon=True) for stream in (stdout, stderr)]
-    for reader in readers:
-        reader.start()
-    with os.fdopen(status) as lines:
-        pid = int(lines.readline())
-        killer = threading.Timer(patience, os.kill, (pid, signal.SIGKILL))
-        killer.start()
-        started = time.monotonic()
-        code = int(lines.readline())
-        killer.cancel()
-    for reader in readers:
-        reader.join()
-    if code == -signal.SIGKILL and time.monotonic() - started >= patience:
-        raise subprocess.TimeoutExpired([*arguments], patience, said[stdout], said[stderr])
-    return subprocess.CompletedProcess([*arguments], code, said[stdout], said[stderr])
 
+    def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        """Start the command as its executable would with these arguments, in a folder, with all of its variables."""
+        (status, its_status), (stdout, its_stdout), (stderr, its_stderr) = os.pipe(), os.pipe(), os.pipe()
+        request = json.dumps({"arguments": [*arguments], "folder": str(folder), "environment": {**environment}})
+        socket.send_fds(_server(), [request.encode()], [its_stdout, its_stderr, its_status])
+        for descriptor in (its_stdout, its_stderr, its_status):
+            os.close(descriptor)
+        self.args = [*arguments]
+        self.stdout, self.stderr = (os.fdopen(stream, encoding="utf-8") for stream in (stdout, stderr))
+        self.returncode: int | None = None
+        self._status = os.fdopen(status)
+        self.pid = int(self._status.readline())
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
 
-def _read(stream: int, said: dict[int, str]) -> None:
-    with os.fdopen(stream, encoding="utf-8") as text:
-        said[stream] = text.read()
+    def _watch(self) -> None:
+        with self._status:
+            self.returncode = int(self._status.readline())
+        self._over.set()
+
+    def poll(self) -> int | None:
+        """How it ended, or None."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time.
+        """
+        if not self._over.wait(timeout) or self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; to one that is over, nothing."""
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
 
 
 @cache
