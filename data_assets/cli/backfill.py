@@ -156,7 +156,13 @@ def run_backfill(
     lake: Lake,
     wanted: frozenset[DayState] = BY_DEFAULT,
 ) -> BackfillResult:
-    """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless."""
+    """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless.
+
+    Raises:
+        LakeUnusable: the dataset's folder may not be looked into, or is a link to what is not there.
+    """
+    if lake.is_there():  # a new one is made as its first day is stored
+        lake.check_dataset(dataset.name)
     result = BackfillResult(dataset)
     try:
         _run_ranges(instance, dataset, days, wanted, display, lake, result)

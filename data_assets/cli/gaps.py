@@ -25,7 +25,7 @@ from data_assets.cli.project import (
     select_datasets,
 )
 from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, names_text, states_on_disk, what_lacks
+from data_assets.ingest.dagster_health import DayState, names_text, states_on_disk, unreadable_text, what_lacks
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
@@ -53,17 +53,25 @@ def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_jso
     selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
-        found = {dataset.name: _gaps(instance, dataset, days, lake) for dataset, days in selected.items()}
+        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
+        found = {
+            dataset.name: _gaps(instance, dataset, days, lake, closed[dataset]) for dataset, days in selected.items()
+        }
+    for dataset, unreadable in closed.items():
+        if unreadable:
+            click.echo(unreadable_text(dataset, unreadable), err=True)
     if as_json:
         click.echo(json.dumps({dataset.name: _labelled(dataset, found[dataset.name]) for dataset in selected}))
     else:
         for dataset, days in selected.items():
             _print(dataset, found[dataset.name], len(days))
-    sys.exit(exit_code(key, holds=not any(any(states.values()) for states in found.values())))
+    sys.exit(exit_code(key, holds=not any(any(states.values()) for states in (*found.values(), *closed.values()))))
 
 
-def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake) -> Gaps:
-    states = states_on_disk(instance, dataset, days, lake)
+def _gaps(
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake, closed: dict[str, str]
+) -> Gaps:
+    states = states_on_disk(instance, dataset, days, lake, closed)
     # A day in progress has no file yet, so it is missing until its event says otherwise.
     return {
         "missing": [day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],

@@ -35,6 +35,7 @@ from data_assets.ingest.dagster_health import (
     DayState,
     day_health,
     states_on_disk,
+    unreadable_text,
     unrecorded_days,
     unrecorded_text,
 )
@@ -64,13 +65,17 @@ COLOURS = {
 def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
     """Show one line per dataset and, where KEY names one, its newest days (or those of --from and --to).
 
-    Exit 1 if a day shown has failed.
+    Exit 1 if a day shown has failed, or lies in a folder that may not be looked into.
     """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
     lake = open_lake()
     with open_instance() as instance:
-        states = {dataset: states_on_disk(instance, dataset, days, lake) for dataset, days in selected.items()}
+        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
+        states = {
+            dataset: states_on_disk(instance, dataset, days, lake, closed[dataset])
+            for dataset, days in selected.items()
+        }
         overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
         unrecorded = {
             dataset: found
@@ -84,6 +89,7 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
         }
     for dataset in selected:
         overview[dataset.name]["unrecorded"] = len(unrecorded.get(dataset, ()))
+        overview[dataset.name]["unreadable"] = len(closed[dataset])
     if as_json:
         for dataset, rows in days_shown.items():
             overview[dataset.name]["days"] = [asdict(row) | {"day": dataset.label(row.day)} for row in rows]
@@ -97,8 +103,11 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
         for dataset, found in unrecorded.items():
             console.print(unrecorded_text(dataset, found), soft_wrap=True, markup=False, highlight=False)
+        for dataset, unreadable in closed.items():
+            if unreadable:
+                console.print(unreadable_text(dataset, unreadable), soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
-    sys.exit(exit_code(key, holds=not any(each["failed"] for each in overview.values())))
+    sys.exit(exit_code(key, holds=not any(each["failed"] or each["unreadable"] for each in overview.values())))
 
 
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -31,8 +31,10 @@ from data_assets.cli.project import (
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_health import DayState, day_states, names_text, unrecorded_days, unrecorded_text
 from data_assets.ingest.dagster_integrity import integrity
+from data_assets.ingest.dagster_lake import refuse_absent_lake, stored_elsewhere
 from data_assets.ingest.dagster_verify import VERIFY, DaysRead
 from data_assets.ingest.progress import count_of
+from data_assets.lake.errors import LakeUnusable, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.partitions import contiguous_ranges
 from data_assets.quality.asset_checks import latest_materialization
@@ -47,7 +49,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
 
     A damaged day turns red in the grid, and the next backfill fetches it again; a red day whose file is found whole
-    turns green. Exit 1 if a day is damaged, or has a file without a record.
+    turns green. Exit 1 if a day is damaged, or has a file without a record, or was stored in another lake.
     """
     enter_project()
     selected = days_between(select_datasets(key), start, end)
@@ -57,14 +59,20 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
     any_bad = False
     with open_instance() as instance:
         for dataset, days in selected.items():
-            verified = verify_dataset(instance, lake, dataset, days)
+            try:
+                verified = verify_dataset(instance, lake, dataset, days)
+            except LakeUnusable as error:
+                refuse_absent_lake(instance, lake)
+                verified = Verified(error=str(error))  # of this dataset's folder alone; nothing is recorded of its days
             summary = verified.days.summary()
             found[dataset.name] = {
                 "ok": [dataset.label(day) for day in verified.ok],
                 "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
                 "unrecorded": [dataset.label(day) for day in verified.unrecorded],
+                "elsewhere": [dataset.label(day) for day in verified.elsewhere],
+                "error": verified.error,
             }
-            any_bad |= bool(verified.bad or verified.unrecorded)
+            any_bad |= bool(verified.bad or verified.unrecorded or verified.elsewhere or verified.error)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
                 f"damaged: {len(verified.bad)} · {' · '.join(summary.parts())}",
@@ -82,6 +90,9 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
                     highlight=False,
                     soft_wrap=True,
                 )
+            for text in (verified.error, elsewhere_text(dataset, verified.elsewhere)):
+                if text:
+                    console.print(f"  [yellow]?[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
             say = partial(notices.print, style="dim", soft_wrap=True)
             record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), say)
     if as_json:
@@ -99,6 +110,8 @@ class Verified:
         recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
             vendor when the day was asked for again. What was stored is there and whole.
         unrecorded: days with a file that nothing was recorded of, so that nothing can be compared.
+        elsewhere: recorded days without a file here that were stored in another lake -> where.
+        error: why nothing could be read of the dataset.
         days: the sum of what was read.
     """
 
@@ -106,6 +119,8 @@ class Verified:
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
     days: DaysRead = field(default_factory=DaysRead)
 
 
@@ -113,15 +128,22 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
     """Read the files of those of `days` that were stored.
 
     Raises:
-        LakeUnusable: the lake as a whole is not there (any more).
+        LakeUnusable: the lake, or the dataset's folder, as a whole is not there (any more).
     """
+    if lake.is_there():
+        lake.check_dataset(dataset.name)
     states = day_states(instance, dataset.asset_key, days, dataset.partitions)
     found = Verified(unrecorded=unrecorded_days(instance, dataset, states, lake))
     for day, state in states.items():
         record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
         if record is None:
             continue
-        verdict = integrity(lake, dataset, date.fromisoformat(day), record)
+        when = date.fromisoformat(day)
+        where = stored_elsewhere(record, lake)
+        if where is not None and dataset.files.held(lake, when, when, passed_over) == set():
+            found.elsewhere[day] = where
+            continue
+        verdict = integrity(lake, dataset, when, record)
         found.days.judged(record, [verdict])
         if verdict.passed:
             found.ok.append(day)
@@ -130,6 +152,18 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         else:
             found.bad[day] = verdict.summary
     return found
+
+
+def elsewhere_text(dataset: MarketDataset, elsewhere: Mapping[str, str]) -> str:
+    """Which days were stored in another lake than this, and what to do; empty if none was."""
+    if not elsewhere:
+        return ""
+    days = list(elsewhere)
+    return (
+        f"{count_of(len(days), dataset.day)} not in this lake but stored in another, and not read: "
+        f"{names_text([dataset.label(day) for day in days])} ({elsewhere[days[-1]]}); set DATA_ASSETS_LAKE to that "
+        f"one, or fill this one: data-assets backfill {dataset.name}"
+    )
 
 
 def record_verdicts(

@@ -18,6 +18,7 @@ import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_integrity import recorded_verdicts
+from data_assets.lake.errors import passed_over
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization, waits_for
 from data_assets.quality.neighbours import NEAR, neighbours
@@ -48,7 +49,7 @@ class WaitingDays:
             return
         first, last = min(asked), max(asked)
         # Listed once, as far as the neighbours of a day near the run reach; a bucket's listing is a request.
-        self._stored = self._dataset.files.held(self._lake, first - 2 * NEAR, last + 2 * NEAR) or set()
+        self._stored = self._dataset.files.held(self._lake, first - 2 * NEAR, last + 2 * NEAR, passed_over) or set()
         near = {day for day in self._stored if first - NEAR <= day <= last + NEAR} - asked
         for day in sorted(near, key=lambda day: max(first - day, day - last))[:LEFT_BY_EARLIER_RUNS]:
             self._keep(

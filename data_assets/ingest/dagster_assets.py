@@ -147,7 +147,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
                 except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
                     end_stopped_run(context, dataset, days)
                 try:
-                    refuse_absent_lake(context.instance, open_lake())
+                    refuse_absent_lake(context.instance, open_lake(), dataset)
                     (verify_days if VERIFY in context.run.tags else ingest_days)(context, dataset)
                 except LakeUnusable as error:
                     end_run_without_lake(context, dataset, days, error)

@@ -22,6 +22,7 @@ import polars as pl
 from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
+from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.quality.verdict import Verdict
@@ -31,8 +32,16 @@ from data_assets.span import Span
 class Files(Protocol):
     """How a dataset's days lie on disk."""
 
-    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
-        """The days from `first` to `last` whose files are there and current; None where only the record can say."""
+    def held(
+        self, lake: Lake, first: date, last: date, unreadable: Callable[[date, LakeError], None]
+    ) -> set[date] | None:
+        """The days from `first` to `last` whose files are there and current; None where only the record can say.
+
+        Told of each day of which nobody can tell, and why, as that its folder may not be looked into.
+
+        Raises:
+            LakeUnusable: the same of the dataset as a whole, or of the lake.
+        """
 
     def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
         """Those of some recorded days, not held, whose files are there and were made from what has changed since."""
@@ -61,9 +70,11 @@ class DayFiles:
 
     dataset: str
 
-    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
+    def held(
+        self, lake: Lake, first: date, last: date, unreadable: Callable[[date, LakeError], None]
+    ) -> set[date] | None:
         """See `Files`."""
-        return set(lake.days(self.dataset, first, last))
+        return set(lake.days(self.dataset, first, last, unreadable=unreadable))
 
     def stale(self, _lake: Lake, _days: Sequence[date]) -> set[date]:
         """See `Files`: a day is made from nothing of this lake."""

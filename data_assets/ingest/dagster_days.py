@@ -32,7 +32,7 @@ import polars as pl
 from data_assets.ingest.dagster_again import WaitingDays
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_integrity import damaged_days, integrity, recorded_file, recorded_verdicts
-from data_assets.ingest.dagster_lake import red_before, refuse_absent_lake
+from data_assets.ingest.dagster_lake import LAKE, red_before, refuse_absent_lake
 from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.markdown import markdown_text
@@ -109,6 +109,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "size": stored.size,
             "sha256": stored.sha256,
             "synthetic": lake.synthetic,
+            **({} if (identity := lake.identity()) is None else {LAKE: identity}),
             **({} if first_rows is None else {"preview": _preview(first_rows)}),
         },
     )
@@ -269,7 +270,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
     if not_stored:
         if report.ended is not None:
-            refuse_absent_lake(context.instance, lake)  # unplugged since: that is no fault of these days
+            refuse_absent_lake(context.instance, lake, dataset)  # unplugged since: that is no fault of these days
         raise failure(dataset, not_stored, len(days))
 
 
@@ -302,7 +303,7 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
     """
     lake = open_lake()
     try:
-        refuse_absent_lake(context.instance, lake)
+        refuse_absent_lake(context.instance, lake, dataset)
         found = damaged_days(context.instance, dataset, lake, unfinished)
     except LakeUnusable as error:
         end_run_without_lake(context, dataset, unfinished, error)

@@ -17,6 +17,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.progress import count_of
+from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.naming import NAMES_SHOWN
@@ -68,16 +69,34 @@ def day_states(
 
 
 def states_on_disk(
-    instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
+    instance: dg.DagsterInstance,
+    dataset: MarketDataset,
+    days: Sequence[str],
+    lake: Lake,
+    unreadable: dict[str, str] | None = None,
 ) -> dict[str, DayState]:
     """The state of each of `days`, in their order: as the grid shows it, but stored only with a file in this lake.
 
-    A record is a claim about a lake, and the settings may name another one by now, or ask for more.
+    A record is a claim about a lake, and the settings may name another one by now, or ask for more. Where the lake may
+    not be looked into, the claim stands.
+
+    Args:
+        instance: where days are recorded.
+        dataset: whose they are.
+        days: their keys.
+        lake: where their files are.
+        unreadable: takes those of them that are recorded as stored in a folder that may not be looked into, and why.
     """
     states = day_states(instance, dataset.asset_key, days, dataset.partitions)
     if not days:
         return states
-    states |= _without_file(instance, dataset, states, lake)
+    held, closed = _held(dataset, days, lake)
+    stored = [day for day, state in states.items() if state is DayState.STORED]
+    if unreadable is not None:
+        unreadable |= {day: str(closed[day]) for day in stored if day in closed}
+    if held is not None:
+        without_file = [day for day in stored if day not in held and day not in closed]
+        states |= _without_file(instance, dataset, without_file, lake)
     stored = [day for day, state in states.items() if state is DayState.STORED]
     return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
 
@@ -94,21 +113,35 @@ def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lak
     return found | {day: [STALE_REASON] for day, state in states.items() if state is DayState.STALE}
 
 
+def _held(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> tuple[set[str] | None, dict[str, LakeError]]:
+    """The days whose files are there, and those that may not be looked into, each with why."""
+    days = list(days)
+    closed: dict[date, LakeError] = {}
+    try:
+        held = dataset.files.held(
+            lake, date.fromisoformat(min(days)), date.fromisoformat(max(days)), closed.__setitem__
+        )
+    except LakeUnusable as error:  # the lake itself is there: whoever opened the history has seen to that
+        return set(), dict.fromkeys(days, error)
+    keys = None if held is None else {day.isoformat() for day in held}
+    return keys, {day.isoformat(): why for day, why in closed.items()}
+
+
 def _without_file(
-    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
 ) -> dict[str, DayState]:
-    """Those of the recorded days that are not in this lake: holes, or missing."""
-    days = list(states)
-    held = dataset.files.held(lake, date.fromisoformat(min(days)), date.fromisoformat(max(days)))
-    if held is None:
-        return {}
-    without_file = [
-        day for day, state in states.items() if state is DayState.STORED and date.fromisoformat(day) not in held
-    ]
-    without = dict.fromkeys(without_file, DayState.MISSING)
-    without |= dict.fromkeys(holes_among(instance, dataset, without_file), DayState.HOLE)
-    stale = dataset.files.stale(lake, [date.fromisoformat(day) for day in without_file])
+    """What recorded days that are not in this lake are: holes, or stale, or missing."""
+    without = dict.fromkeys(days, DayState.MISSING)
+    without |= dict.fromkeys(holes_among(instance, dataset, days), DayState.HOLE)
+    stale = dataset.files.stale(lake, [date.fromisoformat(day) for day in days])
     return without | dict.fromkeys((day.isoformat() for day in stale), DayState.STALE)
+
+
+def unreadable_text(dataset: MarketDataset, unreadable: Mapping[str, str]) -> str:
+    """Which recorded days may not be looked into, and why; what is said of each of them is one thing to mend."""
+    names = names_text([dataset.label(day) for day in unreadable])
+    why = names_text(list(dict.fromkeys(unreadable.values())))
+    return f"{dataset.name}: shown as recorded, since nobody can look for the files of {names}: {why}"
 
 
 def unrecorded_days(
@@ -121,11 +154,11 @@ def unrecorded_days(
     open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
     if not open_days:
         return []
-    held = dataset.files.held(lake, date.fromisoformat(min(open_days)), date.fromisoformat(max(open_days))) or set()
+    held = _held(dataset, open_days, lake)[0] or set()
     return [
         day
         for day in open_days
-        if date.fromisoformat(day) in held
+        if day in held
         and (states[day] is DayState.MISSING or latest_materialization(instance, dataset.asset_key, day) is None)
     ]
 
@@ -198,11 +231,15 @@ def day_health(
     asset_key = dataset.asset_key
     checks = _check_states(instance, asset_key, dataset.checks, days)
     states = states_on_disk(instance, dataset, days, lake)
+    failed = [day for day, state in states.items() if state is DayState.FAILED]
+    held, closed = _held(dataset, failed, lake) if failed else (set(), {})
+    gone = {day for day in failed if held is not None and day not in held and day not in closed}
     lacked = what_lacks(dataset, states, lake)
     rows = []
     for day, state in states.items():
-        # What was recorded of a day that is missing now was said of a file that is not here.
-        record = latest_materialization(instance, asset_key, day) if state is not DayState.MISSING else None
+        # What was recorded of a day that is missing now, or failed and has none, was said of a file that is not here.
+        here = state is not DayState.MISSING and day not in gone
+        record = latest_materialization(instance, asset_key, day) if here else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
         last_try = _last_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}

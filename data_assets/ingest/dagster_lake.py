@@ -1,14 +1,17 @@
-"""Whether the lake that a history speaks of is there at all, or its disk is not plugged in.
+"""Whether the lake that a history speaks of is there at all, or its disk is not plugged in, or another lake is there.
 
 Here: the refusal, and how a run ends that finds it out. Not here: the lake's own marker (`lake`), and days whose file
 alone is missing (`dagster_integrity`).
 
-A disk that is not plugged in leaves an empty folder. Taken for the lake, every day in it would be a lost one and turn
-red, and a backfill would fill the wrong disk. So where days are recorded as stored in a lake that now has no marker,
-nothing is read, written or recorded. A lake that nothing was recorded in is a new one.
+A disk that is not plugged in leaves an empty folder, or one in which somebody once began a lake. Taken for the lake,
+every day in it would be a lost one and turn red, and a backfill would fill the wrong disk. So the record of a day holds
+the identity of its lake, as the lake's marker says it, and where days are recorded as stored in a place whose lake now
+has no marker, or another identity, nothing is read, written or recorded. A lake that nothing was recorded in is a new
+one.
 
 Judgements: the newest record of each dataset tells, so that a lake is forgotten once all datasets have gone on in
-another; and the vendor's own files (Polygon's cache) make no lake, since they come and go.
+another; records of earlier versions hold no identity, and believe any marker until the dataset's next day is stored;
+and the vendor's own files (Polygon's cache) make no lake, since they come and go.
 """
 
 from __future__ import annotations
@@ -19,32 +22,75 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
+from data_assets.lake.errors import LakeNotThere, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.quality.asset_checks import latest_materialization
 
+LAKE = "lake"
+"""Metadata of a stored day: the identity of the lake that it was stored in."""
 
-def refuse_absent_lake(instance: dg.DagsterInstance, lake: Lake) -> None:
+
+def refuse_absent_lake(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset | None = None) -> None:
     """Go on only if the lake is there, or is a new one.
 
+    Args:
+        instance: what was recorded.
+        lake: the lake of the settings.
+        dataset: whose folder has to be usable too.
+
     Raises:
-        LakeNotThere: days are recorded as stored in it, and it has no marker; the text says what to do.
-        LakeUnusable: the disk or the object store does not say.
+        LakeNotThere: days are recorded as stored in it, and it has no marker, or that of another lake; or the dataset's
+            folder is a link to what is not there. The text says what to do.
+        LakeUnusable: the disk or the object store does not say, or the folder may not be looked into.
     """
-    if not lake.is_there() and _holds_recorded_days(instance, lake):
-        lake.check_there()
+    there = lake.is_there()
+    recorded = _recorded_here(instance, lake)
+    identities = [identity for identity in recorded if identity is not None]
+    if recorded and not there:
+        lake.check_there(identities[0] if identities else None)
+    if identities and lake.identity() not in identities:
+        raise LakeNotThere(lake.is_another(identities[0]))
+    if there and dataset is not None:
+        lake.check_dataset(dataset.name)
 
 
-def _holds_recorded_days(instance: dg.DagsterInstance, lake: Lake) -> bool:
-    root, datasets = f"{lake.url.rstrip('/')}/", {each.asset_key: each for each in datasets_of_this_process.values()}
+def _recorded_here(instance: dg.DagsterInstance, lake: Lake) -> list[str | None]:
+    """The identities of the lakes in which each dataset's newest day was stored, here; None of old records."""
+    datasets = {each.asset_key: each for each in datasets_of_this_process.values()}
+    found = []
     for record in instance.get_asset_records(list(datasets)):
         newest = record.asset_entry.last_materialization
         stored = newest.asset_materialization if newest else None
-        if stored is None or stored.partition is None or "path" not in stored.metadata:
+        if stored is None or not _lies_in(lake, stored):
             continue
-        dataset, day = datasets[record.asset_entry.asset_key], date.fromisoformat(stored.partition)
-        if str(stored.metadata["path"].value).startswith(root) and dataset.files.held(lake, day, day) is not None:
-            return True
-    return False
+        identity = _identity(stored)
+        if identity is None and not _in_lake(datasets[record.asset_entry.asset_key], lake, stored):
+            continue
+        found.append(identity)
+    return found
+
+
+def _in_lake(dataset: MarketDataset, lake: Lake, stored: dg.AssetMaterialization) -> bool:
+    day = date.fromisoformat(stored.partition or "")
+    return dataset.files.held(lake, day, day, passed_over) is not None
+
+
+def _identity(stored: dg.AssetMaterialization) -> str | None:
+    return str(stored.metadata[LAKE].value) if LAKE in stored.metadata else None
+
+
+def _lies_in(lake: Lake, stored: dg.AssetMaterialization) -> bool:
+    return "path" in stored.metadata and str(stored.metadata["path"].value).startswith(f"{lake.url.rstrip('/')}/")
+
+
+def stored_elsewhere(record: dg.EventLogRecord, lake: Lake) -> str | None:
+    """Where a day was stored, if that is another lake than this, as far as its record and the lake's marker tell."""
+    stored = record.asset_materialization
+    if stored is None or "path" not in stored.metadata:
+        return None
+    identity = _identity(stored)
+    same = _lies_in(lake, stored) if identity is None else identity == lake.identity()
+    return None if same else str(stored.metadata["path"].value)
 
 
 def red_before(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[date], run_id: str) -> list[date]:

@@ -29,7 +29,7 @@ from data_assets.ingest.dagster_dataset import datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_integrity import damaged_days
 from data_assets.ingest.dagster_lake import refuse_absent_lake
-from data_assets.lake.errors import LakeNotThere, LakeUnusable
+from data_assets.lake.errors import LakeUnusable
 from data_assets.partitions import partition_keys
 from data_assets.wiring import open_lake
 
@@ -179,7 +179,7 @@ def _would_hide_damage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool
     keys = partition_keys(date.fromisoformat(first), date.fromisoformat(last), partitions=dataset.partitions)
     try:
         return bool(damaged_days(instance, dataset, open_lake(), map(date.fromisoformat, keys)))
-    except LakeNotThere:  # the settings name a new lake by now, and the days were stored in another
+    except LakeUnusable:  # the settings name a new lake by now, and the days were stored in another; or it is closed
         return True
 
 

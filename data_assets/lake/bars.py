@@ -19,12 +19,13 @@ from typing import Literal
 
 import polars as pl
 
+from data_assets.lake.errors import LakeError
 from data_assets.lake.kept import statements
 from data_assets.lake.layout import former_name, month_path, monthly_dataset, partition_path
 from data_assets.lake.monthly import MonthProvenance, month_footer
 from data_assets.lake.parquet_file import scan
 from data_assets.lake.patient_store import POLARS_OPTIONS
-from data_assets.lake.storage import Storage
+from data_assets.lake.storage import UNREADABLE, Storage
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session, sessions
 
 TIME = "window_start"
@@ -82,6 +83,9 @@ def bar_files(
         start: the first day.
         end: the last day.
         former_names: look for months where a lake of the first layout has them, too.
+
+    Raises:
+        LakeError: a day's folder may not be looked into.
     """
     months = _months(max(start, FIRST_SESSION), min(end, LAST_SESSION))
     in_month = {month: sessions(month, month.replace(day=monthrange(month.year, month.month)[1])) for month in months}
@@ -112,6 +116,11 @@ def bar_files(
                 not_kept += [day for day in of_month if day in built.not_kept]
         else:
             of_days = [day for day in stored if start <= day <= end]
+            if closed := [day for day in of_days if stored[day] == UNREADABLE]:
+                raise LakeError(
+                    f"{storage.locate(day_names[closed[0]])}: cannot be looked for (Permission denied); check the "
+                    "permissions of its folder"
+                )
             files += [(day_names[day], False) for day in of_days]
             held += of_days
             unsaid += of_days

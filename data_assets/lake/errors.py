@@ -58,6 +58,10 @@ class Corrupt(LakeError):
         self.reason, self.kind = reason, kind
 
 
+def passed_over(_what: object, _why: LakeError) -> None:
+    """Takes what cannot be looked into, for those who can do without it."""
+
+
 def write_error(error: OSError, where: str) -> LakeError:
     """Say in the lake's words why ``where`` could not be written."""
     if error.errno in NO_SPACE:

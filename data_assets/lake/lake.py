@@ -7,11 +7,14 @@ Here: the one object that the rest of the project holds. Not here: how any of it
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -41,6 +44,8 @@ from data_assets.lake.errors import (
 from data_assets.lake.kept import Name, NotKept, Statement, names_before, not_kept, statements
 from data_assets.lake.layout import (
     LAYOUT,
+    PARTITION_FILE,
+    dataset_folder,
     dataset_path,
     day_folder,
     former_name,
@@ -61,6 +66,7 @@ from data_assets.lake.writer import DayWriter, StoredFile
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
 MARKER = "_lake.json"
+IDENTITY = "id"
 
 
 class Lake:
@@ -76,6 +82,7 @@ class Lake:
         self._storage = open_storage(url)
         self._is_current = False
         self._was_there = False
+        self._identity: str | None = None
         self._verified: dict[str, str] = {}
 
     def writer(
@@ -113,7 +120,7 @@ class Lake:
             schema,
             sort_by,
             synthetic=self.synthetic,
-            check_there=self.check_there,
+            check_there=partial(self.check_dataset, dataset),
             whole_groups=whole_groups,
             plain=plain,
             rejected=rejected,
@@ -141,10 +148,40 @@ class Lake:
         """The keys of the datasets that hold at least one ticker's month."""
         return sorted({dataset for name in self._storage.names() if (dataset := monthly_dataset_of(name))})
 
-    def days(self, dataset: str, start: date = date.min, end: date = date.max) -> list[date]:
-        """The days from ``start`` to ``end``, both inclusive, whose file is there."""
+    def days(
+        self,
+        dataset: str,
+        start: date = date.min,
+        end: date = date.max,
+        *,
+        unreadable: Callable[[date, LakeError], None] | None = None,
+    ) -> list[date]:
+        """The days from ``start`` to ``end``, both inclusive, whose file is there.
+
+        Args:
+            dataset: the dataset's key.
+            start: the first day.
+            end: the last day.
+            unreadable: told of each day whose folder may not be looked into, and why; without it, that is raised.
+
+        Raises:
+            LakeUnusable: the dataset's folder as a whole may not be looked into, or is a link to what is not there.
+            LakeError: a day's folder may not be looked into.
+        """
+
+        def of_day(folder: str, why: LakeError) -> None:
+            with suppress(ValueError):  # a folder of somebody else
+                day = parse_partition_path(f"{folder}/{PARTITION_FILE}")[1]
+                if unreadable is None:
+                    raise why
+                if start <= day <= end:
+                    unreadable(day, why)
+
         names = self._storage.names(
-            dataset_path(dataset), after=day_folder(dataset, start), until=partition_path(dataset, end)
+            dataset_path(dataset),
+            after=day_folder(dataset, start),
+            until=partition_path(dataset, end),
+            unreadable=of_day,
         )
         return [day for _, day in _partitions(names)]
 
@@ -422,20 +459,34 @@ class Lake:
         Raises:
             LakeError: a file cannot be moved; nothing is lost, and the next call goes on.
         """
-        if self._current():
+        if self._current() and self._identity is not None:
             return 0
         try:
-            kind = self._marked_kind()
+            since = self._storage.versions([MARKER]).get(MARKER)  # before it is read: see `_identity_of_old`
+            said = self._marker_said()
+            kind, identity = self._marked_kind(), said.get(IDENTITY)
         except (OSError, LakeError):  # which whoever writes is told
             return 0
         if kind is None:  # nobody wrote here
             return 0
+        self._identity = identity or _identity_of_old(self.locate(MARKER), str(since))
+        marker = _marker(synthetic=kind, layout=LAYOUT, identity=self._identity)
+        if self._current():
+            if identity is None:
+                self._give_identity(marker)
+            return 0
         try:
             moved = move_files(self._storage)
-            self._storage.replace(MARKER, _marker(synthetic=kind, layout=LAYOUT))
+            self._storage.replace(MARKER, marker)
         except OSError as error:
             raise write_error(error, self.url) from error
         return moved
+
+    def _give_identity(self, marker: bytes) -> None:
+        try:
+            self._storage.replace(MARKER, marker)
+        except (OSError, LakeError):  # a lake that takes nothing says so to whoever brings it a day
+            self._identity = None
 
     def free_bytes(self) -> int | None:
         """Room left on the lake's disk; None for an object store."""
@@ -456,20 +507,69 @@ class Lake:
         self._was_there |= there
         return there
 
-    def check_there(self) -> None:
+    def check_there(self, identity: str | None = None) -> None:
         """Go on only if the lake is there.
 
+        Args:
+            identity: what its marker has to say again if it is lost; by default what this object has read there.
+
         Raises:
-            LakeNotThere: it has no marker; the text says what to do.
+            LakeNotThere: it has no marker, or, in a folder, another than this object has read there; the text says
+                what to do.
             LakeUnusable: the disk or the object store does not say.
         """
+        identity = identity or self._identity
         if not self.is_there():
-            marker = json.dumps({"synthetic": self.synthetic})
             raise LakeNotThere(
                 f"DATA_ASSETS_LAKE: the lake {self.url} is not there, as it has no {MARKER}: plug in or mount its "
                 f"disk, or set DATA_ASSETS_LAKE to where it is now; if its files are there and this one alone is lost, "
-                f"or to begin a new lake there, write {marker} into {self.locate(MARKER)}"
+                f"or to begin a new lake there, write {self._marker_again(identity)} into {self.locate(MARKER)}"
             )
+        if self._identity is not None and "://" not in self.url and self._read_identity() != self._identity:
+            raise LakeNotThere(self.is_another(self._identity))
+
+    def identity(self) -> str | None:
+        """What tells this lake from another one in the same place; None without a marker, or before `migrate`.
+
+        Lakes are given one as they are made, those of earlier versions by their next run.
+
+        Raises:
+            LakeUnusable: the disk or the object store does not say.
+        """
+        if self._identity is None:
+            self._identity = self._read_identity()
+        return self._identity
+
+    def _read_identity(self) -> str | None:
+        try:
+            said = self._marker_said().get(IDENTITY)
+        except LakeError as error:
+            raise LakeUnusable(str(error)) from error
+        except OSError as error:
+            raise LakeUnusable(str(read_error(error, self.locate(MARKER)))) from error
+        return said if isinstance(said, str) else None
+
+    def is_another(self, identity: str) -> str:
+        """The words for a place that had the lake of an identity, and has this one now."""
+        return (
+            f"DATA_ASSETS_LAKE: the lake in {self.url} is another one than was there, by its {MARKER}: plug in or "
+            "mount the disk of the lake that was there, or set DATA_ASSETS_LAKE to where it is now; if this is that "
+            f"lake all the same, write {self._marker_again(identity)} into {self.locate(MARKER)}"
+        )
+
+    def _marker_again(self, identity: str | None) -> str:
+        return json.dumps({"synthetic": self.synthetic} | ({} if identity is None else {IDENTITY: identity}))
+
+    def check_dataset(self, dataset: str) -> None:
+        """Go on only if the lake is there, and the dataset's folder can be looked into or is still to be made.
+
+        Raises:
+            ValueError: ``dataset`` is not a dataset key.
+            LakeNotThere: the lake is not there, or the folder is a link to what is not there.
+            LakeUnusable: the system does not let anybody look into it, or the object store does not say.
+        """
+        self.check_there()
+        self._storage.check_folder(dataset_path(dataset))
 
     def _claim(self) -> None:
         """Make sure that the lake is of this kind, and mark it where nobody has."""
@@ -496,27 +596,43 @@ class Lake:
 
     def _mark(self, layout: int) -> bool:
         try:
-            return self._storage.create(MARKER, _marker(synthetic=self.synthetic, layout=layout))
+            marker = _marker(synthetic=self.synthetic, layout=layout, identity=uuid.uuid4().hex)
+            return self._storage.create(MARKER, marker)
         except OSError as error:
             raise write_error(error, self.locate(MARKER)) from error
 
     def _marked_kind(self) -> bool | None:
+        said = self._marker_said()
+        if not said:
+            return None
+        if not isinstance(said.get("synthetic"), bool):
+            raise self._damaged_marker()
+        return bool(said["synthetic"])
+
+    def _marker_said(self) -> dict[str, Any]:
+        """What the marker says; nothing where there is none."""
         try:
             with self._storage.open(MARKER) as file:
-                return bool(json.loads(file.read())["synthetic"])
+                said = json.loads(file.read())
         except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            raise LakeError(
-                f'{self.locate(MARKER)}: is damaged; write {{"synthetic": true}} or {{"synthetic": false}} into it, '
-                "as the footers of the lake's files say"
-            ) from None
+            return {}
+        except ValueError:
+            raise self._damaged_marker() from None
+        if not isinstance(said, dict) or not said:
+            raise self._damaged_marker()
+        return said
+
+    def _damaged_marker(self) -> LakeError:
+        return LakeError(
+            f'{self.locate(MARKER)}: is damaged; write {{"synthetic": true}} or {{"synthetic": false}} into it, '
+            "as the footers of the lake's files say"
+        )
 
     def _current(self) -> bool:
         """Whether no file of the lake lies where the first layout had it, as far as its marker says."""
         if not self._is_current:
-            with suppress(OSError, ValueError, AttributeError), self._storage.open(MARKER) as file:
-                self._is_current = json.loads(file.read()).get("layout") == LAYOUT
+            with suppress(OSError, LakeError):
+                self._is_current = self._marker_said().get("layout") == LAYOUT
         return self._is_current
 
     def _name_there(self, name: str) -> str:
@@ -536,6 +652,7 @@ class Lake:
             file = self._storage.open(name)
         except FileNotFoundError:
             self.check_there()
+            self._storage.check_folder(dataset_folder(name))
             raise Corrupt("the file is missing", where, MISSING) from None
         except (IsADirectoryError, NotADirectoryError) as error:
             raise LakeError(
@@ -543,6 +660,7 @@ class Lake:
                 "move it away, then backfill this day again"
             ) from None
         except OSError as error:
+            self._storage.check_folder(dataset_folder(name))
             raise LakeError(
                 f"{where}: cannot be read ({error.strerror}); check the disk and the permissions"
             ) from error
@@ -556,8 +674,20 @@ def _partitions(names: Sequence[str]) -> Iterator[tuple[str, date]]:
             yield parse_partition_path(name)
 
 
-def _marker(*, synthetic: bool, layout: int) -> bytes:
-    return json.dumps({"synthetic": synthetic, "layout": layout}).encode() + b"\n"
+def _marker(*, synthetic: bool, layout: int, identity: str) -> bytes:
+    return json.dumps({"synthetic": synthetic, "layout": layout, IDENTITY: identity}).encode() + b"\n"
+
+
+def _identity_of_old(marker: str, version: str) -> str:
+    """The identity of a lake whose marker has none yet: the same, whichever of several processes gives it.
+
+    Each of them asks for the marker's version before it reads the marker, and who writes an identity changes both.
+
+    Args:
+        marker: its address, which tells the lakes of object stores apart.
+        version: when it was written, in a folder; disks that were mounted in the same place differ in that.
+    """
+    return hashlib.sha256(f"{marker} {version}".encode()).hexdigest()[:32]
 
 
 def _kind(synthetic: bool) -> str:

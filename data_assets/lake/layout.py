@@ -45,6 +45,12 @@ def dataset_path(dataset: str) -> str:
     return dataset
 
 
+def dataset_folder(name: str) -> str:
+    """The folder of the dataset that a day's or month's file belongs to."""
+    folder, _, _ = name.partition("=")
+    return folder.rpartition("/")[0]
+
+
 def day_folder(dataset: str, day: date) -> str:
     """The hive-style folder of one day, such as ``theta/option_quotes/QQQ/date=2024-01-03``."""
     return f"{dataset_path(dataset)}/date={day:%Y-%m-%d}"

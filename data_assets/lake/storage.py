@@ -16,7 +16,7 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import LakeError, write_error
+from data_assets.lake.errors import LakeError, LakeNotThere, LakeUnusable, read_error, write_error
 from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import Patience, PatientStore
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from data_assets.lake.odd_keys import Listed
 
 UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
+
+UNREADABLE = "unreadable"
+"""The version of a file that is in a folder which nobody may look into: nobody can tell when it is replaced."""
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV})
 _NO_CONDITIONS = "status code: 501"
@@ -93,11 +96,41 @@ class Storage(Protocol):
     def size(self, name: str) -> int | None:
         """The bytes of a file; None where there is none."""
 
-    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
-        """The files in and below the folder ``prefix``, sorted: those after ``after`` and up to ``until`` as text."""
+    def names(
+        self,
+        prefix: str = "",
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
+        """The files in and below the folder ``prefix``, sorted: those after ``after`` and up to ``until`` as text.
+
+        Args:
+            prefix: the folder; all of the lake by default.
+            after: see above.
+            until: see above; no bound if None.
+            unreadable: told of each folder below ``prefix`` that cannot be looked into, and why; without it, that is
+                raised.
+
+        Raises:
+            LakeUnusable: ``prefix`` itself cannot be looked into (`check_folder`).
+            LakeError: another folder cannot.
+        """
+
+    def check_folder(self, name: str) -> None:
+        """Go on only if a folder can be looked into, or is not there yet.
+
+        Raises:
+            LakeNotThere: it, or one above it, is a link to what is not there, as while another disk is not plugged in.
+            LakeUnusable: the system does not let anybody look into it.
+        """
 
     def versions(self, names: Collection[str]) -> dict[str, str]:
-        """Of those of ``names`` that exist, what differs once a file has been replaced, without opening any."""
+        """Of those of ``names`` that exist, what differs once a file has been replaced, without opening any.
+
+        That of a file that nobody may look for is `UNREADABLE`.
+        """
 
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
@@ -230,27 +263,73 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
+    def names(
+        self,
+        prefix: str = "",
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
         """See `Storage`."""
         found = []
+        top = self._root / prefix
+
+        def not_listed(error: OSError) -> None:
+            folder = Path(error.filename)
+            if folder == top:
+                self.check_folder(prefix)
+            if isinstance(error, FileNotFoundError):
+                return
+            why = read_error(error, str(folder))
+            if folder == top:
+                raise LakeUnusable(str(why)) from error
+            if unreadable is None:
+                raise why from error
+            unreadable(folder.relative_to(self._root).as_posix(), why)
 
         def may_hold_names(folder: str) -> bool:
             return folder >= after[: len(folder)] and (until is None or folder <= until)
 
         # Links are followed: a dataset that somebody moved to another disk and linked back is still of this lake.
-        walk = os.walk(self._root / prefix, onerror=_raise_unless_missing, followlinks=True)
+        walk = os.walk(top, onerror=not_listed, followlinks=True)
         for parent, folders, files in walk:
             within = "" if Path(parent) == self._root else Path(parent).relative_to(self._root).as_posix() + "/"
             folders[:] = [folder for folder in folders if may_hold_names(f"{within}{folder}/")]
             found += [within + file for file in files if not tempfiles.is_temp(file)]
         return sorted(name for name in found if after < name and (until is None or name <= until))
 
+    def check_folder(self, name: str) -> None:
+        """See `Storage`."""
+        target = self._root / name
+        for folder in (*reversed([each for each in target.parents if each.is_relative_to(self._root)]), target):
+            try:
+                os.scandir(folder).close()
+            except FileNotFoundError:
+                if not folder.is_symlink():
+                    return
+                raise LakeNotThere(
+                    f"{folder}: is a link to {os.readlink(folder)}, which is not there: plug in or mount its disk, or "  # noqa: PTH115  as it was written
+                    "link it to where the files are now"
+                ) from None
+            except PermissionError as error:
+                if folder != target:
+                    continue  # a folder may be passed that may not be listed
+                raise LakeUnusable(str(read_error(error, str(folder)))) from error
+            except OSError as error:
+                raise LakeUnusable(str(read_error(error, str(folder)))) from error
+
     def versions(self, names: Collection[str]) -> dict[str, str]:
         """See `Storage`. Size and time of the last write: a copy of a lake keeps them if it keeps the files' times."""
         found = {}
         for name in names:
-            with suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 status = os.stat(f"{self._root}/{name}")  # noqa: PTH116  thousands of them: a Path costs more than it asks
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError:
+                found[name] = UNREADABLE
+            else:
                 found[name] = f"{status.st_size}-{status.st_mtime_ns}"
         return found
 
@@ -310,11 +389,6 @@ def _refuse_another(temp: Path, file: BinaryIO) -> None:
     """See that a temporary file is still the one that was written: what is published is what was verified."""
     if not tempfiles.is_at(file, temp):
         raise LakeError(f"{temp}: another file lies under this name than was written; see who writes there")
-
-
-def _raise_unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 class Bucket:
@@ -427,12 +501,22 @@ class Bucket:
         meta = self._head(name)
         return None if meta is None else meta["size"]
 
-    def names(self, prefix: str = "", after: str = "", until: str | None = None) -> list[str]:
+    def names(
+        self,
+        prefix: str = "",
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
         """See `Storage`."""
         with self._asking(prefix):
             listed = self._listed(prefix or None, after or None, until)
             found = (meta["path"] for meta in listed)
             return sorted(name for name in found if name > after and (until is None or name <= until))
+
+    def check_folder(self, name: str) -> None:
+        """See `Storage`: a store has no folders."""
 
     def versions(self, names: Collection[str]) -> dict[str, str]:
         """See `Storage`. The store's ETags, from a listing of the folder that holds all of ``names``."""

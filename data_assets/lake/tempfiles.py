@@ -54,6 +54,9 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
+    if folder.is_symlink():
+        text = f"it is a link to {folder.readlink()}, which is not there"
+        raise FileNotFoundError(errno.ENOENT, text, str(folder))
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
 
@@ -126,7 +129,7 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         try:
             file = path.open("r+b")  # network file systems want write access for an exclusive lock
-        except (FileNotFoundError, PermissionError):  # finished in between, or another user's
+        except OSError:  # finished in between, another user's, or on a disk that takes nothing: nobody's loss
             continue
         with file:
             try:

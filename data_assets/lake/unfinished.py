@@ -162,7 +162,7 @@ def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         try:
             lock = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

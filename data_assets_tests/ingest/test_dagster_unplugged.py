@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +18,13 @@ from data_assets.cli import main
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions
 from data_assets.ingest.dagster_verify import VERIFY
-from data_assets.lake.errors import LakeNotThere
+from data_assets.lake.errors import LakeError, LakeNotThere
 from data_assets.lake.lake import MARKER
 from data_assets.lake.writer import DayWriter
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
 from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
+from data_assets_tests.permissions import closed
 
 KEY = ASSET.to_user_string()
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
@@ -131,6 +133,112 @@ def test_a_command_says_it_in_one_line_and_records_and_writes_nothing(
     disk.plug_in()
     assert project.states([*DAYS, LATER]) == {**dict.fromkeys(DAYS, "stored"), LATER: "missing"}
     assert command("verify", KEY).code == 0
+
+
+COMMANDS = [("verify", KEY), ("backfill", KEY, *ALL, "--only", "all"), ("status", KEY), ("gaps", KEY)]
+
+
+@pytest.mark.parametrize("identity", ["", "0" * 32], ids=["made before lakes had an identity", "another's"])
+def test_another_lake_in_its_place_is_told_in_one_line_and_left_as_it_is(
+    project: InProcess, disk: Disk, command: Command, identity: str
+) -> None:
+    """Another lake's disk, or a marker that was once written into the mount point."""
+    before = events(project)
+    disk.unplug()
+    other = json.dumps({"synthetic": False, "layout": 2} | ({"id": identity} if identity else {}))
+    (disk.mount_point / MARKER).write_text(other)
+
+    for arguments in COMMANDS:
+        said = command(*arguments)
+
+        assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said.err
+        for told in (str(disk.mount_point), "is another one than was there", "mount", "DATA_ASSETS_LAKE"):
+            assert told in said.err
+    assert events(project) == before
+    assert project.theta.requests == []
+    run = project.materialize(of_days(DAYS[0], DAYS[-1]) | VERIFYING)
+    assert "is another one than was there" in project.messages(run.run_id)
+    assert [path.name for path in disk.mount_point.rglob("*")] == [MARKER]
+    assert (disk.mount_point / MARKER).read_text() == other
+    (disk.mount_point / MARKER).unlink()
+    disk.plug_in()
+    assert project.states(DAYS) == dict.fromkeys(DAYS, "stored")
+    assert command("verify", KEY).code == 0
+
+
+def test_a_lake_whose_marker_was_written_anew_goes_on_as_the_message_says(project: InProcess, command: Command) -> None:
+    marker = project.folder / "lake" / "live" / MARKER
+    before = json.loads(marker.read_text())
+    marker.write_text('{"synthetic": false}')
+    text, _, path = command("verify", KEY).err.strip().partition("write ")[2].rpartition(" into ")
+    Path(path).write_text(text)
+
+    assert command("verify", KEY).code == 0
+    assert command("backfill", KEY, *ALL).code == 0
+    assert json.loads(marker.read_text()) == before
+
+
+def test_another_lake_that_takes_its_place_while_days_arrive_gets_none_of_them(
+    project: InProcess, disk: Disk, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, once = DayWriter.finish, threading.Lock()
+
+    def swap_and_finish(writer: DayWriter, *arguments: object) -> object:
+        if once.acquire(blocking=False):
+            disk.unplug()
+            (disk.mount_point / MARKER).write_text('{"synthetic": false, "layout": 2}')
+        return finish(writer, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DayWriter, "finish", swap_and_finish)
+        said = command("backfill", KEY, *ALL, "--only", "all")
+
+    assert said.code == 1
+    assert "Traceback" not in said.err
+    assert list(disk.mount_point.rglob("data.parquet")) == []
+    shutil.rmtree(disk.mount_point)
+    disk.mount_point.mkdir()
+    disk.plug_in()
+    assert "failed" not in project.states([*DAYS, LATER]).values()
+
+
+def test_a_lake_of_an_earlier_version_is_known_from_its_next_run_on(tmp_path: Path, command: Command) -> None:
+    with in_process_project(tmp_path) as project:
+        disk = Disk(project)
+        disk.mount_point.mkdir(parents=True)
+        marker = disk.mount_point / MARKER
+        marker.write_text('{"synthetic": false, "layout": 2}\n')
+        assert command("backfill", KEY, "--from", DAYS[0], "--to", DAYS[0]).code == 0
+        identity = json.loads(marker.read_text())["id"]
+        (record,) = project.materializations()
+        assert record.asset_materialization
+        assert record.asset_materialization.metadata["lake"].value == identity
+        assert command("verify", KEY).code == 0
+        disk.unplug()
+        (disk.mount_point / MARKER).write_text('{"synthetic": false, "layout": 2}\n')
+        assert "is another one than was there" in command("verify", KEY).err
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["a new lake", "a lake of other days"])
+def test_days_of_a_lake_in_another_place_are_not_read_and_not_red(
+    project: InProcess, command: Command, monkeypatch: pytest.MonkeyPatch, new: bool
+) -> None:
+    monkeypatch.setenv("DATA_ASSETS_LAKE", str(project.folder / "other"))
+    settings.cache_clear()
+    here = [] if new else [LATER]
+    if here:
+        assert command("backfill", KEY, "--from", LATER, "--to", LATER).code == 0
+    before = events(project)
+
+    said, document = command("verify", KEY), json.loads(command("verify", KEY, "--json").out)[KEY]
+
+    assert said.code == 1
+    assert said.err == ""
+    assert f"{len(DAYS)} days not in this lake but stored in another, and not read: {', '.join(DAYS)}" in said.out
+    assert str(project.file(DAYS[-1])) in said.out
+    assert (document["ok"], document["bad"], document["elsewhere"]) == (here, {}, DAYS)
+    assert events(project) == before
+    assert (project.folder / "other").exists() != new
 
 
 @pytest.mark.parametrize("tags", [of_day(DAYS[1]), of_days(DAYS[0], LATER), of_days(DAYS[0], DAYS[-1]) | VERIFYING])
@@ -294,6 +402,80 @@ def test_a_missing_day_shows_nothing_of_the_file_that_is_gone(project: InProcess
     assert rows[DAYS[1]]["state"] == "missing"
     assert (rows[DAYS[1]]["rows"], rows[DAYS[1]]["size"], rows[DAYS[1]]["checks"]) == (None, None, {})
     assert rows[DAYS[0]]["rows"]
+
+
+def test_a_failed_day_whose_file_is_gone_shows_nothing_of_it(project: InProcess, command: Command) -> None:
+    project.file(DAYS[1]).unlink()
+    flip_a_byte(project.file(DAYS[2]))
+    assert command("verify", KEY).code == 1
+
+    rows = {row["day"]: row for row in json.loads(command("status", KEY, *ALL, "--json").out)[KEY]["days"]}
+
+    assert {day: rows[day]["state"] for day in DAYS[1:]} == dict.fromkeys(DAYS[1:], "failed")
+    assert (rows[DAYS[1]]["rows"], rows[DAYS[1]]["size"], rows[DAYS[1]]["checks"]) == (None, None, {})
+    assert "missing" in rows[DAYS[1]]["reason"]
+    assert rows[DAYS[2]]["rows"], "its file is there"
+
+
+def test_a_day_in_a_closed_folder_is_told_and_the_others_go_on(project: InProcess, command: Command) -> None:
+    lake, first, last = open_lake(), date.fromisoformat(DAYS[0]), date.fromisoformat(DAYS[-1])
+    with closed(project.file(DAYS[1]).parent):
+        status, gaps = command("status", KEY), command("gaps", KEY, *ALL)
+        verified = command("verify", KEY, "--json")
+        with pytest.raises(LakeError, match=f"date={DAYS[1]}: cannot be read .Permission denied.; check"):
+            lake.scan(KEY, first, last)
+        assert lake.scan(KEY, last, last).collect().height
+
+    for said, text in ((status, status.out), (gaps, gaps.err)):
+        (told,) = [line for line in text.splitlines() if "nobody can look" in line]
+        assert f"the files of {DAYS[1]}: {project.file(DAYS[1]).parent}: cannot be read (Permission denied)" in told
+        assert said.code == 1
+    found = json.loads(verified.out)[KEY]
+    assert (verified.code, found["ok"], list(found["bad"])) == (1, [DAYS[0], DAYS[2]], [DAYS[1]])
+    assert "cannot be read (Permission denied)" in found["bad"][DAYS[1]]
+    assert project.theta.requests == []
+    assert command("verify", KEY).code == 0
+    assert project.states(DAYS) == dict.fromkeys(DAYS, "stored")
+
+
+@pytest.mark.parametrize("how", ["closed", "a link to a disk that is away", "a file in its place"])
+def test_a_dataset_whose_folder_is_not_usable_is_told_in_one_line_and_its_days_keep_their_colour(
+    project: InProcess, command: Command, how: str, tmp_path: Path
+) -> None:
+    folder, before = project.file(DAYS[0]).parents[1], events(project)
+    with ExitStack() as changed:
+        if how == "closed":
+            changed.enter_context(closed(folder))
+            says = f"{folder}: cannot be read (Permission denied)"
+        else:
+            aside = tmp_path / "aside"
+            folder.rename(aside)
+            changed.callback(aside.rename, folder)
+            changed.callback(folder.unlink)
+            if how == "a file in its place":
+                folder.touch()
+                says = f"{folder}: cannot be read (Not a directory)"
+            else:
+                folder.symlink_to(tmp_path / "away")
+                says = f"{folder}: is a link to {tmp_path / 'away'}, which is not there"
+
+        verified, status = command("verify", "theta", "--json"), command("status", "theta")
+        backfilled = command("backfill", KEY, *ALL)
+        for tags in (of_days(DAYS[0], LATER), of_days(DAYS[0], DAYS[-1]) | VERIFYING):
+            run = project.materialize(tags)
+            assert says in project.messages(run.run_id)
+
+    found = json.loads(verified.out)
+    assert (verified.code, found[KEY]["ok"], found[KEY]["bad"]) == (1, [], {})
+    assert says in found[KEY]["error"]
+    assert found["theta/option_quotes/SPX"]["error"] is None
+    assert status.code == 1
+    assert [says in line for line in status.out.splitlines()].count(True) == 1
+    assert (backfilled.code, backfilled.err.count("\n")) == (2, 2), backfilled.err
+    assert says in backfilled.err
+    assert project.theta.requests == []
+    assert events(project)[1:] == before[1:]
+    assert project.states([*DAYS, LATER]) == {**dict.fromkeys(DAYS, "stored"), LATER: "missing"}
 
 
 def test_verify_goes_on_past_what_it_cannot_open(project: InProcess, command: Command) -> None:

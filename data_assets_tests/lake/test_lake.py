@@ -207,7 +207,9 @@ def test_the_first_write_marks_the_lake(lake, lake_url):
     with lake.writer(DATASET, DAY, SCHEMA, SORT_BY):
         pass
     with storage.open(MARKER) as marker:
-        assert json.loads(marker.read()) == {"synthetic": True, "layout": 2}
+        said = json.loads(marker.read())
+    assert said == {"synthetic": True, "layout": 2, "id": lake.identity()}
+    assert len(said["id"]) == 32
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

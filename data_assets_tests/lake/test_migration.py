@@ -77,7 +77,9 @@ def assert_moved(url):
         ]
     )
     with open_storage(url).open(MARKER) as marker:
-        assert json.loads(marker.read()) == {"synthetic": True, "layout": 2}
+        said = json.loads(marker.read())
+    assert said == {"synthetic": True, "layout": 2, "id": Lake(url, synthetic=True).identity()}
+    assert said["id"]
 
 
 def test_an_old_lake_is_read_before_and_after_it_is_moved(lake_url):
@@ -93,8 +95,14 @@ def test_an_old_lake_is_read_before_and_after_it_is_moved(lake_url):
 
 def test_two_that_move_the_same_lake_do_not_disturb_each_other(lake_url):
     old_lake(lake_url)
+
+    def moved(_):
+        lake = Lake(lake_url, synthetic=True)
+        lake.migrate()
+        return lake.identity()
+
     with ThreadPoolExecutor(2) as both:
-        list(both.map(lambda _: Lake(lake_url, synthetic=True).migrate(), range(2)))
+        assert len(set(both.map(moved, range(2)))) == 1
     assert_moved(lake_url)
     assert_read(Lake(lake_url, synthetic=True))
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 
-from data_assets.lake import parquet_file, writer
-from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake import parquet_file, tempfiles, writer
+from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable
 from data_assets.lake.lake import Lake
-from data_assets.lake.storage import LocalFolder, open_storage
+from data_assets.lake.storage import UNREADABLE, LocalFolder, open_storage
+from data_assets_tests.permissions import closed
 
 NAME = "a/b/date=2024-01-03/data.parquet"
 
@@ -138,8 +139,47 @@ def test_pruning_a_walk_by_folder_loses_no_name(folder, drawn):
 
 def test_a_folder_that_cannot_be_listed_is_no_empty_folder(tmp_path):
     (tmp_path / "x").write_bytes(b"")
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(LakeUnusable, match=r"/x(/y)?: cannot be read \(Not a directory\)"):
         LocalFolder(tmp_path).names("x/y")
+
+
+def test_a_link_to_what_is_not_there_is_no_empty_folder(tmp_path):
+    """A dataset that was moved to another disk and linked back, while that disk is away."""
+    storage = LocalFolder(tmp_path / "lake")
+    storage.replace("x/y/z", b"")
+    (tmp_path / "lake" / "x").rename(tmp_path / "disk")
+    (tmp_path / "lake" / "x").symlink_to(tmp_path / "disk")
+    assert storage.names("x/y") == ["x/y/z"]
+    (tmp_path / "disk").rename(tmp_path / "away")
+    for name in ("x", "x/y"):
+        for look in (storage.names, storage.check_folder):
+            with pytest.raises(LakeNotThere, match=f"{tmp_path}/lake/x: is a link to {tmp_path}/disk, which is not"):
+                look(name)
+    with pytest.raises(FileNotFoundError, match="it is a link to"):
+        tempfiles.make_folder(tmp_path / "lake" / "x" / "y")
+    storage.check_folder("new")
+    assert storage.names("new") == []
+
+
+@pytest.mark.parametrize("mode", [0, 0o600], ids=["nothing", "listing alone"])
+def test_a_closed_folder_is_told_and_hides_no_other(tmp_path, mode):
+    storage = LocalFolder(tmp_path)
+    for name in ("x/a/f", "x/b/f", "x/c/f"):
+        storage.replace(name, b"")
+    told = []
+    with closed(tmp_path / "x" / "b", mode=mode):
+        if not mode:
+            names = storage.names("x", unreadable=lambda folder, why: told.append((folder, str(why))))
+            assert names == ["x/a/f", "x/c/f"]
+            why = f"{tmp_path}/x/b: cannot be read (Permission denied); check the disk and the file's permissions"
+            assert told == [("x/b", why)]
+            with pytest.raises(LakeError, match="x/b: cannot be read"):
+                storage.names("x")
+            with pytest.raises(LakeUnusable, match="x/b: cannot be read"):
+                storage.names("x/b")
+        versions = storage.versions(["x/a/f", "x/b/f", "x/none"])
+        assert sorted(versions) == ["x/a/f", "x/b/f"]
+        assert versions["x/b/f"] == UNREADABLE
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks Linux for the name of a descriptor")

@@ -32,7 +32,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import DayMeter, StagedDay
-from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.errors import Corrupt, LakeError, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
@@ -74,7 +74,7 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
         LakeError: the lake cannot be read.
     """
     found = []
-    for other in neighbours(lake.days(dataset, day - NEAR, day + NEAR), day)[:USUAL_DAYS]:
+    for other in neighbours(lake.days(dataset, day - NEAR, day + NEAR, unreadable=passed_over), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so
             bars = pl.concat(lake.batches(dataset, other))
             found.append(trading_minutes(schema.as_rules_read(bars), session(other)))

@@ -24,7 +24,7 @@ from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
-from data_assets.lake.errors import Corrupt
+from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.partitions import months, partition_keys
@@ -313,7 +313,9 @@ class _CachedFiles:
 
     cache: RawCache
 
-    def held(self, _lake: Lake, _first: date, _last: date) -> set[date] | None:
+    def held(
+        self, _lake: Lake, _first: date, _last: date, _unreadable: Callable[[date, LakeError], None]
+    ) -> set[date] | None:
         """See ``Files``: a file may have left the cache, and its day is stored all the same."""
         return None
 
@@ -337,10 +339,19 @@ class _MonthFiles:
     of_month: Callable[[date], Sequence[str] | Literal["all"]]
     span: Span
 
-    def held(self, lake: Lake, first: date, last: date) -> set[date] | None:
+    def held(
+        self, lake: Lake, first: date, last: date, unreadable: Callable[[date, LakeError], None]
+    ) -> set[date] | None:
         """See ``Files``."""
-        keys = map(date.fromisoformat, partition_keys(first, last, partitions=months(self.span)))
-        return {month for month in keys if current_months(lake, [month], self.of_month(month))}
+        found = set()
+        for month in map(date.fromisoformat, partition_keys(first, last, partitions=months(self.span))):
+            try:
+                found |= current_months(lake, [month], self.of_month(month))
+            except LakeUnusable:
+                raise
+            except LakeError as error:  # of a folder of the month, or of one of its days
+                unreadable(month, error)
+        return found
 
     def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
         """See ``Files``."""
@@ -400,7 +411,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
 def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
     """The sizes of the files of the nearest stored days, earlier and later ones."""
     sizes = []
-    for other in neighbours(lake.days(BARS_KEY, day - NEAR, day + NEAR), day)[:USUAL_DAYS]:
+    for other in neighbours(lake.days(BARS_KEY, day - NEAR, day + NEAR, unreadable=passed_over), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so, and this day can be judged
             details = lake.provenance(BARS_KEY, other).details
             sizes.append(bar_coverage.FileSize(details["file_rows"], details["file_tickers"]))
