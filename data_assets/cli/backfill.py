@@ -186,7 +186,7 @@ def _run_ranges(
 ) -> None:
     remaining = days
     while remaining:
-        wait_for_the_account(instance, dataset.asset_key, display.say)
+        wait_for_the_account(instance, dataset.asset_key, display.show_wait)
         # The run that was waited for may have stored some of them.
         states = states_on_disk(instance, dataset, remaining, lake)
         result.stored += [day for day, state in states.items() if state not in wanted and state is DayState.STORED]

@@ -26,10 +26,12 @@ from rich.text import Text
 from data_assets.ingest.dagster_private import unwritten_events_unsaid
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, ending, line
+from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, duration, ending, line
+from data_assets.ingest.waiting import Wait, local_now
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
+WAIT_LINE_SECONDS = 60.0
 SHORTEST_BAR = 10
 GAP = 2
 
@@ -69,11 +71,31 @@ class Display:
         self._progress: Progress | None = None
         self._last_reason: str | None = None
         self._same_reason = 0
+        self._waiting: Live | None = None
+        self._wait_said: float | None = None
         self.report: IngestReport | None = None
 
     def say(self, text: str) -> None:
         """One line above the live part."""
         self._console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    def show_wait(self, wait: Wait | None) -> None:
+        """What is waited for before a run, while it is: kept in sight in a terminal, elsewhere a line a minute."""
+        if wait is None:
+            if self._waiting is not None:
+                self._waiting.stop()
+            self._waiting, self._wait_said = None, None
+            return
+        waited = (local_now() - wait.since).total_seconds()
+        if self._console.is_terminal:
+            if self._waiting is None:
+                self._waiting = Live(console=self._console, auto_refresh=False, transient=True)
+                self._waiting.start()
+            text = Text(f"{self._name}  {wait} ({duration(waited)} so far)", style="yellow", overflow="fold")
+            self._waiting.update(text, refresh=True)
+        elif self._wait_said is None or waited - self._wait_said >= WAIT_LINE_SECONDS:
+            self._wait_said = waited
+            self.say(str(wait))
 
     @contextmanager
     def watch(self, progress: Progress) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import partial
 from uuid import uuid4
@@ -96,7 +96,9 @@ def _end_if_it_has_no_end(instance: dg.DagsterInstance, run_id: str, request: St
         end_without_a_process(instance, run, f"this run of the command broke off: {why}")
 
 
-def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, say: Callable[[str], object]) -> None:
+def wait_for_the_account(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, show: Callable[[Wait | None], object]
+) -> None:
     """Wait until no run holds the vendor's slot; to be called before `run_range`.
 
     A run that is started while another holds it waits too, but Dagster's in-process executor spins meanwhile, and no
@@ -105,18 +107,19 @@ def wait_for_the_account(instance: dg.DagsterInstance, asset_key: dg.AssetKey, s
     Args:
         instance: where the slots are counted.
         asset_key: the dataset; the first part of its key is the vendor.
-        say: told once, in one line, if there is a wait.
+        show: told again and again of the wait while there is one, and then once that there is none.
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM came.
     """
-    pool, said = asset_key.path[0], False
-    with signals_as_request() as request:
+    pool, wait = asset_key.path[0], None
+    with signals_as_request() as request, ExitStack() as shown:
         while holders := {slot.run_id for slot in instance.event_log_storage.get_concurrency_info(pool).claimed_slots}:
-            if not said:
-                said = True
+            if wait is None:
                 what = f"run {', '.join(sorted(holders))}, which uses the {pool} account (one at a time does)"
-                say(str(Wait(what, local_now(), "it ends")))
+                wait = Wait(what, local_now(), "it ends")
+                shown.callback(show, None)
+            show(wait)
             time.sleep(LOOK_AGAIN_SECONDS)
             if request.made:
                 break

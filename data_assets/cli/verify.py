@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
 
 import click
 import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.display import Display
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import (
     DaysNamed,
@@ -93,8 +93,8 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             for text in (verified.error, elsewhere_text(dataset, verified.elsewhere)):
                 if text:
                     console.print(f"  [yellow]?[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
-            say = partial(notices.print, style="dim", soft_wrap=True)
-            record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), say)
+            display = Display(dataset.name, len(days), notices)
+            record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
     if as_json:
         click.echo(json.dumps(found))
     sys.exit(exit_code(key, holds=not any_bad))
@@ -166,10 +166,8 @@ def elsewhere_text(dataset: MarketDataset, elsewhere: Mapping[str, str]) -> str:
     )
 
 
-def record_verdicts(
-    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], say: Callable[[str], object]
-) -> None:
+def record_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], display: Display) -> None:
     """Run the asset's verify mode over days whose colour is wrong, so that the grid shows what was found."""
     for first, last in contiguous_ranges(days, dataset.days_per_run, dataset.partitions):
-        wait_for_the_account(instance, dataset.asset_key, say)
+        wait_for_the_account(instance, dataset.asset_key, display.show_wait)
         run_range(instance, dataset.asset_key, first, last, tags={VERIFY: "true"})

@@ -41,9 +41,10 @@ from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
-from data_assets.ingest.waiting import run_waits
+from data_assets.ingest.waiting import run_waits, waiting_for_the_lake
 from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake
+from data_assets.lake.patient_store import store_wait
 from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
 from data_assets.quality.asset_checks import day_evaluation, latest_materialization
 from data_assets.quality.verdict import Verdict
@@ -335,6 +336,7 @@ async def _ingest(
     )
     stop = asyncio.Event()
     run_waits.set(progress.waits)  # of this task: the opening of a source may have to wait too
+    store_wait.set(waiting_for_the_lake)
     with _stop_on_signals(stop):
         async with AsyncExitStack() as opened:
             source = await _open(dataset, lake, days, opened, stop)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished, Outcome, Rejected
-from data_assets.ingest.waiting import Wait, Waits
+from data_assets.ingest.waiting import Wait, Waits, lake_busy
 
 WINDOW_SECONDS = 10.0
 WAITS_SHOWN = 3
@@ -234,7 +234,8 @@ class Progress:
         """Whether anything does, measured by what a day took until something last did; the caller holds the lock."""
         pace = (self._moved - self._began) / done
         phases = {day.frozen().phase for day in self._active.values()}
-        return not (phases and phases <= _STANDING) and now - self._moved <= max(WINDOW_SECONDS, 2 * pace)
+        standing = _STANDING | ({Phase.PUBLISHING} if lake_busy(self.waits.current()) else set())
+        return not (phases and phases <= standing) and now - self._moved <= max(WINDOW_SECONDS, 2 * pace)
 
 
 def line(snapshot: Snapshot) -> str:

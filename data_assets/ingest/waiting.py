@@ -9,8 +9,8 @@ Here: the waits of a run. Not here: how long is waited, and showing it (`progres
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,6 +78,19 @@ class Waits:
             if isinstance(before.until, datetime) and isinstance(wait.until, datetime):
                 found[wait.what] = Wait(wait.what, before.since, max(before.until, wait.until))
         return tuple(found.values())
+
+
+_LAKE = "the lake's object store"
+
+
+def lake_busy(waits: Iterable[Wait]) -> bool:
+    """Whether the lake is among what is waited for: a day that is being published stands still then."""
+    return any(wait.what.startswith(_LAKE) for wait in waits)
+
+
+def waiting_for_the_lake(said: str, until: float) -> AbstractContextManager[None]:
+    """While the context lasts, an object store that answered so is asked again, for so many seconds at most."""
+    return waiting(f"{_LAKE}, which asks for patience ({said})", until)
 
 
 run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)

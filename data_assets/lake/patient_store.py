@@ -12,6 +12,8 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from random import uniform
@@ -48,6 +50,15 @@ _BUSY = re.compile(
     r"|<Code>(?:ConditionalRequestConflict|SlowDown|InternalError|ServiceUnavailable|RequestTimeout|Throttling\w*|TooManyRequests\w*)</Code>"
 )
 _HOPELESS = ("status code: 501", "kind: Builder", "InvalidCertificate", "InvalidContentType", "ProxyAuthRequired")
+
+_STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z]*)*)")
+
+store_wait: ContextVar[Callable[[str, float], AbstractContextManager[None]]] = ContextVar(
+    "store_wait", default=lambda _said, _seconds: nullcontext()
+)
+"""Entered while a store asks for patience, with what it answers and for how many seconds it is asked again at most.
+
+Set by who runs something that a person looks at."""
 
 _Answer = TypeVar("_Answer")
 
@@ -130,6 +141,10 @@ class PatientStore:
         return found
 
     def _ask(self, name: str, call: Callable[[], _Answer]) -> _Answer:
+        with ExitStack() as waiting:
+            return self._ask_until_answered(name, call, waiting)
+
+    def _ask_until_answered(self, name: str, call: Callable[[], _Answer], waiting: ExitStack) -> _Answer:
         first_refusal: float | None = None
         pause = _FIRST_PAUSE
         while True:
@@ -139,10 +154,15 @@ class PatientStore:
                 said = str(error)
                 self._has_answered = self._has_answered or "status code: " in said
                 now = self._patience.clock()
-                first_refusal = now if first_refusal is None else first_refusal
                 seconds = self._patience.seconds if self._has_answered else UNREACHABLE_SECONDS
-                if not _is_busy(said) or now - first_refusal >= min(seconds, self._patience.seconds):
+                seconds = min(seconds, self._patience.seconds)
+                is_first = first_refusal is None
+                first_refusal = now if first_refusal is None else first_refusal
+                if not _is_busy(said) or now - first_refusal >= seconds:
                     raise
+                if is_first:
+                    status = _STATUS.search(said)
+                    waiting.enter_context(store_wait.get()(status[1] if status else "no answer", seconds))
                 wait = uniform(pause / 2, pause)
                 logger.info("%s: %s; asking again in %.1f s", name, one_line(said.splitlines()[0], 200), wait)
                 self._patience.pause(wait)

@@ -11,7 +11,7 @@ import socket
 import struct
 import termios
 import threading
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -19,11 +19,32 @@ from rich.console import Console
 from data_assets.cli.display import Display
 from data_assets.ingest.outcome import Failed, Stored
 from data_assets.ingest.progress import Progress
+from data_assets.ingest.waiting import Wait
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import DATASET, live, sessions, span
 
 DAYS = sessions("2024-01-02", 6)
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_a_wait_before_a_run_is_kept_in_sight_until_it_ends(terminal):
+    screen = io.StringIO()
+    display = Display(DATASET, 6, Console(file=screen, force_terminal=terminal, width=120))
+    for waited in (0, 1, 30, 61, 62):
+        since = datetime.now(UTC) - timedelta(seconds=waited)
+        display.show_wait(Wait("run 1a2b, which uses the theta account", since, "it ends"))
+    display.show_wait(None)
+    display.say("then the run")
+
+    text = " ".join(CONTROL.sub("", screen.getvalue()).split())
+    words = f"waiting for run 1a2b, which uses the theta account, since {since:%H:%M}"
+    assert words in text
+    assert text.count("waiting for") == (6 if terminal else 2), (
+        "a line a minute, or a picture as often as it is told, and once as it goes"
+    )
+    assert ("1 min 2 s so far" in text) == terminal
+    assert text.rstrip().endswith("then the run")
 
 
 @pytest.mark.parametrize("columns", [80, 120])

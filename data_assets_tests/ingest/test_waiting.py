@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ from data_assets.ingest.engine import EnginePolicy, ingest
 from data_assets.ingest.outcome import Stored, Transient, VendorDown
 from data_assets.ingest.progress import Phase, Progress, Snapshot, line
 from data_assets.ingest.retry import RetryPolicy
-from data_assets.ingest.waiting import Wait, Waits, run_waits, waiting
+from data_assets.ingest.waiting import Wait, Waits, run_waits, waiting, waiting_for_the_lake
+from data_assets.lake.patient_store import PATIENCE_SECONDS, Patience, store_wait
+from data_assets.lake.storage import Bucket
+from data_assets.sandbox.loopback import HOST
+from data_assets.sandbox.wsgi_server import WsgiServer
 from data_assets.vendors.ib.pacing import Budget, RequestPacing
 from data_assets_tests.ingest.scripted import Answer, Ledger, ScriptedSource, days
 from data_assets_tests.ingest.virtual_time import run
@@ -175,3 +180,48 @@ def test_waits_for_the_same_thing_are_one() -> None:
 def test_outside_of_a_run_nobody_is_told() -> None:
     with waiting("anything", 1.0):
         pass
+
+
+def test_a_throttled_lake_is_said_and_nothing_promises_an_end_meanwhile(tmp_path: Path) -> None:
+    """A real bucket, which answers 503 while a day is published to it."""
+    clock, progress, shots = Clock(), Progress(Clock()), []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        busy = clock.now < 60
+        start_response("503 Slow Down" if busy else "200 OK", [("Content-Length", "0"), ("ETag", '"1"')])
+        return []
+
+    def pause(seconds: float) -> None:
+        shots.append(progress.snapshot())
+        clock.now += seconds
+
+    progress.begin(2)
+    day, other = days(2)
+    progress.day_begun(day)
+    progress.day_ended(day, STORED)
+    progress.day_begun(other).enter(Phase.PUBLISHING)
+    assert progress.snapshot().eta is not None
+    tokens = run_waits.set(progress.waits), store_wait.set(waiting_for_the_lake)
+    with WsgiServer(app) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "ENDPOINT_URL": f"http://{HOST}:{server.port}",
+            "ACCESS_KEY_ID": "a",
+            "SECRET_ACCESS_KEY": "b",
+        }.items():
+            patch.setenv(f"AWS_{name}", value)
+        patch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+        Bucket("s3://bucket/lake", Patience(pause=pause, clock=clock)).replace("name", b"data")
+    run_waits.reset(tokens[0])
+    store_wait.reset(tokens[1])
+
+    assert len(shots) > 3
+    for shot in shots:
+        (wait,) = shot.waits
+        assert wait.what == "the lake's object store, which asks for patience (503 Service Unavailable)"
+        assert wait.since == shots[0].waits[0].since
+        assert seconds(wait) == pytest.approx(PATIENCE_SECONDS)
+        assert shot.eta is None
+        assert "ETA" not in line(shot)
+    assert progress.snapshot().waits == ()
+    assert progress.snapshot().eta is not None

@@ -15,6 +15,7 @@ from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from time import perf_counter
@@ -118,10 +119,15 @@ def build_month(
         not_kept = tuple(day for day in versions if not said[day].keeps(ticker))
         return lake.write_month(replace(provenance, ticker=ticker, not_kept=not_kept), rows, "window_start")
 
+    of_run = copy_context()  # what a writer waits for is the run's to show
+
+    def write_beside(ticker: str, rows: pl.DataFrame) -> StoredFile:
+        return of_run.copy().run(write, ticker, rows)
+
     with _reading_days(versions), ThreadPoolExecutor(WRITERS) as writers:
         for batch in _batches(bars, tickers):
             (*others, last), (*rows, last_rows) = batch, _rows_of_each(bars, batch)
-            files.update(zip(others, writers.map(write, others, rows), strict=True))
+            files.update(zip(others, writers.map(write_beside, others, rows), strict=True))
             files[last] = write(last, last_rows)  # once all before it are there: it speaks for them
     return StoredMonth(
         month=first,
