@@ -21,7 +21,7 @@ from data_assets.partitions import partition_keys
 from data_assets.vendors.polygon.component import DAY_CHECKS
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.vendors.polygon.months import MONTHLY
-from data_assets.vendors.theta.judge import CHECKS
+from data_assets.vendors.theta.histories import HISTORIES
 from data_assets.vendors.theta.schema import QUOTES
 from data_assets_tests.end_to_end.project_folder import Project, span
 
@@ -140,7 +140,7 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     expect(preview).to_be_hidden()
 
     page.goto(site.asset("checks"))
-    for check in CHECKS["quotes"]:
+    for check in HISTORIES["quotes"].checks:
         page.locator(f"[title='{check}']").first.click()
         page.get_by_role("tab", name="Partitions").last.click()
         page.get_by_placeholder("ex: ").fill(eleven)

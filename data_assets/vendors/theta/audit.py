@@ -175,7 +175,7 @@ def refuse_too_many(
     for root, comparison in found.items():
         if comparison is None or not comparison.confirmed or not is_short(comparison, dataset.absent_limit):
             continue
-        if root in silent and dataset.kind != "quotes":
+        if root in silent and not dataset.history.is_listed:
             continue
         raise DayEnded(
             Rejected(

@@ -208,8 +208,9 @@ class _Collection:
     async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
         """Conclude from the nearest expirations that there is nothing, before hundreds of others are asked for."""
         await asyncio.gather(*first)
-        if not self._failed and not self._done and not (self._dataset.kind == "quotes" and self._listed_of(requests)):
-            raise self._silence(requests)  # the list is one of quotes: of other histories less may be kept
+        listed = self._dataset.history.is_listed and self._listed_of(requests)
+        if not self._failed and not self._done and not listed:
+            raise self._silence(requests)
         self._worth_it.set()
 
     def _silence(self, requests: Sequence[HistoryRequest]) -> DayEnded:

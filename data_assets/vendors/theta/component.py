@@ -21,30 +21,21 @@ from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
-from data_assets.quality.option_greeks import IvThresholds
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
-from data_assets.vendors.theta.dataset import BOUNDS, Kind, OptionDataset, RequestBy
+from data_assets.vendors.theta.dataset import BOUNDS, OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
-from data_assets.vendors.theta.judge import CHECKS, Limits, judge
+from data_assets.vendors.theta.histories import HISTORIES, Kind
+from data_assets.vendors.theta.judge import judge
 from data_assets.vendors.theta.legacy import LegacySource, find_files
 from data_assets.vendors.theta.terminal import Terminal
+from data_assets.vendors.theta.values import Limits
 from data_assets.wiring import theta_endpoint
 
 T = TypeVar("T")
-
-_BEGINS = Span(date(2012, 6, 1))
-BEGINS: Mapping[Kind, Span] = {
-    "quotes": _BEGINS,
-    "greeks": Span(date(2017, 1, 1)),
-    "open_interest": _BEGINS,
-    "eod": _BEGINS,
-}
-"""Where the vendor's history begins, on its largest plan. Of the greeks of index options its documents say 2017 and
-2020: the earlier year is a judgement."""
 
 WHOLE_DAY_BYTES = 100_000_000
 """Room a day takes on disk while it is written: the vendor's 200 to 400 MB of CSV are 20 to 40 MB of Parquet."""
@@ -58,18 +49,6 @@ _ROOT = r"^[A-Z][A-Z0-9]*$"
 """Adjusted contracts, as after a special dividend, have a root with a digit."""
 
 _OF_GRIDS = {"interval": "1m", "end_time": "16:15:00"}
-_ASSETS: Mapping[Kind, str] = {
-    "quotes": "option_quotes",
-    "greeks": "option_greeks",
-    "open_interest": "option_open_interest",
-    "eod": "option_eod",
-}
-_ENDPOINTS: Mapping[Kind, str] = {
-    "quotes": "option/history/quote",
-    "greeks": "option/history/greeks/first_order",
-    "open_interest": "option/history/open_interest",
-    "eod": "option/history/eod",
-}
 
 
 class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
@@ -110,7 +89,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
     first_day: str | None = Field(
         default=None,
         description="YYYY-MM-DD: the first day of the dataset, such as that of your plan or of the symbol; default "
-        f"{BEGINS['quotes'].first_day}, greeks {BEGINS['greeks'].first_day}",
+        f"{HISTORIES['quotes'].begins}, greeks {HISTORIES['greeks'].begins}",
     )
     last_day: str | None = Field(
         default=None, description="YYYY-MM-DD: the last one, of a symbol that was renamed or delisted"
@@ -146,34 +125,34 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
             return judge(lake, options, day, limits)
 
-        one_body_a_day = options.kind == "quotes" and len(options.roots) == 1
+        one_body_a_day = options.history.legacy_files and len(options.roots) == 1
         return MarketDataset(
             key=tuple(options.key.split("/")),
             description=_description(options),
             columns=documented(options.table.columns),
-            checks=CHECKS[options.kind],
+            checks=options.history.checks,
             open_source=open_source,
             evaluate=evaluate,
             max_concurrency=settings().theta_max_concurrent_requests,
             typical_day_bytes=_day_bytes(options),
-            span=read_span(self.first_day, self.last_day, BEGINS[self.dataset]),
+            span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             metadata={
-                "source": f"Theta Data, {_ENDPOINTS[options.kind]} (v3), through the local Theta Terminal",
+                "source": f"Theta Data, {options.history.request.endpoint} (v3), through the local Theta Terminal",
             },
         )
 
     def _options(self) -> OptionDataset:
-        by_minute = self.dataset in ("quotes", "greeks")
+        history = HISTORIES[self.dataset]
         given: dict[str, Any] = {
             name: value
             for name in ("interval", "end_time", "absent_tolerance", "absent_limit")
             if (value := getattr(self, name)) is not None
         }
-        if not by_minute and (unknown := given.keys() & _OF_GRIDS):
+        if not history.by_minute and (unknown := given.keys() & _OF_GRIDS):
             raise ValueError(f"{', '.join(sorted(unknown))}: {self.dataset} has one row a day; leave it out")
         return OptionDataset(
-            "/".join(("theta", _ASSETS[self.dataset], self.symbol)),
+            "/".join(("theta", history.asset, self.symbol)),
             self.symbol,
             self.dataset,
             tuple(self.roots),
@@ -183,15 +162,15 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         )
 
     def _limits(self) -> Limits:
-        match self.dataset:
-            case "quotes":
-                return Limits(self.grid_tolerance, quotes=_thresholds(QuoteThresholds, self.thresholds))
-            case "greeks":
-                return Limits(self.grid_tolerance, iv=_thresholds(IvThresholds, self.thresholds))
-            case _ if self.thresholds:
+        kind = HISTORIES[self.dataset].thresholds
+        if kind is None:
+            if self.thresholds:
                 raise ValueError(f"thresholds: {self.dataset} has none; leave {sorted(self.thresholds)} out")
-            case _:
-                return Limits()
+            return Limits()
+        given = _thresholds(kind, self.thresholds)
+        if isinstance(given, QuoteThresholds):
+            return Limits(self.grid_tolerance, quotes=given)
+        return Limits(self.grid_tolerance, iv=given)
 
 
 @asynccontextmanager
@@ -243,17 +222,8 @@ def _description(options: OptionDataset) -> str:
         "sends them"
     )
     whose = f"of every listed {options.symbol} option{roots}"
-    what = {
-        "quotes": f"The national best bid and offer {whose}, {grid}.",
-        "greeks": f"First-order greeks and implied volatility {whose}, {grid}. Needs the Standard tier. "
-        "vega, rho and epsilon are per whole unit: divide by 100 for a point. Rows that the vendor could not solve are "
-        "kept as it marks them (see `implied_vol`) and counted by the check `iv`.",
-        "open_interest": f"Open interest {whose}, as OPRA sent it on the morning of the day: that of the end of the "
-        "session before.",
-        "eod": f"Theta's end-of-day report {whose}: the day's trades and the last quote. Of several reports on one "
-        "contract, as in the archive of the years before 2022, the newest.",
-    }
+    what = options.history.description.format(options=whose, grid=grid)
     order = ", ".join(
         "time" if name == "timestamp" else "root" if name == "symbol" else name for name in options.sort_by
     )
-    return f"{what[options.kind]} One file a trading day, sorted by {order}. Nothing is filled, dropped or rounded."
+    return f"{what} One file a trading day, sorted by {order}. Nothing is filled, dropped or rounded."

@@ -6,31 +6,18 @@ Here: the value that a block of YAML becomes, and what follows from it alone. No
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Literal
 
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.trading_calendar import Session
-from data_assets.vendors.theta.client import (
-    INTERVALS,
-    EodRequest,
-    GreeksRequest,
-    HistoryRequest,
-    OpenInterestRequest,
-    QuoteRequest,
-)
+from data_assets.vendors.theta.client import INTERVALS, HistoryRequest
+from data_assets.vendors.theta.histories import HISTORIES, History, Kind
 from data_assets.vendors.theta.intake import Grid
-from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES, Table, utc_offset
+from data_assets.vendors.theta.schema import Table, utc_offset
 
-Kind = Literal["quotes", "greeks", "open_interest", "eod"]
 RequestBy = Literal["day", "expiration", "right"]
-
-TABLES: Mapping[Kind, Table] = {"quotes": QUOTES, "greeks": GREEKS, "open_interest": OPEN_INTEREST, "eod": EOD}
-
-ABSENT_TOLERANCE: Mapping[Kind, float] = {"quotes": 0.005, "greeks": 0.005, "open_interest": 0.2, "eod": 0.005}
-"""Shares of the listed contracts. Many a contract that nobody holds has no open interest: 1.5 to 5.4 % were seen."""
 
 ABSENT_LIMIT = 0.3
 """Share of a root's listed contracts. A judgement: enough for empty expirations, too little for half an answer."""
@@ -39,7 +26,6 @@ BOUNDS = DayBounds(rows=50_000_000, size=20_000_000_000)
 """A day of SPX is ten million rows of a hundred bytes."""
 
 START_TIME = "09:30:00"
-_GRIDS = ("quotes", "greeks")
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,7 @@ class OptionDataset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", self.roots or (self.symbol,))
         if self.absent_tolerance == -1:
-            object.__setattr__(self, "absent_tolerance", ABSENT_TOLERANCE[self.kind])
+            object.__setattr__(self, "absent_tolerance", self.history.absent_tolerance)
         if len(set(self.roots)) != len(self.roots):
             raise ValueError(f"roots {', '.join(self.roots)}: name each once")
         if self.interval not in INTERVALS:
@@ -89,18 +75,25 @@ class OptionDataset:
         for name, such_as in (("absent_tolerance", 0.005), ("absent_limit", ABSENT_LIMIT)):
             if not 0 <= (share := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} {share}: must be a share from 0 to 1, such as {such_as}")
-        if self.kind == "greeks" and self.request_by == "day":
-            raise ValueError("request_by day: Theta's greeks take one expiration per request; say expiration or right")
+        if self.request_by == "day" and not self.history.takes_all_expirations:
+            raise ValueError(
+                f"request_by day: Theta's {self.kind} take one expiration per request; say expiration or right"
+            )
+
+    @property
+    def history(self) -> History:
+        """What kind of data it is of."""
+        return HISTORIES[self.kind]
 
     @property
     def table(self) -> Table:
         """Its columns."""
-        return TABLES[self.kind]
+        return self.history.table
 
     @property
     def by_minute(self) -> bool:
         """Whether a contract has a row at each point of a grid; else it has one."""
-        return self.kind in _GRIDS
+        return self.history.by_minute
 
     @property
     def sort_by(self) -> tuple[str, ...]:
@@ -110,15 +103,8 @@ class OptionDataset:
 
     def request(self, day: date, root: str, expiration: str = "*") -> HistoryRequest:
         """One root's whole day, or one expiration of it, as one request."""
-        match self.kind:
-            case "quotes":
-                return QuoteRequest(root, day, self.interval, START_TIME, self.end_time, expiration=expiration)
-            case "greeks":
-                return GreeksRequest(root, day, self.interval, START_TIME, self.end_time, expiration=expiration)
-            case "open_interest":
-                return OpenInterestRequest(root, day, expiration=expiration)
-            case "eod":
-                return EodRequest(root, day, expiration=expiration)
+        grid = {"interval": self.interval, "start_time": START_TIME, "end_time": self.end_time}
+        return self.history.request(root, day, expiration=expiration, **(grid if self.by_minute else {}))
 
     def last_snapshot(self, day: date) -> datetime:
         """The instant of the last snapshot asked for, UTC."""

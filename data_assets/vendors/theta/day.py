@@ -40,8 +40,6 @@ from data_assets.vendors.theta.terminal import Bodies
 from data_assets.vendors.theta.whole_day import whole_day
 
 _RESET_ENDS = timedelta(hours=1, minutes=45)
-_EOD_MADE = time(17, 30)
-"""Theta makes its reports at 17:15 New York; captures show stamps up to 17:21."""
 
 
 def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | None:
@@ -98,8 +96,7 @@ class ThetaSource:
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``."""
         hours = session(day)
-        out = _EOD_MADE if self._dataset.kind == "eod" else None
-        if reason := not_yet(hours, self._clock(), out):
+        if reason := not_yet(hours, self._clock(), self._dataset.history.published):
             raise DayEnded(NotPublished(reason))
         async with self._bodies.day(day):
             started = perf_counter()

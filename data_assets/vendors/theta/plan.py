@@ -44,7 +44,7 @@ def way(dataset: OptionDataset, rows: int | None) -> RequestBy:
     if dataset.request_by is not None:
         return dataset.request_by
     large = rows is not None and rows > LARGE_DAY_ROWS
-    return "expiration" if large or dataset.kind == "greeks" else "day"
+    return "expiration" if large or not dataset.history.takes_all_expirations else "day"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
-from data_assets.vendors.theta.judge import Limits, judge
+from data_assets.vendors.theta.judge import judge
 from data_assets.vendors.theta.terminal import Terminal
+from data_assets.vendors.theta.values import Limits
 
 DAY = date(2024, 1, 3)
 CONTRACTS = 60

@@ -46,9 +46,10 @@ from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource, not_yet
 from data_assets.vendors.theta.doubts import Doubted
-from data_assets.vendors.theta.judge import Limits, judge
+from data_assets.vendors.theta.judge import judge
 from data_assets.vendors.theta.schema import QUOTES as TABLE
 from data_assets.vendors.theta.terminal import Terminal
+from data_assets.vendors.theta.values import Limits
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
 
 DAY = date(2024, 1, 3)

@@ -10,7 +10,8 @@ import pytest
 from data_assets.ingest.outcome import DayEnded, NoData
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
-from data_assets.vendors.theta.dataset import Kind, OptionDataset, RequestBy
+from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
+from data_assets.vendors.theta.histories import Kind
 from data_assets_tests.vendors.theta.option_days import fetch, stored, verdicts
 
 DAY = date(2024, 1, 3)
