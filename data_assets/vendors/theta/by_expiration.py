@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,18 +21,13 @@ from functools import partial
 import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, Failed, IngestError, NoData, Throttled, Transient, VendorDown
-from data_assets.ingest.source import DayMeter
 from data_assets.lake.errors import LakeError
-from data_assets.lake.lake import Lake
-from data_assets.lake.provenance import Provenance
 from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.quality.contract_summary import merge_summaries
-from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.arrival import Arrival, digest_of_digests
 from data_assets.vendors.theta.audit import (
-    ContractList,
     ShortEnd,
     compared,
     contradiction,
@@ -43,14 +38,14 @@ from data_assets.vendors.theta.audit import (
     shortage,
     with_short_ends,
 )
-from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
-from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
-from data_assets.vendors.theta.doubts import Doubted, Doubts
+from data_assets.vendors.theta.client import HistoryRequest
+from data_assets.vendors.theta.dataset import RequestBy
+from data_assets.vendors.theta.doubts import Doubted
 from data_assets.vendors.theta.intake import Collected, Grid, Intake, RowsRepeated, refuse_repeats
+from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
-from data_assets.vendors.theta.plan import Group, groups, listed_expirations, split
+from data_assets.vendors.theta.plan import Group, groups, split
 from data_assets.vendors.theta.staging import in_thread
-from data_assets.vendors.theta.terminal import Bodies
 
 PROBES = 5
 """How many of the first requests must say that there is nothing, before the others are not asked."""
@@ -59,46 +54,26 @@ FAILURES = 3
 """So many requests may fail, or a quarter of those that were answered, before the others are not asked either."""
 
 
-async def day_by_expiration(
-    dataset: OptionDataset,
-    bodies: Bodies,
-    lake: Lake,
-    hours: Session,
-    listed: ContractList,
-    meter: DayMeter,
-    provenance: Callable[[Arrival], Provenance],
-    by: RequestBy,
-    doubts: Doubts,
-) -> tuple[StagedFile, Arrival]:
+async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arrival]:
     """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
 
     Args:
-        dataset: what to fetch.
-        bodies: from where.
-        lake: where to.
-        hours: the day's session.
-        listed: the vendor's list of the day.
-        meter: told of bytes and rows.
-        provenance: what the footer says of what arrived.
+        job: the day.
         by: expiration or right.
-        doubts: what is remembered of the answers before.
     """
-    if listed.contracts is None or listed.is_empty:
-        expirations = await bodies.expirations(dataset.roots)
-    else:
-        expirations = listed_expirations(listed.contracts)
-    plan = groups(dataset, hours.day, by, expirations)
+    dataset, lake, day = job.dataset, job.lake, job.day
+    plan = groups(dataset, day, by, await job.expirations())
     if not plan:
         raise DayEnded(NoData("Theta knows no expiration of this day or later"))
-    with lake.unfinished(dataset.key, hours.day) as pieces:
+    with lake.unfinished(dataset.key, day) as pieces:
         try:
             with lake.writer(
-                dataset.key, hours.day, dataset.table.arrow_schema, dataset.sort_by, whole_groups=True
+                dataset.key, day, dataset.table.arrow_schema, dataset.sort_by, whole_groups=True
             ) as writer:
-                collection = _Collection(dataset, bodies, hours, listed, meter, pieces, doubts)
+                collection = _Collection(job, pieces)
                 parts = await collection.merge(plan, writer)
-                arrival = _arrival(bodies, parts, listed, collection)
-                staged = await in_thread(lambda: writer.finish(provenance(arrival)), StagedFile.discard)
+                arrival = _arrival(job, parts, collection)
+                staged = await in_thread(lambda: writer.finish(job.provenance(arrival)), StagedFile.discard)
                 return staged, arrival
         except DayEnded as ended:
             if not isinstance(ended.outcome, Failed):  # what has arrived is as good as before
@@ -106,18 +81,18 @@ async def day_by_expiration(
             raise
 
 
-def _arrival(bodies: Bodies, parts: Sequence[Part], listed: ContractList, collection: _Collection) -> Arrival:
+def _arrival(job: DayJob, parts: Sequence[Part], collection: _Collection) -> Arrival:
     summary = merge_summaries([part.summary for part in parts])
     came = [part.body for part in parts]
     return Arrival(
         summary=summary,
-        source=bodies.source(parts[0].request),
+        source=job.bodies.source(parts[0].request),
         raw_sha256=digest_of_digests(came),
         raw_size=sum(body.raw_size for body in came),
         bodies=len(came),
         line_end=came[0].line_end,
         extra_columns=frozenset(name for body in came for name in body.extra_columns),
-        listed=listed,
+        listed=job.listed,
         comparisons=collection.comparisons,
         short_ends=tuple(sorted(collection.short_ends, key=lambda end: end.what)),
         more={
@@ -135,26 +110,18 @@ class _Collection:
         short_ends: of bodies that end inside a contract and were believed.
     """
 
-    def __init__(
-        self,
-        dataset: OptionDataset,
-        bodies: Bodies,
-        hours: Session,
-        listed: ContractList,
-        meter: DayMeter,
-        pieces: UnfinishedDay,
-        doubts: Doubts,
-    ) -> None:
+    def __init__(self, job: DayJob, pieces: UnfinishedDay) -> None:
         self.comparisons: dict[str, ListComparison | None] = {}
         self.short_ends: list[ShortEnd] = []
-        self._dataset = dataset
-        self._bodies = bodies
-        self._day = hours.day
-        self._grid: Grid = dataset.grid(hours)
-        self._listed = listed
-        self._meter = meter
-        self._parts = Parts(pieces, dataset.table, self._grid)
-        self._doubts = doubts
+        self._job = job
+        self._dataset = job.dataset
+        self._bodies = job.bodies
+        self._day = job.day
+        self._grid: Grid = job.dataset.grid(job.hours)
+        self._listed = job.listed
+        self._meter = job.meter
+        self._parts = Parts(pieces, job.dataset.table, self._grid)
+        self._doubts = job.doubts
         self._on_disk: set[str] = set()
         self._silent: list[HistoryRequest] = []
         self._confirmed: Counter[str] = Counter()
@@ -162,7 +129,7 @@ class _Collection:
         self._done = 0
         self._over = False
         self._worth_it = asyncio.Event()
-        self._places = asyncio.Semaphore(bodies.at_once)
+        self._places = asyncio.Semaphore(job.bodies.at_once)
 
     async def merge(self, plan: Sequence[Group], writer: DayWriter) -> list[Part]:
         """Ask for all that is not on disk yet, and write the day's rows.
@@ -247,20 +214,12 @@ class _Collection:
         return fatal or broken > max(FAILURES, self._done // 4)
 
     async def _parts_of(self, request: HistoryRequest) -> list[Part]:
-        if (part := await self._kept(request)) is not None:
-            return [part]
         halves = split(request) if request.right == "both" else []
-        if any(part_name(half) in self._on_disk for half in halves):  # the vendor found it too large before
+        kept = part_name(request) in self._on_disk
+        if not kept and any(part_name(half) in self._on_disk for half in halves):  # it was found too large before
             return [part for half in halves for part in await self._parts_of(half)]
-        try:
-            return await self._fetch(request)
-        except LargeRequest as error:
-            return [part for half in split(request, why=str(error)) for part in await self._parts_of(half)]
-        except DayEnded as ended:
-            if not isinstance(ended.outcome, NoData):
-                raise
-            self._silent.append(request)
-            return []
+        found = await self._job.answers(request, self._fetch, lambda silent, _: self._silent.append(silent))
+        return [part for part in found if part is not None]
 
     async def _kept(self, request: HistoryRequest) -> Part | None:
         """What is on disk of a request from before, if it would be believed today."""
@@ -274,7 +233,10 @@ class _Collection:
         self._meter.parsed(part.body.rows)
         return part
 
-    async def _fetch(self, request: HistoryRequest) -> list[Part]:
+    async def _fetch(self, request: HistoryRequest) -> Part | None:
+        """The part that comes for a request; None for a header and no row where the list names contracts of it."""
+        if (kept := await self._kept(request)) is not None:
+            return kept
         collected = Collected()
         with Intake(collected, table=self._dataset.table, grid=self._grid, meter=self._meter) as intake:
             async with self._bodies.history(request) as chunks:
@@ -283,7 +245,7 @@ class _Collection:
             if not self._listed_of([request]):
                 raise Transient(f"the body stopped short: a header and no row ({self._bodies.source(request)})")
             self._silent.append(request)
-            return []
+            return None
         tolerance = self._dataset.absent_tolerance
         short = await short_end(request, end, intake.summary, self._listed, tolerance, self._bodies, self._doubts)
         if short is not None:
@@ -305,7 +267,7 @@ class _Collection:
             self._doubts.refuse_repeats(request, error)
             raise
         self._doubts.forget(request, "repeats")
-        return [part]
+        return part
 
     def _doubt_absent(self, request: HistoryRequest, summary: pl.DataFrame) -> None:
         """Refuse an answer that lacks contracts, unless the one before lacked the same."""

@@ -23,16 +23,15 @@ from data_assets.ingest.outcome import DayEnded, Failed, NotPublished
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
-from data_assets.lake.provenance import Provenance
 from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
-from data_assets.vendors.theta import schema
 from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ContractList
 from data_assets.vendors.theta.by_expiration import day_by_expiration
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.doubts import Doubts
+from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.plan import size, way
 from data_assets.vendors.theta.reports import day_of_reports
 from data_assets.vendors.theta.staging import StagedOptions
@@ -126,24 +125,11 @@ class ThetaSource:
     async def _fetch(
         self, hours: Session, listed: ContractList, meter: DayMeter, doubts: Doubts
     ) -> tuple[StagedFile, Arrival]:
-        dataset, bodies, lake = self._dataset, self._bodies, self._lake
-
-        def provenance(arrival: Arrival) -> Provenance:
-            return Provenance(
-                dataset=dataset.key,
-                day=hours.day,
-                source=arrival.source,
-                fetched_at=self._clock(),
-                schema_version=schema.SCHEMA_VERSION,
-                raw_sha256=arrival.raw_sha256,
-                raw_size=arrival.raw_size,
-                synthetic=lake.synthetic,
-                details=arrival.details(),
-            )
-
+        dataset = self._dataset
+        job = DayJob(dataset, self._bodies, self._lake, hours, listed, meter, doubts, self._clock)
         by = way(dataset, size(dataset, listed.contracts, dataset.grid(hours).points))
         if not dataset.by_minute:
-            return await day_of_reports(dataset, bodies, lake, hours, listed, meter, provenance, by, doubts)
+            return await day_of_reports(job, by)
         if by == "day":
-            return await whole_day(dataset, bodies, lake, hours, listed, meter, provenance, doubts)
-        return await day_by_expiration(dataset, bodies, lake, hours, listed, meter, provenance, by, doubts)
+            return await whole_day(job)
+        return await day_by_expiration(job, by)

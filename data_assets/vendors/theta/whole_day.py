@@ -6,57 +6,29 @@ by expiration from the start (``by_expiration``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Iterable
 
 import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, NoData, Transient
-from data_assets.ingest.source import DayMeter
-from data_assets.lake.lake import Lake
-from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StagedFile
-from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.arrival import Arrival
-from data_assets.vendors.theta.audit import ContractList, ShortEnd, compare, short_end
-from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
-from data_assets.vendors.theta.dataset import OptionDataset
-from data_assets.vendors.theta.doubts import Doubts
+from data_assets.vendors.theta.audit import ShortEnd, compare, short_end
+from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated
-from data_assets.vendors.theta.plan import split
-from data_assets.vendors.theta.schema import Asked
-from data_assets.vendors.theta.terminal import Bodies
+from data_assets.vendors.theta.job import DayJob
 
 
-async def whole_day(
-    dataset: OptionDataset,
-    bodies: Bodies,
-    lake: Lake,
-    hours: Session,
-    listed: ContractList,
-    meter: DayMeter,
-    provenance: Callable[[Arrival], Provenance],
-    doubts: Doubts,
-) -> tuple[StagedFile, Arrival]:
-    """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
-
-    Args:
-        dataset: what to fetch.
-        bodies: from where.
-        lake: where to.
-        hours: the day's session.
-        listed: the vendor's list of the day.
-        meter: told of bytes and rows.
-        provenance: what the footer says of what arrived.
-        doubts: what is remembered of the answers before.
-    """
-    day, table = hours.day, dataset.table
+async def whole_day(job: DayJob) -> tuple[StagedFile, Arrival]:
+    """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake."""
+    dataset, bodies, listed, doubts = job.dataset, job.bodies, job.listed, job.doubts
+    day, table = job.day, dataset.table
     requests = [dataset.request(day, root) for root in dataset.roots]
-    writer = lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by)
-    with DayIntake(writer, table=table, grid=dataset.grid(hours), meter=meter) as intake:
-        taken = _DayBodies(dataset, bodies, intake, listed, doubts)
+    writer = job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by)
+    with DayIntake(writer, table=table, grid=dataset.grid(job.hours), meter=job.meter) as intake:
+        taken = _DayBodies(job, intake)
         for request in requests:
-            await taken.take(request)
+            await job.answers(request, taken.take, taken.note_nothing)
         silent = taken.silent_roots(requests)
         short_ends = tuple(taken.short_ends)
         comparisons = await compare(
@@ -78,7 +50,7 @@ async def whole_day(
             short_ends=short_ends,
         )
         try:
-            staged = await intake.finish(provenance(arrival))
+            staged = await intake.finish(job.provenance(arrival))
         except RowsRepeated as error:
             doubts.refuse_repeats(requests[0], error)
             raise
@@ -89,15 +61,10 @@ async def whole_day(
 class _DayBodies:
     """Takes in the bodies of one day, and notes what is odd about them."""
 
-    def __init__(
-        self, dataset: OptionDataset, bodies: Bodies, intake: DayIntake, listed: ContractList, doubts: Doubts
-    ) -> None:
+    def __init__(self, job: DayJob, intake: DayIntake) -> None:
         self.short_ends: list[ShortEnd] = []
-        self._dataset = dataset
-        self._bodies = bodies
+        self._job = job
         self._intake = intake
-        self._listed = listed
-        self._doubts = doubts
         self._silent: dict[str, str] = {}
 
     def silent_roots(self, requests: Iterable[HistoryRequest]) -> dict[str, str]:
@@ -112,50 +79,28 @@ class _DayBodies:
         }
 
     async def take(self, request: HistoryRequest) -> None:
-        """Take in a request's body; where it is too large for the vendor, those of its parts."""
-        try:
-            await self._take_body(request)
-        except LargeRequest as error:
-            for part in split(request, await self._expirations(request), str(error)):
-                await self.take(part)
+        """Take in the body of the answer to a request."""
+        job = self._job
+        async with job.bodies.history(request) as chunks:
+            end = await self._intake.body(chunks, request.asked())
+        if end.rows:
+            await self._note_end(request, end)
+            return
+        if job.listed.contracts is not None and job.listed.is_empty:
+            return
+        nothing = f"the body stopped short: a header and no row ({job.bodies.source(request)})"
+        if job.listed.contracts is None:
+            raise Transient(nothing)
+        self.note_nothing(request, nothing)
 
-    async def _take_body(self, request: HistoryRequest) -> None:
-        try:
-            async with self._bodies.history(request) as chunks:
-                end = await self._intake.body(chunks, Asked(request.symbol, request.day))
-        except DayEnded as ended:
-            if not isinstance(ended.outcome, NoData):
-                raise
-            nothing = ended.outcome.reason
-        else:
-            if end.rows:
-                await self._note_end(request, end)
-                return
-            if self._listed.contracts is not None and self._listed.is_empty:
-                return
-            nothing = f"the body stopped short: a header and no row ({self._bodies.source(request)})"
-            if self._listed.contracts is None:
-                raise Transient(nothing)
+    def note_nothing(self, request: HistoryRequest, words: str) -> None:
+        """Nothing came for a request; of a root's whole day it is remembered why."""
         if request.expiration == "*" and request.right == "both":
-            self._silent[request.symbol] = nothing
+            self._silent[request.symbol] = words
 
     async def _note_end(self, request: HistoryRequest, end: BodyEnd) -> None:
-        found = await short_end(
-            request,
-            end,
-            self._intake.summary,
-            self._listed,
-            self._dataset.absent_tolerance,
-            self._bodies,
-            self._doubts,
-        )
+        job = self._job
+        tolerance = job.dataset.absent_tolerance
+        found = await short_end(request, end, self._intake.summary, job.listed, tolerance, job.bodies, job.doubts)
         if found is not None:
             self.short_ends.append(found)
-
-    async def _expirations(self, request: HistoryRequest) -> list[date]:
-        """Those of a root that are worth asking for; none where a request is split by right."""
-        if request.right == "both":
-            return []
-        if (contracts := self._listed.of(request)) is None or contracts.is_empty():
-            return list((await self._bodies.expirations([request.symbol]))[request.symbol])
-        return contracts["expiration"].unique().sort().to_list()

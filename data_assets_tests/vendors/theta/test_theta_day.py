@@ -566,9 +566,27 @@ async def test_a_terminal_that_ignores_the_right_does_not_store_every_row_twice(
         writer.write(response(200, LISTED.encode()) if path == LIST else quotes)
 
     async with terminal(answer) as server:
-        outcome = await ending_when_asked_again(server.base_url, tmp_path)
+        outcome = await ending(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
-    assert outcome.reason.startswith(f"{20 * ALL_DAY:,} rows repeat")
+    assert "have the right CALL, and not PUT, which was asked for" in outcome.reason
+
+
+async def test_calls_in_the_answer_about_puts_are_refused_though_the_day_would_be_whole(tmp_path: Path):
+    halves = {"call": ROWS[:-ALL_DAY], "put": ROWS[-ALL_DAY:]}
+
+    async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        right = query.get("right", "both")
+        if path == LIST:
+            writer.write(response(200, LISTED.encode()))
+        elif right == "both":
+            writer.write(response(570, b"large"))
+        else:
+            writer.write(until_close((HEADER + "\r\n" + "".join(halves[right])).encode()))
+
+    async with terminal(answer) as server:
+        outcome = await ending(server.base_url, tmp_path)
+    assert isinstance(outcome, Rejected)
+    assert f"{ALL_DAY} rows have the right CALL, and not PUT, which was asked for" in outcome.reason
 
 
 async def test_disorder_alone_is_sorted_and_stored(tmp_path: Path):
