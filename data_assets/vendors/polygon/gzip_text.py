@@ -22,7 +22,7 @@ from data_assets.lake.errors import one_line
 
 _GZIP = zlib.MAX_WBITS | 16
 _FIRST_LINE_BYTES = 1 << 16
-_MAGIC = b"\x1f\x8b"
+MAGIC = b"\x1f\x8b"
 _HEAD_BYTES = 40
 _TEXT_BYTES = 1 << 24  # held of decompressed text at once, whatever a file makes of few bytes
 _LINE_BYTES = 1 << 20
@@ -65,7 +65,7 @@ class GzipCheck:
                 if not data:
                     return
                 self._member, self._member_begins, self._is_first = zlib.decompressobj(_GZIP), b"", False
-            self._member_begins += data[: len(_MAGIC) - len(self._member_begins)]
+            self._member_begins += data[: len(MAGIC) - len(self._member_begins)]
             try:
                 for text in _texts(self._member, data):
                     self._count(text)
@@ -92,9 +92,15 @@ class GzipCheck:
         if self._damage is None:
             cut = "the gzip file is cut short" if self._head else "the file is empty"
             return None if self._member.eof else cut
-        if self._member_begins == _MAGIC:
+        if self._member_begins == MAGIC:
             return self._damage
         return _not_gzip(self._head) if self._is_first else "bytes of something else follow the gzip file"
+
+    @property
+    def is_unpacked(self) -> bool:
+        """Whether what arrived is text without compression, and no web page: a client unpacked what it fetched."""
+        begins_otherwise = self._damage is not None and self._is_first and self._member_begins != MAGIC
+        return begins_otherwise and _is_text(self._head) and not self._head.lstrip().startswith(b"<")
 
 
 def _texts(member: Any, data: bytes | memoryview) -> Iterator[bytes]:
@@ -107,8 +113,12 @@ def _texts(member: Any, data: bytes | memoryview) -> Iterator[bytes]:
             return
 
 
+def _is_text(head: bytes) -> bool:
+    return all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head.removeprefix(b"\xef\xbb\xbf"))
+
+
 def _not_gzip(head: bytes) -> str:
-    is_text = all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head.removeprefix(b"\xef\xbb\xbf"))
+    is_text = _is_text(head)
     begins = one_line(head.decode("utf-8", errors="replace"), _HEAD_BYTES) if is_text else head[:4].hex(" ")
     what = "text that is not compressed" if is_text else "no gzip file"
     return f"it is {what}, and begins with {begins}"

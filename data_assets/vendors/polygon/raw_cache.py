@@ -44,6 +44,11 @@ _NAME = re.compile(r"\d{4}/\d\d/\d{4}-\d\d-\d\d\.csv\.gz")
 BOUNDS = DayBounds(rows=10_000_000, size=2_000_000_000)
 """The vendor's largest files have two million rows of a hundred bytes."""
 
+_UNPACKED = (
+    "compress it with gzip, or fetch it again with a client that leaves files as they are, whatever Content-Encoding "
+    "they were stored with; then run this day again"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -234,7 +239,9 @@ class RawCache:
         if self._damaged.get(key) == damage.sha256:
             return DayEnded(
                 Rejected(
-                    f"{listed.key}: {damage}, twice in the same way: the vendor's file itself is damaged; "
+                    f"{listed.key}: {damage}, twice in the same way: {_UNPACKED}"
+                    if damage.is_unpacked
+                    else f"{listed.key}: {damage}, twice in the same way: the vendor's file itself is damaged; "
                     "run this day again when it is replaced"
                 )
             )
@@ -276,11 +283,17 @@ class RawCache:
 
 
 class _Damaged(Exception):
-    """What arrived is no whole gzip file; ``sha256`` is the digest of what arrived."""
+    """What arrived is no whole gzip file.
 
-    def __init__(self, reason: str, sha256: str) -> None:
+    Attributes:
+        sha256: the digest of what arrived.
+        is_unpacked: it is text that was compressed once.
+    """
+
+    def __init__(self, reason: str, sha256: str, *, is_unpacked: bool) -> None:
         super().__init__(reason)
         self.sha256 = sha256
+        self.is_unpacked = is_unpacked
 
 
 class _NewFile:
@@ -309,7 +322,7 @@ class _NewFile:
             )
         digest = self._digest.hexdigest()
         if problem := self._text.problem():
-            raise _Damaged(problem, digest)
+            raise _Damaged(problem, digest, is_unpacked=self._text.is_unpacked)
         fetched_at = datetime.now(UTC).isoformat()
         return Note(self._listed.etag, self._size, digest, self._text.lines, fetched_at, self._text.text_size)
 

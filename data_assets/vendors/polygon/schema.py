@@ -36,7 +36,7 @@ from data_assets.lake.errors import one_line
 from data_assets.lake.kept import CALENDAR_DATE, TRADE_DATE
 from data_assets.quality.minute_bars import PRICES
 from data_assets.trading_calendar import NEW_YORK, Session
-from data_assets.vendors.polygon.gzip_text import first_line, pieces, unpacked
+from data_assets.vendors.polygon.gzip_text import MAGIC, first_line, pieces, unpacked
 
 SCHEMA_VERSION = 1
 
@@ -271,7 +271,11 @@ def _by_letter(parsed: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 def _names(header: bytes) -> list[str]:
     if header.startswith(_UTF_16):
         raise _rejected("the text is UTF-16: save it as UTF-8, as the vendor does, and compress it again")
+    if header.startswith(MAGIC):
+        raise _rejected("the text inside is a gzip file itself: it was compressed twice, decompress it once")
     line = header.decode("utf-8-sig", errors="replace").rstrip("\r\n")
+    if not line.isprintable() or "\ufffd" in line:
+        raise _rejected(f"what is compressed is no text (it begins with {header[:8].hex(' ')}): fetch the day again")
     names = line.split(",")
     missing = [name for name in _VENDOR_COLUMNS if name not in names]
     if missing or len(set(names)) != len(names):

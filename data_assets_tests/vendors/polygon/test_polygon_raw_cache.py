@@ -199,6 +199,24 @@ async def test_the_same_damage_twice_is_the_vendor_s_and_another_one_is_not(tmp_
         assert held.downloaded
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (gzip.decompress(WHOLE), "compress it with gzip, or fetch it again with a client that leaves files as they"),
+        (b"<html><body>Sign in to the network</body></html>", "run this day again when it is replaced"),
+    ],
+    ids=["text", "page"],
+)
+async def test_a_file_that_a_client_has_unpacked_is_no_damaged_one(tmp_path, body, words):
+    """Plain text under the vendor's name, as clients leave it that undo a Content-Encoding (aws-cli 6765)."""
+    cache, vendor = RawCache(tmp_path, 10**6), Vendor(body, body)
+    with pytest.raises(Transient):
+        await get(cache, vendor, FIRST, size=len(body))
+    with pytest.raises(DayEnded) as caught:
+        await get(cache, vendor, FIRST, size=len(body))
+    assert words in caught.value.outcome.reason
+
+
 async def test_cancelling_a_download_leaves_nothing(tmp_path):
     arrived = asyncio.Event()
 

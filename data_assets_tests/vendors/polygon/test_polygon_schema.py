@@ -497,6 +497,24 @@ def test_a_mirror_in_quotes_is_told_what_differs():
     assert "stand in quotes, and the vendor's do not: write the text without quotes" in refusal(line(), header=quoted)
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (gzip.compress(HEADER.encode()), "compressed twice, decompress it once"),
+        (b"PAR1\x15\x04\x15\x10", "is no text (it begins with 50 41 52 31"),
+        (b"\x1b[2Jticker", "is no text (it begins with 1b 5b 32 4a"),
+    ],
+    ids=["gzip", "parquet", "escape"],
+)
+def test_what_is_no_text_inside_is_told_and_never_shown(header, words):
+    """A second compression is what remains of a Content-Encoding that nobody undid (boto3 1257, conveyal/r5 609)."""
+    with pytest.raises(DayEnded) as told:
+        read_text(header + b"\n" + line().encode() + b"\n")
+    reason = told.value.outcome.reason
+    assert words in reason
+    assert reason.isprintable()
+
+
 def test_a_file_without_a_row_is_asked_for_again_later():
     assert "a header and no row: run this day again when it is replaced" in refusal()
 
