@@ -18,6 +18,7 @@ from statistics import median
 
 import polars as pl
 
+from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.naming import NAMES_SHOWN, clock, minutes_text
 from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import Session
@@ -229,7 +230,8 @@ def coverage(
       same);
     - cannot tell: minutes are lacking, and a minute without trades has no bar.
 
-    Absent and partial tickers warn; a day without any of the wanted tickers is an error.
+    Absent and partial tickers warn, and so do those that have the bars of another (`same_bars`); a day without any of
+    the wanted tickers is an error.
 
     Args:
         bars: of the stored tickers.
@@ -273,17 +275,20 @@ def coverage(
         for state, frame in states.items()
         if frame.height
     ]
+    same = [" as ".join(tickers) for tickers in same_bars(of_wanted)]
+    alike = f"; bar for bar the same, which no market makes: {', '.join(same[:NAMES_SHOWN])}" if same else ""
     return Verdict(
         "coverage",
-        passed=not (counts["absent"] or counts["partial"]),
+        passed=not (counts["absent"] or counts["partial"] or same),
         severity="error" if names and counts["absent"] == len(names) else "warn",
-        summary=f"of {len(names):,} tickers: {', '.join(told)}; {share:.1%} of the regular minutes have a bar"
+        summary=f"of {len(names):,} tickers: {', '.join(told)}; {share:.1%} of the regular minutes have a bar{alike}"
         if names
         else "no ticker is wanted",
         metadata={
             "wanted": len(names),
             **counts,
             "coverage_share": share,
+            "same_bars": same[:NAMES_SHOWN],
             "partial_tickers": [
                 f"{row['ticker']}: {row['minutes']} of {hours.minutes} minutes, "
                 f"{clock(row['first'])} to {clock(row['last'])}"
@@ -293,6 +298,25 @@ def coverage(
             "cannot_tell_tickers": states["cannot_tell"]["ticker"].head(NAMES_SHOWN).to_list(),
         },
     )
+
+
+def same_bars(bars: pl.DataFrame) -> list[tuple[str, ...]]:
+    """The tickers that have the same bars throughout, prices and volumes, each group in the order of the file.
+
+    Users have met one security's data under the name of another (polygon-io/issues 68). That half an hour of bars and
+    more than one price cannot agree by chance is a judgement; test tickers, which repeat one price, pass by it.
+    """
+    sums = bars.group_by("ticker", maintain_order=True).agg(
+        rows=pl.len(), volume=pl.col("volume").sum(), close=pl.col("close").sum(), prices=pl.col("close").n_unique()
+    )
+    likely = sums.filter(pl.col("rows") >= LONG_STRETCH, pl.col("prices") > 1).filter(
+        pl.struct("rows", "volume", "close").is_duplicated()
+    )
+    groups: dict[bytes, list[str]] = {}
+    for ticker in likely["ticker"]:
+        own = bars.filter(pl.col("ticker") == ticker).select("timestamp", *PRICES, "volume").sort("timestamp")
+        groups.setdefault(own.hash_rows().to_numpy().tobytes(), []).append(ticker)
+    return [tuple(tickers) for tickers in groups.values() if len(tickers) > 1]
 
 
 def _against_usual(size: FileSize, neighbours: Sequence[FileSize], hours: Session) -> tuple[str, dict[str, float]]:

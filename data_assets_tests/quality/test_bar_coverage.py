@@ -241,6 +241,27 @@ def as_ticker(name, bars):
     return bars.with_columns(ticker=pl.lit(name))
 
 
+def test_a_ticker_with_the_bars_of_another_is_named():
+    """polygon-io/issues 68: one security's data under the name of another."""
+    taken = as_ticker("MSFT", BARS.filter(pl.col("ticker") == "AAPL"))
+    others = BARS.filter(pl.col("ticker") != "MSFT")
+    verdict = coverage_of(pl.concat([others, taken]).sort("ticker", "timestamp"))
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+    assert verdict.metadata["same_bars"] == ["AAPL as MSFT"]
+    assert "bar for bar the same, which no market makes: AAPL as MSFT" in verdict.summary
+    almost = taken.with_columns(volume=pl.col("volume") + (pl.int_range(pl.len()) == 5).cast(pl.Int8))
+    assert coverage_of(pl.concat([others, almost]).sort("ticker", "timestamp")).passed
+    few = pl.concat([others, taken.head(20)]).filter(
+        ~pl.col("ticker").is_in(["AAPL", "MSFT"]) | (pl.col("timestamp") <= taken["timestamp"][19])
+    )
+    assert coverage_of(few).metadata["same_bars"] == []
+    test_ticker = BARS.filter(pl.col("ticker") == THIN).with_columns(
+        pl.lit(10.0).alias(price) for price in ("open", "high", "low", "close")
+    )
+    repeated = pl.concat([BARS, as_ticker("ZVZZT", test_ticker), as_ticker("ZWZZT", test_ticker)])
+    assert coverage_of(repeated, [*LIQUID, THIN, "ZVZZT", "ZWZZT"]).passed
+
+
 def test_a_name_that_trades_all_the_time_and_then_not_at_all_is_partial():
     spy = as_ticker("XYZ", BARS.filter(pl.col("ticker") == "SPY"))
     for bars in (
