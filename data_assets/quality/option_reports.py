@@ -24,6 +24,9 @@ from data_assets.trading_calendar import NEW_YORK
 
 _FILE_ORDER = ("expiration", "symbol", "strike", "right")
 _OPEN_INTEREST_SENT = (timedelta(hours=6), timedelta(hours=9, minutes=30))
+QUOTES_SINCE = date(2023, 12, 1)
+"""Theta's pages say of reports before this day that their quotes may be missing (hist-option-eod)."""
+
 _PRICES = ("open", "high", "low", "close")
 _EVENING_BEGINS = timedelta(hours=20)
 """From here on trades belong to the next session: extended hours begin at 20:15 New York, and end at 17:00 at last."""
@@ -114,7 +117,8 @@ def end_of_day(
     A negative or missing value is an error, and so are prices, of those that a trade has moved, that do not enclose
     each other, and volume or prices without a trade. Reports made before the options' close, trades without volume,
     trades of another session, a day without bids, as users found on shortened sessions, and one without any quote or
-    trade, as users found too, are warned of. Contracts whose trades moved no price, or not each of the four, and those
+    trade, as users found too, are warned of. So is a day without any quote from ``QUOTES_SINCE`` on; of an earlier one
+    it is said. Contracts whose trades moved no price, or not each of the four, and those
     traded last on the evening before are counted. That the evening begins at 20:00 New York of the previous session is
     a judgement.
 
@@ -163,14 +167,19 @@ def end_of_day(
     quoted = reports.filter(pl.col("ask") > 0)
     without_bid = quoted.filter(pl.col("bid") == 0).height / quoted.height if quoted.height else 0.0
     found = [f"{count:,} reports {said[kind]}" for kind, count in counts.items() if count]
-    if reports.height and not quoted.height and not judged["count"].sum():
+    unquoted = reports.height > 0 and reports.filter((pl.col("bid") > 0) | (pl.col("ask") > 0)).is_empty()
+    if unquoted and not judged["count"].sum():
         found.append("no contract has a trade or a quote: download the day again once the vendor has made its reports")
+    elif unquoted and day >= QUOTES_SINCE:
+        found.append("no contract has a quote: download the day again, and ask Theta if it stays so")
     if without_bid > no_bid:
         found.append(f"{without_bid:.1%} of the quoted contracts have no bid, as in reports of shortened sessions")
     traded = reports.filter(busy).height
     fine = f"{traded:,} of {reports.height:,} contracts traded"
     if described["moved_no_price"]:
         fine += f", {described['moved_no_price']:,} without moving a price"
+    if unquoted:
+        fine += f", none with a quote, which Theta's reports may lack before {QUOTES_SINCE}"
     return Verdict(
         "end_of_day",
         passed=not found,

@@ -165,6 +165,18 @@ def test_a_day_of_nothing_but_zeros_is_warned_of_and_one_of_quotes_alone_is_not(
     assert verdict.summary.startswith("no contract has a trade or a quote")
 
 
+@pytest.mark.parametrize("day", [date(2023, 11, 30), date(2023, 12, 1)])
+def test_trades_without_any_quote_are_said_of_days_whose_reports_may_lack_them_and_warned_of_later(day):
+    """As the vendor's page on end-of-day reports has it; a day whose quotes were lost looks the same."""
+    reports = stored(pl.concat(option_reports.eod(each) for each in chain("SPX", day, 50)))
+    reports = changed(reports, pl.lit(value=True), bid=0.0, ask=0.0, bid_size=0, ask_size=0)
+    verdict = end_of_day(reports, day=day, previous=previous_session(day), option_close=session(day).option_close)
+    assert verdict.passed == (day < date(2023, 12, 1))
+    assert verdict.severity == "warn"
+    assert ("no contract has a quote" in verdict.summary) == (not verdict.passed)
+    assert ("none with a quote" in verdict.summary) == verdict.passed
+
+
 def test_doubled_reports_are_resolved_to_the_last():
     day = date(2021, 12, 31)
     once = stored(pl.concat(option_reports.eod(each) for each in chain("SPXW", day, 64)))
