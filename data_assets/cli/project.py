@@ -210,7 +210,9 @@ def days_between(
             outside.append(str(error))
         keys[dataset] = partition_keys(oldest, newest, partitions=dataset.partitions)
     if keys and len(outside) == len(keys):
-        others = f"; the other {len(outside) - 1} datasets do not have it either" if len(outside) > 1 else ""
+        others = {1: "", 2: "; the other dataset does not have it either"}.get(
+            len(outside), f"; the other {len(outside) - 1} datasets do not have it either"
+        )
         raise click.UsageError(outside[0] + others)
     if start and end and not sessions(start.first, end.last):
         of_range = "" if start.first == end.last else f"no day from {asked} has a session: "

@@ -178,7 +178,8 @@ def contract_set(
             "contract_set",
             passed=True,
             severity="warn",
-            summary=f"cannot tell: the vendor's contract list was not available; the day holds {contracts:,} contracts",
+            summary=f"cannot tell: there is no contract list of the day (the vendor's is empty, or the tier lacks "
+            f"it); the day holds {contracts:,} contracts",
             metadata={"contracts": contracts},
         )
     too_many_absent = absent > tolerance * listed or confirmed > 0
