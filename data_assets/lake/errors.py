@@ -7,6 +7,8 @@ Not here: who raises them.
 from __future__ import annotations
 
 import errno
+import os
+import tempfile
 from pathlib import Path
 
 from data_assets.lake.disk_room import shortage
@@ -62,8 +64,19 @@ def passed_over(_what: object, _why: LakeError) -> None:
     """Takes what cannot be looked into, for those who can do without it."""
 
 
+def staging_root() -> Path:
+    """The folder of this machine in which files for object stores are made."""
+    return Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}")
+
+
 def write_error(error: OSError, where: str) -> LakeError:
     """Say in the lake's words why ``where`` could not be written."""
+    staging = str(staging_root())
+    if error.errno in NO_SPACE and where.startswith(staging):
+        return DiskFull(
+            f"{where}: no room for what is to be sent to the object store ({error.strerror}){shortage(Path(where))}; "
+            "free space there or set TMPDIR to a folder on a larger disk, then run the backfill again"
+        )
     if error.errno in NO_SPACE:
         short = "" if "://" in where else shortage(Path(where))
         return DiskFull(

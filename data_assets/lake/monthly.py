@@ -181,5 +181,5 @@ def write_month(storage: Storage, provenance: MonthProvenance, rows: pl.DataFram
         finally:
             file.discard()
     except OSError as error:
-        raise write_error(error, storage.locate(name)) from error
+        raise write_error(error, storage.write_place(name)) from error
     return StoredFile(name, file.rows, file.size, file.sha256)

@@ -15,7 +15,6 @@ import mmap
 import os
 import posixpath
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import LakeError, LakeNotThere, LakeUnusable, read_error, write_error
+from data_assets.lake.errors import LakeError, LakeNotThere, LakeUnusable, read_error, staging_root, write_error
 from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import Patience, PatientStore
 
@@ -53,6 +52,9 @@ class Storage(Protocol):
 
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """Make the locked temporary file that may become ``name``."""
+
+    def write_place(self, name: str) -> str:
+        """Where the bytes of a new ``name`` are written first: what an error of the operating system there is about."""
 
     def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """Turn the whole, synced local file ``temp`` into ``name``, or leave what had that name before.
@@ -184,6 +186,10 @@ class LocalFolder:
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """See `Storage`."""
         return tempfiles.create(self._unfinished(name), _temp_name(name))
+
+    def write_place(self, name: str) -> str:
+        """See `Storage`."""
+        return self.locate(name)
 
     def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """See `Storage`."""
@@ -407,6 +413,7 @@ class Bucket:
             )
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
+        self._lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         if "@" in urlsplit(endpoint).netloc:
             raise LakeError(
@@ -427,6 +434,10 @@ class Bucket:
     def new_temp(self, name: str) -> tuple[Path, BinaryIO]:
         """See `Storage`."""
         return tempfiles.create(self._staging_folder(), _temp_name(name))
+
+    def write_place(self, name: str) -> str:
+        """See `Storage`."""
+        return str(staging_root() / self._lake / _temp_name(name))
 
     def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
         """See `Storage`.
@@ -562,13 +573,12 @@ class Bucket:
         return None
 
     def _staging_folder(self) -> Path:
-        lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        private = Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}")
+        private = staging_root()
         try:
             tempfiles.make_private_folder(private)
         except OSError as error:
             raise write_error(error, str(private)) from error
-        return private / lake
+        return private / self._lake
 
     def _head(self, name: str) -> ObjectMeta | None:
         with self._asking(name):

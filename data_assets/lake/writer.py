@@ -89,7 +89,7 @@ class StagedFile:
                 self._storage.keep(self.name, previous_path(self.provenance.dataset, self.provenance.day))
             self._file.publish(self.name)
         except OSError as error:
-            raise write_error(error, self._storage.locate(self.name)) from error
+            raise write_error(error, self._storage.write_place(self.name)) from error
         else:
             self._file.release()
         finally:
@@ -270,7 +270,7 @@ class DayWriter:
                 yield
             except OSError as error:
                 self._drop()
-                raise write_error(error, self._storage.locate(self._name)) from error
+                raise write_error(error, self._storage.write_place(self._name)) from error
             except BaseException:
                 self._drop()
                 raise

@@ -138,3 +138,24 @@ def test_a_file_system_that_is_mounted_read_only(lake_on_disk, disk):
     assert_untouched(lake_on_disk, disk.folder)
     disk.remount("rw")
     store(lake_on_disk, LARGE)
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+def test_a_full_staging_folder_of_a_bucket_is_named_and_not_the_bucket(tmp_path, mount, bucket_url, monkeypatch, room):
+    lake = Lake(bucket_url, synthetic=True)
+    store(lake, OLD)
+    disk = mount(tmp_path / "temporary", "size=8m,nr_inodes=100")
+    monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+    disk.fill(but=room)
+    with pytest.raises(DiskFull, match="no room for what is to be sent to the object store") as told:
+        store(lake, *pieces(LARGE, 60 * 2 * 391))
+    assert str(told.value).startswith(f"{disk.folder}/data_assets-{os.getuid()}")
+    assert "MB are free there" in str(told.value)
+    assert "TMPDIR" in str(told.value)
+    assert "s3://" not in str(told.value)
+    assert "DATA_ASSETS_LAKE" not in str(told.value)
+    assert "\n" not in str(told.value)
+    assert stored(lake).equals(OLD)
+    disk.empty()
+    store(lake, LARGE)
+    lake.verify(DATASET, DAY, sha256=None, rows=LARGE.height)
