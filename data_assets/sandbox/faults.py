@@ -49,6 +49,7 @@ FaultKind = Literal[
     "silence",  # IB: nothing at all
     "half_frame",  # IB: half of the answer, then the end of the connection
     "half_frame_reset",  # IB: half of the answer, then a reset
+    "endless_frame",  # IB: the beginning of an answer of two gigabytes, and no end of it
     "advisory",  # IB: `code` with `text` of the request, and then the answer; or nothing, if `silent`
     "notice",  # IB: the same of no request
     "handshake_only",  # IB: for `seconds` no answers, though connections are taken and greeted
@@ -92,7 +93,7 @@ _IB_OUTAGES: frozenset[FaultKind] = frozenset({"connection_lost", "farm_lost"})
 _IB_ANY_REQUEST: frozenset[FaultKind] = (
     _IB_SAID
     | _IB_OUTAGES
-    | frozenset({"no_data", "silence", "half_frame", "half_frame_reset", "restart", "handshake_only"})
+    | frozenset({"no_data", "silence", "half_frame", "half_frame_reset", "endless_frame", "restart", "handshake_only"})
 )
 _IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
     IB_HISTORICAL_DATA: IB_BARS_ONLY | _IB_REQUESTS_TO_HMDS | _IB_ANY_REQUEST,

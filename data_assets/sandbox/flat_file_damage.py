@@ -6,6 +6,8 @@ bucket's answers (`flat_file_bucket`).
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from datetime import date, timedelta
 
 import polars as pl
@@ -22,6 +24,7 @@ _PADDING = 512
 _NIGHT = (-4 * 60, -4 * 60 + 1, -1, 0, 60, 4 * 60 - 1)
 """Minutes after midnight in New York, those of the evening before below zero."""
 
+_BLOCK_ROWS = 10_000
 _TRAILER = 8  # CRC-32 and length, four bytes each (RFC 1952)
 
 
@@ -83,9 +86,19 @@ def damaged_file(body: bytes, fault: FlatFileFault) -> bytes:
         return body[: len(body) * 2 // 3]
     if fault.kind == "zero_padding":
         return body + bytes(_PADDING)
+    if fault.kind == "gzip_bomb":
+        return body + _packed_again(gzip.decompress(body).splitlines(keepends=True)[-1], fault.rows)
     if fault.kind == "wrong_crc":
         return body[:-_TRAILER] + bytes(byte ^ 0xFF for byte in body[-_TRAILER:-4]) + body[-4:]
     return body
+
+
+def _packed_again(row: bytes, times: int) -> bytes:
+    """A member of a gzip file that holds a row so many times; never all of them in memory."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    blocks, rest = divmod(times, _BLOCK_ROWS)
+    packed = [packer.compress(row * _BLOCK_ROWS) for _ in range(blocks)]
+    return b"".join((*packed, packer.compress(row * rest), packer.flush()))
 
 
 def _moment(day: date, minute: int) -> int:

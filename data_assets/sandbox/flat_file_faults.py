@@ -33,6 +33,7 @@ FlatFileFaultKind = Literal[
     "no_last_line_end",  # its last row, whole, has none
     "odd_counts",  # its first number of trades reads like 27.000000, its last like 8.1e+03
     "zero_padding",  # zeros behind the compressed data, as a tape pads
+    "gzip_bomb",  # its last row `rows` more times, which takes few bytes
     "missing_transactions",  # its column `transactions` is not there
     # Faults of an answer of the bucket
     "forbidden",  # 403 to GET and HEAD, while the listing shows the file
@@ -78,6 +79,7 @@ class FlatFileFault(BaseModel):
     hours: float = Field(default=48.0, gt=0)
     minutes: int = Field(default=5, ge=1, le=60)
     ticker: str = Field(default="SPY", min_length=1)
+    rows: int = Field(default=12_000_000, ge=1)
     share: float = Field(default=0.1, ge=0, lt=1)
     status: int | None = Field(default=None, ge=300, le=599)
     code: str = ""

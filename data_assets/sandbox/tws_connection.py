@@ -22,6 +22,8 @@ SYSTEM = -1
 
 _START_API = "71"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_LENGTH_BYTES = 4
+_ENDLESS = 2**31 - 1
 
 
 class Office(Protocol):
@@ -111,6 +113,12 @@ class Connection(asyncio.Protocol):
         connection = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
+
+    def begin_endless(self, *values: Field) -> None:
+        """Send one message as the beginning of a far longer one, which does not go on."""
+        if self._transport is not None:
+            payload = message(*values)[_LENGTH_BYTES:]
+            self._transport.write(_ENDLESS.to_bytes(_LENGTH_BYTES, "big") + payload)
 
     def _greet(self, hello: bytes) -> None:
         lowest, highest = versions(hello)

@@ -333,6 +333,9 @@ class TwsServer:
             if fault is not None and fault.kind in ("half_frame", "half_frame_reset"):
                 connection.break_off(*message, reset=fault.kind == "half_frame_reset")
                 return
+            if fault is not None and fault.kind == "endless_frame":
+                connection.begin_endless(*message)
+                return
             connection.send(*message)
 
     async def _disturb(self, connection: Connection, req_id: int, fault: Fault) -> None:

@@ -16,6 +16,8 @@ from data_assets.ingest.day_bounds import BoundedMeter, DayBounds
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.ingest.progress import Progress
 from data_assets.lake.lake import Lake
+from data_assets.sandbox.flat_file_faults import FlatFileFault
+from data_assets.sandbox.flat_files import FlatFiles
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, pieces
@@ -100,6 +102,20 @@ async def test_a_file_of_more_rows_or_bytes_than_a_day_has_is_rejected_and_not_k
     exact = cache_of(tmp_path / "cache", DayBounds(5_000, size))
     assert await got(exact, data) == "kept"
     assert "more than 10 rows" in await got(cache_of(tmp_path / "cache", DayBounds(10, size)), data), "kept before"
+
+
+async def test_a_gzip_bomb_of_the_sandbox_is_rejected_and_not_kept(tmp_path: Path) -> None:
+    """As DATA_ASSETS_SANDBOX_FAULTS switches it on: a small file, valid, of far more text than a day has."""
+    fault = FlatFileFault(kind="gzip_bomb", rows=2_000_000)
+    plain, bomb = FlatFiles(tickers=45).body(DAY), FlatFiles(tickers=45, faults=(fault,)).body(DAY)
+    assert len(bomb) - len(plain) < 500_000
+    bounds = DayBounds(rows=100_000, size=10**9)
+
+    assert await got(cache_of(tmp_path / "cache", bounds), plain) == "kept"
+    reason = await got(cache_of(tmp_path / "other", bounds), bomb)
+
+    assert "it holds more than 100,000 rows; if that is right, raise max_day_rows in defs.yaml" in reason
+    assert files(tmp_path / "other") == []
 
 
 def test_text_comes_whole_out_of_bounded_pieces() -> None:

@@ -30,7 +30,7 @@ from typing import Any
 from data_assets.ingest.outcome import IngestError, RunEnded, Throttled, VendorDown
 from data_assets.ingest.waiting import waiting
 from data_assets.trading_calendar import NEW_YORK
-from data_assets.vendors.ib.line import Address, Line, Request, SocketLost, TooLate, TurnedAway
+from data_assets.vendors.ib.line import Address, Endless, Line, Request, SocketLost, TooLate, TurnedAway
 from data_assets.vendors.ib.patience import Patience
 
 SYNTHETIC_ACCOUNTS = "DUSANDBOX"  # as the sandbox begins its accounts; vendors know nothing else of it
@@ -241,7 +241,7 @@ class Connection:
         """The error as it counts: not for good, where IB's servers are away or being reset."""
         if isinstance(error, TooLate):
             self._answered_at = float("-inf")  # a sign of life is wanted before anything else
-        if isinstance(error, SocketLost):
+        if isinstance(error, SocketLost | Endless):
             return error
         if isinstance(error, Throttled):
             self._held_since = None

@@ -24,7 +24,7 @@ from typing import Any
 from ib_async import IB, Contract, StartupFetchNONE
 from ib_async.client import Client
 
-from data_assets.ingest.outcome import Transient, VendorDown
+from data_assets.ingest.outcome import DayEnded, Rejected, Transient, VendorDown
 from data_assets.lake.errors import one_line
 from data_assets.vendors.ib.errors import Asked, Unknown, advice, error_of
 
@@ -37,6 +37,11 @@ _LEFT_OPEN = 165
 
 _ALL_IS_WELL = frozenset({2104, 2106, 2158})
 _FARM_OF_HISTORY = frozenset({2105, 2106, 2107})
+LONGEST_MESSAGE = 16_000_000
+"""Bytes; a judgement: the bars of a day are some 40 kB, and no message that is asked for here is much longer."""
+
+_LENGTH_BYTES, _HEAD_BYTES = 4, 32
+_NO_TWS = "see what listens there, and restart TWS or IB Gateway, then run again"
 _KEPT, _QUOTED, _QUOTE_LENGTH = 20, 3, 160
 
 Said = tuple[int, str]
@@ -49,6 +54,10 @@ class TurnedAway(Exception):
 
 class SocketLost(VendorDown):
     """The connection to TWS has ended."""
+
+
+class Endless(DayEnded):
+    """The answer is far longer than any day; that says nothing of whether IB's servers are there."""
 
 
 class TooLate(Transient):
@@ -152,6 +161,7 @@ class Line:
         self._ib.client.apiError += self._on_refused
         self._read_errors_ourselves()
         self._read_bars_ourselves()
+        self._refuse_endless_messages()
 
     @property
     def connected(self) -> bool:
@@ -384,3 +394,29 @@ class Line:
                     pending.answer.set_exception(ValueError(str(error) or "it ends before its last bar"))
 
         handlers[_BARS_MESSAGE] = read
+
+    def _refuse_endless_messages(self) -> None:
+        """Stand between the socket and ib_async, which keeps whatever arrives until a message is whole.
+
+        A message begins with its length, which may be given as four gigabytes. One that is longer than any answer can
+        be is not waited for: the request that it answers learns of it, and the session ends, since nothing after such
+        a message can be made out.
+        """
+        client = self._ib.client
+        take = client._onSocketHasData  # there is no public place to look at a message that is not whole yet
+
+        def look(data: bytes) -> None:
+            take(data)
+            begun: bytes = client._data
+            size = int.from_bytes(begun[:_LENGTH_BYTES], "big")
+            if len(begun) >= _LENGTH_BYTES + _HEAD_BYTES and size > LONGEST_MESSAGE:
+                kind, req_id, *_ = (*begun[_LENGTH_BYTES : _LENGTH_BYTES + _HEAD_BYTES].split(b"\0"), b"")
+                pending = self._pending.get(int(req_id)) if req_id.isdigit() else None
+                if kind == b"%d" % _BARS_MESSAGE and pending is not None and not pending.answer.done():
+                    pending.ended = True
+                    why = f"the answer is no day: TWS began one of {size / 1e6:,.0f} MB, and a day has some 40 kB"
+                    pending.answer.set_exception(Endless(Rejected(f"{why} - {pending.asked}; {_NO_TWS}")))
+                client.conn.disconnect()
+
+        client.conn.hasData -= take
+        client.conn.hasData += look
