@@ -121,7 +121,7 @@ class Verified:
     unrecorded: list[str] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
     error: str | None = None
-    days: DaysRead = field(default_factory=DaysRead)
+    days: DaysRead = field(default_factory=DaysRead, compare=False)
 
 
 def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]) -> Verified:

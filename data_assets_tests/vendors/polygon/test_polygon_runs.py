@@ -20,9 +20,10 @@ from flat_file_project import (
     flat_file_project,
     project_of,
 )
+from rich.console import Console
 
 from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill
-from data_assets.cli.display import open_display
+from data_assets.cli.display import Display, open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
 from data_assets.cli.verify import Verified, record_verdicts, verify_dataset
@@ -223,7 +224,7 @@ def test_a_damaged_raw_file_is_found_and_fetched_again(project: FlatFileProject)
 
     assert (found.ok, list(found.bad)) == ([], [DAY])
     assert "sha256" in found.bad[DAY]
-    record_verdicts(project.instance, raw, [DAY], print)
+    record_verdicts(project.instance, raw, [DAY], Display(raw.name, 1, Console(stderr=True)))
     assert project.raw.states([DAY]) == {DAY: "failed"}
     assert run_range(project.instance, project.raw.asset, DAY, DAY).success
     assert project.raw.states([DAY]) == {DAY: "stored"}
