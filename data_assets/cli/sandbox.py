@@ -5,6 +5,7 @@ Here: the command. Not here: the servers (`sandbox`), and what the settings make
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -32,6 +33,7 @@ def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[.
 @_port("TWS", TWS_PORT)
 def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
     """Serve synthetic data in the vendors' own protocols until Ctrl-C, for curl, S3 and TWS clients."""
+    _require_the_extra()
     enter_project()
     try:
         with ExitStack() as stack:
@@ -50,3 +52,18 @@ def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
             wait_for_interrupt()
     except PortTaken as error:
         raise click.UsageError(str(error)) from error
+
+
+def _require_the_extra() -> None:
+    """Go on only if what the bucket is served with is installed; the other two need no more than the library does.
+
+    Raises:
+        click.UsageError: it is not; the text is the command that installs it.
+    """
+    try:
+        importlib.import_module("data_assets.sandbox.flat_file_bucket")
+    except ModuleNotFoundError as error:
+        raise click.UsageError(
+            f"`data-assets sandbox` needs more than the base install ({error.name} is missing): "
+            "pip install 'data-assets[sandbox]'"
+        ) from error

@@ -25,7 +25,15 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import S3Store
 
 from data_assets.lake import tempfiles
-from data_assets.lake.errors import LakeError, LakeNotThere, LakeUnusable, read_error, staging_root, write_error
+from data_assets.lake.errors import (
+    LakeError,
+    LakeNotThere,
+    LakeUnusable,
+    one_line,
+    read_error,
+    staging_root,
+    write_error,
+)
 from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import Patience, PatientStore
 
@@ -542,9 +550,14 @@ class Bucket:
     def _listed(self, folder: str | None, after: str | None, until: str | None) -> Sequence[Listed]:
         try:
             return self._store.list(folder, after, until)
-        except InvalidPathError:
-            from data_assets.lake.odd_keys import list_past_odd_keys  # slow to import, and hardly ever needed
-
+        except InvalidPathError as error:
+            try:  # slow to import, hardly ever needed, and so no part of the base install
+                from data_assets.lake.odd_keys import list_past_odd_keys
+            except ModuleNotFoundError:
+                raise LakeError(
+                    f"{self.locate(folder or '')}: a key in the bucket is no name that a lake's file can have "
+                    f"({one_line(error)}); remove it, or `pip install botocore`, with which it is passed over"
+                ) from error
             return list_past_odd_keys(self._bucket, self._prefix, folder, after, until)
 
     def delete(self, name: str) -> None:

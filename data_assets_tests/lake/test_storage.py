@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -275,6 +276,16 @@ def test_a_key_that_is_no_path_is_passed_over_and_named(bucket_url, stray, caplo
     assert answers() == before
     assert repr(f"s3://{bucket}/{prefix}/{stray}") in caplog.text
     assert {record.levelname for record in caplog.records if record.name.startswith("data_assets")} == {"WARNING"}
+
+
+def test_without_botocore_a_key_that_is_no_path_is_an_error_that_says_what_to_do(bucket_url, monkeypatch):
+    bucket, _, prefix = bucket_url.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/theta//x", Body=b"x")
+    monkeypatch.delitem(sys.modules, "data_assets.lake.odd_keys", raising=False)
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(LakeError, match=r"theta//x.*; remove it, or `pip install botocore`") as told:
+        open_storage(bucket_url).names()
+    assert "\n" not in str(told.value)
 
 
 def test_a_stray_key_does_not_hide_that_the_store_refuses(bucket_url, monkeypatch):
