@@ -8,7 +8,6 @@ remembers nothing, and waits for no budget.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,13 +32,13 @@ def run() -> list[Result]:
     """The runs and the loop take turns, ticker by ticker."""
     with scratch_folder() as folder, _tws() as port, dagster_folder(folder / "project") as project:
         _never_asked_yet(project)
+        (project / "defs" / "ib" / "bars_1m" / "tickers.csv").write_text(_CSV)
         environment = {
             "DATA_ASSETS_PROFILE": "live",
             "DAGSTER_HOME": str(project),
             "IB_PORT": port,
             "IB_SECONDS_BETWEEN_REQUESTS": "0",
             "IB_MAX_REQUESTS_PER_10_MIN": "10000",
-            "PYTHONPATH": f"{_checkout(folder / 'checkout')}:{SOURCES}",
         }
         with (
             Worker("ib_recorded", DAYS[0], DAYS[-1], *TICKERS, folder=project, **environment) as ours,
@@ -106,16 +105,6 @@ def _tws() -> Iterator[str]:
             yield port
         finally:
             process.terminate()
-
-
-def _checkout(folder: Path) -> Path:
-    """The project's code with the ten tickers in its list."""
-    folder.mkdir()
-    shutil.copy(SOURCES / "pyproject.toml", folder)
-    package = folder / "data_assets"
-    shutil.copytree(SOURCES / "data_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "defs" / "ib" / "bars_1m" / "tickers.csv").write_text(_CSV)
-    return folder
 
 
 def _never_asked_yet(project: Path) -> None:

@@ -90,6 +90,7 @@ def dagster_folder(folder: Path) -> Iterator[Path]:
     """A project folder with a Dagster home and a lake of its own."""
     folder.mkdir()
     shutil.copy(SOURCES / "dagster.yaml", folder)
+    shutil.copytree(SOURCES / "defs", folder / "defs")
     yield folder
     shutil.rmtree(folder)
 

@@ -1,13 +1,13 @@
 """The code location: everything Dagster sees.
 
-Here: the one entry point, and the policy over all definitions. Not here: any dataset; those are blocks of YAML under
-`defs/`, and the components they name.
+Here: the one entry point, and the policy over all definitions. Not here: any dataset; those are blocks of YAML in the
+project's `defs/`, and the components they name.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
-from pathlib import Path
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from data_assets.ingest.dagster_runs import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.project import mount_defs, project_folder  # noqa: E402
 from data_assets.settings import settings  # noqa: E402
 
 
@@ -23,7 +24,8 @@ from data_assets.settings import settings  # noqa: E402
 def defs() -> dg.Definitions:
     """All assets, checks and sensors. A wrong setting or block stops the load and names the variable or the place."""
     settings()
-    return with_policy(dg.load_from_defs_folder(path_within_project=Path(__file__).parent))
+    blocks = sys.modules[mount_defs()]
+    return with_policy(dg.ComponentTree.from_module(blocks, project_folder()).build_defs())
 
 
 def with_policy(blocks: dg.Definitions) -> dg.Definitions:

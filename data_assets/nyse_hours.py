@@ -1,8 +1,8 @@
 """When every session of the NYSE opens and closes, as pandas-market-calendars knows it.
 
 Working them out means importing pandas and takes most of a second, in every command and every process that Dagster
-starts. So they are worked out once per version of the library and then read from a file in the user's cache folder,
-which may be deleted at any time, and may be missing or read-only for ever.
+starts. So they are worked out once per version of the library and then read from a file in the user's cache folder (or
+the folder that `DATA_ASSETS_STATE` names), which may be deleted at any time, and may be missing or read-only for ever.
 
 Here: the hours, and that file. Not here: any question about them (``trading_calendar``).
 """
@@ -17,6 +17,8 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+from data_assets.project import named_state_folder
 
 _FORMAT = 1
 """To be raised with every change of what is worked out or how it is written down."""
@@ -39,7 +41,7 @@ def hours(first: date, last: date) -> Hours:
 def _cache_file(first: date, last: date) -> Path | None:
     made_with = "-".join(f"{name}-{version(name)}" for name in ("pandas-market-calendars", "pandas", "tzdata"))
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data_assets"
+        folder = named_state_folder() or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "data_assets")
     except RuntimeError:  # a user without a home
         return None
     return folder / f"nyse-{_FORMAT}-{first}-{last}-{made_with}.json"

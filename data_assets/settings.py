@@ -1,7 +1,8 @@
 """Typed settings, read once from the environment and from `.env`.
 
 Here: every environment variable the project knows, its type, its default and what it accepts.
-Not here: what a dataset is (its `defs.yaml`), and Dagster's own settings (`dagster.yaml`).
+Not here: what a dataset is (its `defs.yaml`), Dagster's own settings (`dagster.yaml`), and which project this is
+(`project`).
 
 A variable with a bad value, an unknown `DATA_ASSETS_*` variable, and a vendor variable that is nearly a known one
 stop the start with a `SettingsError` that names the variable and what it accepts.
@@ -17,21 +18,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.flat_file_faults import FlatFileFault
 
-ENV_FILE = ".env"
 VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
 
 AnyFault = Annotated[Fault | FlatFileFault, Field(discriminator="kind")]
-
-
-class SettingsError(ValueError):
-    """A variable is wrong; the text names it, says what it accepts, and holds no value of a secret."""
 
 
 def _refuse_credentials(value: str, instead: str) -> None:
@@ -95,9 +91,7 @@ class Settings(BaseSettings):
     Attributes carry the variable's name as their alias; `lake_url` is `data_lake` resolved for the profile.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     profile: Literal["sandbox", "live"] = Field(
         default="sandbox",
@@ -107,7 +101,19 @@ class Settings(BaseSettings):
     lake: Annotated[str, AfterValidator(_lake_url)] | None = Field(
         default=None,
         validation_alias="DATA_ASSETS_LAKE",
-        description="folder or s3://bucket/prefix of the lake; default ./lake/<profile>",
+        description="folder or s3://bucket/prefix of the lake; default lake/<profile> in the project",
+    )
+    project: str | None = Field(
+        default=None,
+        validation_alias=PROJECT,
+        description="folder of the project; default the nearest one upwards, then DAGSTER_HOME; not in .env, which is "
+        "looked for there",
+    )
+    state: str | None = Field(
+        default=None,
+        validation_alias=STATE,
+        description="folder of the run history, of what vendors' clients remember, and of caches; default .state in "
+        "the project",
     )
 
     theta_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
@@ -230,10 +236,13 @@ class Settings(BaseSettings):
 
     @property
     def lake_url(self) -> str:
-        """The lake's folder (absolute) or object-store URL; by default the profiles never share one."""
-        if self.lake is None:
-            return str(Path("lake", self.profile).absolute())
-        return self.lake if "://" in self.lake else str(Path(self.lake).expanduser().absolute())
+        """The lake's folder (absolute) or object-store URL; by default the profiles never share one.
+
+        A relative folder is taken from the project's.
+        """
+        if self.lake is not None and "://" in self.lake:
+            return self.lake
+        return str(project_folder() / Path(self.lake or f"lake/{self.profile}").expanduser())
 
 
 def known_variables() -> dict[str, str]:
@@ -256,15 +265,18 @@ def read_settings() -> Settings:
     """Read and check the settings of this process.
 
     Raises:
-        SettingsError: naming the variable and what it accepts, or the file that is no text.
+        SettingsError: naming the variable and what it accepts, or the file that is no text; or there is no project.
     """
-    try:
-        in_file = dotenv_values(ENV_FILE)
-    except UnicodeDecodeError:
-        raise SettingsError(f"{Path(ENV_FILE).absolute()}: is not UTF-8 text; save it again as UTF-8") from None
+    folder = project_folder()
+    in_file = read_env_file(folder)
+    if in_file.get(PROJECT):
+        raise SettingsError(
+            f"{PROJECT}: stands in {folder / ENV_FILE}, which is read once the project is known; set it in the "
+            "environment instead"
+        )
     _refuse_unknown({name.upper() for name in (*os.environ, *in_file)})
     try:
-        return Settings()
+        return Settings(_env_file=folder / ENV_FILE)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

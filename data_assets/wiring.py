@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_assets import project
 from data_assets.lake.lake import Lake
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.flat_file_faults import FlatFileFault
@@ -36,13 +37,19 @@ def open_lake() -> Lake:
 
 def state_folder() -> Path:
     """Where vendors' clients keep what must survive a restart, such as when IB was last asked."""
-    return Path(".state", "vendors", settings().profile).absolute()
+    return project.state_folder() / "vendors" / settings().profile
 
 
 def raw_cache_folder() -> Path:
-    """Where the vendors' own files are kept: in the lake where that is a folder, else where its folder would be."""
+    """Where the vendors' own files are kept: in the lake where that is a folder, else with the rest of the state.
+
+    Files of an object store's lake that an earlier version has put where the default lake would be stay there.
+    """
     lake = settings().lake_url
-    return Path(lake) if "://" not in lake else Path("lake", settings().profile).absolute()
+    if "://" not in lake:
+        return Path(lake)
+    before = project.project_folder() / "lake" / settings().profile
+    return before if before.is_dir() else project.state_folder() / "raw" / settings().profile
 
 
 def sandbox_theta(port: int = 0) -> SandboxTheta:

@@ -17,6 +17,7 @@ from data_assets.definitions import defs
 from data_assets.partitions import TRADING_DAYS, months, trading_days
 from data_assets.settings import settings
 from data_assets.span import SHIPPED
+from data_assets_tests.end_to_end.project_folder import write_project
 
 SOURCES = Path(__file__).resolve().parents[1]
 OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
@@ -198,7 +199,7 @@ NEEDED_BY_NO_DEFINITION = [
 
 
 def test_loading_costs_little_more_than_dagster_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ended = fresh(tmp_path, ["python", "-c", COST, *NEEDED_BY_NO_DEFINITION], cwd=tmp_path)
+    ended = fresh(tmp_path, ["python", "-c", COST, *NEEDED_BY_NO_DEFINITION], cwd=write_project(tmp_path))
 
     assert ended.returncode == 0, ended.stderr
     dagsters_own, ours, *loaded = ended.stdout.split()
@@ -210,7 +211,7 @@ def test_loading_costs_little_more_than_dagster_itself(tmp_path: Path, capsys: p
 
 @pytest.fixture
 def in_profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(write_project(tmp_path))
     monkeypatch.setenv("DATA_ASSETS_PROFILE", request.param)
     settings.cache_clear()
     yield request.param

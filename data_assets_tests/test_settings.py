@@ -21,6 +21,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "dagster.yaml").touch()
 
 
 def test_defaults_are_the_sandbox_in_its_own_folder(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def fill(folder: Path) -> Lake:
     """Make a project in `folder` and let it fill its lake."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "defs", folder / "defs")
     _backfill(folder, SEVERAL_ROW_GROUPS, "theta/option_quotes/SPX")
     _backfill(folder, SMALL, "theta", "polygon", "ib")
     return Lake(str(folder / "lake" / "sandbox"), synthetic=True)

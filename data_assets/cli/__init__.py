@@ -1,8 +1,8 @@
 """The `data-assets` command.
 
-Here: the group of commands, and what every one of them promises: exit 0 when all that was asked for holds, 1 when some
-day does not (or the run history's disk is full), 2 for a wrong call or setting, said in one line. Not here:
-any command (one module each).
+Here: the group of commands, the option that all but `init` take, and what every one of them promises: exit 0 when all
+that was asked for holds, 1 when some day does not (or the run history's disk is full), 2 for a wrong call or setting,
+said in one line. Not here: any command (one module each).
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from __future__ import annotations
 import difflib
 import gc
 import importlib
+import os
 import sys
+from pathlib import Path
 
 import click
 
+from data_assets.project import PROJECT, SettingsError
+
 COMMANDS = {
+    "init": "Write a new project into a folder.",
     "backfill": "Download the days that are missing or failed.",
     "gaps": "List the days that are missing or failed.",
     "status": "Show how complete and how healthy each dataset is.",
@@ -29,11 +34,35 @@ MODULES = {"import": "import_files"}
 """Where a command's name is no name in Python: that of its module and function."""
 
 
+def _project_option() -> click.Option:
+    """`--project`, before the command or after it; the processes that the command starts are told too."""
+    return click.Option(
+        ["--project"],
+        type=click.Path(),
+        expose_value=False,
+        callback=_name_the_project,
+        help="Folder of the project; default: the nearest one upwards from here.",
+    )
+
+
+def _name_the_project(_ctx: click.Context, _option: click.Parameter, folder: str | None) -> None:
+    if folder is not None:
+        os.environ[PROJECT] = str(Path(folder).expanduser().absolute())
+
+
 class _Lazy(click.Group):
     """Loads a command's module when it is used, so that `--help` does not wait for Dagster."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Modules ask for the project while they are imported, so it is named before the command's own module is.
+        anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+        click.Command(None, anything, params=[_project_option()], add_help_option=False).make_context(None, args[1:])
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
@@ -41,6 +70,8 @@ class _Lazy(click.Group):
             ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
         name = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
         command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{name}"), name)
+        if name != "init" and "project" not in {parameter.name for parameter in command.params}:
+            command.params.append(_project_option())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -48,7 +79,7 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Lazy, params=[_project_option()], context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Years of market data on your own disk: one Dagster asset per dataset, one partition per trading day."""
 
@@ -57,7 +88,6 @@ def main() -> None:
     """Run the command; a wrong call or setting ends it with one line."""
     from data_assets.ingest.state_folder import StateUnusable
     from data_assets.lake.errors import LakeError, one_line
-    from data_assets.settings import SettingsError
 
     # Imports make hundreds of thousands of objects and no garbage: collecting among them is a sixth of a short command.
     gc.set_threshold(50_000)

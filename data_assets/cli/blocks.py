@@ -26,7 +26,7 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
     """What the blocks of a package's folder define, without those that say something wrong.
 
     Args:
-        package: the package with a `defs.yaml` in each folder, such as data_assets.defs.
+        package: the package with a `defs.yaml` in each folder, such as defs.
 
     Returns:
         The definitions, and for each block that was left out one line that names the file and what is wrong with it.
@@ -51,7 +51,7 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
 def _blocks(root: Path, file: Path, package: str) -> Iterator[tuple[dg.ComponentTree, ComponentDecl[dg.Component]]]:
     """The documents of one file, each with the tree that builds it; a tree of one file minds no other."""
     module = importlib.import_module(".".join((package, *file.parent.relative_to(root).parts)))
-    tree = dg.ComponentTree.from_module(module, root.parent.parent)
+    tree = dg.ComponentTree.from_module(module, root.parent)
     for _, each in tree.find_root_decl().iterate_loc_component_decl_pairs():
         if isinstance(each, YamlDecl):
             yield tree, each

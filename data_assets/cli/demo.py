@@ -116,7 +116,7 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
     if gap in results[0].not_stored:
         console.print(
-            f"{gap} was cut short on purpose. Close it with: .venv/bin/data-assets backfill {WITH_THE_GAP} "
+            f"{gap} was cut short on purpose. Close it with: {_command(folder)} backfill {WITH_THE_GAP} "
             f"--from {gap} --to {gap}\n"
             f"or in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
             highlight=False,
@@ -124,6 +124,12 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
         )
     if unexpected:
         sys.exit(f"not stored: {', '.join(unexpected)}; folder {folder}")
+
+
+def _command(folder: Path) -> Path:
+    """This command as it can be given in the project's folder, whether or not its environment is activated."""
+    command = Path(sys.executable).with_name("data-assets")
+    return command.relative_to(folder) if command.is_relative_to(folder) else command
 
 
 def _backfill(instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake) -> BackfillResult:

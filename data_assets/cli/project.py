@@ -27,26 +27,28 @@ from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
+from data_assets.project import PROJECT, mount_defs, project_folder, state_folder
 from data_assets.settings import settings
 from data_assets.span import read_days
+from data_assets.state_storage import RunHistory
 from data_assets.trading_calendar import sessions, why_closed
 from data_assets.wiring import open_lake
 
 EXIT_OK, EXIT_SOME_DAY_DOES_NOT = 0, 1
-DEFS = "data_assets.defs"
 
 blocks_left_out: list[str] = []
 """The blocks that this process could not load, a line each. All datasets do not hold while there is one."""
 
 
 def enter_project() -> Path:
-    """Go to the project folder: the nearest one upwards that has a `dagster.yaml`, otherwise the code's own.
+    """Go to the project's folder, as `dagster dev` is started there.
 
-    Every relative path (state, lake, `.env`) is taken from there, as `dagster dev` does.
+    Raises:
+        NoProject: there is none.
     """
-    here = Path.cwd()
-    own = Path(__file__).resolve().parents[2]
-    folder = next((path for path in (here, *here.parents) if (path / "dagster.yaml").is_file()), own)
+    folder = project_folder()
+    if os.environ.get(PROJECT):
+        os.environ[PROJECT] = str(folder)  # a relative one would mean another folder from there
     os.chdir(folder)
     os.environ.setdefault("DAGSTER_HOME", str(folder))
     return folder
@@ -73,6 +75,8 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
 def _state_folder(ref: InstanceRef) -> Path:
     """Where the instance keeps its databases and lock files, by its configuration; otherwise the project's folder."""
     data = ref.storage_data
+    if data and data.class_name == RunHistory.__name__:
+        return state_folder()
     base = data.config_dict.get("base_dir") if data else None
     return (Path(base).parent if isinstance(base, str) else Path(os.environ["DAGSTER_HOME"])).absolute()
 
@@ -103,7 +107,7 @@ def definitions() -> dg.Definitions:
 
     settings()
     datasets_of_this_process.clear()
-    usable, wrong = load_blocks(DEFS)
+    usable, wrong = load_blocks(mount_defs())
     for line in wrong:
         click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
     blocks_left_out.extend(wrong)

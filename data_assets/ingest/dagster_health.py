@@ -19,6 +19,7 @@ from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
+from data_assets.project import shown_state_folder
 from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.naming import NAMES_SHOWN
 
@@ -167,8 +168,8 @@ def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
     """Which days have a file without a record, and how to get their standing back."""
     return (
         f"{dataset.name}: {count_of(len(days), dataset.day)} with a file and no record, as after a lost run history: "
-        f"{names_text([dataset.label(day) for day in days])}. Put the folder .state back from its backup, or download "
-        f"them again: data-assets backfill {dataset.name}"
+        f"{names_text([dataset.label(day) for day in days])}. Put the folder {shown_state_folder()} back from its "
+        f"backup, or download them again: data-assets backfill {dataset.name}"
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from data_assets.settings import SettingsError, settings
+from data_assets.project import SettingsError, shown_state_folder
+from data_assets.settings import settings
 
 _PROFILE = "data_assets/profile"
 
@@ -33,7 +34,8 @@ def refuse_foreign_history(instance: dg.DagsterInstance) -> None:
     """
     owner = instance.daemon_cursor_storage.get_cursor_values({_PROFILE}).get(_PROFILE)
     if owner not in (None, settings().profile):
+        state = shown_state_folder()
         raise SettingsError(
             f"DATA_ASSETS_PROFILE is {settings().profile}, and this project's history is of the {owner} profile, whose "
-            f"days would count as its own: move the history away (mv .state .state.{owner}), or set the profile back"
+            f"days would count as its own: move the history away (mv {state} {state}.{owner}), or set the profile back"
         )

@@ -9,11 +9,9 @@ cannot be written. Not here: which asset and which days, and how it is stopped (
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TextIO
 
 import dagster as dg
@@ -23,6 +21,8 @@ from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.workspace.load import location_origins_from_yaml_paths
+
+from data_assets.project import project_folder
 
 
 def execute_as_run(
@@ -114,7 +114,7 @@ class _WithoutUnwrittenEvents:
 
 def _origin(job: str) -> RemoteJobOrigin | None:
     """Where the UI finds the job: the project's code location; None where no workspace file names one."""
-    workspace = Path(os.environ["DAGSTER_HOME"], "workspace.yaml")
+    workspace = project_folder() / "workspace.yaml"
     if not workspace.is_file():
         return None
     location = location_origins_from_yaml_paths([str(workspace)])[0]

@@ -1,4 +1,4 @@
-"""The folder of the run history, `.state`, where it cannot be used: full, read-only, or its disk fails.
+"""The folder of the run history, where it cannot be used: full, read-only, or its disk fails.
 
 Here: how an error of SQLite or of the operating system there becomes one line. Not here: opening the history
 (`cli.project`), and the lake, which has errors of its own.

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from data_assets.lake.disk_room import shortage
+from data_assets.project import named_state_folder
 
 DAMAGED, ANOTHER_FILE, MISSING = "damaged", "another file than recorded", "missing"
 """What can be wrong with a stored file, in words to follow a count of days."""
@@ -65,8 +66,8 @@ def passed_over(_what: object, _why: LakeError) -> None:
 
 
 def staging_root() -> Path:
-    """The folder of this machine in which files for object stores are made."""
-    return Path(tempfile.gettempdir(), f"data_assets-{os.getuid()}")
+    """The folder of this machine in which files for object stores are made: in the state folder if one is named."""
+    return Path(named_state_folder() or tempfile.gettempdir(), f"data_assets-{os.getuid()}")
 
 
 def write_error(error: OSError, where: str) -> LakeError:
@@ -75,7 +76,7 @@ def write_error(error: OSError, where: str) -> LakeError:
     if error.errno in NO_SPACE and where.startswith(staging):
         return DiskFull(
             f"{where}: no room for what is to be sent to the object store ({error.strerror}){shortage(Path(where))}; "
-            "free space there or set TMPDIR to a folder on a larger disk, then run the backfill again"
+            "free space there or set DATA_ASSETS_STATE, or TMPDIR, to a folder on a larger disk, then run the backfill again"
         )
     if error.errno in NO_SPACE:
         short = "" if "://" in where else shortage(Path(where))

@@ -1,7 +1,8 @@
 """The bytes of the lake: a local folder and an object store behind one small interface.
 
 Names are relative to the lake's root, with ``/`` between segments. Temporary files are always local: in the folder
-``_unfinished`` of a local lake, in a staging folder under the system's temporary directory for an object store.
+``_unfinished`` of a local lake, in a staging folder for an object store, under the system's
+temporary directory or in the folder that `DATA_ASSETS_STATE` names.
 
 Here: durable publishing, listing, opening, deleting. Not here: what is in a file, and whose temporary file is alive.
 """

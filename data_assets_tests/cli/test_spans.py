@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from data_assets.partitions import partition_keys
-
-SOURCES = Path(__file__).resolve().parents[2]
+from data_assets_tests.end_to_end.project_folder import write_project
 
 OLD, SHORT = "theta/option_quotes/SPY", "theta/option_quotes/IWM"
 FLAT_FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
@@ -62,15 +60,12 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(SOURCES / "data_assets", folder / "data_assets", ignore=ignored)
-        for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
-            shutil.copy(SOURCES / name, folder)
+        write_project(folder)
         self._quotes = (self._defs / "theta/option_quotes_qqq/defs.yaml").read_text()
 
     @property
     def _defs(self) -> Path:
-        return self.folder / "data_assets/defs"
+        return self.folder / "defs"
 
     def options(self, *, old: str = "", short: str) -> None:
         """Two more symbols, with what their blocks say of their days."""
@@ -98,7 +93,6 @@ class Clone:
             cwd=self.folder,
             env={
                 **outside,
-                "PYTHONPATH": str(self.folder),
                 "DATA_ASSETS_SANDBOX_CONTRACTS": "4",
                 "DATA_ASSETS_SANDBOX_TICKERS": "45",
                 "DATA_ASSETS_SANDBOX_FIRST_DAY": "2003-09-10",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 
 from data_assets.cli.blocks import load_blocks
 from data_assets.ingest import dagster_assets
+from data_assets_tests.end_to_end.project_folder import write_project
 
-SOURCES = Path(__file__).resolve().parents[2]
 THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"
 GOOD = THETA + "  symbol: IWM\n"
 WRONG = {
@@ -67,10 +66,7 @@ def test_a_wrong_block_leaves_the_others_of_its_file(tmp_path: Path, monkeypatch
 
 
 def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
-    shutil.copytree(SOURCES / "data_assets", tmp_path / "data_assets", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
-        shutil.copy(SOURCES / name, tmp_path)
-    block = tmp_path / "data_assets/defs/theta/option_quotes_spx/defs.yaml"
+    block = write_project(tmp_path) / "defs/theta/option_quotes_spx/defs.yaml"
     block.write_text(block.read_text().replace("interval: 1m", "interval: 7m"))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,7 +75,7 @@ def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
         return subprocess.run(
             [Path(sys.executable).with_name("data-assets"), *arguments],
             cwd=tmp_path,
-            env={**outside, "PYTHONPATH": str(tmp_path), "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
+            env={**outside, "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
             capture_output=True,
             text=True,
             check=False,

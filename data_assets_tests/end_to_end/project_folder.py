@@ -110,8 +110,17 @@ class Running:
         return subprocess.CompletedProcess(self.process.args, code, "".join(self._stdout), "".join(self.lines))
 
 
+def write_project(folder: Path) -> Path:
+    """Dagster's own files and the shipped blocks, without any setting: those of a test stand in its environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(SOURCES / name, folder)
+    shutil.copytree(SOURCES / "defs", folder / "defs", dirs_exist_ok=True)
+    return folder
+
+
 class Project:
-    """A project folder with Dagster's own files in it, nothing else.
+    """A project folder with Dagster's own files and the shipped blocks in it, nothing else.
 
     Attributes:
         folder: where commands run.
@@ -119,9 +128,7 @@ class Project:
     """
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("dagster.yaml", "workspace.yaml"):
-            shutil.copy(SOURCES / name, folder)
+        write_project(folder)
         self.folder = folder
         self.environment = environment
         self._started: list[subprocess.Popen[str] | WarmProcess] = []
@@ -138,12 +145,12 @@ class Project:
     def start_program(self, *command: str, **options: Any) -> Running:
         """Start any program in the folder and environment of the project."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        usual = {"cwd": self.folder, **streams}
         process = subprocess.Popen(
             command,
-            cwd=self.folder,
             env=self._variables(),
             text=True,
-            **{**streams, **options},
+            **{**usual, **options},
         )
         self._started.append(process)
         return Running(process)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
-from pathlib import Path
 from signal import SIGINT
 
 import pytest
@@ -26,7 +24,7 @@ from data_assets_tests.end_to_end.ib_project import (
     live_ib,
     status_of,
 )
-from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, run_statuses, sessions, span
+from data_assets_tests.end_to_end.project_folder import Project, document, run_statuses, sessions, span
 
 DAYS = sessions("2024-01-02", 2)
 WITH_A_SPACE = Stock("BRK B", "NYSE", "BERKSHIRE HATHAWAY INC-CL B", date(1996, 5, 9))
@@ -38,15 +36,10 @@ def tws() -> Iterator[SandboxTws]:
         yield tws
 
 
-def checkout(folder: Path, *rows: str) -> Path:
-    """The project's code with a `tickers.csv` of its own, as in a user's checkout."""
-    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
-        folder.mkdir(exist_ok=True)
-        shutil.copy(SOURCES / name, folder)
-    package = folder / "data_assets"
-    shutil.copytree(SOURCES / "data_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "defs" / "ib" / "bars_1m" / "tickers.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return folder
+def with_tickers(project: Project, *rows: str) -> Project:
+    """A project with a `tickers.csv` of its own."""
+    (project.folder / "defs" / "ib" / "bars_1m" / "tickers.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return project
 
 
 def refused(project: Project, dataset: str = AAPL) -> str:
@@ -148,9 +141,9 @@ ROWS = (
 )
 
 
-def test_rows_that_tws_does_not_know_fail_by_row_and_column(new_project, tmp_path):
+def test_rows_that_tws_does_not_know_fail_by_row_and_column(new_project):
     """In the sandbox profile, whose IB has no resets: a row is blamed only while IB is there."""
-    project = new_project(PYTHONPATH=str(checkout(tmp_path / "checkout", *ROWS)))
+    project = with_tickers(new_project(), *ROWS)
     for dataset, said in (
         (
             "ib/bars_1m/AAPLE",
@@ -171,8 +164,8 @@ def test_rows_that_tws_does_not_know_fail_by_row_and_column(new_project, tmp_pat
         assert "Traceback" not in ended.stderr
 
 
-def test_a_symbol_may_hold_a_space_and_a_thin_ticker_may_lack_minutes(new_project, tws, tmp_path):
-    project = new_project(**live_ib(tws, PYTHONPATH=str(checkout(tmp_path / "checkout", *ROWS))))
+def test_a_symbol_may_hold_a_space_and_a_thin_ticker_may_lack_minutes(new_project, tws):
+    project = with_tickers(new_project(**live_ib(tws)), *ROWS)
     last_asked_long_ago(project.folder)
 
     spaced = project.run("backfill", "ib/bars_1m/BRK.B", *span(DAYS[:1]), "--json")
@@ -196,8 +189,8 @@ def test_a_symbol_may_hold_a_space_and_a_thin_ticker_may_lack_minutes(new_projec
         ((*ROWS[:2], "MSFT;STK;SMART;USD"), "tickers.csv line 3: found 'MSFT;STK;SMART;USD', separated by semicolons"),
     ],
 )
-def test_a_row_that_no_tws_could_know_leaves_out_the_datasets_of_its_list(new_project, tmp_path, rows, said):
-    project = new_project(PYTHONPATH=str(checkout(tmp_path / "checkout", *rows)))
+def test_a_row_that_no_tws_could_know_leaves_out_the_datasets_of_its_list(new_project, rows, said):
+    project = with_tickers(new_project(), *rows)
 
     ended: subprocess.CompletedProcess[str] = project.run("backfill", AAPL, *span(DAYS))
 

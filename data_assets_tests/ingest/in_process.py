@@ -6,7 +6,6 @@ expectation.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from data_assets.cli.project import datasets, definitions
 from data_assets.ingest.dagster_health import day_states
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.settings import settings
+from data_assets_tests.end_to_end.project_folder import write_project
 
 ASSET = dg.AssetKey(["theta", "option_quotes", "QQQ"])
 CHECKS = ("contract_set", "grid", "integrity", "quotes", "timestamps")
@@ -31,7 +31,6 @@ PARTITION, RANGE_START, RANGE_END = (
     "dagster/asset_partition_range_end",
 )
 
-SOURCES = Path(__file__).resolve().parents[2]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -158,8 +157,7 @@ class InProcess(AssetInProcess):
 @contextmanager
 def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstance]:
     """A project in `folder` in the live profile, with more variables set; its definitions are loaded for it."""
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(SOURCES / name, folder)
+    write_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, value in {"DAGSTER_HOME": str(folder), "DATA_ASSETS_PROFILE": "live", **environment}.items():

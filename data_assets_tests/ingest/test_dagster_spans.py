@@ -25,6 +25,7 @@ from data_assets.sandbox.faults import Fault
 from data_assets.settings import settings
 from data_assets.span import SHIPPED, Span
 from data_assets.vendors.theta.component import ThetaDataset
+from data_assets_tests.end_to_end.project_folder import write_project
 from data_assets_tests.ingest.in_process import (
     ASSET,
     CHECKS,
@@ -117,6 +118,7 @@ def key(symbol: str) -> dg.AssetKey:
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster.yaml").touch()
     monkeypatch.chdir(tmp_path)
     before = dict(datasets_of_this_process)
     settings.cache_clear()
@@ -198,6 +200,7 @@ def test_the_ui_and_the_daemon_take_the_month_that_begins_before_its_days_and_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shipped days begin on 2016-08-04; of the month under way there are sessions to come."""
+    write_project(tmp_path)
     (tmp_path / "dagster.yaml").write_text(HOME)
     location = "{module_name: data_assets.definitions, location_name: data_assets}"
     (tmp_path / "workspace.yaml").write_text(f"load_from: [python_module: {location}]\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ from data_assets.partitions import trading_days
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, Span
 from data_assets.vendors.theta.component import ThetaDataset
+from data_assets_tests.end_to_end.project_folder import write_project
 
-SOURCES = Path(__file__).resolve().parents[3]
 BLOCK = """
 type: data_assets.vendors.theta.component.ThetaDataset
 attributes:
@@ -33,6 +32,7 @@ attributes:
 
 @pytest.fixture(autouse=True)
 def settings_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "dagster.yaml").touch()
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     yield
@@ -127,11 +127,8 @@ def test_every_history_is_a_dataset_with_documented_columns(block: str, name: st
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The project as someone else would have it, with one block more in the folder of QQQ's."""
-    folder = tmp_path / "clone"
-    shutil.copytree(SOURCES / "data_assets", folder / "data_assets", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
-        shutil.copy(SOURCES / name, folder)
-    with (folder / "data_assets/defs/theta/option_quotes_qqq/defs.yaml").open("a") as file:
+    folder = write_project(tmp_path / "clone")
+    with (folder / "defs/theta/option_quotes_qqq/defs.yaml").open("a") as file:
         file.write(f"---{BLOCK}")
     return folder
 
@@ -142,7 +139,7 @@ def test_another_symbol_is_another_block_and_fills_by_the_same_command(clone: Pa
         ended = subprocess.run(
             [Path(sys.executable).with_name("data-assets"), *arguments, "--json"],
             cwd=clone,
-            env={**outside, "PYTHONPATH": str(clone), "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
+            env={**outside, "DATA_ASSETS_SANDBOX_CONTRACTS": "8"},
             capture_output=True,
             text=True,
             check=False,

@@ -1,0 +1,82 @@
+"""`data-assets init`: a new project in a folder of the user's.
+
+Here: what is written. Not here: how a project is found (`project`), and what its blocks mean (`vendors`).
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from data_assets.project import DEFS, ENV_FILE
+
+SHIPPED = Path(__file__).parents[1] / "new_project"
+"""What a new project is written from. In a clone these are links to the clone's own files, as it is a project too."""
+
+README = """\
+# A project of data_assets
+
+Each block of YAML under `defs/` is a dataset, each of its trading days a partition.
+
+- `data-assets demo` fills the sandbox with synthetic days and opens the UI; `dagster dev` opens it alone.
+- `data-assets backfill DATASET --from 2026-11-02` downloads the missing days.
+- `data-assets status`, `gaps` and `verify` say what is missing and what is wrong.
+- `.env` holds the settings: `DATA_ASSETS_PROFILE=live` and your vendors' keys for real data.
+- A symbol more is a folder more: copy `defs/theta/option_quotes_qqq`, and set its `symbol` and `first_day`.
+- Back up the lake (`lake/`) and the run history (`.state/`) together.
+"""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a project into FOLDER: the shipped datasets, settings, and Dagster's files.
+
+    Nothing is overwritten: where one of its files is there already, nothing is written at all.
+    """
+    try:
+        _write(folder, _new_project())
+    except OSError as error:
+        raise click.UsageError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
+    click.echo(f"{folder}: a new project; go there and try `data-assets demo`, or `dagster dev` for the UI alone")
+
+
+def _new_project() -> dict[Path, str]:
+    """The files of a new project by where they go."""
+    shipped = SHIPPED / DEFS
+    files = {Path(name): (SHIPPED / name).read_text() for name in ("dagster.yaml", "workspace.yaml")}
+    files[Path(ENV_FILE)] = _only_defaults((SHIPPED / "env.example").read_text())
+    files[Path("README.md")] = README
+    blocks = (path for path in sorted(shipped.rglob("*")) if path.suffix in (".yaml", ".csv"))
+    return files | {Path(DEFS) / path.relative_to(shipped): path.read_text() for path in blocks}
+
+
+def _only_defaults(example: str) -> str:
+    """Settings that set nothing: `dagster dev` lets what stands in `.env` win over the environment."""
+    text = re.sub(r"(?m)^(?=[A-Z])", "#", example)
+    return text.replace("Copy to .env and change what you need.", "Take away the # before what you change.")
+
+
+def _write(folder: Path, files: dict[Path, str]) -> None:
+    there = [str(name) for name in files if (folder / name).exists()]
+    if there:
+        raise click.UsageError(
+            f"{folder}: {', '.join(there[:3])}{f' and {len(there) - 3} more' if len(there) > 3 else ''} would be "
+            "overwritten, so nothing was written; name an empty or a new folder"
+        )
+    written: list[Path] = []
+    try:
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:  # not over what somebody else has written meanwhile
+                written.append(path)
+                file.write(text)
+    except OSError:
+        for path in written:
+            with suppress(OSError):
+                path.unlink()
+        raise

@@ -1,0 +1,59 @@
+"""Dagster's own storages in the project's state folder, as `dagster.yaml` names them.
+
+`dagster.yaml` knows variables without a default and folders relative to wherever a process was started, and neither is
+one folder that a user may set. So these three take no configuration: they ask for the project's state folder.
+
+Here: where each of them keeps its files. Not here: anything they do; that is Dagster's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+
+from data_assets.project import state_folder
+
+
+class RunHistory(DagsterSqliteStorage):
+    """Runs, events and schedules, in SQLite."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing can be configured."""
+        return {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
+        """Open it; the folder is made if it is not there."""
+        return cls.from_local(str(state_folder() / "storage"), inst_data)
+
+
+class Artifacts(LocalArtifactStorage):
+    """What runs leave beside their events."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing can be configured."""
+        return {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
+        """Where it is; nothing is made yet."""
+        return cls(str(state_folder() / "artifacts"), inst_data)
+
+
+class ComputeLogs(LocalComputeLogManager):
+    """What the processes of runs have printed."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Nothing can be configured."""
+        return {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
+        """Where they are; nothing is made yet."""
+        return cls(str(state_folder() / "compute_logs"), inst_data=inst_data)
