@@ -60,8 +60,9 @@ class DagsterDev:
         log: what all of its processes have said, over restarts.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, executables: Path = Path(sys.executable).parent) -> None:
         self.project = project
+        self._executables = executables
         self.log = project.folder / "dagster_dev.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
@@ -74,7 +75,7 @@ class DagsterDev:
         outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
+                [self._executables / "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
                 cwd=self.project.folder,
                 env={**outside, **self.project.environment},
                 stdin=subprocess.DEVNULL,
@@ -94,7 +95,7 @@ class DagsterDev:
 
     def cut_the_power(self) -> None:
         """Kill every process of it at once, the runs' processes too."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return
         leader = psutil.Process(self._process.pid)
         processes = [leader, *leader.children(recursive=True)]

@@ -1,0 +1,168 @@
+"""The wheel alone, in an empty environment: a project is made, filled, looked at, and shown in the UI.
+
+The environment holds the wheel as pip installs it, and of this environment's distributions those that the wheel's own
+metadata ask for without an extra, each by a link: no network, no checkout on the path, and nothing of the sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PathDistribution, distribution
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from data_assets.sandbox.serving import SandboxTheta
+from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, live, sessions, span
+from data_assets_tests.ingest.dagster_dev import GRID, LOCATION, DagsterDev
+
+ADDED = "theta/option_quotes/IWM"
+BLOCK = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes: {dataset: quotes, symbol: IWM}\n"
+DAYS = sessions("2024-07-01", 2)
+OF_THE_SANDBOX_ALONE = {"moto", "flask", "flask-cors", "werkzeug", "botocore"}
+
+ASSETS = """query ($of: RepositorySelector!) { repositoryOrError(repositorySelector: $of) {
+    ... on Repository { assetNodes { assetKey { path } } } } }"""
+
+
+class Installed(NamedTuple):
+    """An environment with the wheel in it.
+
+    Attributes:
+        executables: its `bin`.
+        packages: its `site-packages`.
+        distributions: the names of all that is installed beside the wheel.
+    """
+
+    executables: Path
+    packages: Path
+    distributions: set[str]
+
+
+class InstalledProject(Project):
+    """A folder in which the environment's command runs; what is in it, the command has written."""
+
+    def __init__(self, folder: Path, installed: Installed, **environment: str) -> None:
+        self.folder = folder
+        self.environment = environment
+        self._installed = installed
+        self._started = []
+
+    def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run the environment's command to its end."""
+        return self.start_program(str(self._installed.executables / "data-assets"), *arguments, **options).end()
+
+
+def needed(wheel: Distribution) -> dict[str, Distribution]:
+    """What a distribution needs without extras, and all that this needs in turn, by name."""
+    found: dict[str, Distribution] = {}
+    asked = [(wheel, frozenset[str]())]
+    seen = set()
+    while asked:
+        each, extras = asked.pop()
+        for text in each.requires or ():
+            requirement = Requirement(text)
+            environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+            if requirement.marker and not any(requirement.marker.evaluate(one) for one in environments):
+                continue
+            name, of_it = canonicalize_name(requirement.name), frozenset(requirement.extras)
+            if (name, of_it) not in seen:
+                seen.add((name, of_it))
+                found[name] = distribution(name)
+                asked.append((found[name], of_it))
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=SOURCES, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "env" / "bin" / "python"), "--isolated"]
+    install = [*pip, "install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    (packages,) = (folder / "env").glob("lib/python*/site-packages")
+    (metadata,) = packages.glob("data_assets-*.dist-info")
+    found = needed(PathDistribution(metadata))
+    for each in found.values():
+        for name in {path.parts[0] for path in each.files or () if path.parts[0] not in ("..", "__pycache__")}:
+            if not (packages / name).exists():
+                (packages / name).symlink_to(each.locate_file(name))
+    command = folder / "env" / "bin" / "dagster"
+    command.write_text(f"#!{command.with_name('python')}\nfrom dagster._cli import main\nmain()\n")
+    command.chmod(0o755)
+    return Installed(command.parent, packages, set(found))
+
+
+@pytest.fixture
+def project(installed: Installed, tmp_path: Path) -> Iterator[InstalledProject]:
+    home = tmp_path / "home"
+    home.mkdir()
+    project = InstalledProject(
+        tmp_path / "project", installed, HOME=str(home), PYTHONPATH="", PYTHONDONTWRITEBYTECODE="1"
+    )
+    yield project
+    project.close()
+
+
+def listing(folder: Path) -> set[str]:
+    """Every file below a folder, links not followed."""
+    return {f"{at}/{name}" for at, _, names in os.walk(folder) for name in names}
+
+
+def test_the_base_install_is_whole_and_has_nothing_of_the_sandbox(installed: Installed) -> None:
+    assert installed.distributions & OF_THE_SANDBOX_ALONE == set()
+    program = "import data_assets, data_assets.sandbox.serving, sys; print(data_assets.__file__, 'moto' in sys.modules)"
+    said = subprocess.run(
+        [installed.executables / "python", "-c", program], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [str(installed.packages / "data_assets" / "__init__.py"), "False"]
+
+
+def test_a_project_is_made_filled_and_shown(installed: Installed, project: InstalledProject, tmp_path: Path) -> None:
+    made = project.run("init", str(project.folder), cwd=tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    before = listing(installed.packages)
+    (project.folder / "defs" / "iwm").mkdir()
+    (project.folder / "defs" / "iwm" / "defs.yaml").write_text(BLOCK)
+    (project.folder / ".env").open("a").write("\nDATA_ASSETS_STATE=../state\n")
+
+    with SandboxTheta(contracts=8, says_synthetic=False) as theta:
+        project.environment.update(live(theta.base_url))
+        filled = project.run("backfill", ADDED, *span(DAYS), "--json")
+    assert (filled.returncode, document(filled)["stored"]) == (0, DAYS), filled.stderr
+    told = project.run("status", ADDED, *span(DAYS), "--json", "--project", "project", cwd=tmp_path)
+    assert [row["state"] for row in document(told)[ADDED]["days"]] == ["stored", "stored"], told.stderr
+
+    dev = DagsterDev(project, installed.executables)
+    try:
+        dev.start()
+        nodes = dev.graphql(ASSETS, of=LOCATION)["repositoryOrError"]["assetNodes"]
+        assert ADDED.split("/") in [node["assetKey"]["path"] for node in nodes]
+        key = {"path": ADDED.split("/")}
+        assert dev.graphql(GRID, key=key)["assetNodeOrError"]["partitionStats"]["numMaterialized"] == len(DAYS)
+    finally:
+        dev.cut_the_power()
+
+    assert (tmp_path / "state" / "storage").is_dir()
+    assert not (project.folder / ".state").exists()
+    assert listing(tmp_path / "home") == set()
+    assert listing(installed.packages) == before, "nothing is written beside the package"
+
+
+def test_without_its_extra_the_sandbox_says_what_to_install(installed: Installed, project: InstalledProject) -> None:
+    refused = project.run("sandbox", cwd="/")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert "pip install 'data-assets[sandbox]'" in line
