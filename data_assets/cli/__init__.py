@@ -80,6 +80,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, params=[_project_option()], context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="data-assets", message="data-assets %(version)s")
 def cli() -> None:
     """Years of market data on your own disk: one Dagster asset per dataset, one partition per trading day."""
 

@@ -161,6 +161,15 @@ def test_a_project_is_made_filled_and_shown(installed: Installed, project: Insta
     assert listing(installed.packages) == before, "nothing is written beside the package"
 
 
+def test_the_wheel_says_what_it_is(installed: Installed, project: InstalledProject) -> None:
+    (metadata,) = installed.packages.glob("data_assets-*.dist-info")
+    wheel = PathDistribution(metadata)
+    assert project.run("--version", cwd="/").stdout == f"data-assets {wheel.version}\n"
+    assert wheel.metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in (metadata / "licenses" / "LICENSE").read_text()
+    assert (installed.packages / "data_assets" / "py.typed").exists()
+
+
 def test_without_its_extra_the_sandbox_says_what_to_install(installed: Installed, project: InstalledProject) -> None:
     refused = project.run("sandbox", cwd="/")
 
