@@ -76,7 +76,8 @@ def write_error(error: OSError, where: str) -> LakeError:
     if error.errno in NO_SPACE and where.startswith(staging):
         return DiskFull(
             f"{where}: no room for what is to be sent to the object store ({error.strerror}){shortage(Path(where))}; "
-            "free space there or set DATA_ASSETS_STATE, or TMPDIR, to a folder on a larger disk, then run the backfill again"
+            "free space there, or set DATA_ASSETS_STATE or TMPDIR to a folder on a larger disk, then run the backfill "
+            "again"
         )
     if error.errno in NO_SPACE:
         short = "" if "://" in where else shortage(Path(where))
