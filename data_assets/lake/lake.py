@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.bars import (
     Hours,
     bar_files,

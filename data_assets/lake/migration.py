@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.layout import present_name
 from data_assets.lake.storage import Storage
 

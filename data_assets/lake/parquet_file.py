@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX

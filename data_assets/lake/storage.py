@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.errors import (
     LakeError,
     LakeNotThere,

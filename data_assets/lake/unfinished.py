@@ -29,7 +29,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.errors import LakeError, write_error
 
 FOLDER = ".parts"

@@ -22,8 +22,8 @@ from typing import IO, Any
 import dagster as dg
 import polars as pl
 
+from data_assets.files import tempfiles
 from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.lake import tempfiles
 from data_assets.lake.lake import Lake
 from data_assets.partitions import TRADING_DAYS, partition_keys
 from data_assets.sandbox.serving import SandboxTheta

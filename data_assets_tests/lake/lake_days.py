@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StoredFile

@@ -33,7 +33,8 @@ from lake_days import (
     temp_files,
 )
 
-from data_assets.lake import parquet_file, tempfiles, writer
+from data_assets.files import tempfiles
+from data_assets.lake import parquet_file, writer
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.layout import partition_path
 

@@ -70,7 +70,7 @@ import os, signal, sys
 from pathlib import Path
 import polars as pl
 from lake_days import *
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 
 lake = Lake(sys.argv[1], synthetic=True)
 with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.errors import LakeError
 from data_assets.lake.storage import Bucket, LocalFolder, Storage
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 
-from data_assets.lake import parquet_file, tempfiles, writer
+from data_assets.files import tempfiles
+from data_assets.lake import parquet_file, writer
 from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.storage import UNREADABLE, LocalFolder, open_storage

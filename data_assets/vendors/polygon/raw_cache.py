@@ -29,10 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from data_assets.files import tempfiles
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
 from data_assets.ingest.source import DayMeter
-from data_assets.lake import tempfiles
 from data_assets.lake.disk_room import shortage
 from data_assets.lake.errors import ANOTHER_FILE, NO_SPACE, Corrupt, read_error
 from data_assets.lake.parquet_file import digest_of

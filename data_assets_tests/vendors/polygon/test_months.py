@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import month_path, partition_path

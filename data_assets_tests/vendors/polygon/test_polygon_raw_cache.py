@@ -21,8 +21,8 @@ from flat_file_fixtures import Meter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, Rejected, RunEnded, Transient
-from data_assets.lake import tempfiles
 from data_assets.lake.errors import Corrupt
 from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line

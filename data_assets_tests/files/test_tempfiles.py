@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lake_days import temp_files
 
-from data_assets.lake import tempfiles
+from data_assets.files import tempfiles
 
 
 def test_a_held_file_is_spared_and_a_dropped_one_taken(tmp_path):
