@@ -6,7 +6,6 @@ Here: finding them, and refusing names and days that do not exist. Not here: wha
 from __future__ import annotations
 
 import difflib
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
+from data_assets.files import locks
 from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_lake import refuse_absent_lake
@@ -89,7 +89,7 @@ def _get_instance(ref: InstanceRef) -> dg.DagsterInstance:
     """
     folder = os.open(os.environ["DAGSTER_HOME"], os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        locks.wait_for(folder)
         return dg.DagsterInstance.from_ref(ref)
     finally:
         os.close(folder)

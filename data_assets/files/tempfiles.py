@@ -1,6 +1,6 @@
 """Temporary files that say whether their writer lives.
 
-A writer holds an exclusive ``flock`` on its temporary file from creation to rename or removal. The kernel drops the
+A writer holds the lock of its temporary file from creation to rename or removal. The kernel drops the
 lock when the writer dies, however it dies, so a temporary file whose lock can be had belongs to nobody.
 
 Here: making, locking, finding and sweeping them. Not here: what is written into them.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -18,6 +17,9 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from data_assets.files import locks
+from data_assets.files.durable import make_folder
 
 TRIES = 100
 
@@ -29,36 +31,15 @@ def is_temp(name: str) -> bool:
     return _TEMP.fullmatch(name) is not None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
     """Hold an existing folder's lock, which no other process or thread then holds; whoever dies drops it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locks.wait_for(descriptor)
         yield
     finally:
         os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    """Make ``folder`` and its missing parents, each durably."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    if folder.is_symlink():
-        text = f"it is a link to {folder.readlink()}, which is not there"
-        raise FileNotFoundError(errno.ENOENT, text, str(folder))
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
 
 
 def make_private_folder(folder: Path) -> None:
@@ -96,7 +77,7 @@ def create(folder: Path, name: str) -> tuple[Path, BinaryIO]:
             if not tries_left:
                 raise
             continue
-        fcntl.flock(file, fcntl.LOCK_EX)
+        locks.wait_for(file)
         if is_at(file, path):
             return path, file
         file.close()  # a sweep had the lock between open and flock, and removed the file
@@ -132,11 +113,7 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
         except OSError:  # finished in between, another user's, or on a disk that takes nothing: nobody's loss
             continue
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if is_at(file, path):
+            if locks.take(file) and is_at(file, path):
                 remove(path)
                 removed.append(path)
     return removed

@@ -9,13 +9,12 @@ Here: the lock. Not here: the pool, which a run waits for first, and which vendo
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
+from data_assets.files import locks
 from data_assets.ingest.waiting import Wait, local_now
 
 LOOK_AGAIN_SECONDS = 0.2
@@ -38,19 +37,11 @@ def account_lock(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{vendor}.lock").open("wb") as file:
-        if not _taken(file):
+        if not locks.take(file):
             what = f"another run of this machine, which uses the {vendor} account"
             say(str(Wait(what, local_now(), "it ends")))
-            while not _taken(file):
+            while not locks.take(file):
                 if stop():
                     raise KeyboardInterrupt
                 time.sleep(LOOK_AGAIN_SECONDS)  # not a blocking lock: a signal must be able to end the wait
         yield
-
-
-def _taken(file: BinaryIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

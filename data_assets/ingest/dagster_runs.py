@@ -14,7 +14,6 @@ command's, ends as canceled: what it had not stored is as it was before, and no 
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from typing import Any, BinaryIO
 import dagster as dg
 from dagster import RunRecord
 
+from data_assets.files import locks
 from data_assets.ingest.dagster_dataset import datasets_of_this_process
 from data_assets.ingest.dagster_history import refuse_foreign_history
 from data_assets.ingest.dagster_integrity import damaged_days
@@ -58,7 +58,7 @@ def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unclaimed = path.with_suffix(".new")
     file = unclaimed.open("wb")
-    fcntl.flock(file, fcntl.LOCK_EX)
+    locks.wait_for(file)
     unclaimed.rename(path)  # not earlier: whoever finds it without its lock takes the run for dead
     _held[run_id] = file
 
@@ -117,11 +117,7 @@ def _process_is_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
     except FileNotFoundError:
         return time.time() - record.update_timestamp.timestamp() > START_SECONDS
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return locks.take(file)
 
 
 def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store
 
-from data_assets.files import tempfiles
+from data_assets.files import durable, tempfiles
 from data_assets.lake.errors import (
     LakeError,
     LakeNotThere,
@@ -205,16 +205,15 @@ class LocalFolder:
         _refuse_another(temp, file)
         target = self._root / name
         temp.stat()  # a disk unplugged by now leaves its mount point, where nothing is to be made
-        tempfiles.make_folder(target.parent)
-        temp.replace(target)
-        tempfiles.sync_folder(target.parent)
+        durable.make_folder(target.parent)
+        durable.rename(temp, target)
 
     def keep(self, name: str, previous: str) -> None:
         """See `Storage`. A second name of the same bytes; a copy where the disk knows no such names (exFAT)."""
         target, kept = self._root / name, self._root / previous
         if not target.exists():
             return
-        tempfiles.make_folder(kept.parent)
+        durable.make_folder(kept.parent)
         kept.unlink(missing_ok=True)
         try:
             os.link(target, kept)
@@ -222,7 +221,7 @@ class LocalFolder:
             if error.errno not in _NO_LINKS:
                 raise
             self._copy(target, previous)
-        tempfiles.sync_folder(kept.parent)
+        durable.sync_folder(kept.parent)
 
     def _copy(self, target: Path, name: str) -> None:
         with target.open("rb") as content:
@@ -256,7 +255,7 @@ class LocalFolder:
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
-        tempfiles.make_folder(self._root)
+        durable.make_folder(self._root)
         with tempfiles.locked_folder(self._root):
             if self.size(name) is not None:
                 return False

@@ -15,7 +15,6 @@ Here: keeping, finding, trusting and removing pieces and notes. Not here: what t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -29,7 +28,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from data_assets.files import tempfiles
+from data_assets.files import durable, locks, tempfiles
 from data_assets.lake.errors import LakeError, write_error
 
 FOLDER = ".parts"
@@ -165,14 +164,13 @@ def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
         except (FileNotFoundError, PermissionError):
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not locks.take(lock):
+                continue
             for path in _kept(folder):
                 if _too_old(path):
                     path.unlink(missing_ok=True)
                     removed.append(path)
             _remove_empty(folder)
-        except BlockingIOError:
-            continue
         finally:
             os.close(lock)
     return removed
@@ -181,12 +179,13 @@ def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
 def _locked(folder: Path) -> int:
     for _ in range(_TRIES):
         try:
-            tempfiles.make_folder(folder)
+            durable.make_folder(folder)
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # a sweep took the empty folder away in between
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not locks.take(lock):
+                raise BlockingIOError
             if os.path.samestat(os.fstat(lock), folder.stat()):
                 return lock
         except FileNotFoundError:

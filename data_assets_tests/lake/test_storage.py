@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 
-from data_assets.files import tempfiles
+from data_assets.files.durable import make_folder
 from data_assets.lake import parquet_file, writer
 from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable
 from data_assets.lake.lake import Lake
@@ -158,7 +158,7 @@ def test_a_link_to_what_is_not_there_is_no_empty_folder(tmp_path):
             with pytest.raises(LakeNotThere, match=f"{tmp_path}/lake/x: is a link to {tmp_path}/disk, which is not"):
                 look(name)
     with pytest.raises(FileNotFoundError, match="it is a link to"):
-        tempfiles.make_folder(tmp_path / "lake" / "x" / "y")
+        make_folder(tmp_path / "lake" / "x" / "y")
     storage.check_folder("new")
     assert storage.names("new") == []
 

@@ -9,7 +9,6 @@ disk: after a power failure the file may be empty, and whoever reads it has to c
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data_assets.files import locks
 from data_assets.ingest.outcome import RunEnded
 
 LOOK_AGAIN_SECONDS = 0.02
@@ -48,7 +48,7 @@ class StateFile:
         """
         lock = self._open_lock()
         with lock:
-            while not _taken(lock):
+            while not locks.take(lock):
                 await self._sleep(
                     LOOK_AGAIN_SECONDS
                 )  # no blocking lock: its holder may be stopped, and the loop goes on
@@ -96,11 +96,3 @@ class StateFile:
             f"{self.path}: cannot be used ({error.strerror}); make it and its folder readable and writable, then run "
             "again"
         )
-
-
-def _taken(lock: BinaryIO) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -14,7 +14,6 @@ Here: the folder, its locks and its budget. Not here: where bytes come from (``c
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -29,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from data_assets.files import tempfiles
+from data_assets.files import durable, locks, tempfiles
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
 from data_assets.ingest.source import DayMeter
@@ -173,7 +172,7 @@ class RawCache:
         """
         try:
             with self.path(day).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
+                locks.share(file)
                 found = digest_of(file)
         except FileNotFoundError:
             return "the vendor's file is no longer in the cache; it is fetched again when something needs it"
@@ -191,7 +190,7 @@ class RawCache:
             except FileNotFoundError:
                 return None
             try:
-                fcntl.flock(file, fcntl.LOCK_SH)
+                locks.share(file)
                 note = _read_note(path)
                 if not tempfiles.is_at(file, path):  # evicted or replaced in between; the note may be that of another
                     file.close()
@@ -210,7 +209,7 @@ class RawCache:
             return HeldFile(path, note, listed, file, self._released, downloaded=False)
 
     def _begin(self, listed: Listed) -> _NewFile:
-        tempfiles.make_folder(self.folder)
+        durable.make_folder(self.folder)
         path = self.path(listed.day)
         with tempfiles.locked_folder(self.folder):
             tempfiles.sweep(tempfiles.find(self.folder))
@@ -226,7 +225,7 @@ class RawCache:
         with tempfiles.locked_folder(self.folder):
             lock = new.publish(path)
             try:
-                tempfiles.sync_folder(path.parent)
+                durable.sync_folder(path.parent)
                 _write_note(path, note)
             except BaseException:
                 lock.close()
@@ -327,12 +326,11 @@ class _NewFile:
         return Note(self._listed.etag, self._size, digest, self._text.lines, fetched_at, self._text.text_size)
 
     def sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        durable.sync(self._file)
 
     def publish(self, path: Path) -> BinaryIO:
         """Give the file its name and keep the lock, shared from now on, in the returned file."""
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        locks.share(self._file)
         self._path.replace(path)
         self._remove.detach()
         return self._file
@@ -361,9 +359,7 @@ def _evict(path: Path) -> bool:
     except FileNotFoundError:
         return True
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.take(file):
             return False
         _note_path(path).unlink(missing_ok=True)
         path.unlink()
@@ -393,13 +389,11 @@ def _write_note(path: Path, note: Note) -> None:
     with file:
         try:
             file.write(json.dumps(asdict(note)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            temp.replace(target)
+            durable.sync(file)
+            durable.rename(temp, target)
         except BaseException:
             tempfiles.remove(temp)
             raise
-    tempfiles.sync_folder(target.parent)
 
 
 @contextmanager
