@@ -19,7 +19,7 @@ from statistics import median
 from benchmarks.inputs import SOURCES, scratch_folder
 from benchmarks.results import Result, at_most, print_table
 from benchmarks.work import Worker, dagster_folder
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 
 TICKERS = ("AAPL", "AMZN", "GOOGL", "IWM", "META", "MSFT", "NVDA", "QQQ", "SPY", "TSLA")
 DAYS = partition_keys(date(2024, 1, 2))[:20]

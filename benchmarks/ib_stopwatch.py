@@ -17,10 +17,10 @@ import dagster as dg
 from ib_async.client import Client
 from ib_async.decoder import Decoder
 
-from data_assets.ingest import dagster_days
-from data_assets.ingest.dagster_days import DayRecorder
 from data_assets.ingest.outcome import Outcome, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.orchestration import day_run as dagster_days
+from data_assets.orchestration.day_run import DayRecorder
 from data_assets.vendors.ib import day as ib_day
 from data_assets.vendors.ib.day import IbBarsSource
 from data_assets.vendors.ib.pacing import RequestPacing

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.inputs import scratch_folder, theta_server
 from benchmarks.results import Result, print_table
 from benchmarks.work import Measured, Worker, dagster_folder, live
-from data_assets.partitions import DAYS_PER_RUN, partition_keys
+from data_assets.orchestration.partitions import DAYS_PER_RUN, partition_keys
 
 CONTRACTS = 4
 FIRST, LAST = date(2016, 8, 4), date(2024, 8, 2)

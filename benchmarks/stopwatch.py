@@ -15,9 +15,9 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from data_assets.ingest.dagster_days import DayRecorder
 from data_assets.ingest.outcome import Outcome
 from data_assets.ingest.progress import DayProgress
+from data_assets.orchestration.day_run import DayRecorder
 
 
 @dataclass

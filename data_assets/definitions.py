@@ -15,7 +15,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from data_assets.ingest.dagster_runs import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
 from data_assets.project import mount_defs, project_folder  # noqa: E402
 from data_assets.settings import settings  # noqa: E402
 

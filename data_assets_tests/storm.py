@@ -23,12 +23,12 @@ from pathlib import Path
 import psutil
 
 from data_assets.cli.project import datasets
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, day_states
+from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import Project, slots_held, span
-from data_assets_tests.ingest.dagster_dev import FINISHED, DagsterDev, shorten_waits
-from data_assets_tests.ingest.in_process import of_days
+from data_assets_tests.orchestration.dagster_dev import FINISHED, DagsterDev, shorten_waits
+from data_assets_tests.orchestration.in_process import of_days
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL)
 DAYS_OF_ONE = 3

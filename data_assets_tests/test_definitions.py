@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from data_assets.definitions import defs
-from data_assets.partitions import TRADING_DAYS, months, trading_days
+from data_assets.orchestration.partitions import TRADING_DAYS, months, trading_days
 from data_assets.settings import settings
 from data_assets.span import SHIPPED
 from data_assets_tests.end_to_end.project_folder import write_project

@@ -1,6 +1,6 @@
 """`data-assets accept-hole`: call a day that the vendor will never have a hole, by name and with a reason.
 
-Here: the command. Not here: how a hole is recorded (`ingest.dagster_holes`).
+Here: the command. Not here: how a hole is recorded (`holes`).
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import click
 
 from data_assets.cli.project import check_named_day, enter_project, find_dataset, open_instance
-from data_assets.ingest.dagster_health import DayState, states_on_disk
-from data_assets.ingest.dagster_holes import accept_hole as record_hole
+from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.holes import accept_hole as record_hole
 from data_assets.wiring import open_lake
 
 

@@ -29,14 +29,14 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_days import run_watcher
-from data_assets.ingest.dagster_health import DayState, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
 from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
-from data_assets.partitions import contiguous_ranges
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_run import run_watcher
+from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
 WANTED: Mapping[str, frozenset[DayState]] = {

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-from dagster.components.core.component_tree import ComponentTreeException
-from dagster.components.core.decl import ComponentDecl, YamlDecl
 from pydantic import ValidationError
 
 from data_assets.lake.errors import one_line
+from data_assets.orchestration.dagster_private import ComponentDecl, ComponentTreeException, YamlDecl
 
 BLOCKS = "defs.yaml"
 _LENGTH = 300

@@ -16,15 +16,15 @@ import click
 from rich.console import Console
 
 from data_assets.cli.project import enter_project
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.trading_calendar import NEW_YORK
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from data_assets.cli.backfill import BackfillResult
-    from data_assets.ingest.dagster_dataset import MarketDataset
     from data_assets.lake.lake import Lake
+    from data_assets.orchestration.dataset import MarketDataset
 
 WITH_THE_GAP = "theta/option_quotes/QQQ"
 OTHERS = (
@@ -88,7 +88,7 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
     from data_assets.cli.project import datasets, find_dataset, open_instance
     from data_assets.cli.status import WIDE, days_table, overview_table, reasons, summarize
-    from data_assets.ingest.dagster_health import day_health, states_on_disk
+    from data_assets.orchestration.day_states import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
     console, quotes, lake = Console(width=WIDE), find_dataset(WITH_THE_GAP), open_lake()
@@ -135,7 +135,7 @@ def _command(folder: Path) -> Path:
 def _backfill(instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake) -> BackfillResult:
     from data_assets.cli.backfill import BY_DEFAULT, run_backfill
     from data_assets.cli.display import open_display
-    from data_assets.ingest.dagster_health import states_on_disk
+    from data_assets.orchestration.day_states import states_on_disk
 
     missing = [key for key, state in states_on_disk(instance, dataset, keys, lake).items() if state in BY_DEFAULT]
     with open_display(dataset.name, len(missing), dataset.day, dataset.label) as display:

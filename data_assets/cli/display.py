@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext
 from datetime import date
 from itertools import accumulate
 
-from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -23,11 +22,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from data_assets.ingest.dagster_private import unwritten_events_unsaid
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import NotStored, Outcome
 from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, duration, ending, line
 from data_assets.ingest.waiting import Wait, local_now
+from data_assets.orchestration.dagster_private import get_log_record_metadata, has_log_record_metadata
+from data_assets.orchestration.own_run import unwritten_events_unsaid
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0

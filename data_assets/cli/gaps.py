@@ -24,10 +24,10 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, names_text, states_on_disk, unreadable_text, what_lacks
 from data_assets.lake.lake import Lake
-from data_assets.partitions import contiguous_ranges
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, names_text, states_on_disk, unreadable_text, what_lacks
+from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
 

@@ -24,9 +24,9 @@ from data_assets.cli.project import (
     json_option,
     open_instance,
 )
-from data_assets.ingest.dagster_days import run_source
-from data_assets.ingest.dagster_health import DONE, DayState, states_on_disk
-from data_assets.partitions import check_day
+from data_assets.orchestration.day_run import run_source
+from data_assets.orchestration.day_states import DONE, DayState, states_on_disk
+from data_assets.orchestration.partitions import check_day
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
 

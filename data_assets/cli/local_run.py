@@ -17,10 +17,10 @@ from uuid import uuid4
 import dagster as dg
 
 from data_assets.cli.project import definitions
-from data_assets.ingest.dagster_private import execute_as_run, unwritten_events_unsaid
-from data_assets.ingest.dagster_runs import end_interrupted_runs, end_without_a_process, living_run
 from data_assets.ingest.stop_request import StopRequest, signals_as_request, stop_request
 from data_assets.ingest.waiting import Wait, local_now
+from data_assets.orchestration.own_run import execute_as_run, unwritten_events_unsaid
+from data_assets.orchestration.run_liveness import end_interrupted_runs, end_without_a_process, living_run
 
 LOOK_AGAIN_SECONDS = 1.0
 

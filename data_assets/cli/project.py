@@ -17,20 +17,19 @@ from typing import Any
 
 import click
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
-from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from data_assets.files import locks
-from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_history import refuse_foreign_history
-from data_assets.ingest.dagster_lake import refuse_absent_lake
-from data_assets.ingest.dagster_runs import end_interrupted_runs
 from data_assets.ingest.state_folder import refusing_unusable_state
-from data_assets.partitions import OutsideSpan, check_day, check_reach, partition_keys
+from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.partitions import OutsideSpan, check_day, check_reach, partition_keys
+from data_assets.orchestration.profile_mark import refuse_foreign_history
+from data_assets.orchestration.run_liveness import end_interrupted_runs
+from data_assets.orchestration.state_storage import RunHistory
 from data_assets.project import PROJECT, mount_defs, project_folder, state_folder
 from data_assets.settings import settings
 from data_assets.span import read_days
-from data_assets.state_storage import RunHistory
 from data_assets.trading_calendar import sessions, why_closed
 from data_assets.wiring import open_lake
 

@@ -1,6 +1,6 @@
 """`data-assets status`: how complete and how healthy each dataset is.
 
-Here: the tables. Not here: what they are read from (`ingest.dagster_health`).
+Here: the tables. Not here: what they are read from (`day_states`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import (
+from data_assets.ingest.outcome import Scalar
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import (
     DayHealth,
     DayState,
     day_health,
@@ -39,7 +40,6 @@ from data_assets.ingest.dagster_health import (
     unrecorded_days,
     unrecorded_text,
 )
-from data_assets.ingest.outcome import Scalar
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20

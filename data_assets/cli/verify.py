@@ -28,16 +28,16 @@ from data_assets.cli.project import (
     open_instance,
     select_datasets,
 )
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, day_states, names_text, unrecorded_days, unrecorded_text
-from data_assets.ingest.dagster_integrity import integrity
-from data_assets.ingest.dagster_lake import refuse_absent_lake, stored_elsewhere
-from data_assets.ingest.dagster_verify import VERIFY, DaysRead
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeUnusable, passed_over
 from data_assets.lake.lake import Lake
-from data_assets.partitions import contiguous_ranges
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, day_states, names_text, unrecorded_days, unrecorded_text
+from data_assets.orchestration.integrity import integrity
+from data_assets.orchestration.lake_presence import refuse_absent_lake, stored_elsewhere
+from data_assets.orchestration.partitions import contiguous_ranges
+from data_assets.orchestration.verify_run import VERIFY, DaysRead
 from data_assets.wiring import open_lake
 
 

@@ -3,7 +3,7 @@
 The UI renders Markdown metadata: a ticker or an error page could otherwise be a link, an image or another column of a
 table.
 
-Here: escaping. Not here: which metadata is Markdown (`dagster_days`).
+Here: escaping. Not here: which metadata is Markdown (`day_run`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each day's own events (the file, its checks) say more, and among six of them for each of fifty days nobody finds it.
 
-Here: the summaries. Not here: where they are recorded (`dagster_days`, `dagster_verify`), and the rates while a run
+Here: the summaries. Not here: where they are recorded (`day_run`, `verify_run`), and the rates while a run
 works (`progress`).
 """
 

@@ -1,6 +1,6 @@
 """The wish to stop, which a Ctrl-C or a service manager expresses at any instant, as a value that work looks at.
 
-Here: the request, and turning signals into it. Not here: how a run ends because of it (`dagster_days`).
+Here: the request, and turning signals into it. Not here: how a run ends because of it (`day_run`).
 
 Python's own handler raises `KeyboardInterrupt` in whatever line runs, and Dagster's raises in some stretches and drops
 the signal in others. Either can leave a run that was created and never started, or one that works on. So while the

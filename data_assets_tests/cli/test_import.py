@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from data_assets.ingest.dagster_health import DayState
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.day_states import DayState
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import DATASET, asked_days, document, sessions
 

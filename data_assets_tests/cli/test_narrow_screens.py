@@ -15,7 +15,7 @@ from rich.console import Console
 from data_assets.cli import cli
 from data_assets.cli.display import Display
 from data_assets.ingest.progress import ActiveDay, Phase, Snapshot
-from data_assets_tests.ingest.in_process import in_process_project, of_days
+from data_assets_tests.orchestration.in_process import in_process_project, of_days
 
 NAME = "theta/option_open_interest/SPX"
 LONGEST_PHASE = max(Phase, key=len)

@@ -14,9 +14,9 @@ import pytest
 
 from data_assets.cli import cli
 from data_assets.cli.project import DaysNamed, datasets, days_between
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import ASSET, InProcess, in_process_project
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project
 
 NAME = ASSET.to_user_string()
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import write_project
 
 OLD, SHORT = "theta/option_quotes/SPY", "theta/option_quotes/IWM"

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.blocks import load_blocks
-from data_assets.ingest import dagster_assets
+from data_assets.orchestration import assets as dagster_assets
 from data_assets_tests.end_to_end.project_folder import write_project
 
 THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET
 
 NEWEST = partition_keys()[-1]

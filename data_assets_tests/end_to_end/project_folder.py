@@ -23,9 +23,9 @@ import dagster as dg
 import polars as pl
 
 from data_assets.files import tempfiles
-from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.lake.lake import Lake
-from data_assets.partitions import TRADING_DAYS, partition_keys
+from data_assets.orchestration.day_states import DayState, day_states
+from data_assets.orchestration.partitions import TRADING_DAYS, partition_keys
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.end_to_end.warm_start import WarmProcess
 

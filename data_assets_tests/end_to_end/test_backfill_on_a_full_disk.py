@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from data_assets.ingest.dagster_health import DayState
+from data_assets.orchestration.day_states import DayState
 from data_assets_tests.end_to_end.project_folder import DATASET, asked_days, document, recorded, sessions, span
 from data_assets_tests.small_disk import mount
 

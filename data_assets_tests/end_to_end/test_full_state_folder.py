@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from data_assets.cli import main
-from data_assets.ingest.dagster_health import DayState
 from data_assets.ingest.state_folder import StateUnusable, refusing_unusable_state
+from data_assets.orchestration.day_states import DayState
 from data_assets_tests.end_to_end.project_folder import DATASET, sessions, span
-from data_assets_tests.ingest.in_process import in_process_project
+from data_assets_tests.orchestration.in_process import in_process_project
 from data_assets_tests.small_disk import mount
 
 __all__ = ["mount"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from signal import SIGKILL
 
-from data_assets.ingest.dagster_health import DayState
+from data_assets.orchestration.day_states import DayState
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     ASSET,
@@ -100,7 +100,7 @@ KILLED_BEFORE_IT_STARTED = f"""
 import os, signal, uuid
 import dagster as dg
 from data_assets.cli.project import definitions, enter_project, open_instance
-from data_assets.ingest.dagster_runs import living_run
+from data_assets.orchestration.run_liveness import living_run
 
 enter_project()
 run_id = str(uuid.uuid4())

@@ -6,7 +6,7 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_health import DayState
+from data_assets.orchestration.day_states import DayState
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     ASSET,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from data_assets.ingest.dagster_health import DayState
+from data_assets.orchestration.day_states import DayState
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     DATASET,

@@ -7,8 +7,8 @@ from signal import SIGKILL
 
 import dagster as dg
 
-from data_assets.ingest.account_lock import account_lock
-from data_assets.ingest.dagster_health import DayState
+from data_assets.orchestration.account_lock import account_lock
+from data_assets.orchestration.day_states import DayState
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     DATASET,

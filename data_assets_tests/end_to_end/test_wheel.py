@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, live, sessions, span
-from data_assets_tests.ingest.dagster_dev import GRID, LOCATION, DagsterDev
+from data_assets_tests.orchestration.dagster_dev import GRID, LOCATION, DagsterDev
 
 ADDED = "theta/option_quotes/IWM"
 BLOCK = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes: {dataset: quotes, symbol: IWM}\n"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from data_assets.ingest.dagster_days import _preview
 from data_assets.ingest.markdown import markdown_text
 from data_assets.lake.errors import one_line
+from data_assets.orchestration.day_run import _preview
 
 RENDER = MarkdownIt("commonmark").enable("table")
 HOSTILE = [

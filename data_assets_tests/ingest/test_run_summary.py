@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from data_assets.cli.local_run import run_range
-from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NoData, Stored
 from data_assets.ingest.progress import Phase, Progress
 from data_assets.ingest.run_summary import RunSummary, VerifySummary, summarize
+from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import (
+from data_assets_tests.orchestration.in_process import (
     ASSET,
     CHECKS,
     InProcess,

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from data_assets.ingest.account_lock import account_lock
 from data_assets.ingest.engine import EnginePolicy, ingest
 from data_assets.ingest.outcome import Stored, Transient, VendorDown
 from data_assets.ingest.progress import Phase, Progress, Snapshot, line
@@ -21,6 +20,7 @@ from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.waiting import Wait, Waits, run_waits, waiting, waiting_for_the_lake
 from data_assets.lake.patient_store import PATIENCE_SECONDS, Patience, store_wait
 from data_assets.lake.storage import Bucket
+from data_assets.orchestration.account_lock import account_lock
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer
 from data_assets.vendors.ib.pacing import Budget, RequestPacing

@@ -25,7 +25,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET, OURS, SOURCES, Project, span
 
 PATIENCE_SECONDS = 240

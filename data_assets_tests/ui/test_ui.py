@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from data_assets.ingest.dagster_days import PREVIEW_ROWS
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.day_run import PREVIEW_ROWS
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.vendors.polygon.component import DAY_CHECKS
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.vendors.polygon.months import MONTHLY

@@ -16,11 +16,11 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from data_assets.ingest.dagster_assets import dataset_definitions
-from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.assets import dataset_definitions
+from data_assets.orchestration.dataset import MarketDataset
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span

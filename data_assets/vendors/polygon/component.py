@@ -19,15 +19,15 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from data_assets.ingest.dagster_assets import dataset_definitions, rebuild_when_days_change
-from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
-from data_assets.partitions import months, partition_keys
+from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.verdict import Verdict

@@ -19,11 +19,11 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_health import DayState, day_states
 from data_assets.ingest.outcome import IngestError
-from data_assets.partitions import partition_keys, trading_days
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, day_states
+from data_assets.orchestration.partitions import partition_keys, trading_days
 from data_assets.span import Span
 from data_assets.vendors.polygon.client import FlatFileStore, Listed
 

@@ -15,12 +15,12 @@ from typing import Annotated, Any, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from data_assets.ingest.dagster_assets import dataset_definitions
-from data_assets.ingest.dagster_dataset import MarketDataset
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.assets import dataset_definitions
+from data_assets.orchestration.dataset import MarketDataset
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings

@@ -11,8 +11,8 @@ import dagster as dg
 import polars as pl
 from flat_file_project import FlatFileProject, bucket_of, variables
 
-from data_assets.ingest.dagster_health import DayState, day_states
-from data_assets.partitions import TRADING_DAYS, partition_keys
+from data_assets.orchestration.day_states import DayState, day_states
+from data_assets.orchestration.partitions import TRADING_DAYS, partition_keys
 from data_assets_tests.end_to_end.project_folder import Project, document, run_statuses, span
 
 DATASET = "polygon/minute_aggs"

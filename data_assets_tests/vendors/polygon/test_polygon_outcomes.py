@@ -12,8 +12,8 @@ from flat_file_project import flat_file_project
 
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
-from data_assets.ingest.dagster_health import day_health
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.day_states import day_health
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.vendors.polygon.day import why_not_listed
 from data_assets.wiring import open_lake
 

@@ -20,17 +20,17 @@ from data_assets.cli.backfill import run_backfill
 from data_assets.cli.display import open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions, find_dataset
-from data_assets.ingest.dagster_days import run_watcher
-from data_assets.ingest.dagster_health import DayState, day_health, states_on_disk
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Outcome
 from data_assets.ingest.progress import Progress
 from data_assets.lake.lake import Lake
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.day_run import run_watcher
+from data_assets.orchestration.day_states import DayState, day_health, states_on_disk
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.vendors.polygon import sensor
 from data_assets.vendors.polygon.sensor import NEWEST_DAYS
 from data_assets.wiring import open_lake
-from data_assets_tests.ingest.in_process import AssetInProcess, of_day
+from data_assets_tests.orchestration.in_process import AssetInProcess, of_day
 
 FEBRUARY = partition_keys(date(2024, 2, 1), date(2024, 2, 29))
 OLD = FEBRUARY[3:5]

@@ -27,10 +27,10 @@ from data_assets.cli.display import Display, open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
 from data_assets.cli.verify import Verified, record_verdicts, verify_dataset
-from data_assets.ingest.dagster_health import states_on_disk
+from data_assets.orchestration.day_states import states_on_disk
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
-from data_assets_tests.ingest.in_process import flip_a_byte, of_day, of_days
+from data_assets_tests.orchestration.in_process import flip_a_byte, of_day, of_days
 
 WEEK = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08"]
 """With an early close, a holiday inside and a weekend."""

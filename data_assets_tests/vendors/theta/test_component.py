@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from data_assets.partitions import trading_days
+from data_assets.orchestration.partitions import trading_days
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, Span
 from data_assets.vendors.theta.component import ThetaDataset

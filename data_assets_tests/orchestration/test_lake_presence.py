@@ -17,13 +17,20 @@ import pytest
 from data_assets.cli import main
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions
-from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.errors import LakeError, LakeNotThere
 from data_assets.lake.lake import MARKER
 from data_assets.lake.writer import DayWriter
+from data_assets.orchestration.verify_run import VERIFY
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
-from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
+from data_assets_tests.orchestration.in_process import (
+    ASSET,
+    InProcess,
+    flip_a_byte,
+    in_process_project,
+    of_day,
+    of_days,
+)
 from data_assets_tests.permissions import closed
 
 KEY = ASSET.to_user_string()

@@ -13,13 +13,20 @@ import pytest
 
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import datasets
-from data_assets.ingest.dagster_health import why_not_stored
-from data_assets.ingest.dagster_integrity import day_verdicts
-from data_assets.ingest.dagster_verify import VERIFY
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.day_states import why_not_stored
+from data_assets.orchestration.integrity import day_verdicts
+from data_assets.orchestration.verify_run import VERIFY
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
-from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_day, of_days
+from data_assets_tests.orchestration.in_process import (
+    ASSET,
+    InProcess,
+    flip_a_byte,
+    in_process_project,
+    of_day,
+    of_days,
+)
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 LATER = "2024-07-05"

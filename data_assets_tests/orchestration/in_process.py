@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.project import datasets, definitions
-from data_assets.ingest.dagster_health import day_states
+from data_assets.orchestration.day_states import day_states
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.settings import settings
 from data_assets_tests.end_to_end.project_folder import write_project

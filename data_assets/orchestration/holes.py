@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dataset import MarketDataset
 
 HOLE = "hole"
 

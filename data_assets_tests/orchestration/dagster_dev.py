@@ -23,7 +23,7 @@ from typing import Any
 import dagster as dg
 import psutil
 
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET, OURS, Project
 
 PATIENCE_SECONDS = 240

@@ -1,7 +1,7 @@
 """The asset and the checks made of a dataset: the policy that every dataset shares.
 
 Here: partitions, runs of many days, one pool per vendor, catching up by itself. Not here: what happens inside a run
-(`dagster_days`, `dagster_verify`).
+(`day_run`, `verify_run`).
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -12,19 +12,19 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
-from data_assets.ingest.account_lock import account_lock
-from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_days import end_run_without_lake, end_stopped_run, ingest_days
-from data_assets.ingest.dagster_history import mark_history
-from data_assets.ingest.dagster_integrity import day_verdicts
-from data_assets.ingest.dagster_lake import refuse_absent_lake
-from data_assets.ingest.dagster_runs import end_as_canceled
-from data_assets.ingest.dagster_verify import VERIFY, summed_up, verify_days
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
-from data_assets.quality.asset_checks import Judged, day_checks
+from data_assets.orchestration.account_lock import account_lock
+from data_assets.orchestration.asset_checks import Judged, day_checks
+from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.day_run import end_run_without_lake, end_stopped_run, ingest_days
+from data_assets.orchestration.integrity import day_verdicts
+from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.profile_mark import mark_history
+from data_assets.orchestration.run_liveness import end_as_canceled
+from data_assets.orchestration.verify_run import VERIFY, summed_up, verify_days
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.wiring import open_lake

@@ -11,11 +11,11 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_holes import hole_reason
 from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.holes import hole_reason
 from data_assets.quality.verdict import Verdict
 
 NOT_READABLE, NOT_RECORDED = "not readable", "without a record"

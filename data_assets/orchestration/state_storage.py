@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.root import LocalArtifactStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-
+from data_assets.orchestration.dagster_private import DagsterSqliteStorage, LocalArtifactStorage, LocalComputeLogManager
 from data_assets.project import state_folder
 
 

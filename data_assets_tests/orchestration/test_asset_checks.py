@@ -12,7 +12,7 @@ import pytest
 
 from data_assets.cli.local_run import run_range
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import (
+from data_assets_tests.orchestration.in_process import (
     ASSET,
     CHECKS,
     InProcess,

@@ -19,13 +19,13 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_days import days_of_run, failure, not_stored_event
-from data_assets.ingest.dagster_integrity import DAMAGE, NOT_RECORDED, integrity
-from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.outcome import NotStored, Rejected
 from data_assets.ingest.run_summary import VerifySummary
-from data_assets.quality.asset_checks import Judged, day_evaluation, latest_materialization
+from data_assets.orchestration.asset_checks import Judged, day_evaluation, latest_materialization
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event
+from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, integrity
+from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 

@@ -25,12 +25,12 @@ import dagster as dg
 from dagster import RunRecord
 
 from data_assets.files import locks
-from data_assets.ingest.dagster_dataset import datasets_of_this_process
-from data_assets.ingest.dagster_history import refuse_foreign_history
-from data_assets.ingest.dagster_integrity import damaged_days
-from data_assets.ingest.dagster_lake import refuse_absent_lake
 from data_assets.lake.errors import LakeUnusable
-from data_assets.partitions import partition_keys
+from data_assets.orchestration.dataset import datasets_of_this_process
+from data_assets.orchestration.integrity import damaged_days
+from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.partitions import partition_keys
+from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.wiring import open_lake
 
 _UNFINISHED = [

@@ -1,7 +1,7 @@
 """One Dagster run of a dataset: many days through the engine, each recorded in the event log as it ends.
 
 Here: the step of every ingest asset, the recording of a day (materialization, checks, or why not), signals, progress.
-Not here: the engine itself (`engine`), the verify mode (`dagster_verify`), and any vendor.
+Not here: the engine itself (`engine`), the verify mode (`verify_run`), and any vendor.
 
 Only a stored day is materialized. A run in which any day did not store ends as a failure, so that the grid shows those
 days red and the others green.
@@ -29,11 +29,6 @@ from typing import NoReturn, Protocol
 import dagster as dg
 import polars as pl
 
-from data_assets.ingest.dagster_again import WaitingDays
-from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
-from data_assets.ingest.dagster_integrity import damaged_days, integrity, recorded_file, recorded_verdicts
-from data_assets.ingest.dagster_lake import LAKE, red_before, refuse_absent_lake
-from data_assets.ingest.dagster_private import report_with_metadata
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.markdown import markdown_text
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
@@ -45,8 +40,13 @@ from data_assets.ingest.waiting import run_waits, waiting_for_the_lake
 from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
-from data_assets.partitions import RANGE_END, RANGE_START, asked_keys
-from data_assets.quality.asset_checks import day_evaluation, latest_materialization
+from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.integrity import damaged_days, integrity, recorded_file, recorded_verdicts
+from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
+from data_assets.orchestration.own_run import report_with_metadata
+from data_assets.orchestration.partitions import RANGE_END, RANGE_START, asked_keys
+from data_assets.orchestration.waiting_checks import WaitingDays
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 

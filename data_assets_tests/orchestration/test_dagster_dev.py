@@ -29,8 +29,8 @@ from data_assets_tests.end_to_end.project_folder import (
     slots_held,
     span,
 )
-from data_assets_tests.ingest.dagster_dev import FINISHED, DagsterDev, shorten_waits
-from data_assets_tests.ingest.in_process import CHECKS, of_day, of_days
+from data_assets_tests.orchestration.dagster_dev import FINISHED, DagsterDev, shorten_waits
+from data_assets_tests.orchestration.in_process import CHECKS, of_day, of_days
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -16,12 +16,12 @@ from contextlib import AbstractContextManager
 from itertools import islice
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+
+from data_assets.orchestration.dagster_private import (
     AssetCheckEvaluationTargetMaterializationData as JudgedMaterialization,
 )
-from dagster._core.event_api import PartitionKeyFilter
-
-from data_assets.partitions import asked_keys
+from data_assets.orchestration.dagster_private import PartitionKeyFilter
+from data_assets.orchestration.partitions import asked_keys
 from data_assets.quality.verdict import Verdict
 
 NOTHING_STORED = "nothing is stored for this day"

@@ -15,13 +15,17 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import dagster as dg
-from dagster._core.definitions.job_base import InMemoryJob
-from dagster._core.events import EngineEventData
-from dagster._core.execution.api import create_execution_plan, execute_run
-from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.snap import snapshot_from_execution_plan
-from dagster._core.workspace.load import location_origins_from_yaml_paths
 
+from data_assets.orchestration.dagster_private import (
+    EngineEventData,
+    InMemoryJob,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    create_execution_plan,
+    execute_run,
+    location_origins_from_yaml_paths,
+    snapshot_from_execution_plan,
+)
 from data_assets.project import project_folder
 
 

@@ -15,10 +15,10 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.project import definitions
-from data_assets.ingest import dagster_runs
-from data_assets.ingest.dagster_runs import end_interrupted_runs, interrupted_runs, living_run
+from data_assets.orchestration import run_liveness as dagster_runs
+from data_assets.orchestration.run_liveness import end_interrupted_runs, interrupted_runs, living_run
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 STUCK = "2024-07-02"
@@ -156,7 +156,7 @@ CLAIM_AND_DIE = """
 import os, signal, sys
 from contextlib import ExitStack
 import dagster as dg
-from data_assets.ingest.dagster_runs import living_run
+from data_assets.orchestration.run_liveness import living_run
 with dg.DagsterInstance.get() as instance, ExitStack() as lives:
     for run_id in sys.argv[1:]:
         lives.enter_context(living_run(instance, run_id))

@@ -1,7 +1,7 @@
 """Whether the lake that a history speaks of is there at all, or its disk is not plugged in, or another lake is there.
 
 Here: the refusal, and how a run ends that finds it out. Not here: the lake's own marker (`lake`), and days whose file
-alone is missing (`dagster_integrity`).
+alone is missing (`integrity`).
 
 A disk that is not plugged in leaves an empty folder, or one in which somebody once began a lake. Taken for the lake,
 every day in it would be a lost one and turn red, and a backfill would fill the wrong disk. So the record of a day holds
@@ -21,10 +21,10 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset, datasets_of_this_process
 from data_assets.lake.errors import LakeNotThere, passed_over
 from data_assets.lake.lake import Lake
-from data_assets.quality.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 
 LAKE = "lake"
 """Metadata of a stored day: the identity of the lake that it was stored in."""

@@ -6,7 +6,7 @@ those that earlier runs have left near it, and judges each again when it can be 
 of that day, on the materialization that is recorded.
 
 Here: which days wait, and asking again. Not here: the rules that wait (`quality`), and how they are asked first
-(`dagster_days`).
+(`day_run`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_integrity import recorded_verdicts
 from data_assets.lake.errors import passed_over
 from data_assets.lake.lake import Lake
-from data_assets.quality.asset_checks import day_evaluation, latest_materialization, waits_for
+from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization, waits_for
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.integrity import recorded_verdicts
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.verdict import Verdict
 

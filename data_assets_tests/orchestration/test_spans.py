@@ -16,17 +16,17 @@ from dagster._daemon.backfill import execute_backfill_iteration
 from dagster_graphql.schema import create_schema
 
 from data_assets.cli.local_run import run_range
-from data_assets.ingest.dagster_assets import dataset_definitions
-from data_assets.ingest.dagster_dataset import datasets_of_this_process
-from data_assets.ingest.dagster_health import DayState, day_states, why_not_stored
-from data_assets.ingest.dagster_verify import VERIFY
-from data_assets.partitions import months, partition_keys, trading_days
+from data_assets.orchestration.assets import dataset_definitions
+from data_assets.orchestration.dataset import datasets_of_this_process
+from data_assets.orchestration.day_states import DayState, day_states, why_not_stored
+from data_assets.orchestration.partitions import months, partition_keys, trading_days
+from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
 from data_assets.settings import settings
 from data_assets.span import SHIPPED, Span
 from data_assets.vendors.theta.component import ThetaDataset
 from data_assets_tests.end_to_end.project_folder import write_project
-from data_assets_tests.ingest.in_process import (
+from data_assets_tests.orchestration.in_process import (
     ASSET,
     CHECKS,
     RANGE_END,

@@ -12,7 +12,7 @@ import pytest
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import definitions
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.ingest.in_process import ASSET, InProcess, in_process_project, of_days
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_days
 
 NOW = datetime(2024, 7, 12, 6, tzinfo=UTC)
 """A Friday, some hours after Thursday's partition came to be."""

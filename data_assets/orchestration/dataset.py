@@ -1,7 +1,7 @@
 """What one dataset is to Dagster: its name, its source, its files, its checks.
 
 Here: `MarketDataset`, a plain description, and those of this process by name. Not here: the asset made of it
-(`dagster_assets`), what happens inside a run (`dagster_days`, `dagster_verify`), and what any vendor does.
+(`assets`), what happens inside a run (`day_run`, `verify_run`), and what any vendor does.
 
 A dataset's partitions are trading days, or months of them. A partition is known by its first day, and "day" stands for
 both wherever datasets are spoken of in general.
@@ -24,7 +24,7 @@ from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
-from data_assets.partitions import DAYS_PER_RUN, label, months, trading_days
+from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.quality.verdict import Verdict
 from data_assets.span import Span
 

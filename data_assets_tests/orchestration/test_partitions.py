@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_assets import trading_calendar as calendar
-from data_assets.partitions import (
+from data_assets.orchestration.partitions import (
     DAYS_PER_RUN,
     TRADING_DAYS,
     OutsideSpan,
@@ -99,7 +99,7 @@ def test_at_any_moment_the_newest_partition_is_the_newest_session_of_a_day_of_ut
 
 def test_two_fresh_processes_derive_the_identical_definition():
     code = (
-        "from data_assets.partitions import TRADING_DAYS as days\n"
+        "from data_assets.orchestration.partitions import TRADING_DAYS as days\n"
         "print(days.get_serializable_unique_identifier(), hash(days.exclusions[-1].timestamp), len(days.exclusions))"
     )
     zones = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "1"}, {"TZ": "America/New_York", "PYTHONHASHSEED": "2"}
@@ -334,7 +334,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from data_assets.partitions import DAYS_PER_RUN, TRADING_DAYS
+from data_assets.orchestration.partitions import DAYS_PER_RUN, TRADING_DAYS
 
 HOME = Path(os.environ["DAGSTER_HOME"])
 

@@ -1,6 +1,6 @@
 """What the event log and the lake say of a dataset's days: stored, failed, in progress or missing, and why.
 
-Here: reading. Not here: how a day gets its state (`dagster_days`), and how states are shown (the command, the UI).
+Here: reading. Not here: how a day gets its state (`day_run`), and how states are shown (the command, the UI).
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from datetime import date
 from enum import StrEnum
 
 import dagster as dg
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from data_assets.ingest.dagster_dataset import MarketDataset
-from data_assets.ingest.dagster_holes import hole_reason, holes_among
 from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.dagster_private import get_and_update_asset_status_cache_value
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.holes import hole_reason, holes_among
 from data_assets.project import shown_state_folder
-from data_assets.quality.asset_checks import latest_materialization
 from data_assets.quality.naming import NAMES_SHOWN
 
 

@@ -1,0 +1,1 @@
+"""All of Dagster but the components: assets, runs, recording, checks, partitions, liveness."""
