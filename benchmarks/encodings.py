@@ -21,7 +21,7 @@ from benchmarks.inputs import flat_file_day, quote_day
 from benchmarks.minute_aggs import STYLES
 from benchmarks.results import Result, print_table
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS
-from data_assets.sandbox.flat_file_rows import rows
+from data_assets.sandbox.flat_files.rows import rows
 from data_assets.trading_calendar import NEW_YORK, sessions
 from data_assets.vendors.polygon import schema as bars
 from data_assets.vendors.theta.schema import QUOTES

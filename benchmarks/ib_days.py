@@ -109,7 +109,7 @@ def _tws() -> Iterator[str]:
 
 def _never_asked_yet(project: Path) -> None:
     """What a run of last week leaves: nothing is waited for that the budget of head timestamps would ask for."""
-    from data_assets.sandbox.tws_stocks import STOCKS
+    from data_assets.sandbox.tws.stocks import STOCKS
 
     state = project / ".state" / "vendors" / "live"
     state.mkdir(parents=True)

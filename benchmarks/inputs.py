@@ -88,7 +88,7 @@ def flat_file_day(style: str, day: date, tickers: int = 11_500) -> FlatFileDay:
     """A synthetic file in one style of text, made at the first call: 11,500 tickers are some 1.9 million rows."""
     import gzip
 
-    from data_assets.sandbox.flat_files import FlatFiles, key
+    from data_assets.sandbox.flat_files.files import FlatFiles, key
 
     mirror = CACHE / f"flat-files-{tickers}-{style}"
     if not (mirror / key(day)).exists():

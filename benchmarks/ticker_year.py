@@ -19,8 +19,8 @@ from benchmarks.results import Result, at_most, print_table
 from benchmarks.work import Worker
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
-from data_assets.sandbox.flat_file_rows import rows
-from data_assets.sandbox.minute_bars import LIQUID
+from data_assets.sandbox.flat_files.rows import rows
+from data_assets.sandbox.market.minute_bars import LIQUID
 from data_assets.trading_calendar import sessions
 from data_assets.vendors.polygon import months, schema
 

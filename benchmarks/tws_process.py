@@ -6,7 +6,7 @@ Here: the sandbox's server without limits, and as a real account's. Not here: wh
 from __future__ import annotations
 
 from data_assets.sandbox.loopback import wait_for_interrupt
-from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws.serving import SandboxTws
 
 
 def serve() -> None:

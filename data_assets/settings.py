@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
 from data_assets.sandbox.faults import Fault
-from data_assets.sandbox.flat_file_faults import FlatFileFault
+from data_assets.sandbox.flat_files.faults import FlatFileFault
 
 VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from data_assets import project
 from data_assets.lake.lake import Lake
 from data_assets.sandbox.faults import Fault
-from data_assets.sandbox.flat_file_faults import FlatFileFault
+from data_assets.sandbox.flat_files.faults import FlatFileFault
 from data_assets.settings import settings
 
 if TYPE_CHECKING:  # the simulators are imported where they are started, so that a live process never loads them
-    from data_assets.sandbox.flat_file_bucket import FlatFileBucket
-    from data_assets.sandbox.flat_files import FlatFiles
+    from data_assets.sandbox.flat_files.bucket import FlatFileBucket
+    from data_assets.sandbox.flat_files.files import FlatFiles
     from data_assets.sandbox.serving import SandboxTheta
-    from data_assets.sandbox.tws_serving import SandboxTws
+    from data_assets.sandbox.tws.serving import SandboxTws
 
 SANDBOX_IB_SCALE = 0.001
 """In the sandbox IB's stretches of time are a thousandth: ten milliseconds between two requests, not ten seconds."""
@@ -67,7 +67,7 @@ def sandbox_theta(port: int = 0) -> SandboxTheta:
 
 def sandbox_flat_files() -> FlatFiles:
     """The simulated flat files as the settings describe them."""
-    from data_assets.sandbox.flat_files import FlatFiles
+    from data_assets.sandbox.flat_files.files import FlatFiles
 
     return FlatFiles(
         tickers=settings().sandbox_tickers,
@@ -78,14 +78,14 @@ def sandbox_flat_files() -> FlatFiles:
 
 def sandbox_bucket(port: int = 0) -> FlatFileBucket:
     """The simulated flat files in a bucket, not started yet."""
-    from data_assets.sandbox.flat_file_bucket import FlatFileBucket
+    from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 
     return FlatFileBucket(sandbox_flat_files(), port=port)
 
 
 def sandbox_tws(port: int = 0) -> SandboxTws:
     """The simulated TWS as the settings describe it, not started yet."""
-    from data_assets.sandbox.tws_serving import SandboxTws
+    from data_assets.sandbox.tws.serving import SandboxTws
 
     return SandboxTws(
         first_day=settings().sandbox_first_day,

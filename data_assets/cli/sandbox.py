@@ -14,7 +14,7 @@ import click
 from data_assets.cli.project import enter_project
 from data_assets.sandbox.loopback import PortTaken, wait_for_interrupt
 from data_assets.sandbox.serving import THETA_PORT
-from data_assets.sandbox.tws_serving import TWS_PORT
+from data_assets.sandbox.tws.serving import TWS_PORT
 from data_assets.wiring import sandbox_bucket, sandbox_theta, sandbox_tws
 
 S3_PORT = 9000
@@ -61,7 +61,7 @@ def _require_the_extra() -> None:
         click.UsageError: it is not; the text is the command that installs it.
     """
     try:
-        importlib.import_module("data_assets.sandbox.flat_file_bucket")
+        importlib.import_module("data_assets.sandbox.flat_files.bucket")
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"`data-assets sandbox` needs more than the base install ({error.name} is missing): "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from data_assets.sandbox.faults import Fault
-from data_assets.sandbox.market import uniform
+from data_assets.sandbox.market.market import uniform
 
 
 class Turns:

@@ -76,7 +76,7 @@ THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "one_row": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "settled_listed": (CONTRACTS_ENDPOINT,),
 }
-"""Rows that are valid and not what one expects, and what has them (``theta_unusual``)."""
+"""Rows that are valid and not what one expects, and what has them (``theta.unusual``)."""
 
 HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
     ("large_request", "missing_contract", "renamed_column", "empty_expiration", "replayed", *THETA_ROWS_OF)

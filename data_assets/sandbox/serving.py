@@ -13,9 +13,9 @@ from typing import Literal
 from data_assets.sandbox.fault_schedule import FaultSchedule
 from data_assets.sandbox.faults import HISTORIES_ONLY, QUOTE_ENDPOINT, Fault
 from data_assets.sandbox.loopback import HOST, LoopbackServer
-from data_assets.sandbox.theta_history import ThetaHistory
-from data_assets.sandbox.theta_server import Delivery, Framing, RequestRecord, ThetaServer, TierName
-from data_assets.sandbox.theta_text import CsvText
+from data_assets.sandbox.theta.history import ThetaHistory
+from data_assets.sandbox.theta.server import Delivery, Framing, RequestRecord, ThetaServer, TierName
+from data_assets.sandbox.theta.text import CsvText
 from data_assets.trading_calendar import utc_now
 
 THETA_PORT = 25503

@@ -16,8 +16,8 @@ from typing import Any
 
 import dagster as dg
 
-from data_assets.sandbox.tws_server import TwsRequest
-from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws.server import TwsRequest
+from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets_tests.end_to_end.project_folder import Project, document, span
 
 AAPL, MSFT = "ib/bars_1m/AAPL", "ib/bars_1m/MSFT"

@@ -15,7 +15,7 @@ import polars as pl
 
 from data_assets.lake.lake import Lake
 from data_assets.lake.views import create_views
-from data_assets.sandbox.minute_bars import minute_bars
+from data_assets.sandbox.market.minute_bars import minute_bars
 from data_assets_tests.end_to_end.ib_project import AAPL, CHECKS, status_of
 from data_assets_tests.end_to_end.project_folder import Project, document, sessions, span
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from data_assets.sandbox.faults import Fault
-from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets_tests.end_to_end.ib_project import (
     AAPL,
     BARS,

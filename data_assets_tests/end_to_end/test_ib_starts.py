@@ -13,8 +13,8 @@ from signal import SIGINT
 import pytest
 
 from data_assets.sandbox.loopback import HOST
-from data_assets.sandbox.tws_serving import SandboxTws
-from data_assets.sandbox.tws_stocks import STOCKS, Stock
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets.sandbox.tws.stocks import STOCKS, Stock
 from data_assets_tests.end_to_end.ib_project import (
     AAPL,
     BARS,

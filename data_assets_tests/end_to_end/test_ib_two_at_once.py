@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from data_assets.sandbox.tws_pacing import PacingRules
-from data_assets.sandbox.tws_serving import SandboxTws
-from data_assets.sandbox.tws_stocks import STOCKS
+from data_assets.sandbox.tws.pacing import PacingRules
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets.sandbox.tws.stocks import STOCKS
 from data_assets_tests.end_to_end.ib_project import AAPL, BARS, MSFT, asked, last_asked_long_ago, live_ib
 from data_assets_tests.end_to_end.project_folder import document, run_statuses, sessions, slots_held, span
 

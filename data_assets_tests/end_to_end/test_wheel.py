@@ -122,7 +122,9 @@ def listing(folder: Path) -> set[str]:
 def test_the_base_install_is_whole_and_has_nothing_of_the_sandbox(installed: Installed) -> None:
     assert installed.distributions & OF_THE_SANDBOX_ALONE == set()
     # what a run of the sandbox profile, and so the demo, starts
-    simulators = "import data_assets.sandbox.serving, data_assets.sandbox.flat_files, data_assets.sandbox.tws_serving"
+    simulators = (
+        "import data_assets.sandbox.serving, data_assets.sandbox.flat_files.files, data_assets.sandbox.tws.serving"
+    )
     program = f"{simulators}; import data_assets, sys; print(data_assets.__file__, 'moto' in sys.modules)"
     said = subprocess.run(
         [installed.executables / "python", "-c", program], cwd="/", capture_output=True, text=True, check=True

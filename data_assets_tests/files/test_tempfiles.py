@@ -5,9 +5,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from lake_days import temp_files
 
 from data_assets.files import tempfiles
+from data_assets_tests.lake.lake_days import temp_files
 
 
 def test_a_held_file_is_spared_and_a_dropped_one_taken(tmp_path):

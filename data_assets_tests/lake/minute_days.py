@@ -10,7 +10,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StoredFile
-from data_assets.sandbox.minute_bars import minute_bars
+from data_assets.sandbox.market.minute_bars import minute_bars
 from data_assets.trading_calendar import sessions
 
 DAILY = "polygon/minute_aggs"

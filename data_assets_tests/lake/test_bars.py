@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minute_days import COLUMNS, DAILY, MONTHLY, SCHEMA, TIME, day_bars, store_day, store_month
 
 from data_assets.lake.bars import bar_files
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.lake.layout import month_path, partition_path
 from data_assets.lake.storage import open_storage
 from data_assets.trading_calendar import NEW_YORK, session, sessions
+from data_assets_tests.lake.minute_days import COLUMNS, DAILY, MONTHLY, SCHEMA, TIME, day_bars, store_day, store_month
 
 HALF_DAY = date(2023, 11, 24)
 NOVEMBER, DECEMBER, JANUARY = date(2023, 11, 1), date(2023, 12, 1), date(2024, 1, 1)

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
-from lake_days import DATASET, DAY, python_path, temp_files
 
 from data_assets.lake.lake import Lake
+from data_assets_tests.lake.lake_days import DATASET, DAY, python_path, temp_files
 
 # Writes version after version of one day, each of two row groups and with its groups in the wrong order, so that a
 # second temporary file is made of the first. Every row of version n has n as its bid, and so has the provenance.
@@ -18,7 +18,7 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 from data_assets.lake import parquet_file, writer as writer_module
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 
 parquet_file.ROW_GROUP_ROWS = writer_module.ROW_GROUP_ROWS = 2_000
 lake, crash = Lake(sys.argv[1], synthetic=True), sys.argv[2]
@@ -138,7 +138,7 @@ def test_killed_at_random_instants(tmp_path):
 
 LIVE = """
 import sys
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 with Lake(sys.argv[1], synthetic=True).writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:
     writer.write(quotes())
     staged = writer.finish(provenance())

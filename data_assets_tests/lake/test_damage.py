@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake_days import DATASET, DAY, quotes, store
 
 from data_assets.lake.lake import Corrupt, Lake, LakeError
+from data_assets_tests.lake.lake_days import DATASET, DAY, quotes, store
 
 
 @pytest.fixture(scope="module")

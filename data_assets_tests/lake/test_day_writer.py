@@ -18,7 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lake_days import (
+
+from data_assets.files import tempfiles
+from data_assets.lake import parquet_file, writer
+from data_assets.lake.lake import Lake, LakeError
+from data_assets.lake.layout import partition_path
+from data_assets_tests.lake.lake_days import (
     COLUMNS,
     DATASET,
     DAY,
@@ -32,11 +37,6 @@ from lake_days import (
     stored,
     temp_files,
 )
-
-from data_assets.files import tempfiles
-from data_assets.lake import parquet_file, writer
-from data_assets.lake.lake import Lake, LakeError
-from data_assets.lake.layout import partition_path
 
 
 @pytest.fixture
@@ -412,7 +412,7 @@ def test_what_a_failing_disk_changed_is_found_before_publishing(lake, monkeypatc
 
 MEMORY = """
 import resource, sys
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 groups, arrival, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 lake = Lake(folder, synthetic=True)
 order = range(groups) if arrival == "in order" else [(n * 7 + 3) % groups for n in range(groups)]

@@ -13,11 +13,11 @@ import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
-from minute_days import MONTHLY
 
 from data_assets.lake.lake import Lake
 from data_assets.lake.monthly import MonthProvenance
+from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
+from data_assets_tests.lake.minute_days import MONTHLY
 
 NEXT_DAY = DAY.replace(day=4)
 
@@ -115,7 +115,7 @@ def test_a_day_that_is_being_written_is_not_met(tmp_path, engine):
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 
 lake = Lake(sys.argv[1], synthetic=True)
 with lake.unfinished(DATASET, DAY) as pieces:

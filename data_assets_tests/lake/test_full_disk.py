@@ -6,10 +6,21 @@ import resource
 from pathlib import Path
 
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, pieces, provenance, quotes, store, stored, temp_files
 
 from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
 from data_assets.lake.lake import MARKER, Lake
+from data_assets_tests.lake.lake_days import (
+    DATASET,
+    DAY,
+    SCHEMA,
+    SORT_BY,
+    pieces,
+    provenance,
+    quotes,
+    store,
+    stored,
+    temp_files,
+)
 from data_assets_tests.small_disk import mount
 
 __all__ = ["mount"]

@@ -6,11 +6,22 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, stored, temp_files, widths
 
 from data_assets.lake.lake import MARKER, Corrupt, Lake, LakeError
 from data_assets.lake.layout import partition_path
 from data_assets.lake.storage import open_storage
+from data_assets_tests.lake.lake_days import (
+    DATASET,
+    DAY,
+    SCHEMA,
+    SORT_BY,
+    provenance,
+    quotes,
+    store,
+    stored,
+    temp_files,
+    widths,
+)
 
 
 @pytest.fixture

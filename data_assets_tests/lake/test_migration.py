@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
-from minute_days import DAILY, MONTHLY, day_bars, store_day, store_month
 
 from data_assets.lake.lake import MARKER, Lake
 from data_assets.lake.layout import day_folder, partition_path
 from data_assets.lake.storage import open_storage
 from data_assets.lake.views import create_views
+from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
+from data_assets_tests.lake.minute_days import DAILY, MONTHLY, day_bars, store_day, store_month
 
 DECEMBER = date(2023, 12, 1)
 DAYS = [date(2023, 12, day) for day in (1, 4, 29)]
@@ -132,7 +132,7 @@ KILLED = """
 import os, signal, sys
 from data_assets.lake import migration
 from data_assets.lake.storage import LocalFolder
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 
 migration.AT_ONCE = 1
 real, moved = LocalFolder.move, []

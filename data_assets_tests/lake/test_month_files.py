@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from minute_days import DAILY, MONTHLY, TIME, day_bars, month_of, store_day, store_month
 
 from data_assets.files.tempfiles import find
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable
@@ -17,6 +16,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.layout import escape_ticker, month_path, monthly_dataset, partition_path, unescape_ticker
 from data_assets.lake.monthly import month_footer
 from data_assets.lake.storage import open_storage
+from data_assets_tests.lake.minute_days import DAILY, MONTHLY, TIME, day_bars, month_of, store_day, store_month
 
 JANUARY = date(2024, 1, 1)
 DAYS = [date(2024, 1, day) for day in (2, 3, 4)]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from minute_days import DAILY, TIME, day_bars, store_day, store_month
 
 from data_assets.lake.kept import ALL, Name, Statement, names_before, names_detail, statement
 from data_assets.lake.lake import Lake, NotKept
 from data_assets.lake.layout import partition_path
 from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.months import build_month
+from data_assets_tests.lake.minute_days import DAILY, TIME, day_bars, store_day, store_month
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 OLD = [date(2023, 12, day) for day in (27, 28, 29)]

@@ -9,7 +9,6 @@ import threading
 import boto3
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import run_wsgi_app
 
@@ -21,6 +20,7 @@ from data_assets.lake.patient_store import PATIENCE_SECONDS, POLARS_OPTIONS, Pat
 from data_assets.lake.storage import Bucket
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer, reset_when_closed
+from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
 
 NAME = "a/b/date=2024-01-03/data.parquet"
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"

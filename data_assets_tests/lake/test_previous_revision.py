@@ -9,10 +9,10 @@ import sys
 import duckdb
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
 
 from data_assets.lake.lake import Lake
 from data_assets.lake.views import create_views
+from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
 
 
 def store(lake, bid, *, keep_previous=True):
@@ -69,7 +69,7 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 import polars as pl
-from lake_days import *
+from data_assets_tests.lake.lake_days import *
 from data_assets.files import tempfiles
 
 lake = Lake(sys.argv[1], synthetic=True)

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lake_days import DATASET, DAY, provenance, quotes, store
 
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import PREFIX, Provenance, from_metadata, public_source, to_metadata
+from data_assets_tests.lake.lake_days import DATASET, DAY, provenance, quotes, store
 
 SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.large_string())])
 

@@ -11,13 +11,13 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 
 from data_assets.files.durable import make_folder
 from data_assets.lake import parquet_file, writer
 from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.storage import UNREADABLE, LocalFolder, open_storage
+from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 from data_assets_tests.permissions import closed
 
 NAME = "a/b/date=2024-01-03/data.parquet"

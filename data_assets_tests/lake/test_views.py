@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime
 import duckdb
 import polars as pl
 import pytest
-from lake_days import DATASET, DAY, quotes, store, widths
 
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.views import create_views
+from data_assets_tests.lake.lake_days import DATASET, DAY, quotes, store, widths
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from data_assets.sandbox.minute_bars import minute_bars
+from data_assets.sandbox.market.minute_bars import minute_bars
 from data_assets.trading_calendar import session
 
 DAY = date(2024, 1, 3)

@@ -4,8 +4,8 @@ from datetime import date
 
 import polars as pl
 
-from data_assets.sandbox.option_chain import chain
-from data_assets.sandbox.option_greeks import greeks
+from data_assets.sandbox.market.option_chain import chain
+from data_assets.sandbox.market.option_greeks import greeks
 from data_assets.trading_calendar import NEW_YORK, session
 
 DAY = date(2024, 1, 3)

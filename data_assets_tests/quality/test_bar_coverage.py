@@ -2,7 +2,6 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from bar_days import DAY, HALF_DAY, HALF_HOURS, HOURS, MINUTE, alone, market, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,8 @@ from data_assets.quality.bar_coverage import (
     session_bar_count,
 )
 from data_assets.quality.naming import minutes_text
-from data_assets.sandbox.minute_bars import LIQUID
+from data_assets.sandbox.market.minute_bars import LIQUID
+from data_assets_tests.quality.bar_days import DAY, HALF_DAY, HALF_HOURS, HOURS, MINUTE, alone, market, without
 
 THIN = "ABRpA"
 BARS = market(*LIQUID, THIN)

@@ -5,9 +5,20 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from quote_days import CLOSE, DAY, MINUTE, OPEN, OPTION_CLOSE, SCHEMA, Contract, chain, quotes_of, summary_of
 
 from data_assets.quality.completeness import absent_contracts, last_contract_whole
+from data_assets_tests.quality.quote_days import (
+    CLOSE,
+    DAY,
+    MINUTE,
+    OPEN,
+    OPTION_CLOSE,
+    SCHEMA,
+    Contract,
+    chain,
+    quotes_of,
+    summary_of,
+)
 
 LATER = date(2024, 1, 19)
 NOON = OPEN + 150 * MINUTE

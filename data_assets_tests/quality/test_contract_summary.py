@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from quote_days import CLOSE, MINUTE, OPEN, OPTION_CLOSE, SCHEMA, Contract, chain, quotes_of, summary_of
 
 from data_assets.quality.contract_summary import CONTRACT, COUNTS, contract_summary, merge_summaries
+from data_assets_tests.quality.quote_days import (
+    CLOSE,
+    MINUTE,
+    OPEN,
+    OPTION_CLOSE,
+    SCHEMA,
+    Contract,
+    chain,
+    quotes_of,
+    summary_of,
+)
 
 VENDOR_ROWS = """\
 symbol,expiration,strike,right,timestamp,bid_size,bid_exchange,bid,bid_condition,ask_size,ask_exchange,ask,ask_condition

@@ -3,7 +3,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
-from bar_days import HALF_HOURS, HOURS, MINUTE, alone, at, market
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from data_assets.quality.minute_bars import day_metrics, extended_hours, ohlc, s
 from data_assets.quality.naming import clock
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, session
+from data_assets_tests.quality.bar_days import HALF_HOURS, HOURS, MINUTE, alone, at, market
 
 GOOD = market("AAPL", "ABRpA", "SPY")
 START, END = extended_hours(HOURS)

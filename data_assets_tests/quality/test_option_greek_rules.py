@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from greek_days import DAY, HOURS, ROOTS, good_day
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -22,7 +21,8 @@ from data_assets.quality.option_greeks import (
 )
 from data_assets.quality.roots import per_root
 from data_assets.quality.verdict import Verdict
-from data_assets.sandbox.market import prices
+from data_assets.sandbox.market.market import prices
+from data_assets_tests.quality.greek_days import DAY, HOURS, ROOTS, good_day
 
 GOOD = good_day()
 MINUTE = timedelta(minutes=1)

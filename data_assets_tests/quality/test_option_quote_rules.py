@@ -5,11 +5,21 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quote_days import CLOSE, DAY, MINUTE, OPEN, OPTION_CLOSE, Contract, chain, quotes_of, summary_of
 
 from data_assets.quality.naming import clock, contract_name
 from data_assets.quality.option_quotes import QuoteThresholds, contract_set, day_metrics, grid, quotes, timestamps
 from data_assets.quality.verdict import Verdict
+from data_assets_tests.quality.quote_days import (
+    CLOSE,
+    DAY,
+    MINUTE,
+    OPEN,
+    OPTION_CLOSE,
+    Contract,
+    chain,
+    quotes_of,
+    summary_of,
+)
 
 NOON = OPEN + 150 * MINUTE
 GOOD = quotes_of(*chain())

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
-from greek_days import DAY, HOURS, ROOTS, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +11,10 @@ from data_assets.quality.completeness import absent_contracts
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.option_quotes import contract_set
 from data_assets.quality.option_reports import end_of_day, newest_reports, open_interest, unique_contracts
-from data_assets.sandbox import option_reports
-from data_assets.sandbox.option_chain import chain
+from data_assets.sandbox.market import option_reports
+from data_assets.sandbox.market.option_chain import chain
 from data_assets.trading_calendar import NEW_YORK, previous_session, session
+from data_assets_tests.quality.greek_days import DAY, HOURS, ROOTS, stored
 
 LISTINGS = [listing for root in ROOTS for listing in chain(root, DAY, 400)]
 INTEREST = stored(pl.concat(option_reports.open_interest(each) for each in LISTINGS)).drop_nulls("open_interest")

@@ -1,9 +1,19 @@
 import pytest
-from quote_days import CLOSE, DAY, MINUTE, OPEN, OPTION_CLOSE, Contract, chain, quotes_of, summary_of
 
 from data_assets.quality.option_quotes import grid, timestamps
 from data_assets.quality.roots import per_root
 from data_assets.quality.verdict import Verdict
+from data_assets_tests.quality.quote_days import (
+    CLOSE,
+    DAY,
+    MINUTE,
+    OPEN,
+    OPTION_CLOSE,
+    Contract,
+    chain,
+    quotes_of,
+    summary_of,
+)
 
 FINE = Verdict("rule", passed=True, severity="warn", summary="fine", metadata={"rows": 1})
 ODD = Verdict("rule", passed=False, severity="warn", summary="odd", metadata={"rows": 2, "names": ["a"]})

@@ -16,8 +16,8 @@ from data_assets.ingest.day_bounds import BoundedMeter, DayBounds
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.ingest.progress import Progress
 from data_assets.lake.lake import Lake
-from data_assets.sandbox.flat_file_faults import FlatFileFault
-from data_assets.sandbox.flat_files import FlatFiles
+from data_assets.sandbox.flat_files.faults import FlatFileFault
+from data_assets.sandbox.flat_files.files import FlatFiles
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.polygon.client import Listed
 from data_assets.vendors.polygon.gzip_text import GzipCheck, pieces

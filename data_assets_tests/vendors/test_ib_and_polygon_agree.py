@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 
 from data_assets.lake.lake import Lake
-from data_assets.sandbox.tws_serving import SandboxTws
-from data_assets.sandbox.tws_stocks import STOCKS, Stock
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets.sandbox.tws.stocks import STOCKS, Stock
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.day import IbBarsSource

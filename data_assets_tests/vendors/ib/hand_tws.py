@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from data_assets.sandbox.tws_wire import SERVER_VERSION, ClientBytes, Field, fields, message
+from data_assets.sandbox.tws.wire import SERVER_VERSION, ClientBytes, Field, fields, message
 
 Say = Callable[..., None]
 Script = Callable[[list[str], Say], Awaitable[bool]]

@@ -10,7 +10,7 @@ import pytest
 from data_assets.ingest.outcome import DayEnded, NoData, RunEnded, Stored, VendorDown
 from data_assets.lake.lake import Lake
 from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, IB_HEAD_TIMESTAMP, Fault
-from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.day import IbBarsSource
 from data_assets_tests.vendors.ib.hand_tws import DETAILS, Say, bars_message, hand_tws

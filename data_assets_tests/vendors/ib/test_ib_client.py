@@ -25,9 +25,9 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, IB_HEAD_TIMESTAMP, Fault
-from data_assets.sandbox.minute_bars import minute_bars
-from data_assets.sandbox.tws_serving import SandboxTws
-from data_assets.sandbox.tws_wire import SERVER_VERSION, ClientBytes, message
+from data_assets.sandbox.market.minute_bars import minute_bars
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets.sandbox.tws.wire import SERVER_VERSION, ClientBytes, message
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, foreign
 from data_assets.vendors.ib.errors import Asked, SessionElsewhere, Unknown, Unreadable, error_of

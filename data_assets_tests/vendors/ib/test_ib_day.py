@@ -30,9 +30,9 @@ from data_assets.ingest.progress import Progress
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.lake.lake import MARKER, Lake
 from data_assets.sandbox.faults import IB_HEAD_TIMESTAMP, Fault
-from data_assets.sandbox.minute_bars import minute_bars
-from data_assets.sandbox.tws_serving import SandboxTws
-from data_assets.sandbox.tws_stocks import STOCKS, Stock
+from data_assets.sandbox.market.minute_bars import minute_bars
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets.sandbox.tws.stocks import STOCKS, Stock
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.day import RETRY, IbBarsSource, judge, own_days

@@ -12,7 +12,7 @@ from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, RunEnded, Stored, Transient, VendorDown
 from data_assets.lake.lake import Lake
 from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, Fault
-from data_assets.sandbox.tws_serving import SandboxTws
+from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.day import IbBarsSource
 from data_assets.vendors.ib.patience import Patience

@@ -12,9 +12,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from data_assets.sandbox.flat_file_bucket import FlatFileBucket
-from data_assets.sandbox.flat_file_faults import FlatFileFault
-from data_assets.sandbox.flat_files import FlatFiles
+from data_assets.sandbox.flat_files.bucket import FlatFileBucket
+from data_assets.sandbox.flat_files.faults import FlatFileFault
+from data_assets.sandbox.flat_files.files import FlatFiles
 from data_assets.vendors.polygon.client import FlatFileStore, Listed
 
 DAY = date(2024, 1, 3)

@@ -18,7 +18,7 @@ from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import month_path, partition_path
 from data_assets.lake.provenance import Provenance
-from data_assets.sandbox.minute_bars import minute_bars
+from data_assets.sandbox.market.minute_bars import minute_bars
 from data_assets.trading_calendar import sessions
 from data_assets.vendors.polygon import months
 from data_assets.vendors.polygon.months import (

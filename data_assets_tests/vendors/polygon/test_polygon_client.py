@@ -11,7 +11,15 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from flat_file_fixtures import (
+from pydantic import SecretStr
+
+from data_assets.ingest.outcome import DayEnded, Failed, NotEntitled, RunEnded, Throttled, Transient, VendorDown
+from data_assets.sandbox.flat_files.bucket import FlatFileBucket
+from data_assets.sandbox.flat_files.files import key
+from data_assets.sandbox.loopback import SYNTHETIC_SERVER
+from data_assets.vendors.polygon.client import Replaced
+from data_assets.vendors.polygon.names import day_key
+from data_assets_tests.vendors.polygon.flat_file_fixtures import (
     DAY,
     DAYS,
     KEY_ID,
@@ -24,14 +32,6 @@ from flat_file_fixtures import (
     raw_server,
     store_of,
 )
-from pydantic import SecretStr
-
-from data_assets.ingest.outcome import DayEnded, Failed, NotEntitled, RunEnded, Throttled, Transient, VendorDown
-from data_assets.sandbox.flat_file_bucket import FlatFileBucket
-from data_assets.sandbox.flat_files import key
-from data_assets.sandbox.loopback import SYNTHETIC_SERVER
-from data_assets.vendors.polygon.client import Replaced
-from data_assets.vendors.polygon.names import day_key
 
 JANUARY = "us_stocks_sip/minute_aggs_v1/2024/01"
 

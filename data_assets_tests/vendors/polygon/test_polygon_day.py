@@ -18,7 +18,6 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from flat_file_fixtures import DAY, DAYS, NOW, Meter, bucket, flat_files, store_of
 
 from data_assets.ingest.outcome import (
     DayEnded,
@@ -37,8 +36,8 @@ from data_assets.lake import parquet_file
 from data_assets.lake import writer as writer_module
 from data_assets.lake.lake import MARKER, Lake
 from data_assets.lake.layout import partition_path
-from data_assets.sandbox.flat_file_bucket import FlatFileBucket
-from data_assets.sandbox.flat_files import key
+from data_assets.sandbox.flat_files.bucket import FlatFileBucket
+from data_assets.sandbox.flat_files.files import key
 from data_assets.trading_calendar import NotASession, sessions
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.component import judge_bars
@@ -53,6 +52,7 @@ from data_assets.vendors.polygon.day import (
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets.vendors.polygon.schema import SCHEMA
 from data_assets.vendors.polygon.tickers import tickers_of
+from data_assets_tests.vendors.polygon.flat_file_fixtures import DAY, DAYS, NOW, Meter, bucket, flat_files, store_of
 
 LIQUID = ("SPY", "QQQ", "AAPL")
 

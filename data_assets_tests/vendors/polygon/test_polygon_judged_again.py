@@ -8,13 +8,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from flat_file_project import DAY_CHECKS, FlatFileProject, flat_file_project
 
 from data_assets.cli.local_run import run_range
 from data_assets.orchestration import waiting_checks as dagster_again
 from data_assets.orchestration.asset_checks import latest_materialization, waits_for
 from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.orchestration.in_process import Evaluation, of_day, of_days
+from data_assets_tests.vendors.polygon.flat_file_project import DAY_CHECKS, FlatFileProject, flat_file_project
 
 DAYS = partition_keys(date(2024, 7, 1))[:9]
 NEWEST = DAYS[-1]

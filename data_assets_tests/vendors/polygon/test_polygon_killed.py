@@ -9,11 +9,11 @@ from signal import SIGKILL
 
 import dagster as dg
 import polars as pl
-from flat_file_project import FlatFileProject, bucket_of, variables
 
 from data_assets.orchestration.day_states import DayState, day_states
 from data_assets.orchestration.partitions import TRADING_DAYS, partition_keys
 from data_assets_tests.end_to_end.project_folder import Project, document, run_statuses, span
+from data_assets_tests.vendors.polygon.flat_file_project import FlatFileProject, bucket_of, variables
 
 DATASET = "polygon/minute_aggs"
 DAYS = partition_keys()[-60:-30]

@@ -9,14 +9,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from flat_file_fixtures import DAY, DAYS, NOW, bucket, flat_files, store_of
-from flat_file_fixtures import Meter as FlatFileMeter
 
 from data_assets.ingest.outcome import DayEnded, Failed, NoData, NotStored, RunEnded
-from data_assets.sandbox.flat_files import key
+from data_assets.sandbox.flat_files.files import key
 from data_assets.vendors.polygon.day import raw_day
 from data_assets.vendors.polygon.names import DATASET, PATTERN, day_of, misnamed
 from data_assets.vendors.polygon.raw_cache import RawCache
+from data_assets_tests.vendors.polygon.flat_file_fixtures import DAY, DAYS, NOW, bucket, flat_files, store_of
+from data_assets_tests.vendors.polygon.flat_file_fixtures import Meter as FlatFileMeter
 
 MONTH = f"{DATASET}/2024/01"
 NAME = f"{DAY}.csv.gz"

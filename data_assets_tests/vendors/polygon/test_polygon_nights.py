@@ -8,12 +8,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from flat_file_fixtures import NOW, Meter, bucket, store_of
 
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.kept import CALENDAR_DATE, TRADE_DATE
 from data_assets.lake.lake import Lake
-from data_assets.sandbox.flat_file_bucket import FlatFileBucket
+from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.polygon.component import PolygonMinuteAggs, judge_bars
 from data_assets.vendors.polygon.day import BARS_KEY, MinuteAggs, MinuteAggsSource
@@ -21,6 +20,7 @@ from data_assets.vendors.polygon.months import build_month
 from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.polygon.schema import DatedBy
 from data_assets.vendors.polygon.tickers import tickers_of
+from data_assets_tests.vendors.polygon.flat_file_fixtures import NOW, Meter, bucket, store_of
 
 DAYS = (date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1), date(2024, 2, 2))
 SPY = tickers_of("tickers", ["SPY"])

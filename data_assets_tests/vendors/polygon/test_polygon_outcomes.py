@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flat_file_project import flat_file_project
 
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
@@ -16,6 +15,7 @@ from data_assets.orchestration.day_states import day_health
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.vendors.polygon.day import why_not_listed
 from data_assets.wiring import open_lake
+from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
 
 DAYS = partition_keys(date(2024, 7, 1))[:23]
 

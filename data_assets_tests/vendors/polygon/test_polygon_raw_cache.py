@@ -17,7 +17,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from flat_file_fixtures import Meter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from data_assets.vendors.polygon.gzip_text import GzipCheck, first_line
 from data_assets.vendors.polygon.names import day_key
 from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
 from data_assets_tests.small_disk import mount as mount  # a fixture; the killed processes import all names from here
+from data_assets_tests.vendors.polygon.flat_file_fixtures import Meter
 
 FIRST = date(2024, 1, 2)
 DAY_BYTES = 10_000

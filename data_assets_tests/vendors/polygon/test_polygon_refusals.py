@@ -13,8 +13,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from flat_file_fixtures import DAY, KEY_ID, SECRET, at, body, first_listed, raw_server, store_of
-from flat_file_fixtures import bucket as bucket_of
 
 from data_assets.ingest.outcome import (
     DayEnded,
@@ -27,6 +25,17 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.vendors.polygon.refusals import Answer, Place, error_of, is_web_page
+from data_assets_tests.vendors.polygon.flat_file_fixtures import (
+    DAY,
+    KEY_ID,
+    SECRET,
+    at,
+    body,
+    first_listed,
+    raw_server,
+    store_of,
+)
+from data_assets_tests.vendors.polygon.flat_file_fixtures import bucket as bucket_of
 
 bucket = partial(bucket_of, days=(DAY,))
 EMPTY_LIST = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"

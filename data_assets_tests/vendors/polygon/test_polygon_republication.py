@@ -14,7 +14,6 @@ import dagster as dg
 import polars as pl
 import pytest
 from dagster._core.test_utils import freeze_time
-from flat_file_project import FlatFileProject, flat_file_project
 
 from data_assets.cli.backfill import run_backfill
 from data_assets.cli.display import open_display
@@ -31,6 +30,7 @@ from data_assets.vendors.polygon import sensor
 from data_assets.vendors.polygon.sensor import NEWEST_DAYS
 from data_assets.wiring import open_lake
 from data_assets_tests.orchestration.in_process import AssetInProcess, of_day
+from data_assets_tests.vendors.polygon.flat_file_project import FlatFileProject, flat_file_project
 
 FEBRUARY = partition_keys(date(2024, 2, 1), date(2024, 2, 29))
 OLD = FEBRUARY[3:5]

@@ -10,16 +10,6 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-from flat_file_fixtures import KEY_ID, SECRET
-from flat_file_project import (
-    DAY_CHECKS,
-    LIQUID,
-    TICKERS,
-    FlatFileProject,
-    bucket_of,
-    flat_file_project,
-    project_of,
-)
 from rich.console import Console
 
 from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill
@@ -31,6 +21,16 @@ from data_assets.orchestration.day_states import states_on_disk
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
 from data_assets_tests.orchestration.in_process import flip_a_byte, of_day, of_days
+from data_assets_tests.vendors.polygon.flat_file_fixtures import KEY_ID, SECRET
+from data_assets_tests.vendors.polygon.flat_file_project import (
+    DAY_CHECKS,
+    LIQUID,
+    TICKERS,
+    FlatFileProject,
+    bucket_of,
+    flat_file_project,
+    project_of,
+)
 
 WEEK = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08"]
 """With an early close, a holiday inside and a weekend."""

@@ -12,7 +12,6 @@ from typing import Any
 import click
 import polars as pl
 import pytest
-from flat_file_project import DAY_CHECKS, FlatFileProject, bucket_of, project_of
 
 from data_assets.cli.backfill import backfill
 from data_assets.cli.gaps import gaps
@@ -20,6 +19,7 @@ from data_assets.cli.local_run import run_range
 from data_assets.cli.status import status
 from data_assets.lake.lake import NotKept
 from data_assets.wiring import open_lake
+from data_assets_tests.vendors.polygon.flat_file_project import DAY_CHECKS, FlatFileProject, bucket_of, project_of
 
 BARS = "polygon/minute_aggs"
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]

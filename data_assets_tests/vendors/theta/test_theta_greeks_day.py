@@ -10,8 +10,8 @@ import pytest
 
 from data_assets.ingest.outcome import DayEnded, NoData, NotEntitled, Stored
 from data_assets.sandbox.faults import GREEKS_ENDPOINT, Fault
-from data_assets.sandbox.option_chain import chain
-from data_assets.sandbox.option_greeks import greeks
+from data_assets.sandbox.market.option_chain import chain
+from data_assets.sandbox.market.option_greeks import greeks
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.trading_calendar import sessions
 from data_assets.vendors.theta.component import ThetaDataset

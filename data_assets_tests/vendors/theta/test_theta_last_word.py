@@ -20,7 +20,7 @@ from data_assets.sandbox.faults import (
     QUOTE_ENDPOINT,
     Fault,
 )
-from data_assets.sandbox.option_chain import chain
+from data_assets.sandbox.market.option_chain import chain
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.component import ThetaDataset

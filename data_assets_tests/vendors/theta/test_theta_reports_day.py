@@ -11,8 +11,8 @@ import pytest
 
 from data_assets.ingest.outcome import DayEnded, IngestError, NoData, NotPublished, Rejected, Stored, Transient
 from data_assets.sandbox.faults import EOD_ENDPOINT, OPEN_INTEREST_ENDPOINT, QUOTE_ENDPOINT, Fault
-from data_assets.sandbox.option_chain import chain
-from data_assets.sandbox.option_reports import eod, open_interest
+from data_assets.sandbox.market.option_chain import chain
+from data_assets.sandbox.market.option_reports import eod, open_interest
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.component import ThetaDataset
 from data_assets.vendors.theta.dataset import OptionDataset

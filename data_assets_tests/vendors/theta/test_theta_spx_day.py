@@ -14,7 +14,7 @@ import pytest
 
 from data_assets.ingest.outcome import DayEnded, Failed, NoData, NotEntitled, Rejected, Stored, Transient
 from data_assets.sandbox.faults import GREEKS_ENDPOINT, QUOTE_ENDPOINT, Fault
-from data_assets.sandbox.option_chain import chain
+from data_assets.sandbox.market.option_chain import chain
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.trading_calendar import sessions
 from data_assets.vendors.theta.dataset import OptionDataset

@@ -1,0 +1,1 @@
+"""A bucket of daily flat files as Polygon keeps them."""

@@ -1,0 +1,1 @@
+"""One synthetic market, the same for every vendor: prices, chains, greeks, bars."""
