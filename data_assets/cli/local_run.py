@@ -20,7 +20,7 @@ from data_assets.cli.project import definitions
 from data_assets.ingest.stop_request import StopRequest, signals_as_request, stop_request
 from data_assets.ingest.waiting import Wait, local_now
 from data_assets.orchestration.own_run import execute_as_run, unwritten_events_unsaid
-from data_assets.orchestration.run_liveness import end_interrupted_runs, end_without_a_process, living_run
+from data_assets.orchestration.run_liveness import end_interrupted_runs, end_without_a_process, run_heartbeat
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -46,7 +46,7 @@ def run_range(
     work = partial(_create_and_execute, instance, run_id, asset_key, first, last, tags or {})
     with (
         signals_as_request() as request,
-        living_run(instance, run_id),
+        run_heartbeat(instance, run_id),
         _asked_through(request),
         unwritten_events_unsaid(),
         ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself

@@ -37,7 +37,7 @@ class DataBoundary:
     empty_to: date
 
 
-class History:
+class RunOutcomes:
     """What is known so far of a run's days, given newest first; `unit` and `label` are how texts call and write one."""
 
     def __init__(self, days: Sequence[date], unit: str = "day", label: Callable[[date], str] = str) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 
-from data_assets.ingest.boundary import DataBoundary, History
+from data_assets.ingest.boundary import DataBoundary, RunOutcomes
 from data_assets.ingest.concurrency import MEMORY_SHARE, ConcurrencyLimit, Gate, memory_in_use
 from data_assets.ingest.outcome import (
     DayEnded,
@@ -39,7 +39,7 @@ from data_assets.ingest.outcome import (
     VendorDown,
 )
 from data_assets.ingest.progress import DayProgress, Phase, Progress
-from data_assets.ingest.retry import RetryPolicy, Tries
+from data_assets.ingest.retry import RetryBudget, RetryPolicy
 from data_assets.ingest.source import Source, StagedDay
 from data_assets.ingest.waiting import run_waits, waiting
 from data_assets.lake.errors import one_line
@@ -165,7 +165,7 @@ class _Run:
         self._limit = ConcurrencyLimit(policy.max_concurrency, asyncio.get_running_loop().time)
         self._limit_shown = self._limit.current
         self._gate = Gate(self._limit)
-        self._history = History(self._days, policy.unit, policy.label)
+        self._ended_days = RunOutcomes(self._days, policy.unit, policy.label)
         self._outcomes: dict[date, Outcome] = {}
         self._in_work: dict[asyncio.Task[None], _DayInWork] = {}
         self._next = 0
@@ -192,7 +192,7 @@ class _Run:
         return IngestReport(
             outcomes={day: self._outcomes[day] for day in self._days if day in self._outcomes},
             unfinished=tuple(day for day in self._days if day not in self._outcomes),
-            boundary=self._history.boundary(),
+            boundary=self._ended_days.boundary(),
             ended=self._ended,
         )
 
@@ -217,7 +217,7 @@ class _Run:
 
     def _begin_days(self) -> str | None:
         """Begin days while there is a place for them; returns what is short, where that is why there is none."""
-        while self._next < len(self._days) and self._may_ask() and self._history.verdict() is None:
+        while self._next < len(self._days) and self._may_ask() and self._ended_days.verdict() is None:
             memory = self._memory_share()
             self._limit.memory(memory)
             self._show_the_limit()
@@ -255,7 +255,7 @@ class _Run:
         try:
             outcome = replace(await self._outcome(day, work, meter), attempts=meter.attempts)
             work.kept = True
-            self._history.ended(work.position, outcome)
+            self._ended_days.ended(work.position, outcome)
             self._end_at_the_same_cause(day, outcome)
             meter.enter(Phase.RECORDING)
             await self._keep_record(day, outcome)
@@ -264,7 +264,7 @@ class _Run:
 
     async def _outcome(self, day: date, work: _DayInWork, meter: DayProgress) -> Outcome:
         """Try until the day has an outcome."""
-        tries = Tries(self._policy.retry, self._rng)
+        tries = RetryBudget(self._policy.retry, self._rng)
         down: VendorDown | None = None
         while True:
             try:
@@ -393,7 +393,7 @@ class _Run:
             if self._ended is not None:
                 outcome = Failed(self._ended, tried=begun)
             elif not begun:
-                outcome = self._history.verdict()
+                outcome = self._ended_days.verdict()
             if outcome is not None and day not in self._outcomes:
                 # A task of its own, so that cancelling the run does not cut a record short.
                 task = asyncio.create_task(self._keep_record(day, outcome))

@@ -38,7 +38,7 @@ class RetryPolicy:
     outage_seconds: float = 900.0
 
 
-class Tries:
+class RetryBudget:
     """The tries of one day: counts what went wrong and says how long to wait before the next."""
 
     def __init__(self, policy: RetryPolicy, rng: Random) -> None:

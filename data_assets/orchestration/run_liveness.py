@@ -64,7 +64,7 @@ def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 @contextmanager
-def living_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+def run_heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Say that a run lives in this process, from before it is created until after it has ended.
 
     Where that end could not be written, as on a full disk, its lock file stays, held by nobody: so the next command

@@ -100,12 +100,12 @@ KILLED_BEFORE_IT_STARTED = f"""
 import os, signal, uuid
 import dagster as dg
 from data_assets.cli.project import definitions, enter_project, open_instance
-from data_assets.orchestration.run_liveness import living_run
+from data_assets.orchestration.run_liveness import run_heartbeat
 
 enter_project()
 run_id = str(uuid.uuid4())
 job = definitions().resolve_implicit_global_asset_job_def().get_subset(asset_selection={{dg.AssetKey({ASSET.path!r})}})
-with open_instance() as instance, living_run(instance, run_id):
+with open_instance() as instance, run_heartbeat(instance, run_id):
     days = {{"dagster/asset_partition_range_start": "%s", "dagster/asset_partition_range_end": "%s"}}
     instance.create_run_for_job(job, run_id=run_id, tags=days, asset_selection=frozenset(job.asset_selection))
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,7 @@ from datetime import date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_assets.ingest.boundary import BOUNDARY_DAYS, DataBoundary, History
+from data_assets.ingest.boundary import BOUNDARY_DAYS, DataBoundary, RunOutcomes
 from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished, Rejected, Stored
 from data_assets_tests.ingest.scripted import days
 
@@ -20,9 +20,9 @@ LETTERS = {
 }
 
 
-def history(pattern: str, order: list[int] | None = None) -> History:
+def history(pattern: str, order: list[int] | None = None) -> RunOutcomes:
     """What is known after the days of `pattern`, newest first, ended in `order`; `?` has not ended."""
-    known = History(days(len(pattern)))
+    known = RunOutcomes(days(len(pattern)))
     for position in order if order is not None else range(len(pattern)):
         if pattern[position] != "?":
             known.ended(position, LETTERS[pattern[position]])
@@ -80,7 +80,7 @@ def test_the_verdict_says_what_is_known():
 
 def test_of_months_the_verdict_speaks_of_months():
     months = [date(2024 - n // 12, 12 - n % 12, 1) for n in range(21)]
-    known = History(months, "month", lambda day: f"{day:%Y-%m}")
+    known = RunOutcomes(months, "month", lambda day: f"{day:%Y-%m}")
     known.ended(0, STORED)
     for position in range(1, 21):
         known.ended(position, NoData("none"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_assets.ingest.outcome import Throttled, Transient, VendorDown
-from data_assets.ingest.retry import RetryPolicy, Tries
+from data_assets.ingest.retry import RetryBudget, RetryPolicy
 
 
 class Ceiling(Random):
@@ -35,13 +35,13 @@ class Floor(Random):
     ],
 )
 def test_pauses_double_up_to_their_cap_until_the_tries_are_used_up(error, rng, pauses):
-    tries = Tries(RetryPolicy(), rng)
+    tries = RetryBudget(RetryPolicy(), rng)
     assert [tries.pause_after(error) for _ in pauses] == pauses
 
 
 @given(st.integers(1, 200), st.integers())
 def test_no_pause_exceeds_the_cap_however_many_tries_there_are(attempts, seed):
-    tries = Tries(RetryPolicy(attempts=attempts + 1), Random(seed))
+    tries = RetryBudget(RetryPolicy(attempts=attempts + 1), Random(seed))
     for count in range(attempts):
         pause = tries.pause_after(Transient("cut"))
         assert pause is not None
@@ -51,14 +51,14 @@ def test_no_pause_exceeds_the_cap_however_many_tries_there_are(attempts, seed):
 
 def test_the_same_seed_gives_the_same_pauses_and_another_one_others():
     def pauses(seed: int) -> list[float | None]:
-        tries = Tries(RetryPolicy(), Random(seed))
+        tries = RetryBudget(RetryPolicy(), Random(seed))
         return [tries.pause_after(Transient("cut")) for _ in range(3)]
 
     assert pauses(1) == pauses(1) != pauses(2)
 
 
 def test_each_kind_of_error_has_its_own_budget_and_is_counted_in_words():
-    tries = Tries(RetryPolicy(attempts=2, throttled_attempts=3), Random(0))
+    tries = RetryBudget(RetryPolicy(attempts=2, throttled_attempts=3), Random(0))
     assert tries.pause_after(Throttled("429")) is not None
     assert tries.pause_after(Transient("cut")) is not None
     assert tries.pause_after(Throttled("429")) is not None

@@ -16,7 +16,7 @@ import pytest
 
 from data_assets.cli.project import definitions
 from data_assets.orchestration import run_liveness as dagster_runs
-from data_assets.orchestration.run_liveness import end_interrupted_runs, interrupted_runs, living_run
+from data_assets.orchestration.run_liveness import end_interrupted_runs, interrupted_runs, run_heartbeat
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
 
@@ -156,10 +156,10 @@ CLAIM_AND_DIE = """
 import os, signal, sys
 from contextlib import ExitStack
 import dagster as dg
-from data_assets.orchestration.run_liveness import living_run
+from data_assets.orchestration.run_liveness import run_heartbeat
 with dg.DagsterInstance.get() as instance, ExitStack() as lives:
     for run_id in sys.argv[1:]:
-        lives.enter_context(living_run(instance, run_id))
+        lives.enter_context(run_heartbeat(instance, run_id))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -174,7 +174,7 @@ def test_a_run_is_left_alone_while_its_process_lives_and_when_no_process_of_this
 ) -> None:
     here, elsewhere = (planned(project, dg.DagsterRunStatus.STARTED) for _ in range(2))
 
-    with living_run(project.instance, here.run_id):
+    with run_heartbeat(project.instance, here.run_id):
         assert end_interrupted_runs(project.instance) == []
 
     for run in (here, elsewhere):

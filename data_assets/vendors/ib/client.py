@@ -36,12 +36,12 @@ from data_assets.trading_calendar import Session, utc_now
 from data_assets.vendors.ib.connection import Answer, Connection
 from data_assets.vendors.ib.contracts import Ticker, foreign
 from data_assets.vendors.ib.errors import Asked, Unreadable
-from data_assets.vendors.ib.line import Address, Received, Request
 from data_assets.vendors.ib.pacing import RequestPacing
-from data_assets.vendors.ib.patience import IBS_OWN, Patience
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets.vendors.ib.schema import frame_of
 from data_assets.vendors.ib.state_file import Damaged, StateFile
+from data_assets.vendors.ib.timeouts import IBS_OWN, Timeouts
+from data_assets.vendors.ib.tws_session import Address, Received, Request
 
 HEADS_FILE = "ib_head_timestamps.json"
 
@@ -108,7 +108,7 @@ class IbClient:
         pacing: RequestPacing,
         state_folder: Path,
         real_data_only: bool = False,
-        patience: Patience = IBS_OWN,
+        timeouts: Timeouts = IBS_OWN,
         now: Callable[[], datetime] = utc_now,
         resets: Callable[[datetime], datetime | None] = reset_ends,
         say: Callable[[str], object] = logger.warning,
@@ -122,14 +122,14 @@ class IbClient:
             pacing: the account's budget.
             state_folder: where head timestamps are remembered, in ``HEADS_FILE``; those of a simulator are not.
             real_data_only: refuse a server which says that its data is synthetic.
-            patience: how long answers, connections and outages are waited for.
+            timeouts: how long answers, connections and outages are waited for.
             now: the current instant, aware.
             resets: the end of the reset of IB's servers that is under way at an instant; ``resets.never`` for a
                 simulator.
             say: told, in one line each, of what makes the run wait.
         """
         self._pacing = pacing
-        self._patience = patience
+        self._timeouts = timeouts
         self._now = now
         self._say = say
         self._heads = StateFile(state_folder / HEADS_FILE)
@@ -137,7 +137,7 @@ class IbClient:
         self._connection = Connection(
             Address(host, port, client_id),
             real_data_only=real_data_only,
-            patience=patience,
+            timeouts=timeouts,
             now=now,
             resets=resets,
             say=say,
@@ -253,7 +253,7 @@ class IbClient:
                 req_id, contract, _end(hours), DURATION, BAR_SIZE, SHOWN, True, FORMAT_DATE, False, []
             ),
             lambda client, req_id: client.cancelHistoricalData(req_id),
-            self._patience.bars,
+            self._timeouts.bars,
         )
         answer = await self._ask_history(request, f"{contract.conId} {_end(hours)}", head=False)
         received: Received = answer.value
@@ -273,7 +273,7 @@ class IbClient:
             contract,
             lambda client, req_id: client.reqHeadTimeStamp(req_id, contract, SHOWN, True, FORMAT_DATE),
             lambda client, req_id: client.cancelHeadTimeStamp(req_id),
-            self._patience.head,
+            self._timeouts.head,
             stays_open=True,
         )
         try:
@@ -338,7 +338,7 @@ class IbClient:
             wanted,
             lambda client, req_id: client.reqContractDetails(req_id, wanted),
             None,
-            self._patience.details,
+            self._timeouts.details,
         )
         try:
             answer = await self._connection.request(request)

@@ -26,11 +26,11 @@ from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
-from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, judge, own_days
+from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
-from data_assets.vendors.ib.patience import IBS_OWN, SANDBOX
 from data_assets.vendors.ib.resets import never, reset_ends
 from data_assets.vendors.ib.schema import COLUMNS
+from data_assets.vendors.ib.timeouts import IBS_OWN, SANDBOX
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
 
 DAY_BYTES = 1_000_000
@@ -101,7 +101,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
                 pacing=request_pacing(),
                 state_folder=state_folder(),
                 real_data_only=live,
-                patience=IBS_OWN if live else SANDBOX,
+                timeouts=IBS_OWN if live else SANDBOX,
                 resets=reset_ends if live else never,
             )
             async with client:
@@ -110,7 +110,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
         bars = pl.concat(lake.batches(ticker.dataset, day))
-        return judge(bars, session(day), ticker.completeness, partial(own_days, lake, ticker.dataset, day))
+        return evaluate_checks(bars, session(day), ticker.completeness, partial(own_days, lake, ticker.dataset, day))
 
     lenient = " Minutes without a bar are accepted and counted." if ticker.completeness == "lenient" else ""
     return MarketDataset(

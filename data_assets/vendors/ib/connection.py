@@ -1,10 +1,10 @@
 """The way to TWS: connected, watched, and renewed when it is lost.
 
 Here: when to connect, when to wait and for how long, and what answers are not to be believed. Not here: a single
-socket (``line``), and what is asked (``client``).
+socket (``tws_session``), and what is asked (``client``).
 
 A connection that TWS has lost to IB's servers (1100, 2105, 2110) is waited for, and never torn down: the socket to TWS
-survives it, and whoever reconnects finds his client id still taken. While IB resets its servers, patience has no end
+survives it, and whoever reconnects finds his client id still taken. While IB resets its servers, timeouts has no end
 but the reset's.
 
 No "no" is final that TWS says while IB is away from it: a contract that it does not know, a permission that it does not
@@ -30,8 +30,8 @@ from typing import Any
 from data_assets.ingest.outcome import IngestError, RunEnded, Throttled, VendorDown
 from data_assets.ingest.waiting import waiting
 from data_assets.trading_calendar import NEW_YORK
-from data_assets.vendors.ib.line import Address, Endless, Line, Request, SocketLost, TooLate, TurnedAway
-from data_assets.vendors.ib.patience import Patience
+from data_assets.vendors.ib.timeouts import Timeouts
+from data_assets.vendors.ib.tws_session import Address, Endless, Request, SocketLost, TooLate, TurnedAway, TwsSession
 
 SYNTHETIC_ACCOUNTS = "DUSANDBOX"  # as the sandbox begins its accounts; vendors know nothing else of it
 
@@ -64,7 +64,7 @@ class Answer:
     """What TWS answered.
 
     Attributes:
-        value: as `Line.ask` returns it.
+        value: as `TwsSession.ask` returns it.
         doubt: why a "no" in it would not be final: words for a sentence; empty where it is.
     """
 
@@ -80,7 +80,7 @@ class Connection:
         address: Address,
         *,
         real_data_only: bool,
-        patience: Patience,
+        timeouts: Timeouts,
         now: Callable[[], datetime],
         resets: Callable[[datetime], datetime | None],
         say: Callable[[str], object],
@@ -90,18 +90,18 @@ class Connection:
         Args:
             address: where TWS is.
             real_data_only: refuse a server that simulates.
-            patience: how long to wait for what.
+            timeouts: how long to wait for what.
             now: the current instant, aware.
             resets: the end of the reset of IB's servers that is under way at an instant, or None.
             say: told, in one line each, of what makes the run wait.
         """
         self._address = address
         self._real_data_only = real_data_only
-        self._patience = patience
+        self._timeouts = timeouts
         self._now = now
         self._resets = resets
         self._say = say
-        self._line: Line | None = None
+        self._session: TwsSession | None = None
         self._account = ""
         self._server_version = 0
         self._answered_at = float("-inf")
@@ -139,8 +139,8 @@ class Connection:
         Raises:
             RunEnded: nobody listens, nobody answers, the client id is taken, or the server simulates.
         """
-        for attempt in range(1, self._patience.attempts + 1):
-            last = attempt == self._patience.attempts
+        for attempt in range(1, self._timeouts.attempts + 1):
+            last = attempt == self._timeouts.attempts
             try:
                 await self._connect()
                 if not self.serves or await self._alive():
@@ -155,10 +155,10 @@ class Connection:
 
     async def close(self) -> None:
         """Disconnect, and leave TWS a moment to notice."""
-        if self._line is not None:
-            self._line.disconnect()
-            self._line = None
-            await asyncio.sleep(self._patience.goodbye)
+        if self._session is not None:
+            self._session.disconnect()
+            self._session = None
+            await asyncio.sleep(self._timeouts.goodbye)
 
     async def ready(self) -> None:
         """Return when there is a connection that serves history: reconnect, wait for IB's servers.
@@ -177,7 +177,7 @@ class Connection:
                 raise self._fatal
             if (reset := self._reset_end()) is not None:
                 down_since = self._loop_time()
-            left = down_since + self._patience.outage - self._loop_time()
+            left = down_since + self._timeouts.outage - self._loop_time()
             if not self.serves and told != (what := self._what_is_away(reset)):
                 told = what
                 said.close()
@@ -199,7 +199,7 @@ class Connection:
         return f"{'IB behind ' if self._connected else ''}TWS or IB Gateway at {self._address} to be back"
 
     async def request(self, request: Request, *, finish: bool = False) -> Answer:
-        """Ask one question and wait for the answer; see `Line.ask`.
+        """Ask one question and wait for the answer; see `TwsSession.ask`.
 
         Args:
             request: the question.
@@ -209,13 +209,13 @@ class Connection:
             IngestError: what TWS said instead. `VendorDown` where that is not final, or nothing came, because IB's
                 servers are away.
         """
-        if self._line is None:
+        if self._session is None:
             raise SocketLost(
                 f"there is no connection to TWS at {self._address} - {request.asked}", cause="IB connection lost"
             )
         doubt, losses = self._doubt(), self._losses
         try:
-            value = await self._line.ask(request, finish_seconds=self._patience.finish if finish else 0.0)
+            value = await self._session.ask(request, finish_seconds=self._timeouts.finish if finish else 0.0)
         except IngestError as error:
             raise self._weighed(error, doubt or self._doubt(losses)) from error
         self._held_since = None
@@ -233,7 +233,7 @@ class Connection:
             self._lose(self._reset_words(), (end - self._now()).total_seconds())
         elif self.serves and self._away:
             self._hold(f"{said}; {doubt}")
-        elif self.serves and (left := self._back_at + self._patience.settle - self._loop_time()) > 0:
+        elif self.serves and (left := self._back_at + self._timeouts.settle - self._loop_time()) > 0:
             self._lose("IB's servers are just back", left)
         return VendorDown(f"{said}; {doubt}, so this is not believed", cause="IB away")
 
@@ -269,8 +269,8 @@ class Connection:
         if self._away or not self.serves or losses not in (None, self._losses):
             lost = next(iter(self._away.values()), "") or self._lost
             return "said while IB's servers are away" + (f" ({lost})" if lost else "")
-        if self._loop_time() < self._back_at + self._patience.settle:
-            return f"said within {self._patience.settle:.0f} s after IB's servers were back"
+        if self._loop_time() < self._back_at + self._timeouts.settle:
+            return f"said within {self._timeouts.settle:.0f} s after IB's servers were back"
         return ""
 
     def _reset_words(self) -> str:
@@ -281,28 +281,30 @@ class Connection:
         """Ask nothing for a while; give up where that has not helped for long."""
         if self._held_since is None:
             self._held_since = self._loop_time()
-        if self._loop_time() - self._held_since > self._patience.outage:
+        if self._loop_time() - self._held_since > self._timeouts.outage:
             self._fatal = self._given_up(self._look(why))
-        self._lose(why, self._patience.hold)
+        self._lose(why, self._timeouts.hold)
 
     @property
     def _connected(self) -> bool:
-        return self._line is not None and self._line.connected
+        return self._session is not None and self._session.connected
 
     def _reset_end(self) -> datetime | None:
         return self._resets(self._now())
 
     async def _connect(self) -> None:
-        line = Line(self._address, lambda code, text: self._noticed(line, code, text), self._patience.linger)
-        again = self._line is not None
-        self._line = line  # before it is up: TWS begins with what it has lost
+        session = TwsSession(
+            self._address, lambda code, text: self._noticed(session, code, text), self._timeouts.linger
+        )
+        again = self._session is not None
+        self._session = session  # before it is up: TWS begins with what it has lost
         self._away.clear()
         self._regain()
         self._answered_at = float("-inf")  # it has yet to answer a question
-        await line.connect(self._patience.connect)
+        await session.connect(self._timeouts.connect)
         if again:
             self._back_at = self._loop_time()
-        self._account, self._server_version = line.account, line.server_version
+        self._account, self._server_version = session.account, session.server_version
         if self._real_data_only and self.account_kind == "sandbox":
             await self.close()
             raise RunEnded(
@@ -310,8 +312,8 @@ class Connection:
                 f"live: stop it and {_START}"
             )
 
-    def _noticed(self, line: Line, code: int, text: str) -> None:
-        if line is not self._line:
+    def _noticed(self, session: TwsSession, code: int, text: str) -> None:
+        if session is not self._session:
             return
         if code in _LOST_IB:
             self._went_away(_IB, f"TWS has lost IB's servers ({code}: {text})")
@@ -319,14 +321,14 @@ class Connection:
         elif code == _LOST_HISTORY:
             farm = _farm(text)
             self._went_away(farm, f"IB's history service is away ({code}: {text})")
-            self._lose(self._away[farm], self._patience.farm)
+            self._lose(self._away[farm], self._timeouts.farm)
         elif code == _LOST_CONTRACTS:
             self._went_away(_farm(text), f"IB's service of contracts is away ({code}: {text})")
         elif code in _RESTORED:
             self._away.clear()
             self._are_back()
             if code == _DATA_LOST:
-                line.drop_pending(f"TWS lost its requests with its connection to IB ({code}: {text})")
+                session.drop_pending(f"TWS lost its requests with its connection to IB ({code}: {text})")
         elif code in _FARM_BACK:
             farm = _farm(text)
             back = {_IB} if code != _ON_DEMAND else set()
@@ -374,16 +376,16 @@ class Connection:
 
     async def _alive(self) -> bool:
         """Whether TWS still answers, asked for only after a silence."""
-        line = self._line
-        assert line is not None
-        if self._loop_time() - self._answered_at < self._patience.idle:
+        session = self._session
+        assert session is not None
+        if self._loop_time() - self._answered_at < self._timeouts.idle:
             return True
-        if await line.alive(self._patience.heartbeat):
+        if await session.alive(self._timeouts.heartbeat):
             self._answered_at = self._loop_time()
             return True
         self._say(f"TWS at {self._address} gives no sign of life")
-        line.disconnect()
-        await asyncio.sleep(self._patience.goodbye)
+        session.disconnect()
+        await asyncio.sleep(self._timeouts.goodbye)
         return False
 
     async def _reconnect(self, attempt: int, left: float) -> None:
@@ -400,14 +402,14 @@ class Connection:
                 raise self._given_up(self._why_no_session(error)) from None
 
     async def _back_off(self, attempt: int) -> None:
-        ceiling = min(self._patience.backoff_cap, self._patience.backoff * 2.0 ** (attempt - 1))
+        ceiling = min(self._timeouts.backoff_cap, self._timeouts.backoff * 2.0 ** (attempt - 1))
         await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
 
     def _why_no_session(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return (
                 f"TWS or IB Gateway at {self._address} takes connections and does not answer them within "
-                f"{self._patience.connect:.0f} s: {_LOOK}"
+                f"{self._timeouts.connect:.0f} s: {_LOOK}"
             )
         if isinstance(error, _Mute):
             return f"TWS or IB Gateway at {self._address} shakes hands and then answers no question: {_LOOK}"
@@ -417,7 +419,7 @@ class Connection:
         return str(error)
 
     def _given_up(self, why: str) -> RunEnded:
-        return RunEnded(f"no history from IB for {self._patience.outage:.0f} s: {why}")
+        return RunEnded(f"no history from IB for {self._timeouts.outage:.0f} s: {why}")
 
     def _look(self, why: str) -> str:
         return f"{why}; look at the window of TWS or IB Gateway at {self._address}, then run again"

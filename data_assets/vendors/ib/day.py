@@ -81,7 +81,7 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
     return found
 
 
-def judge(
+def evaluate_checks(
     bars: pl.DataFrame, hours: Session, completeness: Completeness, own_days: Callable[[], Sequence[TradingMinutes]]
 ) -> list[Verdict]:
     """The verdicts on a day of bars, stored or about to be; a breach that is an error keeps it from being stored.
@@ -157,7 +157,7 @@ class IbBarsSource:
         meter.parsed(answer.bars.height)
         bars = answer.bars.sort("timestamp")
         try:
-            verdicts = judge(
+            verdicts = evaluate_checks(
                 bars, hours, self._ticker.completeness, partial(own_days, self._lake, self._ticker.dataset, day)
             )
             breaches = [verdict for verdict in verdicts if not verdict.passed and verdict.severity == "error"]

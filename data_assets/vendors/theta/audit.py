@@ -1,8 +1,8 @@
 """Whether a day is complete, by the vendor's own list of contracts, and what the footer says of that.
 
 Here: the comparison root by root, what may not be believed at once, and what may not be stored at all. Not here:
-whether a single body is whole (``intake``), what is remembered of an answer (``doubts``), and the verdicts on the
-stored day (``judge``).
+whether a single body is whole (``intake``), what is remembered of an answer (``short_answers``), and the verdicts on
+the stored day (``day_checks``).
 
 `option/list/contracts/quote` names the contracts that a complete day holds. A body or a day that lacks more of them
 than is tolerated is asked for again, and so is an empty answer. The same answer once more is the vendor's last word,
@@ -28,11 +28,11 @@ from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import OptionDataset
-from data_assets.vendors.theta.doubts import Doubted, Doubts
 from data_assets.vendors.theta.intake import BodyEnd
+from data_assets.vendors.theta.short_answers import ShortAnswer, ShortAnswerMemory
 
 if TYPE_CHECKING:
-    from data_assets.vendors.theta.terminal import Bodies
+    from data_assets.vendors.theta.terminal import OptionSource
 
 NAMES_KEPT = 50
 
@@ -75,8 +75,8 @@ async def compare(
     listed: ContractList,
     dataset: OptionDataset,
     day: date,
-    bodies: Bodies,
-    doubts: Doubts,
+    bodies: OptionSource,
+    memory: ShortAnswerMemory,
     *,
     silent: Mapping[str, str],
     short_ends: Iterable[ShortEnd] = (),
@@ -89,12 +89,12 @@ async def compare(
         dataset: what was asked for, each root as a whole.
         day: the trading day.
         bodies: where they came from.
-        doubts: what is remembered of the answers before.
+        memory: what is remembered of the answers before.
         silent: roots of which nothing came, with the vendor's words.
         short_ends: of bodies that were believed all the same.
 
     Raises:
-        Doubted: contracts are absent, and not for the second time.
+        ShortAnswer: contracts are absent, and not for the second time.
         DayEnded: ``Rejected``: so many are that the vendor's word is not taken for it.
     """
     settled = await settled_roots(arrived, listed, dataset.roots, day, bodies)
@@ -103,22 +103,22 @@ async def compare(
     for root, comparison in found.items():
         request = dataset.request(day, root)
         if comparison is None or not is_short(comparison, tolerance):
-            doubts.forget(request, "absent")
-        elif doubts.repeated(request, "absent", comparison.absent):
+            memory.forget(request, "absent")
+        elif memory.repeated(request, "absent", comparison.absent):
             found[root] = replace(comparison, confirmed=len(comparison.absent))
         elif root in silent:
             again.append(contradiction(silent[root], comparison.listed))
         else:
             again.append(f"the body stopped short: {shortage(comparison, tolerance)}")
     if again:
-        raise Doubted(f"{'; '.join(again)}; {doubts.advice}")
+        raise ShortAnswer(f"{'; '.join(again)}; {memory.advice}")
     found = with_short_ends(found, short_ends)
     refuse_too_many(found, dataset, set(silent))
     return found
 
 
 async def settled_roots(
-    arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, bodies: Bodies
+    arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, bodies: OptionSource
 ) -> frozenset[str]:
     """The roots whose contracts that expire on ``day`` were settled in its morning, by what the vendor holds of them.
 
@@ -205,8 +205,8 @@ async def short_end(
     summary: pl.DataFrame,
     listed: ContractList,
     tolerance: float,
-    bodies: Bodies,
-    doubts: Doubts,
+    bodies: OptionSource,
+    memory: ShortAnswerMemory,
 ) -> ShortEnd | None:
     """Whether a body may end inside its last contract: it came twice like that, and lacks no other contract.
 
@@ -219,20 +219,20 @@ async def short_end(
         listed: the vendor's list.
         tolerance: share of the listed contracts that may be absent.
         bodies: where it came from.
-        doubts: what is remembered of the answers before.
+        memory: what is remembered of the answers before.
 
     Returns:
         None where it ends as bodies do.
 
     Raises:
-        Doubted: it may have been cut, and may not.
+        ShortAnswer: it may have been cut, and may not.
         Transient: it was cut.
     """
     if end.short is None:
-        doubts.forget(request, "last-contract")
+        memory.forget(request, "last-contract")
         return None
-    if not doubts.repeated(request, "last-contract", [end.short, f"{end.rows} rows"]):
-        raise Doubted(f"{request}: the body stopped short: {end.short}; {doubts.advice}")
+    if not memory.repeated(request, "last-contract", [end.short, f"{end.rows} rows"]):
+        raise ShortAnswer(f"{request}: the body stopped short: {end.short}; {memory.advice}")
     what_else = "no list tells whether contracts are absent too"
     if (known := listed.of(request)) is not None:
         came = summary.filter(pl.col("symbol") == request.symbol)

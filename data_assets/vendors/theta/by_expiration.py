@@ -26,7 +26,6 @@ from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.quality.contract_summary import merge_summaries
-from data_assets.vendors.theta.arrival import Arrival, digest_of_digests
 from data_assets.vendors.theta.audit import (
     ShortEnd,
     compared,
@@ -40,11 +39,12 @@ from data_assets.vendors.theta.audit import (
 )
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import RequestBy
-from data_assets.vendors.theta.doubts import Doubted
+from data_assets.vendors.theta.day_audit import DayAudit, digest_of_digests
 from data_assets.vendors.theta.intake import Collected, Grid, Intake, RowsRepeated, refuse_repeats
 from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
 from data_assets.vendors.theta.plan import Group, groups, split
+from data_assets.vendors.theta.short_answers import ShortAnswer
 from data_assets.vendors.theta.staging import in_thread
 
 PROBES = 5
@@ -54,7 +54,7 @@ FAILURES = 3
 """So many requests may fail, or a quarter of those that were answered, before the others are not asked either."""
 
 
-async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arrival]:
+async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAudit]:
     """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
 
     Args:
@@ -72,19 +72,19 @@ async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arr
             ) as writer:
                 collection = _Collection(job, pieces)
                 parts = await collection.merge(plan, writer)
-                arrival = _arrival(job, parts, collection)
-                staged = await in_thread(lambda: writer.finish(job.provenance(arrival)), StagedFile.discard)
-                return staged, arrival
+                audited = _arrival(job, parts, collection)
+                staged = await in_thread(lambda: writer.finish(job.provenance(audited)), StagedFile.discard)
+                return staged, audited
         except DayEnded as ended:
             if not isinstance(ended.outcome, Failed):  # what has arrived is as good as before
                 pieces.clear()
             raise
 
 
-def _arrival(job: DayJob, parts: Sequence[Part], collection: _Collection) -> Arrival:
+def _arrival(job: DayJob, parts: Sequence[Part], collection: _Collection) -> DayAudit:
     summary = merge_summaries([part.summary for part in parts])
     came = [part.body for part in parts]
-    return Arrival(
+    return DayAudit(
         summary=summary,
         source=job.bodies.source(parts[0].request),
         raw_sha256=digest_of_digests(came),
@@ -121,7 +121,7 @@ class _Collection:
         self._listed = job.listed
         self._meter = job.meter
         self._parts = Parts(pieces, job.dataset.table, self._grid)
-        self._doubts = job.doubts
+        self._memory = job.memory
         self._on_disk: set[str] = set()
         self._silent: list[HistoryRequest] = []
         self._confirmed: Counter[str] = Counter()
@@ -210,7 +210,7 @@ class _Collection:
     def _hopeless(self) -> bool:
         """Whether the next request would fail too."""
         fatal = any(isinstance(error, Throttled | VendorDown | LakeError) for error in self._failed)
-        broken = sum(not isinstance(error, Doubted) for error in self._failed)
+        broken = sum(not isinstance(error, ShortAnswer) for error in self._failed)
         return fatal or broken > max(FAILURES, self._done // 4)
 
     async def _parts_of(self, request: HistoryRequest) -> list[Part]:
@@ -247,7 +247,7 @@ class _Collection:
             self._silent.append(request)
             return None
         tolerance = self._dataset.absent_tolerance
-        short = await short_end(request, end, intake.summary, self._listed, tolerance, self._bodies, self._doubts)
+        short = await short_end(request, end, intake.summary, self._listed, tolerance, self._bodies, self._memory)
         if short is not None:
             self.short_ends.append(short)
         self._doubt_absent(request, intake.summary)
@@ -264,20 +264,20 @@ class _Collection:
         try:
             part = await in_thread(lambda: self._keep(request, collected.rows(), intake.summary, body))
         except RowsRepeated as error:
-            self._doubts.refuse_repeats(request, error)
+            self._memory.refuse_repeats(request, error)
             raise
-        self._doubts.forget(request, "repeats")
+        self._memory.forget(request, "repeats")
         return part
 
     def _doubt_absent(self, request: HistoryRequest, summary: pl.DataFrame) -> None:
         """Refuse an answer that lacks contracts, unless the one before lacked the same."""
         comparison = self._shortage(request, summary)
         if comparison is None:
-            self._doubts.forget(request, "absent")
+            self._memory.forget(request, "absent")
             return
-        if not self._doubts.repeated(request, "absent", comparison.absent):
+        if not self._memory.repeated(request, "absent", comparison.absent):
             why = shortage(comparison, self._dataset.absent_tolerance)
-            raise Doubted(f"{request}: the body stopped short: {why}; {self._doubts.advice}")
+            raise ShortAnswer(f"{request}: the body stopped short: {why}; {self._memory.advice}")
         self._confirmed[request.symbol] += len(comparison.absent)
 
     def _keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
@@ -326,7 +326,7 @@ class _Collection:
         """Refuse answers that there is nothing where the list names contracts, unless they are not the first ones.
 
         Raises:
-            Doubted: some are.
+            ShortAnswer: some are.
         """
         again, named = [], 0
         for request in self._silent:
@@ -335,7 +335,7 @@ class _Collection:
             comparison = absent_contracts(listed.clear(), listed, day=self._day, morning_settled=settled)
             if not comparison.listed:
                 continue
-            if self._doubts.repeated(request, "absent", comparison.absent):
+            if self._memory.repeated(request, "absent", comparison.absent):
                 self._confirmed[request.symbol] += comparison.listed
             else:
                 again.append(request)
@@ -343,14 +343,18 @@ class _Collection:
         if again:
             some_ = ", ".join(map(str, again[:3]))
             reason = f"Theta holds no data for {len(again)} of the day's requests ({some_})"
-            raise Doubted(f"{contradiction(reason, named)}; {self._doubts.advice}")
+            raise ShortAnswer(f"{contradiction(reason, named)}; {self._memory.advice}")
 
 
 def _worst(failed: Sequence[Exception]) -> Exception:
     """The error that says most about what to do next, with how many there were."""
     ranked = (LakeError, VendorDown, Throttled, Transient)
     worst = min(failed, key=lambda error: next(n for n, kind in enumerate(ranked) if isinstance(error, kind)))
-    if len(failed) > 1 and isinstance(worst, Transient) and type(worst) in (Transient, Doubted, Throttled, VendorDown):
+    if (
+        len(failed) > 1
+        and isinstance(worst, Transient)
+        and type(worst) in (Transient, ShortAnswer, Throttled, VendorDown)
+    ):
         more = f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)"
         return type(worst)(more, cause=worst.cause)
     return worst

@@ -28,8 +28,8 @@ from data_assets.span import Span, read_span
 from data_assets.vendors.theta.client import INTERVALS, ThetaClient
 from data_assets.vendors.theta.dataset import BOUNDS, OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.histories import HISTORIES, Kind
-from data_assets.vendors.theta.judge import judge
 from data_assets.vendors.theta.legacy import LegacySource, find_files
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
@@ -123,7 +123,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 yield ThetaSource(options, lake=lake, bodies=terminal)
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
-            return judge(lake, options, day, limits)
+            return evaluate_checks(lake, options, day, limits)
 
         one_body_a_day = options.history.legacy_files and len(options.roots) == 1
         return MarketDataset(

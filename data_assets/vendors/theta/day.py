@@ -2,13 +2,13 @@
 
 Here: when a day may be asked for, and which of the ways it is had. Not here: the ways (``whole_day``,
 ``by_expiration``, ``reports``), the wire (``client``), the columns (``schema``), retries (the engine), and the
-judgement of plausible values (``judge``, on the stored file).
+judgement of plausible values (``day_checks``, on the stored file).
 
 The vendor's CSV has no trailer and no row count, and the terminal may end a broken answer cleanly. A body is therefore
 whole only if its last line ends, its last contract goes on as long as the others, and the contracts are those that
 `option/list/contracts/quote` names for the day. A body that is not whole is asked for again; no accident becomes a
-short day. What the vendor says twice is its last word (``doubts``, ``audit``). Irregular days are not refused here: the
-checks describe them.
+short day. What the vendor says twice is its last word (``short_answers``, ``audit``). Irregular days are not refused
+here: the checks describe them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import StagedFile
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
-from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ContractList
 from data_assets.vendors.theta.by_expiration import day_by_expiration
 from data_assets.vendors.theta.dataset import OptionDataset
-from data_assets.vendors.theta.doubts import Doubts
+from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.job import DayJob
-from data_assets.vendors.theta.plan import size, way
+from data_assets.vendors.theta.plan import choose_request_unit, expected_rows
 from data_assets.vendors.theta.reports import day_of_reports
+from data_assets.vendors.theta.short_answers import ShortAnswerMemory
 from data_assets.vendors.theta.staging import StagedOptions
-from data_assets.vendors.theta.terminal import Bodies
+from data_assets.vendors.theta.terminal import OptionSource
 from data_assets.vendors.theta.whole_day import whole_day
 
 _RESET_ENDS = timedelta(hours=1, minutes=45)
@@ -73,7 +73,7 @@ class ThetaSource:
     """Days of one dataset, for the engine; implements ``ingest.source.Source``."""
 
     def __init__(
-        self, dataset: OptionDataset, *, lake: Lake, bodies: Bodies, clock: Callable[[], datetime] = utc_now
+        self, dataset: OptionDataset, *, lake: Lake, bodies: OptionSource, clock: Callable[[], datetime] = utc_now
     ) -> None:
         """Bind a dataset to where it comes from and where it goes.
 
@@ -103,31 +103,31 @@ class ThetaSource:
             bounded = BoundedMeter(meter, self._dataset.bounds)
             kept = self._lake.unfinished(self._dataset.key, day)
             try:
-                staged, arrival = await self._fetch(hours, listed, bounded, self._doubts(day, kept))
+                staged, audited = await self._fetch(hours, listed, bounded, self._short_answers(day, kept))
             except LakeError as error:
                 raise ending_of(error) from error
             except DayEnded as ended:
                 if not isinstance(ended.outcome, Failed):
                     kept.clear()
                 raise
-        metadata = arrival.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
+        metadata = audited.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
         return StagedOptions(staged, metadata, kept)
 
-    def _doubts(self, day: date, kept: UnfinishedDay) -> Doubts:
+    def _short_answers(self, day: date, kept: UnfinishedDay) -> ShortAnswerMemory:
         synthetic = self._lake.synthetic
         if not self._bodies.answers_anew:
-            return Doubts(None, synthetic=synthetic, not_final="a file is not asked again")
+            return ShortAnswerMemory(None, synthetic=synthetic, not_final="a file is not asked again")
         not_final = None
         if self._clock() < _night_ends(day):
             not_final = "what the vendor lacks of a day is not final before 01:45 New York of the next: ask again then"
-        return Doubts(kept, synthetic=synthetic, not_final=not_final)
+        return ShortAnswerMemory(kept, synthetic=synthetic, not_final=not_final)
 
     async def _fetch(
-        self, hours: Session, listed: ContractList, meter: DayMeter, doubts: Doubts
-    ) -> tuple[StagedFile, Arrival]:
+        self, hours: Session, listed: ContractList, meter: DayMeter, memory: ShortAnswerMemory
+    ) -> tuple[StagedFile, DayAudit]:
         dataset = self._dataset
-        job = DayJob(dataset, self._bodies, self._lake, hours, listed, meter, doubts, self._clock)
-        by = way(dataset, size(dataset, listed.contracts, dataset.grid(hours).points))
+        job = DayJob(dataset, self._bodies, self._lake, hours, listed, meter, memory, self._clock)
+        by = choose_request_unit(dataset, expected_rows(dataset, listed.contracts, dataset.grid(hours).points))
         if not dataset.by_minute:
             return await day_of_reports(job, by)
         if by == "day":

@@ -1,7 +1,7 @@
 """Theta's histories of options, one record each.
 
 Here: all that differs between quotes, greeks, open interest and end-of-day reports, so that a further history is one
-more record. Not here: how a day of any of them is fetched (``day``) and read back (``judge``).
+more record. Not here: how a day of any of them is fetched (``day``) and read back (``day_checks``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bodies of snapshots on their way from the wire to the lake: read in threads while they arrive, in flat memory.
+"""OptionSource of snapshots on their way from the wire to the lake: read in threads while they arrive, in flat memory.
 
 Here: blocks, threads, the order of what is kept, and what one body tells of its own wholeness. Not here: which requests
 make a day (``plan``), and whether its contracts are all there (``audit``).

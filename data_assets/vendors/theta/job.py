@@ -17,13 +17,13 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta import schema
-from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ContractList
 from data_assets.vendors.theta.client import HistoryRequest, LargeRequest
 from data_assets.vendors.theta.dataset import OptionDataset
-from data_assets.vendors.theta.doubts import Doubts
+from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.plan import listed_expirations, split
-from data_assets.vendors.theta.terminal import Bodies
+from data_assets.vendors.theta.short_answers import ShortAnswerMemory
+from data_assets.vendors.theta.terminal import OptionSource
 
 T = TypeVar("T")
 
@@ -39,17 +39,17 @@ class DayJob:
         hours: the day's session.
         listed: the vendor's list of the day.
         meter: told of bytes and rows.
-        doubts: what is remembered of the answers before.
+        memory: what is remembered of the answers before.
         clock: the current instant, with a time zone.
     """
 
     dataset: OptionDataset
-    bodies: Bodies
+    bodies: OptionSource
     lake: Lake
     hours: Session
     listed: ContractList
     meter: DayMeter
-    doubts: Doubts
+    memory: ShortAnswerMemory
     clock: Callable[[], datetime]
 
     @property
@@ -57,18 +57,18 @@ class DayJob:
         """The trading day."""
         return self.hours.day
 
-    def provenance(self, arrival: Arrival) -> Provenance:
+    def provenance(self, audited: DayAudit) -> Provenance:
         """What the footer says of what arrived."""
         return Provenance(
             dataset=self.dataset.key,
             day=self.day,
-            source=arrival.source,
+            source=audited.source,
             fetched_at=self.clock(),
             schema_version=schema.SCHEMA_VERSION,
-            raw_sha256=arrival.raw_sha256,
-            raw_size=arrival.raw_size,
+            raw_sha256=audited.raw_sha256,
+            raw_size=audited.raw_size,
             synthetic=self.lake.synthetic,
-            details=arrival.details(),
+            details=audited.details(),
         )
 
     async def expirations(self) -> dict[str, list[date]]:

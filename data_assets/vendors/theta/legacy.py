@@ -31,7 +31,7 @@ from data_assets.vendors.theta.audit import ContractList
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
-from data_assets.vendors.theta.terminal import Bodies
+from data_assets.vendors.theta.terminal import OptionSource
 
 CHUNK = 1 << 20
 
@@ -88,13 +88,13 @@ def _day_of(name: str, dataset: OptionDataset) -> date:
 
 
 class LegacyFiles:
-    """Files in the terminal's place; implements ``Bodies``.
+    """Files in the terminal's place; implements ``OptionSource``.
 
     The terminal still says which contracts a day must hold, if it is there; if it is not, nobody can tell. A terminal
     that is there and stumbles is asked again: without its list a file cut between two contracts looks whole.
     """
 
-    def __init__(self, files: Mapping[date, Path], terminal: Bodies) -> None:
+    def __init__(self, files: Mapping[date, Path], terminal: OptionSource) -> None:
         """Read these files, and ask an open terminal for lists."""
         self._files = files
         self._terminal = terminal
@@ -103,22 +103,22 @@ class LegacyFiles:
 
     @property
     def at_once(self) -> int:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         return self._terminal.at_once
 
     @property
     def answers_anew(self) -> bool:
-        """See ``Bodies``: a file says the same however often it is read."""
+        """See ``OptionSource``: a file says the same however often it is read."""
         return False
 
     @asynccontextmanager
     async def day(self, day: date) -> AsyncIterator[None]:
-        """See ``Bodies``: files wait for nobody."""
+        """See ``OptionSource``: files wait for nobody."""
         yield
 
     @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See ``Bodies``: the file of the request's day, unpacked."""
+        """See ``OptionSource``: the file of the request's day, unpacked."""
         path = self._files[request.day]
         try:
             file = await asyncio.to_thread(_open, path)
@@ -144,31 +144,33 @@ class LegacyFiles:
                 self._no_terminal = str(error)
 
     async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
-        """See ``Bodies``: the terminal's list, or none."""
+        """See ``OptionSource``: the terminal's list, or none."""
         nobody_can_tell = ContractList(None, f"the terminal has no list to give: {self._no_terminal}")
         return self._lists.pop(day, nobody_can_tell)
 
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
-        """See ``Bodies``; a file is one body and never split."""
+        """See ``OptionSource``; a file is one body and never split."""
         return await self._terminal.expirations(roots)
 
     async def trades_on_last_day(self, root: str, day: date) -> bool | None:
-        """See ``Bodies``: the terminal knows, as it gave the list."""
+        """See ``OptionSource``: the terminal knows, as it gave the list."""
         return await self._terminal.trades_on_last_day(root, day)
 
     def source(self, request: HistoryRequest) -> str:
-        """See ``Bodies``: the file's path."""
+        """See ``OptionSource``: the file's path."""
         return str(self._files[request.day])
 
     async def wait_until_up(self, root: str) -> None:
-        """See ``Bodies``: files are always there, and the terminal was."""
+        """See ``OptionSource``: files are always there, and the terminal was."""
         await self._terminal.wait_until_up(root)
 
 
 class LegacySource:
     """Days in files, for the engine; implements ``ingest.source.Source``. A file that is not whole will never be."""
 
-    def __init__(self, dataset: OptionDataset, *, lake: Lake, files: Mapping[date, Path], terminal: Bodies) -> None:
+    def __init__(
+        self, dataset: OptionDataset, *, lake: Lake, files: Mapping[date, Path], terminal: OptionSource
+    ) -> None:
         """Bind files to the dataset that they are of.
 
         Args:

@@ -26,7 +26,7 @@ LARGE_DAY_ROWS = 6_000_000
 _RIGHTS = ("call", "put")
 
 
-def size(dataset: OptionDataset, listed: pl.DataFrame | None, points: int) -> int | None:
+def expected_rows(dataset: OptionDataset, listed: pl.DataFrame | None, points: int) -> int | None:
     """The rows that a day is expected to have; None where the vendor has no list that tells.
 
     Args:
@@ -39,7 +39,7 @@ def size(dataset: OptionDataset, listed: pl.DataFrame | None, points: int) -> in
     return listed.height * (points if dataset.by_minute else 1)
 
 
-def way(dataset: OptionDataset, rows: int | None) -> RequestBy:
+def choose_request_unit(dataset: OptionDataset, rows: int | None) -> RequestBy:
     """What one request of a day of so many rows is about."""
     if dataset.request_by is not None:
         return dataset.request_by

@@ -14,10 +14,10 @@ from data_assets.ingest.outcome import DayEnded, NoData, Rejected, Transient
 from data_assets.lake.writer import StagedFile
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.option_reports import newest_reports, unique_contracts
-from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import compare
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import RequestBy
+from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.plan import groups
 from data_assets.vendors.theta.schema import read_rows
@@ -26,7 +26,7 @@ from data_assets.vendors.theta.staging import in_thread
 _HEADER_ENDS = {True: "CRLF", False: "LF"}
 
 
-async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arrival]:
+async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAudit]:
     """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
 
     Args:
@@ -60,12 +60,12 @@ async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arriva
     here = set(summary["symbol"].cast(pl.String))
     none = f"Theta holds no {requests[0].what if requests else 'data'} of this day"
     silent = {root: nothing.get(root, none) for root in dataset.roots if root not in here}
-    comparisons = await compare(summary, listed, dataset, day, bodies, job.doubts, silent=silent)
+    comparisons = await compare(summary, listed, dataset, day, bodies, job.memory, silent=silent)
     if sent.is_empty():
         raise DayEnded(NoData(next(iter(silent.values()))))
     text = [body for _, body in answers]
     first_line = text[0].partition(b"\n")[0]
-    arrival = Arrival(
+    audited = DayAudit(
         summary=summary,
         source=bodies.source(requests[0]),
         raw_sha256=hashlib.sha256(b"".join(text)).hexdigest(),
@@ -82,9 +82,9 @@ async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, Arriva
     def stage() -> StagedFile:
         with job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by) as writer:
             writer.write(reports)
-            return writer.finish(job.provenance(arrival))
+            return writer.finish(job.provenance(audited))
 
-    return await in_thread(stage, StagedFile.discard), arrival
+    return await in_thread(stage, StagedFile.discard), audited
 
 
 async def _requests(job: DayJob, by: RequestBy) -> list[HistoryRequest]:

@@ -27,7 +27,7 @@ FORMER_EXPIRATIONS = 3
 _A_YEAR = timedelta(days=366)
 
 
-class Bodies(Protocol):
+class OptionSource(Protocol):
     """Where the bodies and lists of a dataset's days come from. Errors are those of ``ingest.outcome``."""
 
     @property
@@ -65,7 +65,7 @@ class Bodies(Protocol):
 
 
 class Terminal:
-    """The Theta Terminal; implements ``Bodies``.
+    """The Theta Terminal; implements ``OptionSource``.
 
     Until the first answer has come, one day is asked for, by one request. Once a day was refused, no older one is asked
     for: plans reach back to a date, or lack the dataset.
@@ -82,17 +82,17 @@ class Terminal:
 
     @property
     def at_once(self) -> int:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         return self._client.max_concurrent
 
     @property
     def answers_anew(self) -> bool:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         return True
 
     @asynccontextmanager
     async def day(self, day: date) -> AsyncIterator[None]:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         if not self._heard:
             await self._first_day.acquire()
             self._leader = day
@@ -113,7 +113,7 @@ class Terminal:
 
     @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         alone = not self._heard
         if alone:
             await self._first_request.acquire()
@@ -146,15 +146,15 @@ class Terminal:
             raise DayEnded(NotEntitled(reason, tried=False))
 
     async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         return ContractList(await self._client.listed_contracts(roots, day))
 
     async def expirations(self, roots: Sequence[str]) -> Mapping[str, Sequence[date]]:
-        """See ``Bodies``."""
+        """See ``OptionSource``."""
         return await self._client.expirations(roots)
 
     async def trades_on_last_day(self, root: str, day: date) -> bool | None:
-        """See ``Bodies``: by the days of which the vendor has quotes of the newest expirations."""
+        """See ``OptionSource``: by the days of which the vendor has quotes of the newest expirations."""
         known = (await self._client.expirations([root]))[root]
         former = [last for last in known if day - _A_YEAR <= last < day and is_session(last)]
         said: set[bool] = set()
@@ -167,9 +167,9 @@ class Terminal:
         return max(said, default=None)
 
     def source(self, request: HistoryRequest) -> str:
-        """See ``Bodies``: the request as a URL."""
+        """See ``OptionSource``: the request as a URL."""
         return self._client.url(request)
 
     async def wait_until_up(self, root: str) -> None:
-        """See ``Bodies``: returns when the terminal is connected and serves this root's expirations."""
+        """See ``OptionSource``: returns when the terminal is connected and serves this root's expirations."""
         await self._client.wait_until_up(root, seconds=OUTAGE_SECONDS)

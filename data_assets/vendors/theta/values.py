@@ -1,6 +1,6 @@
 """What is judged of the values in a stored day, history by history, by the rules of ``quality``.
 
-Here: which rules a history's values are held to. Not here: reading the file for them (``judge``), and the rules.
+Here: which rules a history's values are held to. Not here: reading the file for them (``day_checks``), and the rules.
 """
 
 from __future__ import annotations

@@ -12,16 +12,16 @@ import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, NoData, Transient
 from data_assets.lake.writer import StagedFile
-from data_assets.vendors.theta.arrival import Arrival
 from data_assets.vendors.theta.audit import ShortEnd, compare, short_end
 from data_assets.vendors.theta.client import HistoryRequest
+from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated
 from data_assets.vendors.theta.job import DayJob
 
 
-async def whole_day(job: DayJob) -> tuple[StagedFile, Arrival]:
+async def whole_day(job: DayJob) -> tuple[StagedFile, DayAudit]:
     """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake."""
-    dataset, bodies, listed, doubts = job.dataset, job.bodies, job.listed, job.doubts
+    dataset, bodies, listed, memory = job.dataset, job.bodies, job.listed, job.memory
     day, table = job.day, dataset.table
     requests = [dataset.request(day, root) for root in dataset.roots]
     writer = job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by)
@@ -32,11 +32,11 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, Arrival]:
         silent = taken.silent_roots(requests)
         short_ends = tuple(taken.short_ends)
         comparisons = await compare(
-            intake.summary, listed, dataset, day, bodies, doubts, silent=silent, short_ends=short_ends
+            intake.summary, listed, dataset, day, bodies, memory, silent=silent, short_ends=short_ends
         )
         if not intake.rows:
             raise DayEnded(NoData(next(iter(silent.values()))))
-        arrival = Arrival(
+        audited = DayAudit(
             summary=intake.summary,
             source=bodies.source(requests[0]),
             raw_sha256=intake.raw_sha256,
@@ -50,12 +50,12 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, Arrival]:
             short_ends=short_ends,
         )
         try:
-            staged = await intake.finish(job.provenance(arrival))
+            staged = await intake.finish(job.provenance(audited))
         except RowsRepeated as error:
-            doubts.refuse_repeats(requests[0], error)
+            memory.refuse_repeats(requests[0], error)
             raise
-        doubts.forget(requests[0], "repeats")
-        return staged, arrival
+        memory.forget(requests[0], "repeats")
+        return staged, audited
 
 
 class _DayBodies:
@@ -101,6 +101,6 @@ class _DayBodies:
     async def _note_end(self, request: HistoryRequest, end: BodyEnd) -> None:
         job = self._job
         tolerance = job.dataset.absent_tolerance
-        found = await short_end(request, end, self._intake.summary, job.listed, tolerance, job.bodies, job.doubts)
+        found = await short_end(request, end, self._intake.summary, job.listed, tolerance, job.bodies, job.memory)
         if found is not None:
             self.short_ends.append(found)

@@ -1,4 +1,4 @@
-"""A client as tests want it: a budget that hardly waits, and short patience with what is broken on purpose."""
+"""A client as tests want it: a budget that hardly waits, and short timeouts with what is broken on purpose."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from data_assets.vendors.ib.client import IbClient, SessionBars
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.day import RETRY
 from data_assets.vendors.ib.pacing import Budget, RequestPacing
-from data_assets.vendors.ib.patience import Patience
 from data_assets.vendors.ib.resets import never
+from data_assets.vendors.ib.timeouts import Timeouts
 
 DAY = date(2024, 1, 3)
 AAPL = Ticker("AAPL", where="tickers.csv row 2")
 QUICK = Budget(seconds_between=0.0, max_per_window=1000, window_seconds=0.1, identical_seconds=0.0)
-SHORT = Patience(
+SHORT = Timeouts(
     goodbye=0.02, backoff=0.05, backoff_cap=0.1, hold=0.05, settle=0, linger=0.1, farm=0.3, connect=5, heartbeat=5
 )
 
@@ -48,7 +48,7 @@ async def opened(tws: Any, folder: Path, **options: Any) -> AsyncIterator[Opened
     """Connect to anything with a port."""
     said: list[str] = []
     budget = options.pop("budget", QUICK)
-    defaults = {"patience": SHORT, "resets": never, "say": said.append}
+    defaults = {"timeouts": SHORT, "resets": never, "say": said.append}
     client = IbClient(
         "127.0.0.1",
         tws.port,

@@ -148,7 +148,7 @@ async def test_a_no_is_not_believed_at_once_when_ib_is_back(tmp_path) -> None:
     lost = Fault(kind="connection_lost", seconds=0.05, times=1, day=DAY)
     missing = Fault(kind="permissions", day=date(2024, 1, 4))
     with SandboxTws(faults=[lost, missing], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, settle=0.4)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, settle=0.4)) as ib:
             assert (await ib.bars()).bars.height == 390
             with pytest.raises(VendorDown, match="within 0 s after IB's servers were back, so this is not believed"):
                 await ib.bars(day=date(2024, 1, 4))
@@ -179,7 +179,7 @@ async def test_a_farm_that_nobody_declares_healthy_has_no_last_word(tmp_path, lo
             say(4, 2, asked[1], 162, NO_DATA, "")
         return asked[0] in ("61", "20")
 
-    async with hand_tws(script) as tws, opened(tws, tmp_path, patience=replace(SHORT, farm=0.05)) as ib:
+    async with hand_tws(script) as tws, opened(tws, tmp_path, timeouts=replace(SHORT, farm=0.05)) as ib:
         for _ in range(2):
             with pytest.raises(VendorDown, match=rf"IB Error {code}: .*{lost[0]}: .* so this is not believed"):
                 await ib.bars()
@@ -237,7 +237,7 @@ async def test_a_head_timestamp_from_a_reset_is_neither_used_nor_remembered(tmp_
 async def test_what_is_wrong_while_ib_is_there_still_ends_the_run(tmp_path) -> None:
     fault = Fault(kind="tws_error", code=200, text=NO_CONTRACT, endpoint=IB_CONTRACT_DETAILS)
     with SandboxTws(faults=[fault], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, settle=30)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, settle=30)) as ib:
             with pytest.raises(RunEnded, match="correct the row"):
                 await ib.client.validate([AAPL])
 

@@ -249,8 +249,8 @@ async def test_a_client_id_that_is_taken_says_which_setting_to_change(tmp_path) 
 async def test_a_client_id_that_is_freed_meanwhile_is_taken(tmp_path) -> None:
     with SandboxTws() as tws:
         async with opened(tws, tmp_path, client_id=5):
-            patience = replace(SHORT, attempts=50)
-            waiting = asyncio.create_task(_one_day(tws, tmp_path, client_id=5, patience=patience))
+            timeouts = replace(SHORT, attempts=50)
+            waiting = asyncio.create_task(_one_day(tws, tmp_path, client_id=5, timeouts=timeouts))
             await asyncio.sleep(0.1)
         assert await waiting == 390
 
@@ -263,7 +263,7 @@ async def _one_day(tws, folder, **options) -> int:
 async def test_a_gateway_that_accepts_and_stays_silent_is_given_up_after_some_tries(tmp_path) -> None:
     async with hand_tws(greets=False) as tws:
         with pytest.raises(RunEnded, match="takes connections and does not answer"):
-            async with opened(tws, tmp_path, patience=replace(SHORT, connect=0.1)):
+            async with opened(tws, tmp_path, timeouts=replace(SHORT, connect=0.1)):
                 pass
         assert tws.connections == SHORT.attempts
 
@@ -406,7 +406,7 @@ async def test_an_ambiguous_contract_is_asked_for_by_its_number_once_it_is_named
 )
 async def test_a_contract_question_without_an_answer_ends_in_time_and_is_asked_again(tmp_path, kind, said) -> None:
     with SandboxTws(faults=[Fault(kind=kind, endpoint=IB_CONTRACT_DETAILS, times=1, seconds=0.1)]) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, details=0.1)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, details=0.1)) as ib:
             await ib.client.validate([AAPL])
             assert any(said in line and line.endswith("asking again with the first day") for line in ib.said)
             assert (await ib.bars()).bars.height == 390
@@ -450,7 +450,7 @@ async def test_what_a_simulator_says_of_its_history_is_not_remembered(tmp_path) 
 )
 async def test_a_history_whose_beginning_ib_does_not_tell_is_without_one(tmp_path, fault) -> None:
     with SandboxTws(faults=[Fault(endpoint=IB_HEAD_TIMESTAMP, **fault)]) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, head=0.2)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, head=0.2)) as ib:
             assert await ib.client.head_timestamp(AAPL) is None
             assert await ib.client.head_timestamp(AAPL) is None
             assert "every day is asked for" in ib.said[0]
@@ -560,7 +560,7 @@ async def test_what_tws_leaves_open_is_cancelled_and_what_it_has_ended_is_not(tm
     ]
     cancelled = []
     with SandboxTws(faults=faults, pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, bars=1)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, bars=1)) as ib:
             for number in (3, 4, 5, 8, 9):
                 with suppress(DayEnded, Transient):
                     await ib.bars(day=date(2024, 1, number))
@@ -626,7 +626,7 @@ async def test_a_pacing_violation_silences_the_run_for_a_while(tmp_path) -> None
 @pytest.mark.parametrize("kind", ["connection_lost", "farm_lost"])
 async def test_an_outage_behind_tws_pauses_and_resumes_on_the_same_connection(tmp_path, kind) -> None:
     with SandboxTws(faults=[Fault(kind=kind, seconds=0.4, times=1)], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, farm=30)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, farm=30)) as ib:
             first = asyncio.create_task(ib.bars())
             await until(lambda: numbers(tws, 20) == 1)
             await asyncio.sleep(0.1)
@@ -647,7 +647,7 @@ async def test_a_farm_that_nobody_declares_healthy_is_asked_all_the_same(tmp_pat
             say(*bars_message(asked[1], OPEN))
         return asked[0] in ("61", "20")
 
-    async with hand_tws(script) as tws, opened(tws, tmp_path, patience=replace(SHORT, farm=0.1)) as ib:
+    async with hand_tws(script) as tws, opened(tws, tmp_path, timeouts=replace(SHORT, farm=0.1)) as ib:
         assert (await ib.bars()).bars.height == 1
         assert "2105" in ib.said[0]
 
@@ -704,7 +704,7 @@ async def test_a_restart_of_tws_is_survived_and_an_endless_one_given_up(tmp_path
             assert (await ib.bars()).bars.height == 390
             assert "connecting anew" in ib.said[0]
     with SandboxTws(faults=[Fault(kind="restart", seconds=300)], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, outage=0.3)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, outage=0.3)) as ib:
             with pytest.raises(VendorDown):
                 await ib.bars()
             with pytest.raises(RunEnded, match=r"no history from IB for .* nobody listens .*IB_PORT"):
@@ -725,7 +725,7 @@ async def test_a_session_elsewhere_that_does_not_end_ends_the_run(tmp_path) -> N
         Fault(kind="tws_error", code=162, text=HMDS + "Trading TWS session is connected from a different IP address")
     ]
     with SandboxTws(faults=faults, pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, outage=0.2)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, outage=0.2)) as ib:
             errors: list[Exception] = []
             while not errors or type(errors[-1]) is SessionElsewhere:
                 with pytest.raises((VendorDown, RunEnded), match=r"different IP address.*log out there") as raised:
@@ -758,7 +758,7 @@ async def test_patience_does_not_run_out_during_a_reset(tmp_path) -> None:
         return end if now < end else None
 
     with SandboxTws(faults=[Fault(kind="restart", seconds=0.8, times=1)], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, resets=resets, patience=replace(SHORT, outage=0.1)) as ib:
+        async with opened(tws, tmp_path, resets=resets, timeouts=replace(SHORT, outage=0.1)) as ib:
             with pytest.raises(VendorDown):
                 await ib.bars()
             await ib.client.wait_until_up()
@@ -797,7 +797,7 @@ async def test_a_request_in_hand_that_brings_no_bars_lets_the_cancellation_throu
                 tws.hang_up()
         return asked[0] == "20"
 
-    async with hand_tws(script) as tws, opened(tws, tmp_path, patience=replace(SHORT, finish=0.2)) as ib:
+    async with hand_tws(script) as tws, opened(tws, tmp_path, timeouts=replace(SHORT, finish=0.2)) as ib:
         task = asyncio.create_task(ib.bars())
         await until(lambda: "20" in tws.numbers())
         task.cancel()

@@ -35,7 +35,7 @@ from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets.sandbox.tws.stocks import STOCKS, Stock
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.contracts import Ticker
-from data_assets.vendors.ib.day import RETRY, IbBarsSource, judge, own_days
+from data_assets.vendors.ib.day import RETRY, IbBarsSource, evaluate_checks, own_days
 from data_assets.vendors.ib.schema import SCHEMA, volume_unit
 from data_assets_tests.vendors.ib.hand_tws import Say, bars_message, hand_tws
 from data_assets_tests.vendors.ib.ib_client_fixtures import AAPL, DAY, opened
@@ -228,8 +228,8 @@ async def test_a_thin_ticker_is_refused_unless_its_absent_minutes_are_accepted(t
     assert (stored.rows, stored.metadata["missing_minutes"]) == (traded, 390 - traded)
     assert ib.lake.provenance("ib/bars_1m/DIS", DAY).details["missing_minutes"].endswith("New York")
     bars = ib.lake.scan("ib/bars_1m/DIS", DAY, DAY).collect()
-    assert [verdict.passed for verdict in judge(bars, session(DAY), "lenient", list)] == [True] * 6
-    strict = judge(bars, session(DAY), "strict", list)
+    assert [verdict.passed for verdict in evaluate_checks(bars, session(DAY), "lenient", list)] == [True] * 6
+    strict = evaluate_checks(bars, session(DAY), "strict", list)
     assert [verdict.name for verdict in strict if not verdict.passed] == ["bar_count"]
 
 
@@ -265,7 +265,7 @@ async def test_a_ticker_that_may_be_silent_is_stored_with_the_warning(tmp_path) 
         for day in [*WEEK, DAY]:
             await ib.store(day)
         bars = ib.lake.scan(ticker.dataset, DAY, DAY).collect()
-        verdict = judge(bars, session(DAY), "lenient", partial(own_days, ib.lake, ticker.dataset, DAY))[-1]
+        verdict = evaluate_checks(bars, session(DAY), "lenient", partial(own_days, ib.lake, ticker.dataset, DAY))[-1]
     assert (verdict.name, verdict.passed, verdict.severity) == ("trades", False, "warn")
     assert verdict.summary.startswith(SILENT_AFTER_TEN.removeprefix("trades: "))
     assert verdict.metadata["own_days"] == 5
@@ -282,7 +282,9 @@ async def test_a_ticker_that_is_often_silent_may_be_so_on_every_day(tmp_path, co
             stored = await ib.store(day)
             assert (stored.rows == 390) == (completeness == "strict")
             bars = ib.lake.scan(ticker.dataset, day, day).collect()
-            verdict = judge(bars, session(day), completeness, partial(own_days, ib.lake, ticker.dataset, day))[-1]
+            verdict = evaluate_checks(
+                bars, session(day), completeness, partial(own_days, ib.lake, ticker.dataset, day)
+            )[-1]
             assert verdict.passed, verdict.summary
             assert 0.5 < verdict.metadata["silent_share"] < 1
             assert verdict.metadata["longest_silence"] > 10

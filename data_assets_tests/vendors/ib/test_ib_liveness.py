@@ -15,7 +15,7 @@ from data_assets.sandbox.faults import IB_CONTRACT_DETAILS, Fault
 from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.day import IbBarsSource
-from data_assets.vendors.ib.patience import Patience
+from data_assets.vendors.ib.timeouts import Timeouts
 from data_assets_tests.vendors.ib.hand_tws import Say, bars_message, hand_tws
 from data_assets_tests.vendors.ib.ib_client_fixtures import AAPL, DAY, SHORT, engine_run, opened
 
@@ -26,11 +26,11 @@ WEEK = [date(2024, 1, day) for day in (2, 3, 4, 5, 8, 9)]
 IMPATIENT = replace(SHORT, bars=0.05, head=0.05, details=0.05, outage=0.4)
 
 
-async def run_against(folder: Path, *faults: Fault, patience: Patience = IMPATIENT) -> tuple[IngestReport, int]:
+async def run_against(folder: Path, *faults: Fault, timeouts: Timeouts = IMPATIENT) -> tuple[IngestReport, int]:
     """How a run of a week ends, and how often it asked for bars."""
     lake = Lake(str(folder / "lake"), synthetic=True)
     with SandboxTws(faults=faults, pacing_scale=0) as tws:
-        async with opened(tws, folder, patience=patience) as ib:
+        async with opened(tws, folder, timeouts=timeouts) as ib:
             report = await engine_run(IbBarsSource(AAPL, lake=lake, client=ib.client), WEEK)
         return report, sum(request.number == 20 for request in tws.requests)
 
@@ -44,15 +44,15 @@ async def test_a_gateway_that_only_shakes_hands_is_given_up_at_the_start(tmp_pat
 
     async with hand_tws(script) as tws:
         with pytest.raises(RunEnded, match=r"shakes hands and then answers no question: .* a login.*Trusted"):
-            async with opened(tws, tmp_path, patience=replace(SHORT, connect=0.1, heartbeat=0.05)):
+            async with opened(tws, tmp_path, timeouts=replace(SHORT, connect=0.1, heartbeat=0.05)):
                 pass
         assert tws.connections == SHORT.attempts
 
 
 async def test_a_gateway_that_turns_into_one_is_given_up_and_not_asked_for_ever(tmp_path) -> None:
     mute = Fault(kind="handshake_only", seconds=3600, day=date(2024, 1, 8))
-    patience = replace(IMPATIENT, bars=1.5, details=5, head=5, connect=0.7, heartbeat=0.7)
-    report, asked = await run_against(tmp_path, mute, patience=patience)
+    timeouts = replace(IMPATIENT, bars=1.5, details=5, head=5, connect=0.7, heartbeat=0.7)
+    report, asked = await run_against(tmp_path, mute, timeouts=timeouts)
     assert type(report.outcomes[date(2024, 1, 9)]) is Stored
     assert asked == 2, "no request goes to a gateway that has not answered one question"
     assert report.ended is not None
@@ -69,7 +69,7 @@ async def test_a_gateway_that_turns_into_one_is_given_up_and_not_asked_for_ever(
     ],
 )
 async def test_a_history_service_that_drops_every_request_is_given_up_after_three_days(tmp_path, code, text) -> None:
-    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text), patience=SHORT)
+    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text), timeouts=SHORT)
     assert report.ended is not None
     assert report.ended.startswith("3 days in a row failed for the same cause")
     assert f"IB Error {code}: {text}" in report.ended
@@ -80,7 +80,7 @@ async def test_a_history_service_that_drops_every_request_is_given_up_after_thre
 
 async def test_one_that_drops_some_requests_costs_their_days_alone(tmp_path) -> None:
     text = HMDS + "API historical data query cancelled: 28"
-    report, _ = await run_against(tmp_path, Fault(kind="tws_error", code=162, text=text, day=WEEK[2]), patience=SHORT)
+    report, _ = await run_against(tmp_path, Fault(kind="tws_error", code=162, text=text, day=WEEK[2]), timeouts=SHORT)
     assert report.ended is None
     assert {day for day, outcome in report.outcomes.items() if type(outcome) is not Stored} == {WEEK[2]}
 
@@ -88,8 +88,8 @@ async def test_one_that_drops_some_requests_costs_their_days_alone(tmp_path) -> 
 async def test_a_gateway_that_speaks_again_is_used_again(tmp_path) -> None:
     mute = Fault(kind="handshake_only", seconds=1.4, times=1)
     with SandboxTws(faults=[mute], pacing_scale=0) as tws:
-        patience = replace(SHORT, bars=0.5, connect=1, heartbeat=0.7)
-        async with opened(tws, tmp_path, patience=patience) as ib:
+        timeouts = replace(SHORT, bars=0.5, connect=1, heartbeat=0.7)
+        async with opened(tws, tmp_path, timeouts=timeouts) as ib:
             with pytest.raises(Transient, match="did not answer"):
                 await ib.bars()
             await ib.client.wait_until_up()
@@ -111,7 +111,7 @@ async def test_questions_that_are_never_answered_end_the_run_though_tws_tells_th
 
 
 async def test_connections_that_break_at_every_request_end_the_run(tmp_path) -> None:
-    report, asked = await run_against(tmp_path, Fault(kind="half_frame"), patience=SHORT)
+    report, asked = await run_against(tmp_path, Fault(kind="half_frame"), timeouts=SHORT)
     assert asked == 9
     assert report.ended is not None
     assert "broke off" in report.ended
@@ -126,7 +126,7 @@ async def test_connections_that_break_at_every_request_end_the_run(tmp_path) -> 
     ],
 )
 async def test_an_answer_that_nobody_knows_ends_the_run_on_its_third_day(tmp_path, code, text, words) -> None:
-    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text), patience=SHORT)
+    report, asked = await run_against(tmp_path, Fault(kind="tws_error", code=code, text=text), timeouts=SHORT)
     assert asked == 9
     assert report.ended is not None
     assert words in report.ended
@@ -135,7 +135,7 @@ async def test_an_answer_that_nobody_knows_ends_the_run_on_its_third_day(tmp_pat
 
 async def test_two_days_in_a_row_end_no_run(tmp_path) -> None:
     faults = [Fault(kind="tws_error", code=99_999, text="new", day=day) for day in (WEEK[0], WEEK[1], WEEK[3], WEEK[4])]
-    report, _ = await run_against(tmp_path, *faults, patience=replace(SHORT, linger=0.02))
+    report, _ = await run_against(tmp_path, *faults, timeouts=replace(SHORT, linger=0.02))
     assert report.ended is None
     assert [type(report.outcomes[day]) for day in WEEK] == [Failed, Failed, Stored, Failed, Failed, Stored]
 
@@ -156,7 +156,7 @@ ADVISORIES = [
 async def test_data_that_comes_with_an_advisory_is_taken_and_the_advisory_kept(tmp_path, code, text) -> None:
     lake = Lake(str(tmp_path / "lake"), synthetic=True)
     with SandboxTws(faults=[Fault(kind="advisory", code=code, text=text)], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, linger=30)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, linger=30)) as ib:
             report = await engine_run(IbBarsSource(AAPL, lake=lake, client=ib.client), [DAY])
         assert sum(request.number == 25 for request in tws.requests) == 0
     assert report.outcomes[DAY].attempts == 1
@@ -185,7 +185,7 @@ async def test_what_is_said_of_no_request_leaves_the_request_alone(tmp_path, cod
 async def test_what_tws_said_is_quoted_when_nothing_follows(tmp_path, fault, words) -> None:
     silent = {} if fault["kind"] == "silence" else {"silent": True}
     with SandboxTws(faults=[Fault.model_validate(fault | silent)], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, bars=0.1)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, bars=0.1)) as ib:
             with pytest.raises(Transient, match="did not answer within 0 s") as late:
                 await ib.bars()
     assert "\n" not in str(late.value)
@@ -196,7 +196,7 @@ async def test_what_tws_said_is_quoted_when_nothing_follows(tmp_path, fault, wor
 async def test_a_code_that_is_not_known_ends_its_request_when_nothing_follows(tmp_path) -> None:
     fault = Fault(kind="advisory", code=99_999, text="a code of a newer TWS", silent=True)
     with SandboxTws(faults=[fault], pacing_scale=0) as tws:
-        async with opened(tws, tmp_path, patience=replace(SHORT, bars=600, linger=0.1)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, bars=600, linger=0.1)) as ib:
             with pytest.raises(Transient, match="IB Error 99999: a code of a newer TWS - Symbol: AAPL"):
                 await ib.bars()
 
@@ -213,7 +213,7 @@ async def test_a_farm_that_was_inactive_before_is_quoted_and_one_that_woke_is_no
             say(4, 2, -1, 2106, "HMDS data farm connection is OK:ushmds", "")
         return asked[0] in ("20", "61")
 
-    async with hand_tws(script) as tws, opened(tws, tmp_path, patience=replace(SHORT, bars=0.1)) as ib:
+    async with hand_tws(script) as tws, opened(tws, tmp_path, timeouts=replace(SHORT, bars=0.1)) as ib:
         with pytest.raises(Transient, match="did not answer within 0 s after it said 2107: HMDS data farm"):
             await ib.bars()
         awake = True

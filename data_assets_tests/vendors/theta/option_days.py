@@ -24,7 +24,7 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
-from data_assets.vendors.theta.judge import judge
+from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
 
@@ -102,7 +102,7 @@ def details(folder: Path, dataset: OptionDataset, day: date = DAY) -> dict[str, 
 
 
 def verdicts(folder: Path, dataset: OptionDataset, day: date = DAY) -> dict[str, Verdict]:
-    return {each.name: each for each in judge(open_lake(folder), dataset, day, Limits())}
+    return {each.name: each for each in evaluate_checks(open_lake(folder), dataset, day, Limits())}
 
 
 def left_in(folder: Path) -> list[str]:
@@ -112,7 +112,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 def asked(theta: SandboxTheta, since: int = 0) -> list[tuple[str, str, str]]:
-    """Root, expiration and right of each request for a history, in the order of arrival."""
+    """Root, expiration and right of each request for a history, in the order of audited."""
     return [
         (request.params["symbol"], request.params["expiration"], request.params["right"])
         for request in theta.requests[since:]

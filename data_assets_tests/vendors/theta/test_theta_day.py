@@ -45,9 +45,9 @@ from data_assets.trading_calendar import session
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource, not_yet
-from data_assets.vendors.theta.doubts import Doubted
-from data_assets.vendors.theta.judge import judge
+from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.schema import QUOTES as TABLE
+from data_assets.vendors.theta.short_answers import ShortAnswer
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
@@ -264,7 +264,7 @@ def test_a_wrong_value_is_named(wrong: dict[str, Any], says: str):
         (Fault(kind="cut"), Transient, "its last line is cut"),
         (Fault(kind="reset"), Transient, "stopped short"),
         (Fault(kind="stall"), Transient, "no byte for"),
-        (Fault(kind="missing_contract"), Doubted, "listed contracts are absent"),
+        (Fault(kind="missing_contract"), ShortAnswer, "listed contracts are absent"),
         (Fault(kind="disconnected"), VendorDown, "474"),
         (Fault(kind="status", status=429), Throttled, "429"),
         (Fault(kind="status", status=500), Transient, "500"),
@@ -314,7 +314,7 @@ async def test_a_refusal_is_an_outcome(tmp_path: Path, status: int):
 async def test_no_data_of_a_day_whose_contracts_are_listed_is_not_believed(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="status", status=472)]) as theta:
         error = await failure(theta.base_url, tmp_path)
-    assert type(error) is Doubted
+    assert type(error) is ShortAnswer
     assert "holds no data for QQQ option quotes of 2024-01-03" in str(error)
     assert re.search(r"though its own list names \d+ contracts", str(error))
 
@@ -347,7 +347,7 @@ async def test_no_data_in_words_under_a_200_is_no_data(tmp_path: Path, said: str
     assert shown in outcome.reason
     with SandboxTheta(contracts=CONTRACTS, faults=[words]) as theta:
         error = await failure(theta.base_url, tmp_path)
-    assert type(error) is Doubted
+    assert type(error) is ShortAnswer
     assert shown in str(error)
     assert re.search(r"though its own list names \d+ contracts", str(error))
 
@@ -509,7 +509,7 @@ async def test_no_data_is_believed_if_all_that_is_listed_had_expired(tmp_path: P
         assert type(await ending(server.base_url, tmp_path)) is NoData
 
 
-@pytest.mark.parametrize(("listed", "kind"), [(response(200, LISTED.encode()), Doubted), (NOTHING, DayEnded)])
+@pytest.mark.parametrize(("listed", "kind"), [(response(200, LISTED.encode()), ShortAnswer), (NOTHING, DayEnded)])
 async def test_no_data_in_any_part_is_held_against_the_list_too(tmp_path: Path, listed: bytes, kind: type[IngestError]):
     async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         too_large = query.get("right") == "both"
@@ -598,7 +598,7 @@ async def test_disorder_alone_is_sorted_and_stored(tmp_path: Path):
 
 def judged(folder: Path, dataset: OptionDataset = DATASET, day: date = DAY) -> dict[str, Verdict]:
     lake = Lake(str(folder), synthetic=True)
-    verdicts = judge(lake, dataset, day, Limits(grid_tolerance=0.0))
+    verdicts = evaluate_checks(lake, dataset, day, Limits(grid_tolerance=0.0))
     return {verdict.name: verdict for verdict in verdicts}
 
 
@@ -642,7 +642,7 @@ async def test_an_end_inside_the_last_contract_is_transient(tmp_path: Path, kept
     lines = BODY.splitlines(keepends=True)
     async with raw_terminal("".join(lines[: 1 + 19 * ALL_DAY + kept]), listed) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) is Doubted
+    assert type(error) is ShortAnswer
     assert "the body stops inside a contract" in str(error)
 
 
@@ -650,7 +650,7 @@ async def test_an_end_between_two_contracts_is_transient_if_there_is_a_list(tmp_
     lines = BODY.splitlines(keepends=True)
     async with raw_terminal("".join(lines[: 1 + 19 * ALL_DAY])) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) is Doubted
+    assert type(error) is ShortAnswer
     assert "1 of 20 listed contracts are absent (5.0%, 0.5% tolerated): QQQ 2024-01-05 419 C" in str(error)
 
 
@@ -667,14 +667,14 @@ async def test_strikes_in_another_unit_are_told_from_an_answer_that_was_cut(tmp_
 async def test_an_end_inside_or_before_the_header_is_transient(tmp_path: Path, length: int):
     async with raw_terminal(BODY[:length]) as server:
         error = await failure(server.base_url, tmp_path)
-    assert type(error) in (Transient, Doubted)
+    assert type(error) in (Transient, ShortAnswer)
     assert "stopped short" in str(error)
 
 
 @pytest.mark.parametrize("body", ["", HEADER + "\r\n"], ids=["nothing", "header only"])
 async def test_a_200_without_rows_is_no_data_only_if_the_list_is_empty_too(tmp_path: Path, body: str):
     async with raw_terminal(body) as server:
-        assert type(await failure(server.base_url, tmp_path)) is Doubted
+        assert type(await failure(server.base_url, tmp_path)) is ShortAnswer
     async with raw_terminal(body, listed=None) as server:
         assert type(await failure(server.base_url, tmp_path)) is Transient
     async with raw_terminal(body, listed="") as server:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from data_assets.ingest.outcome import DayEnded
 from data_assets.trading_calendar import session
 from data_assets.vendors.theta.dataset import OptionDataset
-from data_assets.vendors.theta.plan import LARGE_DAY_ROWS, groups, listed_expirations, size, split, way
+from data_assets.vendors.theta.plan import (
+    LARGE_DAY_ROWS,
+    choose_request_unit,
+    expected_rows,
+    groups,
+    listed_expirations,
+    split,
+)
 from data_assets_tests.vendors.theta.option_days import DAY, SPX
 
 QUOTED = OptionDataset("theta/option_quotes/SPX", "SPX", roots=SPX)
@@ -45,19 +52,19 @@ def test_a_day_has_as_many_points_as_minutes_to_the_option_close():
     ],
 )
 def test_the_way_suits_the_size(dataset: OptionDataset, contracts: int | None, by: str):
-    rows = size(dataset, None if contracts is None else listed(contracts), POINTS)
+    rows = expected_rows(dataset, None if contracts is None else listed(contracts), POINTS)
     assert rows is None or (rows > LARGE_DAY_ROWS) == (by == "expiration" and dataset is not GREEKS)
-    assert way(dataset, rows) == by
+    assert choose_request_unit(dataset, rows) == by
 
 
 def test_an_empty_list_says_nothing_of_the_size():
-    assert size(QUOTED, listed(0), POINTS) is None
+    assert expected_rows(QUOTED, listed(0), POINTS) is None
 
 
 @pytest.mark.parametrize("by", ["day", "expiration", "right"])
 def test_what_the_block_says_goes_first(by: str):
     dataset = OptionDataset(QUOTED.key, "SPX", roots=SPX, request_by=by)
-    assert way(dataset, 10) == way(dataset, 10_000_000) == by
+    assert choose_request_unit(dataset, 10) == choose_request_unit(dataset, 10_000_000) == by
 
 
 def test_greeks_are_never_asked_for_by_day():

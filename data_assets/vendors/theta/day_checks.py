@@ -22,7 +22,7 @@ from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.values import DayRead, Limits, of_root
 
 
-def judge(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
+def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
     """The verdicts on a stored day, one for each check of its history but `integrity`."""
     if not dataset.by_minute:
         return _judge_reports(lake, dataset, day, limits)

@@ -1,6 +1,6 @@
 """How long is waited for TWS and IB's servers.
 
-Here: the numbers. Not here: the waiting (``connection``, ``line``).
+Here: the numbers. Not here: the waiting (``connection``, ``tws_session``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long to wait for what, seconds.
 
     Attributes:
@@ -50,10 +50,10 @@ class Patience:
     goodbye: float = 0.5
 
 
-IBS_OWN = Patience()
+IBS_OWN = Timeouts()
 """For a real TWS or Gateway, whose servers take their time and are away every night."""
 
-SANDBOX = Patience(
+SANDBOX = Timeouts(
     bars=3.0,
     head=3.0,
     details=3.0,

@@ -32,14 +32,14 @@ from data_assets.vendors.theta.intake import RowsRepeated
 from data_assets.vendors.theta.parts import asked, part_name
 
 
-class Doubted(Transient):
+class ShortAnswer(Transient):
     """An answer that is not believed yet. Unlike other failures it says nothing of the terminal's health."""
 
 
 About = Literal["absent", "last-contract", "repeats"]
 
 
-class Doubts:
+class ShortAnswerMemory:
     """What answers to a day's requests were found wanting in.
 
     Attributes:

@@ -19,7 +19,7 @@ from data_assets.vendors.theta.parts import Body
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class DayAudit:
     """A day's bodies and contracts, audited.
 
     Attributes:

@@ -136,7 +136,7 @@ class _Pending:
     deadline: asyncio.Timeout | None = None
 
 
-class Line:
+class TwsSession:
     """One session with TWS, for one event loop: ib_async hangs without a word when another one uses it."""
 
     def __init__(self, address: Address, notice: Callable[[int, str], None], linger: float) -> None:
