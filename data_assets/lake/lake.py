@@ -75,6 +75,18 @@ class Lake:
     Attributes:
         url: the folder or the ``s3://bucket/prefix`` URL.
         synthetic: whether a simulator makes its data.
+
+    Example:
+        >>> from datetime import date
+        >>> from data_assets import Lake
+        >>> lake = Lake("lake/sandbox", synthetic=True)
+        >>> lake.datasets()
+        ['theta/option_quotes/QQQ']
+        >>> lake.days("theta/option_quotes/QQQ", date(2024, 1, 1), date(2024, 1, 31))
+        [datetime.date(2024, 1, 3)]
+        >>> chain = lake.scan("theta/option_quotes/QQQ", date(2024, 1, 3), date(2024, 1, 3), columns=["strike", "bid"])
+        >>> chain.collect().columns
+        ['strike', 'bid']
     """
 
     def __init__(self, url: str, *, synthetic: bool) -> None:

@@ -30,6 +30,17 @@ def create_views(lake: Lake, path: Path) -> list[str]:
 
     A lake of an older layout is brought to the present one first, for the views speak of that.
 
+    Example:
+        >>> import duckdb
+        >>> from pathlib import Path
+        >>> from data_assets import Lake, create_views
+        >>> create_views(Lake("lake/sandbox", synthetic=True), Path("lake.duckdb"))
+        ['theta_option_quotes_QQQ']
+        >>> duckdb.connect("lake.duckdb").sql(
+        ...     "SELECT date, count(*) FROM theta_option_quotes_QQQ WHERE date = DATE '2024-01-03' GROUP BY date"
+        ... ).fetchall()
+        [(datetime.date(2024, 1, 3), 120)]
+
     Raises:
         LakeError: the lake is in an object store, two datasets would share a name, or a file cannot be moved.
     """
