@@ -200,7 +200,7 @@ class TestContractSet:
     def test_without_a_list_it_says_that_it_cannot_tell(self):
         verdict = self.judge(None, [], 0)
         assert verdict.passed
-        assert verdict.summary.startswith("cannot tell")
+        assert verdict.summary.startswith("cannot tell: there is no contract list of the day (the vendor's is empty, ")
 
     def test_a_root_without_contracts_and_without_a_list_is_an_error(self):
         nothing = self.SUMMARY.clear()

@@ -182,7 +182,7 @@ async def test_a_day_that_cannot_be_right_is_kept_aside_and_no_day_of_the_datase
             await ib.store()
         outcome = ended.value.outcome
         assert type(outcome) is Rejected
-        for word in [*words, "Symbol: AAPL, Date: 2024-01-03", "nothing was stored"]:
+        for word in [*words, "Symbol: AAPL, Date: 2024-01-03", "nothing was stored", "run the day again"]:
             assert word in outcome.reason
         aside = "_rejected/ib/bars_1m/AAPL/date=2024-01-03/data.parquet"
         assert files(ib.lake) == [aside]
