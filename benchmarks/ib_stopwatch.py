@@ -19,9 +19,9 @@ from ib_async.decoder import Decoder
 
 from data_assets.ingest.outcome import Outcome, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.orchestration import day_run as dagster_days
 from data_assets.orchestration.day_run import DayRecorder
-from data_assets.vendors.ib import day as ib_day
 from data_assets.vendors.ib.day import IbBarsSource
 from data_assets.vendors.ib.pacing import RequestPacing
 
@@ -98,7 +98,7 @@ def timed_answers(times: VendorTimes) -> Iterator[None]:
 def timed_ib_days() -> Iterator[IbTimes]:
     """Read the clock around what the days of the runs inside the context do."""
     times = IbTimes()
-    fetch, turn, publish = IbBarsSource.fetch, RequestPacing.turn, ib_day._StagedBars.publish
+    fetch, turn, publish = IbBarsSource.fetch, RequestPacing.turn, StagedDayFile.publish
     record, log_event = DayRecorder.record, dg.AssetExecutionContext.log_event
     look_up = dagster_days.latest_materialization
 
@@ -139,7 +139,7 @@ def timed_ib_days() -> Iterator[IbTimes]:
         for owner, name, timed in (
             (IbBarsSource, "fetch", timed_fetch),
             (RequestPacing, "turn", timed_turn),
-            (ib_day._StagedBars, "publish", timed_publish),
+            (StagedDayFile, "publish", timed_publish),
             (DayRecorder, "record", timed_record),
             (dg.AssetExecutionContext, "log_event", timed_log_event),
             (dagster_days, "latest_materialization", timed_look_up),

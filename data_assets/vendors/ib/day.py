@@ -28,10 +28,10 @@ from data_assets.ingest.outcome import (
     NotPublished,
     Rejected,
     Scalar,
-    Stored,
 )
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import Corrupt, LakeError, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
@@ -168,7 +168,7 @@ class IbBarsSource:
             staged = self._write(bars, self._provenance(bars, hours, answer), rejected=False)
         except LakeError as error:
             raise ending_of(error) from error
-        return _StagedBars(staged, self._metadata(bars, hours, answer))
+        return StagedDayFile(staged, self._metadata(bars, hours, answer))
 
     def _reject(self, bars: pl.DataFrame, hours: Session, answer: SessionBars, breaches: Sequence[Verdict]) -> str:
         """Keep the bars aside; the reason, which says where."""
@@ -245,23 +245,3 @@ def _volume_unit(bars: pl.DataFrame, answer: SessionBars) -> schema.VolumeUnit:
 
 def _found(breaches: Sequence[Verdict]) -> str:
     return "; ".join(f"{verdict.name}: {verdict.summary}" for verdict in breaches)
-
-
-class _StagedBars:
-    """A day on disk under a temporary name; implements ``ingest.source.StagedDay``."""
-
-    def __init__(self, staged: StagedFile, metadata: dict[str, Scalar]) -> None:
-        self._staged = staged
-        self._metadata = metadata
-
-    def publish(self) -> Stored:
-        """See ``StagedDay``."""
-        try:
-            stored = self._staged.publish()
-        except LakeError as error:
-            raise ending_of(error) from error
-        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self._metadata)
-
-    def discard(self) -> None:
-        """See ``StagedDay``."""
-        self._staged.discard()

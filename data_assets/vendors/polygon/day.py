@@ -29,11 +29,12 @@ from data_assets.ingest.outcome import (
     Transient,
 )
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.kept import ALL, CALENDAR_DATE, Name, names_detail
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
-from data_assets.lake.writer import DayWriter, StagedFile
+from data_assets.lake.writer import DayWriter
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
@@ -187,7 +188,7 @@ class MinuteAggsSource:
         staged.inputs[RAW_KEY] = raw
         return staged
 
-    def _extract(self, held: HeldFile, hours: Session) -> _StagedBars:
+    def _extract(self, held: HeldFile, hours: Session) -> StagedDayFile:
         file = held.path.read_bytes()
         try:
             if self._dataset.tickers is None:
@@ -221,7 +222,7 @@ class MinuteAggsSource:
             key, hours.day, schema.ARROW_SCHEMA, schema.SORT_BY, whole_groups=True, plain=schema.PLAIN
         )
 
-    def _staged(self, writer: DayWriter, day: schema.Day, held: HeldFile, hours: Session) -> _StagedBars:
+    def _staged(self, writer: DayWriter, day: schema.Day, held: HeldFile, hours: Session) -> StagedDayFile:
         wanted = self._dataset.wanted(hours.day)
         metadata = _metadata(day, held, hours, wanted)
         changed = False
@@ -244,7 +245,7 @@ class MinuteAggsSource:
                 details=_details(day, held, wanted, self._dataset),
             )
         )
-        return _StagedBars(file, metadata, keep_previous=changed)
+        return StagedDayFile(file, metadata, keep_previous=changed)
 
     def _bars_before(self, day: date, held: HeldFile) -> pl.DataFrame | None:
         """The stored bars, if they are of another version of the file or of other tickers, and whole."""
@@ -272,28 +273,6 @@ class _StagedRaw:
     def discard(self) -> None:
         """See ``StagedDay``. The file stays: it is whole, and whoever asks next need not fetch it."""
         self._held.close()
-
-
-class _StagedBars:
-    """A day on disk under a temporary name; implements ``StagedDay``."""
-
-    def __init__(self, staged: StagedFile, metadata: dict[str, Scalar], *, keep_previous: bool) -> None:
-        self.metadata = metadata
-        self.inputs: dict[str, Stored] = {}
-        self._staged = staged
-        self._keep_previous = keep_previous
-
-    def publish(self) -> Stored:
-        """See ``StagedDay``."""
-        try:
-            stored = self._staged.publish(keep_previous=self._keep_previous)
-        except LakeError as error:
-            raise ending_of(error) from error
-        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self.metadata, self.inputs)
-
-    def discard(self) -> None:
-        """See ``StagedDay``."""
-        self._staged.discard()
 
 
 def _refuse_changed(file: bytes, held: HeldFile) -> None:

@@ -21,6 +21,7 @@ from functools import partial
 import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, Failed, IngestError, NoData, Throttled, Transient, VendorDown
+from data_assets.ingest.threads import in_thread
 from data_assets.lake.errors import LakeError
 from data_assets.lake.unfinished import UnfinishedDay
 from data_assets.lake.writer import DayWriter, StagedFile
@@ -45,7 +46,6 @@ from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
 from data_assets.vendors.theta.plan import Group, groups, split
 from data_assets.vendors.theta.short_answers import ShortAnswer
-from data_assets.vendors.theta.staging import in_thread
 
 PROBES = 5
 """How many of the first requests must say that there is nothing, before the others are not asked."""

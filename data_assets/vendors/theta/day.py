@@ -21,6 +21,7 @@ from data_assets.ingest.day_bounds import BoundedMeter
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import DayEnded, Failed, NotPublished
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.unfinished import UnfinishedDay
@@ -34,7 +35,6 @@ from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.plan import choose_request_unit, expected_rows
 from data_assets.vendors.theta.reports import day_of_reports
 from data_assets.vendors.theta.short_answers import ShortAnswerMemory
-from data_assets.vendors.theta.staging import StagedOptions
 from data_assets.vendors.theta.terminal import OptionSource
 from data_assets.vendors.theta.whole_day import whole_day
 
@@ -111,7 +111,7 @@ class ThetaSource:
                     kept.clear()
                 raise
         metadata = audited.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
-        return StagedOptions(staged, metadata, kept)
+        return StagedDayFile(staged, metadata, published=kept.clear)
 
     def _short_answers(self, day: date, kept: UnfinishedDay) -> ShortAnswerMemory:
         synthetic = self._lake.synthetic

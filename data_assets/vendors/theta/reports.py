@@ -11,6 +11,7 @@ import hashlib
 import polars as pl
 
 from data_assets.ingest.outcome import DayEnded, NoData, Rejected, Transient
+from data_assets.ingest.threads import in_thread
 from data_assets.lake.writer import StagedFile
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.option_reports import newest_reports, unique_contracts
@@ -21,7 +22,6 @@ from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.plan import groups
 from data_assets.vendors.theta.schema import read_rows
-from data_assets.vendors.theta.staging import in_thread
 
 _HEADER_ENDS = {True: "CRLF", False: "LF"}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from data_assets.ingest.outcome import DayEnded, RunEnded, Stored, Transient
+from data_assets.ingest.threads import in_thread
 from data_assets.lake.unfinished import FOLDER, KEPT
 from data_assets.lake.views import create_views
 from data_assets.sandbox.faults import Fault
@@ -24,7 +25,6 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
-from data_assets.vendors.theta.staging import in_thread
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets_tests.vendors.theta.option_days import (
     DAY,

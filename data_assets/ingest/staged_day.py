@@ -1,0 +1,55 @@
+"""A day that is one file of the lake, staged: the `StagedDay` of every vendor whose days are.
+
+Here: publishing it, and what the engine is told of it. Not here: writing the file (``lake.writer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from data_assets.ingest.lake_errors import ending_of
+from data_assets.ingest.outcome import Scalar, Stored
+from data_assets.lake.errors import LakeError
+from data_assets.lake.writer import StagedFile
+
+
+class StagedDayFile:
+    """A day on disk under a temporary name; implements ``ingest.source.StagedDay``.
+
+    Attributes:
+        metadata: for its materialization.
+        inputs: days of other datasets that were stored on the way, by name.
+    """
+
+    def __init__(
+        self,
+        staged: StagedFile,
+        metadata: Mapping[str, Scalar],
+        *,
+        keep_previous: bool = False,
+        published: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Hold a staged day.
+
+        Args:
+            staged: its file.
+            metadata: for its materialization.
+            keep_previous: whether the file that it replaces stays, as the day's previous revision.
+            published: called once the file has its name.
+        """
+        self.metadata = dict(metadata)
+        self.inputs: dict[str, Stored] = {}
+        self._staged, self._keep_previous, self._published = staged, keep_previous, published
+
+    def publish(self) -> Stored:
+        """See ``StagedDay``."""
+        try:
+            stored = self._staged.publish(keep_previous=self._keep_previous)
+        except LakeError as error:
+            raise ending_of(error) from error
+        self._published()
+        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self.metadata, self.inputs)
+
+    def discard(self) -> None:
+        """See ``StagedDay``."""
+        self._staged.discard()
