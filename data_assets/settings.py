@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import difflib
 import os
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
-from data_assets.sandbox.faults import Fault
-from data_assets.sandbox.flat_files.faults import FlatFileFault
+from data_assets.sandbox.settings import SandboxSettings
 
 VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
-
-AnyFault = Annotated[Fault | FlatFileFault, Field(discriminator="kind")]
 
 
 def _refuse_credentials(value: str, instead: str) -> None:
@@ -85,7 +81,7 @@ def _tickers(value: str) -> str:
     return ",".join(named)
 
 
-class Settings(BaseSettings):
+class Settings(SandboxSettings):
     """All settings of one process.
 
     Attributes carry the variable's name as their alias; `lake_url` is `data_lake` resolved for the profile.
@@ -202,36 +198,6 @@ class Settings(BaseSettings):
         le=10_000,
         validation_alias="IB_MAX_REQUESTS_PER_10_MIN",
         description="most requests of history in any ten minutes; 60 is the vendor's limit for bars under a minute",
-    )
-
-    sandbox_contracts: int = Field(
-        default=250,
-        ge=4,
-        le=40_000,
-        validation_alias="DATA_ASSETS_SANDBOX_CONTRACTS",
-        description="option contracts of a synthetic day, 4 to 40000 (250 make 100,000 rows, 6000 make 2.4 million)",
-    )
-    sandbox_first_day: date = Field(
-        default=date(2016, 1, 4),
-        validation_alias="DATA_ASSETS_SANDBOX_FIRST_DAY",
-        description="YYYY-MM-DD: the sandbox's vendors hold no data before it",
-    )
-    sandbox_tickers: int = Field(
-        default=60,
-        ge=45,
-        le=12_000,
-        validation_alias="DATA_ASSETS_SANDBOX_TICKERS",
-        description="tickers of a synthetic flat file, 45 to 12000 (60 make 15,000 rows, 11500 make 1.8 million)",
-    )
-    sandbox_faults: tuple[AnyFault, ...] = Field(
-        default=(),
-        validation_alias="DATA_ASSETS_SANDBOX_FAULTS",
-        description='JSON list of faults, such as [{"kind": "cut", "day": "2024-01-03", "times": 1}]',
-    )
-    sandbox_theta_tier: Literal["free", "value", "standard", "pro"] = Field(
-        default="standard",
-        validation_alias="DATA_ASSETS_SANDBOX_THETA_TIER",
-        description="the tier that the sandbox's Theta enforces: free, value, standard or pro",
     )
 
     @property
