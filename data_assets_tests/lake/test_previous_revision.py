@@ -70,7 +70,7 @@ import os, signal, sys
 from pathlib import Path
 import polars as pl
 from data_assets_tests.lake.lake_days import *
-from data_assets.files import tempfiles
+from data_assets.files import durable
 
 lake = Lake(sys.argv[1], synthetic=True)
 with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:
@@ -80,7 +80,7 @@ with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as writer:
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-owner, name = {"link": (os, "link"), "replace": (Path, "replace"), "sync": (tempfiles, "sync_folder")}[sys.argv[2]]
+owner, name = {"link": (os, "link"), "replace": (Path, "replace"), "sync": (durable, "sync_folder")}[sys.argv[2]]
 setattr(owner, name, die)
 staged.publish(keep_previous=True)
 """
