@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile this project again
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
 
-.PHONY: demo dev test lint bench docs readers storm setup browser lock
+.PHONY: demo dev test test-fast lint bench docs readers storm setup browser lock
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -15,6 +15,10 @@ dev: setup           ## the UI and the daemon, on the same history
 
 test: setup browser  ## the whole suite
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+FAST := quality files ingest lake vendors/ib vendors/theta
+test-fast: setup     ## unit and property tests, for the inner loop
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(addprefix data_assets_tests/,$(FAST))
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/dg check defs && $(BIN)/dg check toml

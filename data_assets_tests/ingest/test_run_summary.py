@@ -25,6 +25,8 @@ from data_assets_tests.orchestration.in_process import (
     of_days,
 )
 
+pytestmark = pytest.mark.slow
+
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 BAD = DAYS[1]
 

@@ -18,6 +18,8 @@ from data_assets.lake.storage import open_storage
 from data_assets.trading_calendar import NEW_YORK, session, sessions
 from data_assets_tests.lake.minute_days import COLUMNS, DAILY, MONTHLY, SCHEMA, TIME, day_bars, store_day, store_month
 
+pytestmark = pytest.mark.slow
+
 HALF_DAY = date(2023, 11, 24)
 NOVEMBER, DECEMBER, JANUARY = date(2023, 11, 1), date(2023, 12, 1), date(2024, 1, 1)
 DAYS = [

@@ -12,6 +12,8 @@ import pytest
 from data_assets.lake.lake import Lake
 from data_assets_tests.lake.lake_days import DATASET, DAY, python_path, temp_files
 
+pytestmark = pytest.mark.slow
+
 # Writes version after version of one day, each of two row groups and with its groups in the wrong order, so that a
 # second temporary file is made of the first. Every row of version n has n as its bid, and so has the provenance.
 WRITER = """

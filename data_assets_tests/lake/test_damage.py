@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from data_assets.lake.lake import Corrupt, Lake, LakeError
 from data_assets_tests.lake.lake_days import DATASET, DAY, quotes, store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):

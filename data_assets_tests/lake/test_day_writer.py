@@ -38,6 +38,8 @@ from data_assets_tests.lake.lake_days import (
     temp_files,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lake(tmp_path):

@@ -65,7 +65,7 @@ def with_hive_rules(folder: Path) -> pl.DataFrame:
 
 ENGINES = [with_duckdb, with_polars, with_pandas, with_pyarrow, with_hive_rules]
 
-pytestmark = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
+pytestmark = [pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__), pytest.mark.slow]
 
 
 def stage(lake, day=DAY, *, seed=0, rejected=False):

@@ -23,6 +23,8 @@ from data_assets_tests.lake.lake_days import (
 )
 from data_assets_tests.small_disk import mount
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["mount"]
 
 OLD = quotes(seed=1)

@@ -17,6 +17,8 @@ from data_assets.lake.views import create_views
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, python_path, quotes, temp_files
 from data_assets_tests.lake.minute_days import DAILY, MONTHLY, day_bars, store_day, store_month
 
+pytestmark = pytest.mark.slow
+
 DECEMBER = date(2023, 12, 1)
 DAYS = [date(2023, 12, day) for day in (1, 4, 29)]
 TICKERS = ("ABRpA", "INF")

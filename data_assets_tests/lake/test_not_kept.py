@@ -13,6 +13,8 @@ from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.months import build_month
 from data_assets_tests.lake.minute_days import DAILY, TIME, day_bars, store_day, store_month
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 OLD = [date(2023, 12, day) for day in (27, 28, 29)]
 NEW = [date(2024, 1, 2), date(2024, 1, 3)]

@@ -22,6 +22,8 @@ from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer, reset_when_closed
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
 
+pytestmark = pytest.mark.slow
+
 NAME = "a/b/date=2024-01-03/data.parquet"
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 

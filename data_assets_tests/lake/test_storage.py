@@ -20,6 +20,8 @@ from data_assets.lake.storage import UNREADABLE, LocalFolder, open_storage
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 from data_assets_tests.permissions import closed
 
+pytestmark = pytest.mark.slow
+
 NAME = "a/b/date=2024-01-03/data.parquet"
 
 

@@ -13,6 +13,8 @@ from data_assets.lake import parquet_file, writer
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
 
+pytestmark = pytest.mark.slow
+
 DATASET = "polygon/minute_aggs"
 DAY = date(2024, 1, 3)
 SCHEMA = pl.DataFrame(schema={"ticker": pl.String(), "minute": pl.Int64()}).to_arrow().schema

@@ -20,6 +20,8 @@ from data_assets.span import FIRST_DAY, Span
 from data_assets.vendors.theta.component import ThetaDataset
 from data_assets_tests.end_to_end.project_folder import write_project
 
+pytestmark = pytest.mark.slow
+
 BLOCK = """
 type: data_assets.vendors.theta.component.ThetaDataset
 attributes:

@@ -52,6 +52,8 @@ from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2024, 1, 3)
 NEW_YORK = ZoneInfo("America/New_York")
 AFTERWARDS = datetime(2024, 1, 4, 12, tzinfo=UTC)

@@ -30,6 +30,8 @@ from data_assets_tests.vendors.theta.option_days import (
     verdicts,
 )
 
+pytestmark = pytest.mark.slow
+
 SPX_GREEKS = OptionDataset("theta/option_greeks/SPX", "SPX", "greeks", SPX)
 SPY_GREEKS = OptionDataset("theta/option_greeks/SPY", "SPY", "greeks")
 

@@ -44,6 +44,8 @@ from data_assets_tests.vendors.theta.option_days import (
 from data_assets_tests.vendors.theta.raw_http import response, terminal, until_close
 from data_assets_tests.vendors.theta.test_theta_day import ALL_DAY, BODY, LISTED
 
+pytestmark = pytest.mark.slow
+
 QQQ = OptionDataset("theta/option_quotes/QQQ", "QQQ")
 SPX_QUOTES = OptionDataset("theta/option_quotes/SPX", "SPX", roots=SPX, request_by="expiration")
 GREEKS = OptionDataset("theta/option_greeks/SPX", "SPX", "greeks", SPX)

@@ -12,6 +12,8 @@ from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.schema import QUOTES
 
+pytestmark = pytest.mark.slow
+
 MINUTES = [f"{minute // 60:02}:{minute % 60:02}" for minute in range(9 * 60 + 30, 16 * 60 + 16)]
 CONTRACTS_PER_EXPIRATION = 60
 FETCH = """

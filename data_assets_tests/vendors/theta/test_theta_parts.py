@@ -39,6 +39,8 @@ from data_assets_tests.vendors.theta.option_days import (
     verdicts,
 )
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS = 200
 QUOTED = OptionDataset("theta/option_quotes/SPX", "SPX", roots=SPX, request_by="expiration")
 FETCH = """

@@ -17,6 +17,8 @@ from data_assets.vendors.theta.legacy import LegacySource
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets_tests.vendors.theta.option_days import Meter, details, open_lake, run
 
+pytestmark = pytest.mark.slow
+
 QQQ = OptionDataset("theta/option_quotes/QQQ", "QQQ")
 DAYS = [date(2024, 1, day) for day in (2, 3, 4, 5, 8, 9)]
 LIST = "option/list/contracts/quote"

@@ -32,6 +32,8 @@ from data_assets_tests.vendors.theta.option_days import (
 )
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal
 
+pytestmark = pytest.mark.slow
+
 INTEREST = OptionDataset("theta/option_open_interest/SPX", "SPX", "open_interest", SPX)
 REPORTS = OptionDataset("theta/option_eod/SPX", "SPX", "eod", SPX)
 LIST = "option/list/contracts/quote"

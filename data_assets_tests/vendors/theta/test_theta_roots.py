@@ -14,6 +14,8 @@ from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
 from data_assets.vendors.theta.histories import Kind
 from data_assets_tests.vendors.theta.option_days import fetch, stored, verdicts
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2024, 1, 3)
 WAYS: list[tuple[Kind, RequestBy | None]] = [
     ("quotes", "day"),

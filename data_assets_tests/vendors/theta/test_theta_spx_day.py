@@ -35,6 +35,8 @@ from data_assets_tests.vendors.theta.option_days import (
 )
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal
 
+pytestmark = pytest.mark.slow
+
 QUOTED = OptionDataset("theta/option_quotes/SPX", "SPX", roots=SPX, request_by="expiration")
 LIST = "option/list/contracts/quote"
 LAST_DAY_OF_SPX = date(2024, 1, 19)

@@ -12,6 +12,8 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets_tests.vendors.theta.option_days import CONTRACTS, SPX, fetch, stored, verdicts
 
+pytestmark = pytest.mark.slow
+
 EARLY = date(2024, 7, 3)
 QUOTES = OptionDataset("theta/option_quotes/QQQ", "QQQ")
 GREEKS = OptionDataset("theta/option_greeks/SPX", "SPX", "greeks", SPX)
