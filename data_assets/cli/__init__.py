@@ -11,11 +11,13 @@ import difflib
 import gc
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
+from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.project import PROJECT, SettingsError
 
 COMMANDS = {
@@ -87,6 +89,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; a wrong call or setting ends it with one line."""
+    keep_interrupts(signal.SIGINT)  # before anything is loaded
     from data_assets.ingest.state_folder import StateUnusable
     from data_assets.lake.errors import LakeError, one_line
 

@@ -32,6 +32,7 @@ from data_assets.cli.project import (
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
 from data_assets.ingest.progress import count_of
+from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_run import run_watcher
@@ -90,7 +91,7 @@ def backfill(
     Datasets come one after another, each with the days that it has: they may begin and end on different ones. The runs
     show in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
+    keep_interrupts(signal.SIGTERM)  # a service manager's stop is a Ctrl-C
     enter_project()
     selected = days_between(_upstream_first(dataset for key in keys for dataset in select_datasets(key)), start, end)
     results: list[BackfillResult] = []

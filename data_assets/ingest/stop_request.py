@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
+from typing import NoReturn
 
 
 class StopRequest:
@@ -51,6 +53,27 @@ class StopRequest:
             self._listeners.remove(listener)
 
 
+_interrupt = StopRequest()
+"""The interrupts that `keep_interrupts` has seen."""
+
+
+def keep_interrupts(*numbers: signal.Signals) -> None:
+    """From now on let these signals raise `KeyboardInterrupt` where they come, and not be forgotten if that is dropped.
+
+    Python drops what is raised in a callback of the garbage collector or in a destructor, after a line on stderr. So
+    the signal would be lost that meets one, as thousands run while modules are loaded; whatever takes signals as a
+    request afterwards (`signals_as_request`) is interrupted then. Who ignores a signal goes on ignoring it.
+    """
+    for number in numbers:
+        if signal.getsignal(number) not in (None, signal.SIG_IGN):
+            signal.signal(number, _kept_interrupt)
+
+
+def _kept_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    _interrupt.make()
+    raise KeyboardInterrupt
+
+
 stop_request: ContextVar[StopRequest | None] = ContextVar("stop_request", default=None)
 """Set around a run whose signals somebody else owns: the run must look here."""
 
@@ -62,8 +85,11 @@ def signals_as_request() -> Iterator[StopRequest]:
     Who ignores a signal goes on ignoring it. Signals belong to the main thread: in another one nobody makes a request.
 
     Raises:
-        KeyboardInterrupt: at the end, if one came: whatever comes after the context is not wanted any more.
+        KeyboardInterrupt: at the end, if one came: whatever comes after the context is not wanted any more. At once, if
+            one came before and was dropped (`keep_interrupts`).
     """
+    if _interrupt.made:
+        raise KeyboardInterrupt
     request = StopRequest()
     heeded = {
         number: handler

@@ -6,11 +6,15 @@ expectation.
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +162,8 @@ class InProcess(AssetInProcess):
 def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstance]:
     """A project in `folder` in the live profile, with more variables set; its definitions are loaded for it."""
     write_project(folder)
+    if not (folder / ".state").exists():
+        shutil.copytree(_new_history(), folder / ".state")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, value in {"DAGSTER_HOME": str(folder), "DATA_ASSETS_PROFILE": "live", **environment}.items():
@@ -168,6 +174,20 @@ def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstanc
                 yield instance
         finally:
             _forget_settings()
+
+
+@cache
+def _new_history() -> Path:
+    """The state folder of a project that nothing was run in: to make its databases takes five times as long."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    write_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DAGSTER_HOME", str(folder))
+        with dg.DagsterInstance.get() as instance:
+            assert instance.get_runs() == []
+    return folder / ".state"
 
 
 def _forget_settings() -> None:

@@ -1,0 +1,47 @@
+"""A signal that comes at a bad instant is a signal all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DROPPED = """
+import os, signal, sys, weakref
+from data_assets.ingest.stop_request import keep_interrupts, signals_as_request
+
+number = signal.Signals[sys.argv[1]]
+if sys.argv[2] == "ignored":
+    signal.signal(number, signal.SIG_IGN)
+keep_interrupts(number)
+
+
+class Module:
+    pass
+
+
+loaded = Module()
+watched = weakref.ref(loaded, lambda _: os.kill(os.getpid(), number))
+del loaded
+print("dropped" if sys.argv[2] == "heeded" else "ignored", flush=True)
+try:
+    with signals_as_request():
+        print("works on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def after_a_signal_in_a_callback(*arguments: str) -> list[str]:
+    command = [sys.executable, "-c", DROPPED, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_python_drops_is_heeded_before_a_run_begins(number: str) -> None:
+    assert after_a_signal_in_a_callback(number, "heeded") == ["dropped", "interrupted"]
+
+
+def test_who_ignores_a_signal_goes_on_ignoring_it() -> None:
+    assert after_a_signal_in_a_callback("SIGINT", "ignored") == ["ignored", "works on"]
