@@ -152,7 +152,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
                 except LakeUnusable as error:
                     end_run_without_lake(context, dataset, days, error)
         except dg.DagsterExecutionInterruptedError:
-            end_as_canceled(context.instance, context.run_id)
+            end_as_canceled(context.instance, context.run.run_id)
             raise
         yield dg.Output(None, metadata=RECORDED_ALREADY)
 

@@ -181,11 +181,11 @@ class DayRecorder:
         stored: set[date] = set()
         for day in days:
             record = latest_materialization(self._context.instance, self._dataset.asset_key, day.isoformat())
-            if record is None or record.run_id not in {*kin, self._context.run_id}:
+            if record is None or record.run_id not in {*kin, self._context.run.run_id}:
                 continue
             if not integrity(self._lake, self._dataset, day, record).passed:
                 continue
-            if record.run_id != self._context.run_id and record.asset_materialization is not None:
+            if record.run_id != self._context.run.run_id and record.asset_materialization is not None:
                 self._context.log_event(record.asset_materialization)
             stored.add(day)
         return stored
