@@ -473,10 +473,13 @@ class Lake:
         """
         if self._current() and self._identity is not None:
             return 0
+        since = None
         try:
-            since = self._storage.versions([MARKER]).get(MARKER)  # before it is read: see `_identity_of_old`
             said = self._marker_said()
-            kind, identity = self._marked_kind(), said.get(IDENTITY)
+            if said and not said.get(IDENTITY):
+                since = self._storage.versions([MARKER]).get(MARKER)  # before it is read: see `_identity_of_old`
+                said = self._marker_said()
+            kind, identity = self._kind_said(said), said.get(IDENTITY)
         except (OSError, LakeError):  # which whoever writes is told
             return 0
         if kind is None:  # nobody wrote here
@@ -614,7 +617,9 @@ class Lake:
             raise write_error(error, self.locate(MARKER)) from error
 
     def _marked_kind(self) -> bool | None:
-        said = self._marker_said()
+        return self._kind_said(self._marker_said())
+
+    def _kind_said(self, said: dict[str, Any]) -> bool | None:
         if not said:
             return None
         if not isinstance(said.get("synthetic"), bool):
