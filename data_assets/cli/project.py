@@ -18,7 +18,7 @@ from typing import Any
 import click
 import dagster as dg
 
-from data_assets.files import locks
+from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
@@ -86,12 +86,8 @@ def _get_instance(ref: InstanceRef) -> dg.DagsterInstance:
     Two processes that make its databases at the same instant leave them with two revisions, which no start accepts. And
     what a run prints belongs to this terminal; the processes that would capture it die of a Ctrl-C with a traceback.
     """
-    folder = os.open(os.environ["DAGSTER_HOME"], os.O_RDONLY)
-    try:
-        locks.wait_for(folder)
+    with tempfiles.locked_folder(Path(os.environ["DAGSTER_HOME"])):
         return dg.DagsterInstance.from_ref(ref)
-    finally:
-        os.close(folder)
 
 
 @cache

@@ -232,8 +232,7 @@ class LocalFolder:
         with file:
             try:
                 shutil.copyfileobj(content, file)
-                file.flush()
-                os.fsync(file.fileno())
+                durable.sync(file)
                 self.publish(temp, file, name)
             except BaseException:
                 tempfiles.remove(temp)
