@@ -106,8 +106,8 @@ class DayJob:
             return []
 
     async def _expirations_of(self, request: HistoryRequest) -> list[date]:
-        """Those of the request's root that are worth asking for; none where it is split by right."""
-        if request.right == "both":
+        """Those of the request's root that are worth asking for; none where it is split by right, or about one."""
+        if request.right == "both" or request.expiration != "*":
             return []
         if (contracts := self.listed.of(request)) is None or contracts.is_empty():
             return list((await self.bodies.expirations([request.symbol]))[request.symbol])
