@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -21,30 +20,14 @@ from data_assets_tests.orchestration.in_process import (
     of_day,
     of_days,
 )
+from data_assets_tests.orchestration.three_days import DAYS
 
-DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 LATER = "2024-07-05"
 FAILING = "2024-07-02"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[InProcess]:
-    with in_process_project(tmp_path) as project:
-        yield project
-
-
-@pytest.fixture(scope="module")
-def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("three_days")
-    with in_process_project(folder) as project:
-        run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
-    return folder
-
-
-@pytest.fixture
-def stored(three_days: Path, tmp_path: Path) -> Iterator[InProcess]:
-    """A project that has stored DAYS."""
-    shutil.copytree(three_days, tmp_path, dirs_exist_ok=True)
     with in_process_project(tmp_path) as project:
         yield project
 

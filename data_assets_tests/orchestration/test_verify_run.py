@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -23,30 +20,13 @@ from data_assets_tests.orchestration.in_process import (
     ASSET,
     InProcess,
     flip_a_byte,
-    in_process_project,
     of_day,
     of_days,
 )
+from data_assets_tests.orchestration.three_days import DAYS
 
-DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 LATER = "2024-07-05"
 ON = {VERIFY: "true"}
-
-
-@pytest.fixture(scope="module")
-def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("three_days")
-    with in_process_project(folder) as project:
-        run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
-    return folder
-
-
-@pytest.fixture
-def stored(three_days: Path, tmp_path: Path) -> Iterator[InProcess]:
-    """A project that has stored DAYS, and whose vendor has been asked for nothing since."""
-    shutil.copytree(three_days, tmp_path, dirs_exist_ok=True)
-    with in_process_project(tmp_path) as project:
-        yield project
 
 
 @pytest.mark.parametrize("launched_by", ["the command", "a backfill"])

@@ -1,8 +1,5 @@
 """The synthetic market: the same in every process, plausible, and without seams between days."""
 
-import os
-import subprocess
-import sys
 from datetime import date
 
 import numpy as np
@@ -12,6 +9,7 @@ from hypothesis import strategies as st
 
 from data_assets.sandbox.market.market import FIRST_MINUTE, LAST_MINUTE, generator, price_band, prices, uniform
 from data_assets.trading_calendar import NotASession, next_session, sessions
+from data_assets_tests.sandbox.market.two_processes import said_by_two_processes
 
 DAYS = sessions(date(2012, 6, 1), date(2030, 12, 31))
 any_day = st.sampled_from(DAYS)
@@ -30,18 +28,8 @@ print(digest.hexdigest())
 
 
 def test_every_process_sees_the_same_market():
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", FINGERPRINT],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "2")
-    ]
-    digests = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert digests[0] == digests[1] != ""
+    first, second = said_by_two_processes(FINGERPRINT)
+    assert first == second != ""
 
 
 def test_seeds_are_pinned_so_that_no_release_changes_the_market_unseen():

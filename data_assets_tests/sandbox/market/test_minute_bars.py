@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import date, time
 
 import numpy as np
@@ -16,6 +13,7 @@ from hypothesis import strategies as st
 from data_assets.sandbox.market.market import generator, prices
 from data_assets.sandbox.market.minute_bars import LIQUID, bar_columns, minute_bars
 from data_assets.trading_calendar import NotASession, session, sessions
+from data_assets_tests.sandbox.market.two_processes import said_by_two_processes
 
 DAYS = sessions(date(2012, 6, 1), date(2030, 12, 31))
 any_day = st.sampled_from(DAYS)
@@ -129,18 +127,8 @@ def test_the_cheaper_arrays_hold_the_same_bars():
 
 
 def test_every_process_sees_the_same_bars():
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", FINGERPRINT],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "2")
-    ]
-    digests = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert digests[0] == digests[1] != ""
+    first, second = said_by_two_processes(FINGERPRINT)
+    assert first == second != ""
 
 
 def test_the_draws_are_pinned_so_that_no_release_of_numpy_changes_the_bars_unseen():
