@@ -3,12 +3,13 @@
 The UI renders Markdown metadata: a ticker or an error page could otherwise be a link, an image or another column of a
 table.
 
-Here: escaping. Not here: which metadata is Markdown (`day_run`).
+Here: escaping, and tables. Not here: which metadata is Markdown (`day_run`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from data_assets.lake.errors import one_line
 
@@ -23,3 +24,10 @@ def markdown_text(said: object) -> str:
     text = _MARK.sub(lambda found: f"\\{found[0]}", one_line(said))
     text = _ENTITY.sub(lambda found: _ENTITIES[found[0]], text)
     return _LINK.sub(lambda found: f"{next((s for s in found.groups() if s), '')}&#{ord(found[0][-1])};", text)
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table of names and values that are shown as they are; an absent value is "null"."""
+    cells = [[markdown_text("null" if value is None else value) for value in row] for row in rows]
+    names = [markdown_text(name) for name in header]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (names, ["---"] * len(names), *cells))

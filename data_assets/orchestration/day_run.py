@@ -30,7 +30,7 @@ import dagster as dg
 import polars as pl
 
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
-from data_assets.ingest.markdown import markdown_text
+from data_assets.ingest.markdown import markdown_table
 from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
@@ -83,17 +83,10 @@ run_source: ContextVar[Callable[[Lake, list[date]], AbstractAsyncContextManager[
 
 
 def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
-    with pl.Config(
-        tbl_formatting="MARKDOWN",
-        tbl_hide_column_data_types=True,
-        tbl_hide_dataframe_shape=True,
-        tbl_cols=-1,
-        fmt_str_lengths=1000,
-        tbl_width_chars=-1,  # a name broken over two lines is no header of a Markdown table any more
-    ):
-        texts = pl.selectors.string() | pl.selectors.categorical() | pl.selectors.enum()
-        shown = frame.with_columns(texts.cast(pl.String).map_elements(markdown_text, return_dtype=pl.String))
-        return dg.MetadataValue.md(str(shown))
+    # Not by `pl.Config`: it sets variables of the environment, which other threads' native code reads at that moment,
+    # and a process dies of it (SIGSEGV; setenv is no call for a process with threads).
+    shown = frame.with_columns(pl.selectors.float().cast(pl.String))  # a Float32 in its own digits
+    return dg.MetadataValue.md(markdown_table(shown.columns, shown.iter_rows()))
 
 
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
@@ -428,12 +421,13 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
     others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""
-    rows = "\n".join(
-        f"| {dataset.label(day)} | {outcome.name} | {markdown_text(outcome.reason)} |" for day, outcome in newest_first
+    table = markdown_table(
+        ("day", "outcome", "reason"),
+        ((dataset.label(day), outcome.name, outcome.reason) for day, outcome in newest_first),
     )
     return dg.Failure(
         description=f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
         f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}",
-        metadata={"not_stored": dg.MetadataValue.md(f"| day | outcome | reason |\n|---|---|---|\n{rows}")},
+        metadata={"not_stored": dg.MetadataValue.md(table)},
         allow_retries=False,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from html import unescape
 
 import polars as pl
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from data_assets.ingest.markdown import markdown_text
+from data_assets.ingest.markdown import markdown_table, markdown_text
 from data_assets.lake.errors import one_line
 from data_assets.orchestration.day_run import _preview
 
@@ -55,6 +56,15 @@ def test_an_address_is_no_link() -> None:
 def test_plain_words_stay_as_they_are() -> None:
     for text in ("contract_set fails: 3 of 4,000 contracts", "BRK.A", "2024-07-01 (472: no data)"):
         assert markdown_text(text) == text
+
+
+def test_a_table_has_a_cell_for_every_value_whatever_stands_in_it() -> None:
+    rows = [(text, None) for text in HOSTILE]
+
+    html = RENDER.render(markdown_table(("what | they say", "n"), rows))
+
+    cells = [unescape(cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", html)]
+    assert cells == ["what | they say", "n", *(cell for text, _ in rows for cell in (one_line(text), "null"))]
 
 
 def test_the_first_rows_of_a_day_are_a_table_whatever_its_tickers_are() -> None:

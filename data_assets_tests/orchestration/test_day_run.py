@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -74,6 +75,24 @@ def test_plotted_metadata_are_numbers_and_the_preview_is_markdown(project: InPro
         assert isinstance(values[name], dg.IntMetadataValue | dg.FloatMetadataValue), name
     assert isinstance(values["preview"], dg.MarkdownMetadataValue)
     assert isinstance(values["path"], dg.PathMetadataValue)
+
+
+def test_a_run_writes_no_variable_of_the_environment(project: InProcess) -> None:
+    """Native code of other threads reads them at any time, without a lock: writing one beside it ends in SIGSEGV."""
+    written: list[object] = []
+    watching = True
+
+    def note(event: str, details: tuple[object, ...]) -> None:
+        if watching and event in ("os.putenv", "os.unsetenv"):
+            written.append(details)
+
+    sys.addaudithook(note)  # for good: there is no way to take one back
+    try:
+        assert run_range(project.instance, ASSET, WEEK[0], WEEK[-1]).success
+    finally:
+        watching = False
+
+    assert written == []
 
 
 def test_a_day_that_does_not_store_is_failed_with_its_reason_and_the_others_are_stored(tmp_path: Path) -> None:
