@@ -369,10 +369,15 @@ mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillPara
 
 @contextmanager
 def process(log: Path, *arguments: str) -> Iterator[None]:
+    """A process at work; what it said is shown if the test fails or the process ends too early."""
     with log.open("w") as output:
         started = subprocess.Popen([sys.executable, "-m", *arguments], stdout=output, stderr=subprocess.STDOUT)
         try:
             yield
+            assert started.poll() is None, f"{arguments} ended by itself"
+        except BaseException:
+            print(log.read_text())
+            raise
         finally:
             started.terminate()
             try:
