@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from urllib.parse import unquote
 
 PARTITION_FILE = "data.parquet"
 PREVIOUS = "_previous"
@@ -116,18 +115,6 @@ def escape_ticker(ticker: str) -> str:
     if not ticker:
         raise ValueError("a ticker has at least one character")
     return _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), ticker.encode()).decode()
-
-
-def unescape_ticker(text: str) -> str:
-    """The reverse of `escape_ticker`.
-
-    Raises:
-        ValueError: ``text`` is not what `escape_ticker` writes.
-    """
-    ticker = unquote(text, errors="strict")
-    if escape_ticker(ticker) != text:
-        raise ValueError(f"{text!r} is not an escaped ticker; {ticker!r} is written {escape_ticker(ticker)!r}")
-    return ticker
 
 
 def month_path(dataset: str, ticker: str, month: date) -> str:

@@ -179,21 +179,13 @@ def names_text(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
-    """The outcome and the reason that the newest try of a day left, or None if none did."""
-    return _why_not(_last_try(instance, asset_key, day))
-
-
-def _last_try(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
+def _why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
+    """What the newest attempt at a day left: its outcome, the reason and the number of attempts; empty if none did."""
     records = instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
     ).records
     observation = records[0].event_log_entry.asset_observation if records else None
     return observation.metadata if observation else {}
-
-
-def _why_not(last_try: Mapping[str, dg.MetadataValue]) -> tuple[str, str] | None:
-    return (str(last_try["outcome"].value), str(last_try["reason"].value)) if last_try else None
 
 
 @dataclass(frozen=True)
@@ -207,10 +199,10 @@ class DayHealth:
         size: bytes stored, if any are.
         run_id: the run that stored it.
         checks: check name -> SUCCEEDED, FAILED, ...; empty where none was evaluated.
-        outcome: of the newest try, where the day is not stored; or that it is a hole, or lacks something.
-        reason: why, where the day is not stored; or what it lacks.
-        attempts: how often the newest run that worked on the day asked for it.
-        shown: the metadata that the dataset wants shown, or what is expected where the day is not stored.
+        outcome: of the newest attempt, if the day is not stored; else whether it is a hole, stale or lacking.
+        reason: why the day is not stored, or what it lacks.
+        attempts: how many attempts the newest run that worked on the day made.
+        shown: the metadata that the dataset wants shown, or what is expected if the day is not stored.
     """
 
     day: str
@@ -243,14 +235,16 @@ def day_health(
         record = latest_materialization(instance, asset_key, day) if here else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
-        last_try = _last_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
-        why = ("Hole", hole) if hole else _why_not(last_try)
-        if state is DayState.STALE:
+        why_not = _why_not_stored(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
+        why = (str(why_not["outcome"].value), str(why_not["reason"].value)) if why_not else None
+        if hole:
+            why = ("Hole", hole)
+        elif state is DayState.STALE:
             why = ("Stale", f"{STALE_REASON}; a plain backfill builds it again")
         elif state is DayState.LACKING:
             why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
-        attempts = (last_try or metadata).get("attempts")
+        attempts = (why_not or metadata).get("attempts")
         rows.append(
             DayHealth(
                 day=day,

@@ -127,21 +127,6 @@ def merge_greek_summaries(summaries: Sequence[GreekSummary]) -> GreekSummary:
     )
 
 
-def greek_metrics(summary: GreekSummary) -> dict[str, int | float]:
-    """The day in numbers, for plots over many days.
-
-    Returns:
-        rows, contracts, expirations; failed_share, zero_share, high_share, poor_share and unusable_share, from 0 to 1
-        of the rows that do not fail at the open.
-    """
-    return {
-        "rows": int(summary.contracts["rows"].sum()),
-        "contracts": summary.contracts.height,
-        "expirations": summary.contracts["expiration"].n_unique(),
-        **{f"{kind}_share": share for kind, share in _shares(summary.contracts).items()},
-    }
-
-
 def iv(summary: GreekSummary, thresholds: IvThresholds) -> Verdict:
     """Whether the vendor found volatilities, and such as can be.
 

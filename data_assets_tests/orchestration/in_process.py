@@ -45,6 +45,17 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
+def why_not_stored(instance: dg.DagsterInstance, asset: dg.AssetKey, day: str) -> tuple[str, str] | None:
+    """The outcome and the reason in the newest observation of a day, or None without one."""
+    days = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[day])
+    records = instance.fetch_observations(days, limit=1).records
+    if not records:
+        return None
+    observation = records[0].asset_observation
+    assert observation is not None
+    return str(observation.metadata["outcome"].value), str(observation.metadata["reason"].value)
+
+
 def of_day(day: str) -> dict[str, str]:
     """The tag of a run that the UI launches for one day."""
     return {PARTITION: day}

@@ -18,7 +18,7 @@ from dagster_graphql.schema import create_schema
 from data_assets.cli.local_run import run_range
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import datasets_of_this_process
-from data_assets.orchestration.day_states import DayState, day_states, why_not_stored
+from data_assets.orchestration.day_states import DayState, day_states
 from data_assets.orchestration.partitions import months, partition_keys, trading_days
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
@@ -34,6 +34,7 @@ from data_assets_tests.orchestration.in_process import (
     InProcess,
     in_process_project,
     of_days,
+    why_not_stored,
 )
 
 # --- a range that ends on a closed day ----------------------------------------------------------------------------

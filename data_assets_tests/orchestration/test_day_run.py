@@ -14,9 +14,16 @@ import polars as pl
 import pytest
 
 from data_assets.cli.local_run import run_range
-from data_assets.orchestration.day_states import why_not_stored
 from data_assets.sandbox.faults import Fault
-from data_assets_tests.orchestration.in_process import ASSET, CHECKS, InProcess, in_process_project, of_day, of_days
+from data_assets_tests.orchestration.in_process import (
+    ASSET,
+    CHECKS,
+    InProcess,
+    in_process_project,
+    of_day,
+    of_days,
+    why_not_stored,
+)
 
 WEEK = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08"]
 """With an early close, a holiday inside and a weekend."""

@@ -14,11 +14,11 @@ from data_assets.cli import cli
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import datasets
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.day_states import states_on_disk, why_not_stored
+from data_assets.orchestration.day_states import states_on_disk
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
 from data_assets.wiring import open_lake
-from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_day
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_day, why_not_stored
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 NAME = ASSET.to_user_string()

@@ -11,7 +11,6 @@ import pytest
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import datasets
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.day_states import why_not_stored
 from data_assets.orchestration.integrity import day_verdicts
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.quality.verdict import Verdict
@@ -22,6 +21,7 @@ from data_assets_tests.orchestration.in_process import (
     flip_a_byte,
     of_day,
     of_days,
+    why_not_stored,
 )
 from data_assets_tests.orchestration.three_days import DAYS
 

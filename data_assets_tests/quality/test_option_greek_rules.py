@@ -12,7 +12,6 @@ from polars.testing import assert_frame_equal
 from data_assets.quality.option_greeks import (
     GreekSummary,
     IvThresholds,
-    greek_metrics,
     greek_summary,
     iv,
     merge_greek_summaries,
@@ -272,14 +271,6 @@ def test_rules_judge_each_root_alone():
     assert "; SPXW: failed 0.00%" in verdict.summary
     assert verdict.metadata["SPX_zero_share"] > 0.4 > verdict.metadata["SPXW_zero_share"]
     assert per_root(["SPXW"], lambda root: iv(both.of(root), thresholds)) == iv(both.of("SPXW"), thresholds)
-
-
-def test_metrics_are_the_days_numbers():
-    metrics = greek_metrics(summary_of(GOOD))
-    assert (metrics["rows"], metrics["contracts"]) == (GOOD.height, 128)
-    assert metrics["expirations"] == GOOD["expiration"].n_unique()
-    assert metrics["failed_share"] == 0
-    assert 0 < metrics["zero_share"] < 0.1
 
 
 @pytest.mark.parametrize("wrong", [{"failed": -0.1}, {"zero": 1.5}])

@@ -3,13 +3,14 @@
 Here: the budget, and the file in which every process of this machine remembers what was asked. Not here: sending.
 
 Source: IBKR Campus "TWS API Documentation", Historical Data Limitations: no identical request within 15 seconds, no
-more than 60 requests in any ten minutes. IB states them for bars of 30 seconds or less and for head timestamps whatever
-the bars; for bars of a minute and more it slows down whom it finds too hasty, and names no number. `STRICT` keeps the
-stated limits for everything; `RELAXED` is for bars of a minute and more, and head timestamps stay under `STRICT`.
+more than 60 requests in any ten minutes. IB states these limits for bars of 30 seconds or less, and for head timestamps
+whatever the bars. For bars of a minute and more it slows down clients that ask too fast and names no number, so there
+the budget is the user's (`IB_SECONDS_BETWEEN_REQUESTS`, `IB_MAX_REQUESTS_PER_10_MIN`); head timestamps stay under
+`STRICT`.
 
-Times are the wall clock's, the one clock that survives a restart. A clock set back makes some of what is remembered lie
-in the future; that counts as asked just now. What a past cannot be known from is taken for a busy one: a missing file
-for one request just sent, a damaged or a foreign one for a whole window's, just sent.
+Times are those of the wall clock, the only clock that survives a restart. If it is set back, remembered requests may
+lie in the future; they count as sent just now. An unknown past counts as a busy one: a missing file as one request just
+sent, a damaged or foreign file as a full window of requests just sent.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from data_assets.ingest.waiting import waiting
 from data_assets.vendors.ib.state_file import Damaged, Sleep, StateFile
 
 MARGIN = 1.01
-"""Times are kept longer by so much: what leaves here on time may arrive late, and what follows it then too early."""
+"""Factor on IB's stretches of time, as a request may be late on the wire and the next one too close behind it."""
 
 _FORMAT = "data_assets ib pacing 1"
 _PENALTIES_IN_WINDOW = 10
@@ -36,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much may be asked.
+    """How many requests may be sent.
 
     Attributes:
-        seconds_between: between two requests, at least; below 0.4 a single ticker can break IB's limit of six requests
+        seconds_between: least time between two requests; below 0.4 a single ticker can break IB's limit of six requests
             for one contract in two seconds.
-        max_per_window: requests in any window, at most.
-        window_seconds: the window; IB's is ten minutes.
-        identical_seconds: between two identical requests, at least; IB's number is 15.
+        max_per_window: most requests in any window.
+        window_seconds: length of the window; IB's is ten minutes.
+        identical_seconds: least time between two identical requests; IB's number is 15.
     """
 
     seconds_between: float = 10.0
@@ -52,7 +53,7 @@ class Budget:
     identical_seconds: float = 15.0
 
     def scaled(self, scale: float) -> Budget:
-        """The same budget with every stretch of time multiplied, for a simulator whose limits are scaled too."""
+        """Multiply every stretch of time, for a simulator whose limits are scaled too."""
         return replace(
             self,
             seconds_between=self.seconds_between * scale,
@@ -61,7 +62,7 @@ class Budget:
         )
 
     def wait(self, times: Sequence[float], now: float) -> float:
-        """Seconds until one more request keeps the budget, after those sent at `times`, in their order."""
+        """Return the seconds until one more request keeps the budget, after those sent at `times`, oldest first."""
         if not times:
             return 0.0
         after_last = times[-1] + self.seconds_between - now
@@ -71,10 +72,7 @@ class Budget:
 
 
 STRICT = Budget()
-"""IB's stated limits, evenly used."""
-
-RELAXED = Budget(seconds_between=0.5, max_per_window=1000)
-"""For bars of a minute and more, for which IB states no number: what others run with."""
+"""IB's stated limits, with the requests spread evenly."""
 
 
 @dataclass(slots=True)
@@ -99,7 +97,7 @@ class _Past:
 
 
 class RequestPacing:
-    """Gives out turns to ask; the same for every object and process that is given the same file."""
+    """Gives out turns to send a request; all objects and processes that use the same file share one budget."""
 
     def __init__(
         self,
@@ -114,10 +112,10 @@ class RequestPacing:
 
         Args:
             path: the file; one per IB account.
-            budget: what all requests together keep.
-            head_budget: what those for head timestamps keep besides.
+            budget: the budget of all requests together.
+            head_budget: a further budget, of the requests for head timestamps alone.
             clock: seconds since 1970.
-            sleep: waits for so many seconds of `clock`.
+            sleep: waits for a number of seconds of `clock`.
         """
         self._file = StateFile(path, sleep)
         self._budget = budget
@@ -127,11 +125,11 @@ class RequestPacing:
         self._queue = asyncio.Lock()
 
     async def turn(self, key: str, *, head: bool = False) -> None:
-        """Return when the request may be sent, which from then on counts as sent; first come, first served.
+        """Wait until the request may be sent, then count it as sent; first come, first served.
 
         Args:
-            key: what is asked, the same for identical requests.
-            head: whether it is for a head timestamp.
+            key: the same for identical requests.
+            head: whether the request is for a head timestamp.
 
         Raises:
             RunEnded: the file cannot be read or written.
@@ -142,9 +140,9 @@ class RequestPacing:
                     await self._sleep(wait)
 
     async def refused(self) -> float:
-        """Take in that IB called a request too many, and say for how many seconds nobody asks now.
+        """Record that IB reported a pacing violation, and return the seconds for which no request is sent.
 
-        A tenth of the window, a minute, the first time; twice as long each further time within the window.
+        The first time it is a tenth of the window, a minute; each further time within the window doubles it.
         """
         async with self._file.locked():
             now = self._clock()

@@ -16,13 +16,12 @@ import dagster as dg
 
 from data_assets.cli.project import definitions
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.day_states import why_not_stored
 from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 from data_assets.sandbox.flat_files.faults import FlatFileFault
 from data_assets.sandbox.flat_files.files import FlatFiles, day_of
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.vendors.polygon.months import MONTHLY
-from data_assets_tests.orchestration.in_process import QUIET, AssetInProcess, open_project
+from data_assets_tests.orchestration.in_process import QUIET, AssetInProcess, open_project, why_not_stored
 from data_assets_tests.vendors.polygon.flat_file_fixtures import KEY_ID, SECRET
 
 TICKERS = 45
