@@ -1,11 +1,11 @@
 """Typed settings, read once from the environment and from `.env`.
 
-Here: every environment variable the project knows, its type, its default and what it accepts.
-Not here: what a dataset is (its `defs.yaml`), Dagster's own settings (`dagster.yaml`), and which project this is
-(`project`).
+Here: every environment variable the project knows, its type, its default and what it accepts; those of the simulated
+vendors are in `sandbox.settings`. Not here: what a dataset is (its `defs.yaml`), Dagster's own settings
+(`dagster.yaml`), and which project this is (`project`).
 
-A variable with a bad value, an unknown `DATA_ASSETS_*` variable, and a vendor variable that is nearly a known one
-stop the start with a `SettingsError` that names the variable and what it accepts.
+A bad value, an unknown `DATA_ASSETS_*` variable, or a misspelt vendor variable stops the start with a `SettingsError`
+that names the variable and what it accepts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
 
 
 def _refuse_credentials(value: str, instead: str) -> None:
-    """Refuse an address that holds more than an address: it is shown in messages and kept in every file's footer."""
+    """Refuse an address that holds credentials: it is shown in messages and stored in every file's footer."""
     parts = urlsplit(value)
     if "@" in parts.netloc:
         raise ValueError(f"must not hold a user or password: {instead}")
@@ -75,9 +75,9 @@ def _flat_files_url(value: str) -> str:
 def _tickers(value: str) -> str:
     named = [ticker.strip() for ticker in value.split(",")]
     if "all" in named and len(named) > 1:
-        raise ValueError("says all and names tickers too: it must be all alone, or tickers with commas between them")
+        raise ValueError("names tickers beside all: it must be all alone, or tickers separated by commas")
     if not all(named) or any(not ticker.isprintable() or "/" in ticker or " " in ticker for ticker in named):
-        raise ValueError("must be all, or tickers with commas between them")
+        raise ValueError("must be all, or tickers separated by commas")
     return ",".join(named)
 
 
@@ -97,79 +97,79 @@ class Settings(SandboxSettings):
     lake: Annotated[str, AfterValidator(_lake_url)] | None = Field(
         default=None,
         validation_alias="DATA_ASSETS_LAKE",
-        description="folder or s3://bucket/prefix of the lake; default lake/<profile> in the project",
+        description="folder or s3://bucket/prefix of the lake; default: lake/<profile> in the project",
     )
     project: str | None = Field(
         default=None,
         validation_alias=PROJECT,
-        description="folder of the project; default the nearest one upwards, then DAGSTER_HOME; not in .env, which is "
-        "looked for there",
+        description="folder of the project; default: the nearest project folder upwards, then DAGSTER_HOME. It cannot "
+        "stand in .env, because .env is read from this folder",
     )
     state: str | None = Field(
         default=None,
         validation_alias=STATE,
-        description="folder of the run history, of what vendors' clients remember, and of caches; default .state in "
-        "the project",
+        description="folder for the run history, the vendor clients' memory and caches; default: .state in the project",
     )
 
     theta_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
         default="http://127.0.0.1:25503/v3",
         validation_alias="THETA_BASE_URL",
-        description="where the Theta Terminal answers; keep one spelling of the host (127.0.0.1 or localhost), "
-        "the terminal refuses a second one",
+        description="address of the Theta Terminal; always spell the host the same way (127.0.0.1 or localhost), "
+        "because the terminal refuses requests that spell it differently",
     )
     theta_max_concurrent_requests: int = Field(
         default=4,
         ge=1,
         le=16,
         validation_alias="THETA_MAX_CONCURRENT_REQUESTS",
-        description="requests in flight at once, 1 to 16; your tier's limit: Value 2, Standard 4, Pro 8",
+        description="most requests in flight at once, 1 to 16: your tier's limit (Value 2, Standard 4, Pro 8)",
     )
 
     polygon_flat_files_url: Annotated[str, AfterValidator(_flat_files_url)] = Field(
         default="s3://flatfiles",
         validation_alias="POLYGON_FLAT_FILES_URL",
-        description="s3://bucket of the vendor's flat files, or file:///folder of a mirror with the same keys in it",
+        description="s3://bucket of the vendor's flat files, or file:///folder of a mirror that uses the same keys",
     )
     polygon_s3_endpoint: Annotated[str, AfterValidator(_s3_endpoint)] = Field(
         default="https://files.massive.com",
         validation_alias="POLYGON_S3_ENDPOINT",
-        description="the vendor's S3 endpoint; https://files.polygon.io is its older name",
+        description="the vendor's S3 endpoint; https://files.polygon.io is its former name",
     )
     polygon_s3_region: str = Field(
         default="us-east-1",
         pattern=r"^[a-z0-9-]+$",
         validation_alias="POLYGON_S3_REGION",
-        description="the region that requests are signed for: that of your own bucket; the vendor accepts any",
+        description="region that requests are signed for: the region of your own bucket; the vendor accepts any",
     )
     polygon_access_key_id: str = Field(
         default="",
         repr=False,
         validation_alias="POLYGON_ACCESS_KEY_ID",
-        description="the S3 access key id on your dashboard's page of flat files",
+        description="S3 access key id, from the flat files page of your dashboard",
     )
     polygon_secret_access_key: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="POLYGON_SECRET_ACCESS_KEY",
-        description="the S3 secret that belongs to the access key id; it is not the API key",
+        description="S3 secret that belongs to the access key id; not the API key",
     )
     polygon_cache_bytes: int = Field(
         default=100_000_000_000,
         ge=0,
         validation_alias="POLYGON_CACHE_BYTES",
-        description="bytes that the vendor's files may take on this disk, 0 or more; the least recently used go first",
+        description="most bytes that the vendor's files may take on this disk, 0 or more; the least recently used are "
+        "deleted first",
     )
     polygon_tickers: Annotated[str, AfterValidator(_tickers)] | None = Field(
         default=None,
         validation_alias="POLYGON_TICKERS",
-        description="all, or tickers with commas between them; in place of those in defs.yaml",
+        description="all, or tickers separated by commas; replaces the tickers in defs.yaml",
     )
 
     ib_host: str = Field(
         default="127.0.0.1",
         min_length=1,
         validation_alias="IB_HOST",
-        description="where TWS or IB Gateway runs",
+        description="host on which TWS or IB Gateway runs",
     )
     ib_port: int = Field(
         default=4001,
@@ -183,28 +183,29 @@ class Settings(SandboxSettings):
         ge=0,
         le=999_999,
         validation_alias="IB_CLIENT_ID",
-        description="a number that no other client of this TWS or Gateway uses",
+        description="number that no other client of this TWS or Gateway uses",
     )
     ib_seconds_between_requests: float = Field(
         default=10.0,
         ge=0,
         le=600,
         validation_alias="IB_SECONDS_BETWEEN_REQUESTS",
-        description="pause between two requests of history, 0 to 600; the vendor asks for less haste, not for a number",
+        description="seconds between two requests for history, 0 to 600; IB states no number for bars of a minute or "
+        "more, but slows down clients that ask too fast",
     )
     ib_max_requests_per_10_min: int = Field(
         default=60,
         ge=1,
         le=10_000,
         validation_alias="IB_MAX_REQUESTS_PER_10_MIN",
-        description="most requests of history in any ten minutes; 60 is the vendor's limit for bars under a minute",
+        description="most requests for history in any ten minutes; 60 is IB's limit for bars of 30 seconds or less",
     )
 
     @property
     def lake_url(self) -> str:
-        """The lake's folder (absolute) or object-store URL; by default the profiles never share one.
+        """The lake's folder (absolute) or object-store URL; by default each profile has its own.
 
-        A relative folder is taken from the project's.
+        A relative folder is resolved against the project's.
         """
         if self.lake is not None and "://" in self.lake:
             return self.lake
@@ -231,13 +232,14 @@ def read_settings() -> Settings:
     """Read and check the settings of this process.
 
     Raises:
-        SettingsError: naming the variable and what it accepts, or the file that is no text; or there is no project.
+        SettingsError: a variable is wrong (the text names it and what it accepts), `.env` is not a text file, or there
+            is no project.
     """
     folder = project_folder()
     in_file = read_env_file(folder)
     if in_file.get(PROJECT):
         raise SettingsError(
-            f"{PROJECT}: stands in {folder / ENV_FILE}, which is read once the project is known; set it in the "
+            f"{PROJECT}: is set in {folder / ENV_FILE}, which is read only once the project is known; set it in the "
             "environment instead"
         )
     _refuse_unknown({name.upper() for name in (*os.environ, *in_file)})

@@ -134,7 +134,7 @@ def test_a_project_named_in_its_own_settings_is_refused(
     (project / ".env").write_text(f"{PROJECT}=/somewhere\n")
     monkeypatch.chdir(project)
     settings.cache_clear()
-    with pytest.raises(SettingsError, match=f"^{PROJECT}: stands in .*set it in the environment instead"):
+    with pytest.raises(SettingsError, match=f"^{PROJECT}: is set in .*set it in the environment instead"):
         settings()
 
 

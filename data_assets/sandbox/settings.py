@@ -1,6 +1,7 @@
-"""The settings of the simulated vendors: how much they hold, from when on, and what goes wrong with them.
+"""The settings of the simulated vendors: how much data they hold, since when, and which faults they show.
 
-Here: their variables. Not here: those of the project and of real vendors, and reading any (``data_assets.settings``).
+Here: their variables. Not here: the variables of the project and of real vendors, and reading any of them
+(``data_assets.settings``).
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ AnyFault = Annotated[Fault | FlatFileFault, Field(discriminator="kind")]
 
 
 class SandboxSettings(BaseSettings):
-    """What `DATA_ASSETS_SANDBOX_*` say."""
+    """The `DATA_ASSETS_SANDBOX_*` variables."""
 
     sandbox_contracts: int = Field(
         default=250,
         ge=4,
         le=40_000,
         validation_alias="DATA_ASSETS_SANDBOX_CONTRACTS",
-        description="option contracts of a synthetic day, 4 to 40000 (250 make 100,000 rows, 6000 make 2.4 million)",
+        description="option contracts per synthetic day, 4 to 40000 (250 give 100,000 rows, 6000 give 2.4 million)",
     )
     sandbox_first_day: date = Field(
         default=date(2016, 1, 4),
         validation_alias="DATA_ASSETS_SANDBOX_FIRST_DAY",
-        description="YYYY-MM-DD: the sandbox's vendors hold no data before it",
+        description="YYYY-MM-DD: first day of which the simulated vendors have data",
     )
     sandbox_tickers: int = Field(
         default=60,
         ge=45,
         le=12_000,
         validation_alias="DATA_ASSETS_SANDBOX_TICKERS",
-        description="tickers of a synthetic flat file, 45 to 12000 (60 make 15,000 rows, 11500 make 1.8 million)",
+        description="tickers per synthetic flat file, 45 to 12000 (60 give 15,000 rows, 11500 give 1.8 million)",
     )
     sandbox_faults: tuple[AnyFault, ...] = Field(
         default=(),
@@ -47,5 +48,5 @@ class SandboxSettings(BaseSettings):
     sandbox_theta_tier: Literal["free", "value", "standard", "pro"] = Field(
         default="standard",
         validation_alias="DATA_ASSETS_SANDBOX_THETA_TIER",
-        description="the tier that the sandbox's Theta enforces: free, value, standard or pro",
+        description="tier that the simulated Theta enforces: free, value, standard or pro",
     )

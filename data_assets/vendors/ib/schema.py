@@ -22,8 +22,8 @@ from data_assets.trading_calendar import NEW_YORK
 SCHEMA_VERSION = 1
 
 VOLUME_UNIT = (
-    "shares, adjusted for splits; round lots of 100 where TWS is set to send market data in lots for US stocks, which "
-    "the API does not tell"
+    "shares, adjusted for splits; round lots of 100 if TWS is set to send market data in lots for US stocks, a setting "
+    "that the API does not report"
 )
 
 COLUMNS: dict[str, Column] = {
@@ -33,10 +33,10 @@ COLUMNS: dict[str, Column] = {
     "low": Column(pl.Float64(), "US dollars", "lowest price of the minute"),
     "close": Column(pl.Float64(), "US dollars", "last price of the minute"),
     "volume": Column(
-        pl.Float64(), VOLUME_UNIT, "volume without trades far from the quote, below the consolidated tape's"
+        pl.Float64(), VOLUME_UNIT, "volume without trades far from the quote, so it is below the consolidated tape's"
     ),
-    "average": Column(pl.Float64(), "US dollars", "average price of the minute's trades, weighted by volume"),
-    "bar_count": Column(pl.Int64(), "trades", "how many trades the bar is made of"),
+    "average": Column(pl.Float64(), "US dollars", "volume-weighted average price of the minute's trades"),
+    "bar_count": Column(pl.Int64(), "trades", "number of trades in the minute"),
 }
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})
 ARROW_SCHEMA: pa.Schema = SCHEMA.to_frame().to_arrow().schema

@@ -58,10 +58,10 @@ COLUMNS: dict[str, Column] = {
     "ticker": Column(
         pl.String(),
         "ticker",
-        "the vendor's spelling, case-sensitive: BRK.A a class, ABRpA preferred, BMYr rights, FTVw when-issued. "
-        "A name of that day: renamed and recycled tickers are not followed",
+        "ticker as the vendor spells it, case-sensitive: BRK.A is a share class, ABRpA preferred, BMYr rights, FTVw "
+        "when-issued. It is the name used on that day: renamed and recycled tickers are not followed",
     ),
-    "volume": Column(pl.Float64(), "shares", "shares traded, unadjusted; with fractions from 2026-02-23"),
+    "volume": Column(pl.Float64(), "shares", "shares traded, unadjusted; fractional since 2026-02-23"),
     "open": Column(pl.Float64(), "US dollars", "first eligible price of the minute, unadjusted"),
     "close": Column(pl.Float64(), "US dollars", "last eligible price of the minute, unadjusted"),
     "high": Column(pl.Float64(), "US dollars", "highest eligible price of the minute, unadjusted"),
@@ -69,11 +69,11 @@ COLUMNS: dict[str, Column] = {
     "window_start": Column(
         pl.Datetime("us", "UTC"),
         "instant, UTC",
-        "start of the minute, 04:00 to 19:59 New York. A minute without eligible trades has no row",
+        "start of the minute, from 04:00 to 19:59 New York. A minute without eligible trades has no row",
     ),
     "transactions": Column(pl.Int64(), "trades", "number of eligible trades"),
     "test_ticker": Column(
-        pl.Boolean(), "", "whether the ticker is an exchange's test of its systems; not the vendor's column"
+        pl.Boolean(), "", "whether exchanges use the ticker to test their systems; added by data_assets"
     ),
 }
 SCHEMA = pl.Schema({name: column.dtype for name, column in COLUMNS.items()})

@@ -40,8 +40,8 @@ RIGHT = pl.Enum(["CALL", "PUT"])
 _INSTANT = pl.Datetime("us", "UTC")
 _EXCHANGE = "Theta exchange code: 5 CBOE, 6 ISE, 7 ARCA, 9 PHLX, 42 C2, 60 BATS, 69 PERL and others"
 _CONDITION = "Theta quote condition: 50 national best bid and offer (nearly every row), 5 locked, 16 crossed and others"
-_A_POINT = "divide by 100 for what a point, 0.01, makes"
-_NO_PRICE = "0, NaN or null where it follows from no price of the underlying"
+_PER_POINT = "divide by 100 for the change per percentage point"
+_NO_PRICE = "0, NaN or null where Theta had no price of the underlying"
 
 
 @dataclass(frozen=True)
@@ -101,27 +101,47 @@ _QUOTE_COLUMNS = {
 _SNAPSHOT = Column(
     _INSTANT,
     "instant, UTC",
-    "instant of the snapshot: the row is the last quote known then, not an average. "
-    "At 09:30 New York every side is 0, as no quote is carried in from before the open",
+    "time of the snapshot: the row holds the last quote at that time, not an average over the interval. "
+    "At 09:30 New York both sides are 0, because no quote is carried over from before the open",
 )
 _MODEL_COLUMNS = {
-    "delta": Column(pl.Float64(), "US dollars per dollar of the underlying", f"first derivative by it; {_NO_PRICE}"),
-    "theta": Column(pl.Float64(), "US dollars per calendar day", "what a day less to expiration makes"),
-    "vega": Column(pl.Float64(), "US dollars per 1.00 of volatility", f"per whole unit, a hundred points: {_A_POINT}"),
-    "rho": Column(pl.Float64(), "US dollars per 1.00 of interest", f"per whole unit, a hundred points: {_A_POINT}"),
-    "epsilon": Column(
-        pl.Float64(), "US dollars per 1.00 of dividend yield", f"per whole unit, a hundred points: {_A_POINT}"
+    "delta": Column(
+        pl.Float64(),
+        "US dollars per dollar of the underlying",
+        f"change in option price per dollar of the underlying; {_NO_PRICE}",
     ),
-    "lambda": Column(pl.Float64(), "per cent per per cent", "elasticity: delta times underlying over option price"),
+    "theta": Column(pl.Float64(), "US dollars per calendar day", "change in option price per calendar day"),
+    "vega": Column(
+        pl.Float64(),
+        "US dollars per 1.00 of volatility",
+        f"change in option price per 1.00 (100 percentage points) of volatility; {_PER_POINT}",
+    ),
+    "rho": Column(
+        pl.Float64(),
+        "US dollars per 1.00 of interest",
+        f"change in option price per 1.00 (100 percentage points) of the interest rate; {_PER_POINT}",
+    ),
+    "epsilon": Column(
+        pl.Float64(),
+        "US dollars per 1.00 of dividend yield",
+        f"change in option price per 1.00 (100 percentage points) of dividend yield; {_PER_POINT}",
+    ),
+    "lambda": Column(
+        pl.Float64(),
+        "per cent per per cent",
+        "elasticity: per cent change in option price per one per cent of the underlying",
+    ),
     "implied_vol": Column(
         pl.Float64(),
         "per year, 0.25 is 25 %",
-        "volatility that explains the midpoint. Sentinels: 0.25 with an iv_error of 100 or more, either way, is not "
-        "solved (always so at 09:30); exactly 0 with delta 1 or -1 and the rest 0 is a midpoint not above the "
-        "intrinsic value",
+        "volatility at which the model prices the option at its midpoint. Sentinels: 0.25 with an iv_error of 100 or "
+        "more, or -100 or less, means that Theta found no solution (always so at 09:30); exactly 0 with delta 1 or -1 "
+        "and the other greeks 0 means that the midpoint is not above the intrinsic value",
     ),
     "iv_error": Column(
-        pl.Float64(), "share of the midpoint", "model's price at implied_vol over the midpoint, less one; signed"
+        pl.Float64(),
+        "share of the midpoint",
+        "error of the solution: the model's price at implied_vol divided by the midpoint, minus 1",
     ),
 }
 
@@ -135,11 +155,11 @@ GREEKS = Table(
         "bid": _QUOTE_COLUMNS["bid"],
         "ask": _QUOTE_COLUMNS["ask"],
         **_MODEL_COLUMNS,
-        "underlying_timestamp": Column(_INSTANT, "instant, UTC", "instant of the underlying's price"),
+        "underlying_timestamp": Column(_INSTANT, "instant, UTC", "time of the underlying's price"),
         "underlying_price": Column(
             pl.Float64(),
             "US dollars, or index points",
-            "price of the underlying behind the row; 0 is none, as an index has none at 09:30 yet",
+            "price of the underlying that the row was computed from; 0 where there was none, as for an index at 09:30",
         ),
     },
     computed=frozenset(_MODEL_COLUMNS),
@@ -149,12 +169,12 @@ GREEKS = Table(
 OPEN_INTEREST = Table(
     {
         **_CONTRACT_COLUMNS,
-        "timestamp": Column(_INSTANT, "instant, UTC", "when OPRA sent it, about 06:30 New York of the day"),
+        "timestamp": Column(_INSTANT, "instant, UTC", "when OPRA sent it, about 06:30 New York on the day"),
         "open_interest": Column(
             pl.Int64(),
             "contracts",
-            "outstanding at the end of the session before; a contract that nobody holds may have no row. Of several "
-            "messages on a contract the newest is stored",
+            "contracts outstanding at the end of the previous session; a contract that nobody holds may have no row. "
+            "If OPRA sent several messages for a contract, the newest is stored",
         ),
     }
 )
@@ -166,18 +186,21 @@ EOD = Table(
         "created": Column(
             _INSTANT,
             "instant, UTC",
-            "when Theta made the report, about 17:15 New York; of several reports on a contract the newest is stored",
+            "when Theta made the report, about 17:15 New York; if there are several for a contract, the newest is "
+            "stored",
         ),
         "last_trade": Column(
             _INSTANT,
             "instant, UTC",
-            "instant of the last trade, which may be of the evening before; midnight New York without one",
+            "time of the last trade, which may be on the evening before; midnight New York if there was none",
         ),
         **{
-            name: Column(pl.Float64(), "US dollars per share", f"{which} trade's price; 0 where no trade has moved it")
+            name: Column(
+                pl.Float64(), "US dollars per share", f"{which} trade price; 0 if no trade that sets prices took place"
+            )
             for name, which in {"open": "first", "high": "highest", "low": "lowest", "close": "last"}.items()
         },
-        "volume": Column(pl.Int64(), "contracts", "contracts that changed hands"),
+        "volume": Column(pl.Int64(), "contracts", "contracts traded"),
         "count": Column(pl.Int64(), "trades", "number of trades"),
         **_QUOTE_COLUMNS,
     },
