@@ -1,9 +1,10 @@
-"""The rules for a stored day of option quotes, and the numbers of it worth plotting.
+"""The rules for a stored day of option quotes, and the day's numbers worth plotting.
 
-Here: verdicts on the summary of one day. Not here: how the summary is counted (``contract_summary``), whether a body
-may be published at all (``completeness``), and the asset checks that show the verdicts.
+Here: verdicts on the summary of one day, and the default thresholds; a block of `defs.yaml` may set others. Not here:
+how the summary is counted (``contract_summary``), whether a response may be published at all (``completeness``), and
+the asset checks that show the verdicts.
 
-Nothing here deletes or mends a row: crossed markets, zero bids and missing quotes are counted and shown.
+No rule deletes or mends a row: crossed markets, zero bids and missing quotes are counted and shown.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import polars as pl
 from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
 from data_assets.quality.verdict import Verdict
 
+GRID_TOLERANCE = 0.02
+"""Share of a day's contracts off the regular grid above which ``grid`` warns; ``grid_tolerance`` in a block."""
+
 
 @dataclass(frozen=True, slots=True)
 class QuoteThresholds:
     """Shares of a day's quotes, from 0 to 1, above which ``quotes`` warns. No vendor publishes such rates.
 
     Attributes:
-        crossed: a national best bid above the best ask lasts milliseconds; a snapshot rarely meets one.
-        locked: bid equal to ask; commoner than crossed, in penny-wide markets.
-        zero_bid: no bid under an ask, as usual far out of the money: about half of a wide chain.
-        zero_ask: a bid and nobody who sells.
+        crossed: bid above ask. It lasts milliseconds, so a snapshot rarely shows one.
+        locked: bid equal to ask; more common than crossed, in markets a cent wide.
+        zero_bid: an ask without a bid, usual far out of the money: about half of a wide chain.
+        zero_ask: a bid without an ask.
         no_quote: neither side, apart from the row at the open, which is always empty.
     """
 
@@ -44,11 +48,11 @@ class QuoteThresholds:
 
 
 def day_metrics(summary: pl.DataFrame) -> dict[str, int | float]:
-    """The day in numbers, for plots over many days.
+    """Return the day's numbers, for plots over many days.
 
     Returns:
         rows, contracts, expirations; crossed_share, locked_share, zero_bid_share, zero_ask_share and no_quote_share,
-        each from 0 to 1 of the rows that are not the empty ones at the open.
+        each from 0 to 1 of the rows, not counting the empty ones at the open.
     """
     return {
         "rows": int(summary["rows"].sum()),
@@ -66,23 +70,23 @@ def grid(
     option_close: datetime,
     interval: timedelta,
     window_end: datetime | None = None,
-    tolerance: float = 0.02,
+    tolerance: float = GRID_TOLERANCE,
 ) -> Verdict:
-    """Whether every contract has a row at each point of the session's grid.
+    """Check that every contract has a row at each point of the session's grid.
 
-    A contract is regular when it starts at the open, ends at one of the two closes, or where the snapshots asked for go
-    on after them at the last of those, as most of its kind do (those that expire today, those that do not), and has one
-    row per point between. What early closes, the tail of expiring
-    contracts and contracts first quoted during the day really look like is not established, so all of it is described
-    and the verdict at most warns; an empty row at the open is normal. Only a day without any contract is an error.
+    A contract is regular if it starts at the open, has one row per point, and ends where most contracts of its kind
+    (those that expire today, those that do not) end: at one of the two closes, or at the last requested snapshot if
+    that is later. How early closes, the last rows of expiring contracts, and contracts first quoted during the day
+    really look is not established, so irregular contracts are described and the verdict at most warns. An empty row at
+    the open is normal. Only a day without any contract is an error.
 
     Args:
         summary: of the whole day.
-        open_: the session's open (09:30 in New York), like the others an aware instant.
+        open_: the session's open (09:30 in New York), an aware instant like the others.
         close: the underlying's close (16:00, 13:00 on early closes).
         option_close: the option session's close (16:15, 13:15 on early closes).
         interval: the grid's step.
-        window_end: the last snapshot that was asked for, where that is after the option close, as on early closes.
+        window_end: the last requested snapshot, if it is after the option close, as on early closes.
         tolerance: the share of irregular contracts above which the verdict warns.
     """
     if summary.is_empty():
@@ -149,20 +153,20 @@ def contract_set(
     confirmed: int = 0,
     settled: int = 0,
 ) -> Verdict:
-    """Whether the day holds the contracts that the vendor's list names; neither contracts nor a list is an error.
+    """Check that the day holds the contracts that the vendor's list names.
 
-    A contract that the list names and that the vendor said twice it has nothing of is an error too, however few they
-    are: the day is stored, and it is not whole. That contracts settled in the morning are not there is as it should be.
+    A day with neither contracts nor a list is an error. So is any listed contract of which the vendor said twice that
+    it has no data: the day is stored, but it is not whole. Contracts settled in the morning are rightly absent.
 
     Args:
         summary: of the whole day.
-        listed: contracts listed for the day; None where the list could not be had (a tier without that call).
+        listed: contracts listed for the day; None if the list could not be had (a tier without that call).
         absent: how many of the listed contracts the day lacks.
-        absent_names: the names of them, or of the first of them.
+        absent_names: their names, or the first few of them.
         extra: contracts of the day that are not listed.
         tolerance: the share of the listed contracts that may be absent (else an error) or extra (else a warning).
-        confirmed: how many of the absent the vendor was asked for again, with the same answer.
-        settled: contracts on the list, and not counted in ``listed``, that were settled in the morning of the day.
+        confirmed: how many of the absent contracts were requested again, with the same response.
+        settled: listed contracts, not counted in ``listed``, that were settled in the morning of the day.
     """
     contracts = summary.height
     if not contracts and listed is None:
@@ -213,16 +217,16 @@ def contract_set(
 
 
 def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds, tail: pl.DataFrame | None = None) -> Verdict:
-    """Whether prices and sizes can be right.
+    """Check that prices and sizes are plausible.
 
     A negative or unusable value is an error. Crossed, locked and one-sided markets and missing quotes do happen: they
-    warn above their thresholds, as shares of the rows that are not the empty ones at the open. Snapshots after the
-    options' close, where the vendor may carry the last quote or write none, are described and do not count for shares.
+    warn above their thresholds, as shares of the rows, not counting the empty ones at the open. Snapshots after the
+    options' close, where the vendor may carry the last quote or write none, are described and not counted.
 
     Args:
         summary: of the session.
-        thresholds: the shares.
-        tail: the summary of the rows after the options' close; None where no such snapshots were asked for.
+        thresholds: the shares above which it warns.
+        tail: the summary of the rows after the options' close; None if no such snapshots were requested.
     """
     parts = [summary] if tail is None else [summary, tail]
     impossible = {kind: sum(int(part[kind].sum()) for part in parts) for kind in ("negative", "unusable")}
@@ -258,10 +262,10 @@ def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds, tail: pl.DataFram
 
 
 def timestamps(summary: pl.DataFrame) -> Verdict:
-    """Whether every row lies in the session and on the grid, and the file in its order; a breach is an error.
+    """Check that every row lies in the session and on the grid, and that the file is in its order; else an error.
 
-    The order is that of the lake: by expiration, symbol, strike, right and timestamp, each contract's rows in one
-    piece and no timestamp twice.
+    The order is by expiration, symbol, strike, right and timestamp, with each contract's rows in one piece and no
+    timestamp twice.
     """
     kinds = {
         "outside_session": "outside the session",

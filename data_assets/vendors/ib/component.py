@@ -1,7 +1,6 @@
-"""IB's minute bars as a Dagster component: a list of tickers in, one asset with its checks for each out.
+"""IB's minute bars as a Dagster component: a list of tickers in, one asset with its checks for each ticker out.
 
-Here: what the block of YAML may say, and how client, budget, day and rules are put together for it. Not here: any of
-those.
+Here: the fields of the block, and how client, budget, day and rules are put together for it. Not here: any of those.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ DAY_BYTES = 1_000_000
 CHECKS = {
     "bar_count": "One bar for each minute of the regular session: 390, or 210 when it ends at 13:00.",
     "ohlc": "low <= open, close <= high; prices positive; volume and number of trades not negative.",
-    "timestamps": "Minute-aligned, each minute once, in the file's order.",
+    "timestamps": "Minute-aligned, no minute twice, in the file's order.",
     "session_hours": "Every bar starts within the regular session.",
-    "volume": "No negative volume; the average price lies within low and high; bars without volume are counted.",
-    "trades": "The share and the longest run of minutes without a trade, against this ticker's own stored days.",
+    "volume": "No negative volume; the average price lies between low and high; bars without volume are counted.",
+    "trades": "The share and the longest run of minutes without a trade, compared with this ticker's other days.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
 
@@ -51,17 +50,19 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
 
     tickers_file: str = Field(
         description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness]"
-        "[,first_day][,last_day], separated by commas, semicolons or tabs; what follows a # is a comment"
+        "[,first_day][,last_day], separated by commas, semicolons or tabs; a # begins a comment"
     )
     first_day: str | None = Field(
         default=None,
-        description=f"YYYY-MM-DD: the first day of tickers whose row states none; default {FIRST_DAY}, as the vendor "
+        description=f"YYYY-MM-DD: first day of the tickers whose row names none; default: {FIRST_DAY}, as the vendor "
         "publishes no earliest day",
     )
-    last_day: str | None = Field(default=None, description="YYYY-MM-DD: the last one, likewise")
+    last_day: str | None = Field(
+        default=None, description="YYYY-MM-DD: last day of the tickers whose row names none; default: none"
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The asset `ib/bars_1m/<symbol>` of each row, and its checks.
+        """Make the asset `ib/bars_1m/<symbol>` for each row, with its checks.
 
         Raises:
             ValueError: the list is wrong; the text names the row and the column.
@@ -74,7 +75,7 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
 
 
 def request_pacing() -> RequestPacing:
-    """The budget of this machine's IB account, as the settings have it; the simulator's is the same in quick motion."""
+    """Return the request budget of this machine's IB account from the settings; for the simulator, sped up."""
     budget = Budget(
         seconds_between=settings().ib_seconds_between_requests,
         max_per_window=settings().ib_max_requests_per_10_min,

@@ -1,6 +1,6 @@
 """Polygon's minute aggregates as a Dagster component: a block of YAML in, three assets with their checks out.
 
-Here: what the block may say, and how store, cache, days, months and rules are put together for it. Not here: any of
+Here: the fields of the block, and how store, cache, days, months and rules are put together for it. Not here: any of
 those, and looking for files that the vendor has replaced (``sensor``).
 """
 
@@ -61,23 +61,24 @@ BARS_DAY_BYTES = 120_000_000
 MONTH_BYTES = 100_000_000
 
 RAW_DAYS_PER_RUN = 25
-"""A number of its own, so that Dagster puts no day's download into one run with its extraction."""
+"""A number of its own, so that Dagster does not put the download and the extraction of a day into one run."""
 
 USUAL_DAYS = 20
-"""How many of the nearest stored days say what is usual."""
+"""How many of the nearest stored days a day is compared with."""
 
 DAY_CHECKS = {
     "ohlc": "low <= open, close <= high; prices positive; volume and transactions not negative.",
-    "bar_count": "Liquid names have every regular minute; the file holds as many rows and tickers as its neighbours, "
-    "and reaches the close. A minute that most tickers lack is an outage, in one ticker no trade.",
-    "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days; of a day dated by trade "
-    "date, from 20:00 of the evening before on.",
+    "bar_count": "Liquid tickers have every regular minute; the file has about as many rows and tickers as "
+    "neighbouring days, and reaches the close. A minute that most tickers lack is an outage; one that a single ticker "
+    "lacks had no trade.",
+    "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days; if days are trade dates, from "
+    "20:00 on the evening before.",
     "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
-    "coverage": "Each listed ticker: complete, partial, absent, or cannot tell.",
+    "coverage": "States for each listed ticker whether it is complete, partial or absent, or that this cannot be told.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
 MONTH_CHECKS = {
-    "complete": "Every session of the month that has ended is in its files, as it lies in the lake now.",
+    "complete": "The month's files hold every session that has ended, as it is stored in the lake now.",
     "integrity": "The files are those that were recorded: sha256, page checksums, row counts, schema.",
 }
 
@@ -95,33 +96,33 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
     """US stocks' minute aggregates from Polygon's flat files: the vendor's file, its bars by ticker, ticker-months."""
 
     tickers: Annotated[Tickers | Literal["all"], _resolver("tickers", all_of_them=True)] = Field(
-        description="the tickers whose bars are kept, spelt as the vendor does, each with its days where it has not "
-        "always been the name ({ticker: META, first_day: 2022-06-09, was: FB}), or all; POLYGON_TICKERS goes before it"
+        description="all, or the tickers whose bars are kept, in the vendor's spelling; a renamed one with its days "
+        "and former name ({ticker: META, first_day: 2022-06-09, was: FB}). POLYGON_TICKERS replaces it"
     )
     liquid: Annotated[Tickers, _resolver("liquid")] = Field(
-        description="tickers that trade in every minute of a regular session, written likewise: what their absence "
-        "says can be told"
+        description="tickers that trade in every minute of a regular session, in the same form; `bar_count` and "
+        "`coverage` report minutes without them"
     )
 
     first_day: str | None = Field(
-        default=None, description=f"YYYY-MM-DD: the first day of all three; default {FLAT_FILES.first_day}"
+        default=None, description=f"YYYY-MM-DD: first day of all three datasets; default: {FLAT_FILES.first_day}"
     )
-    last_day: str | None = Field(default=None, description="YYYY-MM-DD: the last one, if there is to be one")
+    last_day: str | None = Field(default=None, description="YYYY-MM-DD: last day of all three datasets; default: none")
     dated_by: DatedBy = Field(
         default=CALENDAR_DATE,
-        description="which bars the vendor's file of a day holds: those of its calendar_date in New York, or those of "
-        "its trade_date, which begins at 20:00 of the evening before",
+        description="which bars the vendor's file for a day holds: those of its calendar_date in New York, or those of "
+        "its trade_date, which begins at 20:00 on the evening before",
     )
 
     max_day_rows: int = Field(
-        default=BOUNDS.rows, gt=0, description="rows of the vendor's file above which a day is rejected"
+        default=BOUNDS.rows, gt=0, description="rows in the vendor's file above which a day is rejected"
     )
     max_day_bytes: int = Field(
-        default=BOUNDS.size, gt=0, description="bytes of its text, decompressed, above which a day is rejected"
+        default=BOUNDS.size, gt=0, description="bytes of text in the vendor's file above which a day is rejected"
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The three assets, their checks, and the sensor that sees replaced files.
+        """Make the three assets, their checks, the sensor for replaced files and the one that rebuilds months.
 
         Raises:
             ValueError: a value makes no sense; the text names it.
@@ -140,7 +141,7 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
                         "polygon_months",
                         target=dg.AssetSelection.assets(minute_aggs.months.asset_key),
                         default_status=dg.DefaultSensorStatus.RUNNING,  # it asks no vendor for anything
-                        description="Builds a month's files again when its days were stored or replaced.",
+                        description="Rebuilds a month's files when one of its days was stored or replaced.",
                     ),
                 ]
             ),
@@ -148,9 +149,9 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
 
 
 def chosen_tickers(in_yaml: Tickers | Literal["all"], liquid: Tickers) -> Tickers | None:
-    """The tickers to keep, those of the environment before those of the YAML; None for all.
+    """Return the tickers to keep, from the environment if it names any, else from the YAML; None for all.
 
-    The environment names tickers alone: their days are those that the YAML gives them, in either list.
+    The environment gives no days, so a ticker has the days that either list of the YAML gives it.
     """
     chosen = settings().polygon_tickers
     listed = in_yaml if isinstance(in_yaml, Tickers) else None
@@ -165,11 +166,11 @@ class _MinuteAggs:
     """The three datasets of one block.
 
     Attributes:
-        tickers: whose bars are kept; None for all.
-        liquid: those that trade in every minute.
-        span: their days.
+        tickers: the tickers whose bars are kept; None for all.
+        liquid: the tickers that trade in every minute.
+        span: the days of the datasets.
         bounds: the most that a day may hold.
-        dated_by: which bars are of a day.
+        dated_by: which bars belong to a day.
     """
 
     tickers: Tickers | None
@@ -218,9 +219,9 @@ class _MinuteAggs:
         return MarketDataset(
             key=tuple(RAW_KEY.split("/")),
             description=(
-                "Polygon's flat file of a day: the minute aggregates of every US stock, as the vendor compressed them, "
-                "under the vendor's name. The least recently used files leave the disk when POLYGON_CACHE_BYTES is "
-                "used up; such a day stays green and is fetched again when something needs it."
+                "Polygon's flat file for a day: the minute aggregates of every US stock, as the vendor compressed "
+                "them, under the vendor's name. The least recently used files are deleted when POLYGON_CACHE_BYTES is "
+                "used up; such a day stays green, and its file is fetched again when something needs it."
             ),
             columns={},
             checks={"integrity": "The file in the cache, if it is still there, is the one that was recorded: sha256."},
@@ -259,8 +260,8 @@ class _MinuteAggs:
             key=tuple(BARS_KEY.split("/")),
             description=(
                 f"One-minute bars of {kept}, 04:00 to 20:00 New York, from Polygon's flat files. One file a trading "
-                "day, sorted by ticker and minute, a ticker's rows together. Prices are unadjusted, minutes without "
-                "trades absent, test tickers kept and marked."
+                "day, sorted by ticker and minute. Prices are unadjusted, minutes without trades have no row, and test "
+                "tickers are kept and marked."
             ),
             columns=documented(COLUMNS),
             checks=DAY_CHECKS,
@@ -289,9 +290,9 @@ class _MinuteAggs:
         return MarketDataset(
             key=tuple(MONTHLY.split("/")),
             description=(
-                "The same bars as `polygon/minute_aggs`, one file for each ticker and month, which a backtest loads in "
-                "milliseconds: `lake.bars(ticker, start, end)`. A month lacks the sessions that are not stored yet, "
-                "says which, and is built again when they arrive or change."
+                "The same bars as `polygon/minute_aggs`, one file per ticker and month, which a backtest loads in "
+                "milliseconds: `lake.bars(ticker, start, end)`. A month names the sessions that were not stored yet "
+                "when it was built, and is rebuilt when they arrive or change."
             ),
             columns=documented(COLUMNS),
             checks=MONTH_CHECKS,

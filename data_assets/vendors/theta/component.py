@@ -1,6 +1,7 @@
 """Theta datasets as Dagster components: a block of YAML in, an asset with its checks out.
 
-Here: what a block may say, and how client, day and rules are put together for it. Not here: any of those.
+Here: the fields of a block, and how client, day and rules are put together for it. Not here: any of those, and the
+histories that a block may name (``histories``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.quality.option_quotes import QuoteThresholds
+from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
@@ -38,10 +39,10 @@ from data_assets.wiring import theta_endpoint
 T = TypeVar("T")
 
 WHOLE_DAY_BYTES = 100_000_000
-"""Room a day takes on disk while it is written: the vendor's 200 to 400 MB of CSV are 20 to 40 MB of Parquet."""
+"""Disk space that a day takes while it is written: the vendor's 200 to 400 MB of CSV become 20 to 40 MB of Parquet."""
 
 LARGE_DAY_BYTES = 1_000_000_000
-"""The same of ten million rows whose expirations are kept until the day is whole."""
+"""The same for ten million rows whose expirations are kept until the day is whole."""
 
 REPORTS_BYTES = 20_000_000
 
@@ -55,50 +56,56 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
     """One history of one optionable symbol from the Theta Terminal, partitioned by trading day."""
 
     dataset: Kind = Field(
-        description="quotes: the best bid and offer of every contract at each interval; greeks: the vendor's "
-        "first-order greeks likewise (Standard tier); open_interest, eod: a report per contract and day"
+        description="quotes: the best bid and offer of every contract at each interval; greeks: first-order greeks and "
+        "implied volatility at each interval (Standard tier); open_interest, eod: one report per contract and day"
     )
-    symbol: str = Field(pattern=_ROOT, description="what the asset is called, such as QQQ or SPX")
+    symbol: str = Field(pattern=_ROOT, description="name of the asset, such as QQQ or SPX")
     roots: list[Annotated[str, Field(pattern=_ROOT)]] = Field(
         default_factory=list,
-        description="option roots that a day may hold, such as SPX and SPXW, META and FB, or GME and adjusted GME1; "
-        "one that does not exist on a day is said and no fault; by default the one named like the symbol",
+        description="option roots that a day may hold, such as SPX and SPXW, META and FB, or GME and adjusted GME1; a "
+        "root that does not exist on a day is reported and is no fault; default: the root with the symbol's name",
     )
     request_by: RequestBy | None = Field(
         default=None,
-        description="what one request is about: day, expiration or right; by default what suits the day's size",
+        description="what one request asks for: a day, an expiration, or one right of an expiration (right); default: "
+        "chosen by the day's size",
     )
-    interval: str | None = Field(default=None, description=f"between two snapshots: {', '.join(INTERVALS)}; default 1m")
-    end_time: str | None = Field(default=None, description="last snapshot, HH:MM:SS in New York; default 16:15:00")
+    interval: str | None = Field(
+        default=None, description=f"time between two snapshots: {', '.join(INTERVALS)}; default: 1m"
+    )
+    end_time: str | None = Field(default=None, description="last snapshot, HH:MM:SS in New York; default: 16:15:00")
     absent_tolerance: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="share of a root's listed contracts that a stored day may lack; default 0.005, open interest 0.2",
+        description="share of a root's listed contracts that a stored day may lack; default: 0.005, open interest 0.2",
     )
     absent_limit: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="share of them up to which the vendor's own repeated answer outranks its list, so that the day is "
-        "stored and `contract_set` fails; above it the day is rejected; default 0.3",
+        description="share of a root's listed contracts that may be absent after Theta has said twice that it has no "
+        "data for them: the day is stored and `contract_set` fails; above this share the day is rejected; default: 0.3",
     )
     grid_tolerance: float = Field(
-        default=0.02, ge=0, le=1, description="share of contracts off the regular grid above which `grid` warns"
+        default=GRID_TOLERANCE,
+        ge=0,
+        le=1,
+        description="share of contracts off the regular grid above which `grid` warns",
     )
     first_day: str | None = Field(
         default=None,
-        description="YYYY-MM-DD: the first day of the dataset, such as that of your plan or of the symbol; default "
-        f"{HISTORIES['quotes'].begins}, greeks {HISTORIES['greeks'].begins}",
+        description="YYYY-MM-DD: first day of the dataset, such as the first day of your plan or of the symbol; "
+        f"default: {HISTORIES['quotes'].begins}, greeks {HISTORIES['greeks'].begins}",
     )
     last_day: str | None = Field(
-        default=None, description="YYYY-MM-DD: the last one, of a symbol that was renamed or delisted"
+        default=None, description="YYYY-MM-DD: last day of the dataset, for a symbol that was renamed or delisted"
     )
     max_day_rows: int = Field(
-        default=BOUNDS.rows, gt=0, description="rows of a day's answers above which it is rejected"
+        default=BOUNDS.rows, gt=0, description="rows in a day's responses above which the day is rejected"
     )
     max_day_bytes: int = Field(
-        default=BOUNDS.size, gt=0, description="bytes of their text, decompressed, above which it is rejected"
+        default=BOUNDS.size, gt=0, description="bytes of text in a day's responses above which the day is rejected"
     )
     thresholds: dict[str, float] = Field(
         default_factory=dict,

@@ -1,7 +1,8 @@
 """Theta's histories of options, one record each.
 
-Here: all that differs between quotes, greeks, open interest and end-of-day reports, so that a further history is one
-more record. Not here: how a day of any of them is fetched (``day``) and read back (``day_checks``).
+Here: everything that differs between quotes, greeks, open interest and end-of-day reports, so that a further history is
+one more record. Not here: the columns of their tables (``schema``), and how a day of any of them is fetched (``day``)
+and read back (``day_checks``).
 """
 
 from __future__ import annotations
@@ -33,32 +34,34 @@ Kind = Literal["quotes", "greeks", "open_interest", "eod"]
 _INTEGRITY = {"integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema."}
 _CONTRACT_SET = {"contract_set": "The day holds the contracts that the vendor's own list names; absent ones are named."}
 _OF_A_GRID = {
-    "grid": "Every contract has a row at each point of the session's grid; irregular ones are counted and named.",
+    "grid": "Every contract has a row at each point of the session's grid; irregular contracts are counted and named.",
     **_CONTRACT_SET,
 }
 _TIMESTAMPS = {"timestamps": "Every row lies in the session and on the grid, unique and in the file's order."}
-_OF_REPORTS = {"contracts": "Every contract has one row, and the rows lie in the file's order.", **_CONTRACT_SET}
+_OF_REPORTS = {"contracts": "Every contract has one row, and the rows are in the file's order.", **_CONTRACT_SET}
 
 
 @dataclass(frozen=True)
 class History:
-    """One kind of data that Theta keeps of options.
+    """One kind of data that Theta keeps for options.
 
     Attributes:
         asset: the second part of its datasets' keys.
-        description: what it is, as the UI says it; ``{options}`` stands for whose it is, ``{grid}`` for its instants.
-        request: what asks for it.
+        description: what it is, for the UI; ``{options}`` stands for the symbol's options, ``{grid}`` for the times of
+            the snapshots.
+        request: the request for it.
         table: its columns.
-        checks: by name, what each check verifies.
-        values: the verdicts on its values.
+        checks: check name -> what the check verifies.
+        values: makes the verdicts on its values.
         begins: the first day that the vendor has, on its largest plan.
         absent_tolerance: share of a root's listed contracts, 0 to 1, that a complete day may lack.
         takes_all_expirations: whether one request may ask for every expiration.
-        is_listed: whether the vendor's list of contracts is one of this history: of the others it may keep less.
+        is_listed: whether the vendor's contract list is made from this history; it may have less of the others.
         legacy_files: whether the older downloader kept files of it, one a day.
-        published: when a day of it is there, New York; None for the end of the session.
-        thresholds: what the limits of its checks are called in a block; None where it has none.
-        gather: what its values need of each row group of the session's rows; None where the contracts' summary is all.
+        published: when a day is available, New York time; None for the end of the session.
+        thresholds: the thresholds that a block may set for its checks; None if there are none.
+        gather: summarizes each row group of the session's rows for ``values``; None if they need only the summary of
+            contracts.
     """
 
     asset: str
@@ -78,7 +81,7 @@ class History:
 
     @property
     def by_minute(self) -> bool:
-        """Whether a contract has a row at each point of a grid; else it has one a day."""
+        """Whether a contract has a row at each point of a grid, rather than one a day."""
         return issubclass(self.request, GridRequest)
 
 
@@ -90,8 +93,8 @@ HISTORIES: Mapping[Kind, History] = {
         table=QUOTES,
         checks={
             **_OF_A_GRID,
-            "quotes": "No negative price or size; shares of crossed, locked, one-sided and missing quotes within "
-            "thresholds.",
+            "quotes": "No negative price or size; the shares of crossed, locked, one-sided and missing quotes are "
+            "within their thresholds.",
             **_TIMESTAMPS,
             **_INTEGRITY,
         },
@@ -104,15 +107,17 @@ HISTORIES: Mapping[Kind, History] = {
     "greeks": History(
         asset="option_greeks",
         description="First-order greeks and implied volatility {options}, {grid}. Needs the Standard tier. "
-        "vega, rho and epsilon are per whole unit: divide by 100 for a point. Rows that the vendor could not solve are "
-        "kept as it marks them (see `implied_vol`) and counted by the check `iv`.",
+        "vega, rho and epsilon are per 1.00, that is 100 percentage points: divide by 100 for the change per point. "
+        "Rows that Theta could not solve are kept as it marks them (see `implied_vol`) and counted by the check `iv`.",
         request=GreeksRequest,
         table=GREEKS,
         checks={
             **_OF_A_GRID,
-            "iv": "Volatilities were found and can be: shares of failed, zero, high and poor ones within thresholds.",
-            "parity": "Near the money, calls less puts are worth the underlying less the strike.",
-            "underlying": "The underlying's price is positive, fresh, alike for all contracts, and moves as prices do.",
+            "iv": "Implied volatilities are plausible; the shares of failed, zero, high and poorly fitted ones are "
+            "within their thresholds.",
+            "parity": "Put-call parity near the money: call minus put is about the underlying minus the strike.",
+            "underlying": "The underlying's price is positive, recent, the same for all contracts, and moves as prices "
+            "do.",
             **_TIMESTAMPS,
             **_INTEGRITY,
         },
@@ -124,29 +129,29 @@ HISTORIES: Mapping[Kind, History] = {
     ),
     "open_interest": History(
         asset="option_open_interest",
-        description="Open interest {options}, as OPRA sent it on the morning of the day: that of the end of the "
-        "session before.",
+        description="Open interest {options}, as OPRA sent it on the morning of the day: the number at the end of the "
+        "previous session.",
         request=OpenInterestRequest,
         table=OPEN_INTEREST,
         checks={
             **_OF_REPORTS,
-            "open_interest": "No negative number; sent in the morning of the day.",
+            "open_interest": "No negative number; sent on the morning of the day.",
             **_INTEGRITY,
         },
         values=values.open_interest,
         begins=date(2012, 6, 1),
-        absent_tolerance=0.2,  # many a contract that nobody holds has no open interest: 1.5 to 5.4 % were seen
+        absent_tolerance=0.2,  # contracts that nobody holds may have no row: 1.5 to 5.4 % were seen
     ),
     "eod": History(
         asset="option_eod",
-        description="Theta's end-of-day report {options}: the day's trades and the last quote. Of several reports on "
-        "one contract, as in the archive of the years before 2022, the newest.",
+        description="Theta's end-of-day report {options}: the day's trades and the last quote. If there are several "
+        "reports for a contract, as in the archive before 2022, the newest is stored.",
         request=EodRequest,
         table=EOD,
         checks={
             **_OF_REPORTS,
-            "end_of_day": "Prices that moved enclose each other; made after the close; trades are of the session; "
-            "bids are there.",
+            "end_of_day": "low <= open, close <= high, of the prices that trades have set; the report was made after "
+            "the close; the last trade is of the session; bids are there.",
             **_INTEGRITY,
         },
         values=values.end_of_day,
@@ -154,4 +159,4 @@ HISTORIES: Mapping[Kind, History] = {
         published=time(17, 30),  # Theta makes its reports at 17:15 New York; captures show stamps up to 17:21
     ),
 }
-"""By the name that a block calls it."""
+"""The histories by the name that a block uses (`dataset`)."""

@@ -1,6 +1,7 @@
-"""What is judged of the values in a stored day, history by history, by the rules of ``quality``.
+"""Which rules of ``quality`` judge the values of a stored day, history by history.
 
-Here: which rules a history's values are held to. Not here: reading the file for them (``day_checks``), and the rules.
+Here: the choice of rules, and the limits of one dataset. Not here: reading the file for them (``day_checks``), and the
+rules.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ from data_assets.trading_calendar import Session, previous_session
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still usual.
+    """Limits above which the checks of a dataset warn.
 
     Attributes:
         grid_tolerance: share of contracts off the regular grid above which `grid` warns.
-        quotes: for quotes.
-        iv: for greeks.
+        quotes: shares above which `quotes` warns.
+        iv: shares above which `iv` warns.
     """
 
-    grid_tolerance: float = 0.02
+    grid_tolerance: float = option_quotes.GRID_TOLERANCE
     quotes: QuoteThresholds = field(default_factory=QuoteThresholds)
     iv: IvThresholds = field(default_factory=IvThresholds)
 
 
 @dataclass(frozen=True)
 class DayRead:
-    """A stored day as its rules are given it.
+    """A stored day in the form that its rules take.
 
     Attributes:
         hours: its session.
         roots: the option roots that it may hold.
-        held: those that it holds, or should.
-        limits: what is still usual.
-        contracts: of snapshots, one row per contract by the session's rows; of reports, the reports.
-        tail: of snapshots, the same by the rows after the options' close; None where the window ends there.
-        gathered: what the history gathers of each row group besides.
+        held: the roots that it holds, or should hold.
+        limits: the dataset's limits.
+        contracts: for snapshots, a summary of the session's rows, one row per contract; for reports, the reports.
+        tail: for snapshots, the same summary of the rows after the options' close; None if no snapshot is later.
+        gathered: for each row group, what `History.gather` made of it.
     """
 
     hours: Session
@@ -62,7 +63,7 @@ def of_root(frame: pl.DataFrame, root: str) -> pl.DataFrame:
 
 
 def quotes(read: DayRead) -> list[Verdict]:
-    """Bids, asks and their sizes."""
+    """Judge bids, asks and their sizes."""
 
     def judged(root: str) -> Verdict:
         tail = None if read.tail is None else of_root(read.tail, root)
@@ -72,7 +73,7 @@ def quotes(read: DayRead) -> list[Verdict]:
 
 
 def greeks(read: DayRead) -> list[Verdict]:
-    """Volatilities, the parity of calls and puts, and the underlying's price."""
+    """Judge volatilities, the parity of calls and puts, and the underlying's price."""
     found, hours = option_greeks.merge_greek_summaries(list(read.gathered)), read.hours
     return [
         per_root(read.roots, lambda root: option_greeks.iv(found.of(root), read.limits.iv), read.held),
@@ -86,7 +87,7 @@ def greeks(read: DayRead) -> list[Verdict]:
 
 
 def open_interest(read: DayRead) -> list[Verdict]:
-    """Numbers of open contracts, and when they were sent."""
+    """Judge the numbers of open contracts, and when they were sent."""
 
     def judged(root: str) -> Verdict:
         return option_reports.open_interest(of_root(read.contracts, root), day=read.hours.day)
@@ -95,7 +96,7 @@ def open_interest(read: DayRead) -> list[Verdict]:
 
 
 def end_of_day(read: DayRead) -> list[Verdict]:
-    """The day's trades, its last quote, and when the report was made."""
+    """Judge the day's trades, its last quote, and when the report was made."""
     hours, previous = read.hours, previous_session(read.hours.day)
 
     def judged(root: str) -> Verdict:
