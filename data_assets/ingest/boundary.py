@@ -1,6 +1,7 @@
 """What the answers for newer days say of the older ones: where the vendor's data, or the account's reach, begins.
 
-Here: the two conclusions that spare a run from asking for years of nothing. Not here: asking (`engine`).
+Here: the two conclusions that spare a run from asking for years of nothing, for every vendor. Not here: asking
+(`engine`).
 
 Days are known by their position in the run, newest first. A conclusion holds for days older than those it rests on, and
 only as long as no older day (one that was in flight already) proves it wrong by having data.
@@ -78,9 +79,9 @@ class RunOutcomes:
             empty_to=self._days[start + BOUNDARY_DAYS - 1],
         )
 
-    def verdict(self) -> NotStored | None:
-        """How the days that were not asked for end; None while they are worth asking for."""
-        if boundary := self.boundary():
+    def verdict(self, position: int) -> NotStored | None:
+        """How the day at `position` ends without being asked for; None while it is worth asking for."""
+        if (boundary := self.boundary()) and position > self._days.index(boundary.empty_to):
             known = (
                 f"the vendor has data from {self._label(boundary.data_from)} on"
                 if boundary.data_from
@@ -92,7 +93,7 @@ class RunOutcomes:
                 tried=False,
             )
         refused = self._first_beyond_data(self._refused)
-        if refused is None:
+        if refused is None or position <= refused:
             return None
         return NotEntitled(
             f"not asked: the vendor refused the newer {self._unit} {self._label(self._days[refused])}: "

@@ -2,7 +2,8 @@
 
 Here: the limit as a state machine without I/O, and the gate. Not here: what a try met (`engine` reports it).
 
-The limit starts at three, or at the vendor's own cap where that is less, and is judged in rounds: a round is as many
+The limit starts at three, or at the vendor's own cap where that is less; where an account that lacks the data is to be
+asked once, it starts at one and is three from the vendor's first byte on. It is judged in rounds: a round is as many
 answered days as the limit admits. A round with 5 % more throughput than the one before raises the limit by one, and so
 does the first round after a start or a halving, which has nothing to be compared with. Rounds without growth leave it;
 after three of them it tries one more, because the vendor may have become faster. It halves when the vendor asks for
@@ -55,17 +56,26 @@ class ConcurrencyLimit:
         current: the limit now.
     """
 
-    def __init__(self, cap: int, clock: Callable[[], float]) -> None:
+    def __init__(self, cap: int, clock: Callable[[], float], *, first_alone: bool = False) -> None:
         if cap < 1:
             raise ValueError(f"at least one request must be allowed at once, not {cap}")
         self.cap = cap
-        self.current = min(START, cap)
+        self._first_alone = first_alone
+        self.current = 1 if first_alone else min(START, cap)
         self._clock = clock
         self._cool_until = float("-inf")
         self._recent_failed: deque[bool] = deque(maxlen=RECENT_TRIES)
         self._before: _Throughput | None = None
         self._flat_rounds = 0
         self._begin_round(clock())
+
+    def receives(self) -> None:
+        """Data begins to come in: the vendor has some for this account, and the first day is no longer alone."""
+        if self._first_alone:
+            self._first_alone = False
+            if not self._cooling():
+                self.current = max(self.current, min(START, self.cap))
+                self._begin_round(self._clock())
 
     def answered(self, received: int) -> None:
         """A day was answered, with data or without; `received` bytes came for it."""

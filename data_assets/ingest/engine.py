@@ -12,6 +12,9 @@ limit was halved: the days in work go on, no more of them at once than the new l
 and takes no place: the vendor's line stays busy while a disk works. Days waiting to be kept are bounded as well, by the
 same limit.
 
+What an answer says of older days (`boundary`) is heeded before every request for a day, the first as well as another
+try: in the engine alone, for every vendor.
+
 Time is the running event loop's.
 """
 
@@ -40,7 +43,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.progress import DayProgress, Phase, Progress
 from data_assets.ingest.retry import RetryBudget, RetryPolicy
-from data_assets.ingest.source import Source, StagedDay
+from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.waiting import run_waits, waiting
 from data_assets.lake.errors import one_line
 
@@ -63,6 +66,8 @@ class EnginePolicy:
         retry: how patient to be with one day.
         unit: what one of its days is called in reasons, such as month.
         label: how one is written there.
+        first_day_alone: ask for one day at a time until the first data comes, so that an account that lacks a dataset
+            is refused once and not as often as days are asked for at once.
     """
 
     max_concurrency: int
@@ -70,6 +75,7 @@ class EnginePolicy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     unit: str = "day"
     label: Callable[[date], str] = str
+    first_day_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,21 @@ class _DayInWork:
     """Whether the day has arrived and is being published or recorded; from then on nothing cancels it gently."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Receiving:
+    """The meter of a day, and who wants to hear of its bytes; implements `DayMeter`."""
+
+    meter: DayMeter
+    data_comes: Callable[[], None]
+
+    def received(self, size: int) -> None:
+        self.meter.received(size)
+        self.data_comes()
+
+    def parsed(self, rows: int) -> None:
+        self.meter.parsed(rows)
+
+
 class _Run:
     def __init__(
         self,
@@ -162,7 +183,9 @@ class _Run:
         self._memory_share = memory_share
         self._rng = rng
 
-        self._limit = ConcurrencyLimit(policy.max_concurrency, asyncio.get_running_loop().time)
+        self._limit = ConcurrencyLimit(
+            policy.max_concurrency, asyncio.get_running_loop().time, first_alone=policy.first_day_alone
+        )
         self._limit_shown = self._limit.current
         self._gate = Gate(self._limit)
         self._ended_days = RunOutcomes(self._days, policy.unit, policy.label)
@@ -217,7 +240,9 @@ class _Run:
 
     def _begin_days(self) -> str | None:
         """Begin days while there is a place for them; returns what is short, where that is why there is none."""
-        while self._next < len(self._days) and self._may_ask() and self._ended_days.verdict() is None:
+        while self._next < len(self._days) and self._may_ask():
+            if self._ended_days.verdict(self._next) is not None:
+                return None
             memory = self._memory_share()
             self._limit.memory(memory)
             self._show_the_limit()
@@ -302,9 +327,11 @@ class _Run:
         async with self._gate.request():
             if not self._may_ask():
                 raise asyncio.CancelledError
+            if (known := self._ended_days.verdict(work.position)) is not None:  # since it was begun, or between tries
+                return known
             meter.enter(Phase.FETCHING)
             try:
-                staged = await self._source.fetch(day, meter)
+                staged = await self._source.fetch(day, _Receiving(meter, self._data_comes))
             except DayEnded as ended:
                 self._limit.answered(meter.bytes_received)
                 return ended.outcome
@@ -326,6 +353,12 @@ class _Run:
             return await asyncio.to_thread(_publish, staged)
         except DayEnded as ended:
             return ended.outcome
+
+    def _data_comes(self) -> None:
+        self._limit.receives()
+        if self._limit.current != self._limit_shown:
+            self._show_the_limit()
+            self._changed.set()
 
     async def _vendor_is_up(self, down: VendorDown) -> None:
         """Wait until the vendor answers again; the days that wait share one wait, which asks on behalf of them all."""
@@ -393,7 +426,7 @@ class _Run:
             if self._ended is not None:
                 outcome = Failed(self._ended, tried=begun)
             elif not begun:
-                outcome = self._ended_days.verdict()
+                outcome = self._ended_days.verdict(position)
             if outcome is not None and day not in self._outcomes:
                 # A task of its own, so that cancelling the run does not cut a record short.
                 task = asyncio.create_task(self._keep_record(day, outcome))

@@ -113,6 +113,7 @@ class MarketDataset:
             the days that the run is for.
         evaluate: the verdicts on a stored day, one per name in `checks` (apart from `integrity`), read from the lake.
         max_concurrency: most days in flight at once.
+        first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.
         span: from which day to which it goes; one that is made from another goes as far as that one.
         monthly: whether its partitions are the months of those days, and not the days.
@@ -142,6 +143,7 @@ class MarketDataset:
     max_concurrency: int
     typical_day_bytes: int
     span: Span
+    first_day_alone: bool = False
     monthly: bool = False
     days_per_run: int = DAYS_PER_RUN
     upstream: tuple[str, ...] = ()

@@ -326,6 +326,7 @@ async def _ingest(
         dataset.retry,
         unit=dataset.day,
         label=dataset.label,
+        first_day_alone=dataset.first_day_alone,
     )
     stop = asyncio.Event()
     run_waits.set(progress.waits)  # of this task: the opening of a source may have to wait too

@@ -67,13 +67,13 @@ def test_a_newer_row_that_completes_late_does_not_hide_the_boundary():
 
 
 def test_the_verdict_says_what_is_known():
-    verdict = history("SF" + "." * 20).verdict()
+    verdict = history("SF" + "." * 20).verdict(22)
     assert verdict == NoData(
         f"not asked: 20 days in a row, {days(22)[2]} back to {days(22)[21]}, have no data; "
         f"the vendor has data from {days(22)[0]} on",
         tried=False,
     )
-    nothing = history("." * 20).verdict()
+    nothing = history("." * 20).verdict(20)
     assert nothing is not None
     assert nothing.reason.endswith("no newer day of this run had data either")
 
@@ -84,7 +84,7 @@ def test_of_months_the_verdict_speaks_of_months():
     known.ended(0, STORED)
     for position in range(1, 21):
         known.ended(position, NoData("none"))
-    verdict = known.verdict()
+    verdict = known.verdict(21)
     assert verdict is not None
     assert verdict.reason == (
         "not asked: 20 months in a row, 2024-11 back to 2023-04, have no data; the vendor has data from 2024-12 on"
@@ -92,21 +92,28 @@ def test_of_months_the_verdict_speaks_of_months():
 
 
 def test_one_refused_day_speaks_for_the_older_ones():
-    verdict = history("SE").verdict()
+    verdict = history("SE").verdict(2)
     assert verdict == NotEntitled(
         f"not asked: the vendor refused the newer day {days(2)[1]}: your plan begins later", tried=False
     )
-    assert history("SSF.P").verdict() is None
+    assert history("SSF.P").verdict(5) is None
 
 
 def test_of_several_refused_days_the_newest_is_named():
-    verdict = history("SEEE", [0, 3, 1, 2]).verdict()
+    verdict = history("SEEE", [0, 3, 1, 2]).verdict(4)
     assert verdict is not None
     assert str(days(4)[1]) in verdict.reason
 
 
 def test_an_older_day_with_data_takes_the_refusal_back():
-    assert history("SES").verdict() is None
-    after = history("SESE").verdict()
+    assert history("SES").verdict(3) is None
+    after = history("SESE").verdict(4)
     assert after is not None
     assert str(days(4)[3]) in after.reason
+
+
+def test_a_verdict_is_about_days_older_than_those_it_rests_on():
+    refused = history("S??E?")
+    assert [refused.verdict(position) is not None for position in range(5)] == [False] * 4 + [True]
+    empty = history("S?" + "." * 20 + "?")
+    assert [position for position in range(23) if empty.verdict(position) is not None] == [22]

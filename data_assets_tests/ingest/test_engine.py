@@ -45,6 +45,7 @@ def bring_in(
     free_bytes=lambda: None,
     memory_share=lambda: 0.1,
     thread_seconds: float = 0.0,
+    first_day_alone: bool = False,
     debug: bool = True,
 ) -> tuple[IngestReport, Ledger]:
     ledger = ledger or Ledger()
@@ -55,7 +56,12 @@ def bring_in(
             reversed(days(count)),
             source,
             ledger.record,
-            policy=EnginePolicy(max_concurrency=cap, day_bytes=day_bytes, retry=retry or RetryPolicy()),
+            policy=EnginePolicy(
+                max_concurrency=cap,
+                day_bytes=day_bytes,
+                retry=retry or RetryPolicy(),
+                first_day_alone=first_day_alone,
+            ),
             progress=progress or Progress(),
             free_bytes=free_bytes,
             memory_share=memory_share,
@@ -560,6 +566,53 @@ def test_a_refused_day_spares_the_older_ones_and_newer_ones_finish():
     assert str(refused) in report.outcomes[untried[0]].reason
     assert "your plan begins on 2024-06-19" in report.outcomes[untried[0]].reason
     assert report.boundary is None
+
+
+def test_a_refusal_spares_an_older_day_its_other_tries():
+    newest, refused, older = days(3)
+
+    def script(day: date, _: int) -> Answer:
+        if day == refused:
+            return Answer(NotEntitled("your plan begins on 2024-06-28"), seconds=1)
+        return Answer(Transient("cut") if day == older else None, seconds=0.9)
+
+    source = ScriptedSource(script)
+    report, _ = bring_in(source, 3, cap=3, retry=RetryPolicy(base_seconds=10))
+    assert source.tries(older) == 1
+    assert report.outcomes[older] == NotEntitled(
+        f"not asked: the vendor refused the newer day {refused}: your plan begins on 2024-06-28", tried=False
+    )
+    assert named([report.outcomes[newest]]) == ["Stored"]
+
+
+@pytest.mark.parametrize("ends", [NotEntitled("your plan lacks greeks"), RunEnded("no terminal")])
+def test_an_account_that_lacks_the_data_is_asked_once_where_the_first_day_is_alone(ends):
+    source = ScriptedSource(lambda day, _: Answer(ends))
+    report, _ = bring_in(source, 50, cap=4, first_day_alone=True)
+    assert source.days_asked() == days(50)[:1]
+    assert [outcome.tried for outcome in report.outcomes.values()] == [True] + [False] * 49
+
+
+def test_the_others_follow_the_first_days_first_byte():
+    """Not its end: a day may take minutes."""
+
+    class Source(ScriptedSource):
+        async def fetch(self, day, meter):
+            if day == days(6)[0]:
+                await asyncio.sleep(5)
+                meter.received(1)
+            return await super().fetch(day, meter)
+
+    source = Source(lambda day, _: Answer(seconds=20))
+    report, _ = bring_in(source, 6, cap=4, first_day_alone=True)
+    assert named(report.outcomes.values()) == ["Stored"] * 6
+    assert [at for at, _ in source.asked[:3]] == [5, 5, 5]
+
+
+def test_a_first_day_without_data_lets_more_than_one_follow():
+    source = ScriptedSource(lambda day, _: Answer(NoData("472") if day == days(9)[0] else None))
+    bring_in(source, 9, cap=3, first_day_alone=True)
+    assert source.most_in_flight == 3
 
 
 @settings(deadline=None, max_examples=50)

@@ -141,6 +141,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             open_source=open_source,
             evaluate=evaluate,
             max_concurrency=settings().theta_max_concurrent_requests,
+            first_day_alone=True,
             typical_day_bytes=_day_bytes(options),
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,

@@ -97,19 +97,18 @@ class ThetaSource:
         hours = session(day)
         if reason := not_yet(hours, self._clock(), self._dataset.history.published):
             raise DayEnded(NotPublished(reason))
-        async with self._bodies.day(day):
-            started = perf_counter()
-            listed = await self._bodies.listed_contracts(self._dataset.roots, day)
-            bounded = BoundedMeter(meter, self._dataset.bounds)
-            kept = self._lake.unfinished(self._dataset.key, day)
-            try:
-                staged, audited = await self._fetch(hours, listed, bounded, self._short_answers(day, kept))
-            except LakeError as error:
-                raise ending_of(error) from error
-            except DayEnded as ended:
-                if not isinstance(ended.outcome, Failed):
-                    kept.clear()
-                raise
+        started = perf_counter()
+        listed = await self._bodies.listed_contracts(self._dataset.roots, day)
+        bounded = BoundedMeter(meter, self._dataset.bounds)
+        kept = self._lake.unfinished(self._dataset.key, day)
+        try:
+            staged, audited = await self._fetch(hours, listed, bounded, self._short_answers(day, kept))
+        except LakeError as error:
+            raise ending_of(error) from error
+        except DayEnded as ended:
+            if not isinstance(ended.outcome, Failed):
+                kept.clear()
+            raise
         metadata = audited.metadata(perf_counter() - started, by_minute=self._dataset.by_minute)
         return StagedDayFile(staged, metadata, published=kept.clear)
 

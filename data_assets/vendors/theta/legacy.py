@@ -112,11 +112,6 @@ class LegacyFiles:
         return False
 
     @asynccontextmanager
-    async def day(self, day: date) -> AsyncIterator[None]:
-        """See ``OptionSource``: files wait for nobody."""
-        yield
-
-    @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
         """See ``OptionSource``: the file of the request's day, unpacked."""
         path = self._files[request.day]

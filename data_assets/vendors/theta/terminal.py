@@ -1,7 +1,8 @@
 """The terminal as the days of one dataset ask it: one client, and what is known of the account so far.
 
-Here: where a day's bodies and lists come from, and asking once where the account may not have the data at all. Not
-here: the wire (``client``), and bodies from somewhere else (``legacy``).
+Here: where a day's bodies and lists come from, and asking by one request while the account may not have the data at
+all. Not here: what a refused day says of others, and one day before the others (``ingest.boundary``, the engine); the
+wire (``client``), and bodies from somewhere else (``legacy``).
 """
 
 from __future__ import annotations
@@ -38,9 +39,6 @@ class OptionSource(Protocol):
     def answers_anew(self) -> bool:
         """Whether a second answer to a request says more than the first: the vendor's does, a file's does not."""
 
-    def day(self, day: date) -> AbstractAsyncContextManager[None]:
-        """Begin to ask for a day, when it is its turn."""
-
     def history(self, request: HistoryRequest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open the body of the answer to a request."""
 
@@ -67,16 +65,15 @@ class OptionSource(Protocol):
 class Terminal:
     """The Theta Terminal; implements ``OptionSource``.
 
-    Until the first answer has come, one day is asked for, by one request. Once a day was refused, no older one is asked
-    for: plans reach back to a date, or lack the dataset.
+    Until the first answer has come, a day is asked for by one request at a time; when one is refused, so is the rest of
+    that day.
     """
 
     def __init__(self, client: ThetaClient) -> None:
         """Ask an open client; its limit of requests is shared by all days."""
         self._client = client
         self._heard = False
-        self._first_day, self._first_request = asyncio.Lock(), asyncio.Lock()
-        self._leader: date | None = None
+        self._first_request = asyncio.Lock()
         self._refused: tuple[date, NotEntitled] | None = None
         self._quoted_to_the_end: dict[tuple[str, date], bool | None] = {}
 
@@ -91,59 +88,29 @@ class Terminal:
         return True
 
     @asynccontextmanager
-    async def day(self, day: date) -> AsyncIterator[None]:
-        """See ``OptionSource``."""
-        if not self._heard:
-            await self._first_day.acquire()
-            self._leader = day
-            if self._heard:
-                self._follow()
-        try:
-            self._refuse(day)
-            yield
-        finally:
-            if self._leader == day:
-                self._follow()
-
-    def _follow(self) -> None:
-        """Let the other days begin."""
-        if self._leader is not None:
-            self._leader = None
-            self._first_day.release()
-
-    @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
         """See ``OptionSource``."""
         alone = not self._heard
         if alone:
             await self._first_request.acquire()
         try:
-            self._refuse(request.day)
+            if self._refused is not None and request.day == self._refused[0]:
+                raise DayEnded(self._refused[1])
             async with self._client.history(request) as chunks:
                 self._heard = True
-                self._follow()
                 if alone:
                     alone = False
                     self._first_request.release()
                 yield chunks
         except DayEnded as ended:
-            if isinstance(ended.outcome, NotEntitled) and ended.outcome.tried:
-                newest = self._refused[0] if self._refused else request.day
-                self._refused = (max(newest, request.day), ended.outcome)
+            if isinstance(ended.outcome, NotEntitled):
+                self._refused = request.day, ended.outcome
             else:
                 self._heard = True
             raise
         finally:
             if alone:
                 self._first_request.release()
-
-    def _refuse(self, day: date) -> None:
-        if self._refused is not None and day <= self._refused[0]:
-            newer, outcome = self._refused
-            if day == newer:
-                raise DayEnded(outcome)
-            reason = f"not asked: the vendor refused the newer day {newer}: {outcome.reason}"
-            raise DayEnded(NotEntitled(reason, tried=False))
 
     async def listed_contracts(self, roots: Sequence[str], day: date) -> ContractList:
         """See ``OptionSource``."""

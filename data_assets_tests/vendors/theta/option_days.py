@@ -89,7 +89,7 @@ async def run(
         base_url, max_concurrent=max_concurrent, stall_seconds=stall_seconds, poll_seconds=0.01
     ) as client:
         source = ThetaSource(dataset, lake=open_lake(folder), bodies=Terminal(client))
-        policy = EnginePolicy(max_concurrent, retry=retry)
+        policy = EnginePolicy(max_concurrent, retry=retry, first_day_alone=True)
         return await ingest(days, source, nothing, policy=policy, progress=Progress(), rng=Random(1))
 
 
