@@ -27,7 +27,12 @@ def markdown_text(said: object) -> str:
 
 
 def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table of names and values that are shown as they are; an absent value is "null"."""
-    cells = [[markdown_text("null" if value is None else value) for value in row] for row in rows]
-    names = [markdown_text(name) for name in header]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (names, ["---"] * len(names), *cells))
+    """A table of names and values that are shown as they are; an absent value is "null".
+
+    The columns are aligned, so that it can be read as text too.
+    """
+    lines = [[markdown_text(name) for name in header]]
+    lines += [[markdown_text("null" if value is None else value) for value in row] for row in rows]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
