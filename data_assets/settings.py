@@ -4,14 +4,15 @@ Here: every environment variable the project knows, its type, its default and wh
 vendors are in `sandbox.settings`. Not here: what a dataset is (its `defs.yaml`), Dagster's own settings
 (`dagster.yaml`), and which project this is (`project`).
 
-A bad value, an unknown `DATA_ASSETS_*` variable, or a misspelt vendor variable stops the start with a `SettingsError`
-that names the variable and what it accepts.
+A bad value, an unknown `DATA_ASSETS_*` variable, or a misspelt one of a vendor or an alert stops the start with a
+`SettingsError` that names the variable and what it accepts.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,7 +24,8 @@ from pydantic_settings import SettingsConfigDict
 from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
 from data_assets.sandbox.settings import SandboxSettings
 
-VENDOR_PREFIXES = ("THETA_", "POLYGON_", "IB_")
+PREFIXES = ("THETA_", "POLYGON_", "IB_", "ALERT_")
+"""Of variables that may belong to other programs too: one that is nearly a known one is taken for a misspelling."""
 
 
 def _refuse_credentials(value: str, instead: str) -> None:
@@ -70,6 +72,23 @@ def _flat_files_url(value: str) -> str:
     if (parts.scheme == "s3" and parts.netloc) or (parts.scheme == "file" and not parts.netloc and parts.path):
         return value.rstrip("/")
     raise ValueError("must be s3://bucket, s3://bucket/prefix or file:///folder")
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("must be an http:// or https:// URL")
+    return value
+
+
+def _command(value: SecretStr) -> SecretStr:
+    try:
+        words = shlex.split(value.get_secret_value())
+    except ValueError:
+        raise ValueError("must be a program and its arguments; a quotation mark is not closed") from None
+    if value.get_secret_value() and not words:
+        raise ValueError("must be a program and its arguments")
+    return value
 
 
 def _tickers(value: str) -> str:
@@ -201,6 +220,17 @@ class Settings(SandboxSettings):
         description="most requests for history in any ten minutes; 60 is IB's limit for bars of 30 seconds or less",
     )
 
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] = Field(
+        default=SecretStr(""),
+        validation_alias="ALERT_WEBHOOK_URL",
+        description="web hook that takes one JSON message per failed run, as Slack's incoming web hooks do",
+    )
+    alert_command: Annotated[SecretStr, AfterValidator(_command)] = Field(
+        default=SecretStr(""),
+        validation_alias="ALERT_COMMAND",
+        description="program that gets the message of a failed run on its standard input, with its arguments",
+    )
+
     @property
     def lake_url(self) -> str:
         """The lake's folder (absolute) or object-store URL; by default each profile has its own.
@@ -224,7 +254,7 @@ def _refuse_unknown(names: set[str]) -> None:
         if name.startswith("DATA_ASSETS_"):
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting of data_assets{hint}")
-        if name.startswith(VENDOR_PREFIXES) and near:
+        if name.startswith(PREFIXES) and near:
             raise SettingsError(f"{name} is not a setting of data_assets; did you mean {near[0]}?")
 
 

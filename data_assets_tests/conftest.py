@@ -11,5 +11,8 @@ hypothesis.settings.register_profile("shared_machine", deadline=None)
 hypothesis.settings.load_profile("shared_machine")
 
 for name in list(os.environ):
-    if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_")) or name in ("DAGSTER_HOME", "AWS_PROFILE"):
+    if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_", "ALERT_")) or name in (
+        "DAGSTER_HOME",
+        "AWS_PROFILE",
+    ):
         del os.environ[name]

@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[1] / ".env.example"
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_")):
+        if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_", "ALERT_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dagster.yaml").touch()
@@ -74,6 +74,10 @@ def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("IB_CLIENT_ID", "-1"),
         ("IB_SECONDS_BETWEEN_REQUESTS", "-1"),
         ("IB_MAX_REQUESTS_PER_10_MIN", "0"),
+        ("ALERT_WEBHOOK_URL", "hooks.example.com/services/x"),
+        ("ALERT_WEBHOOK_URL", "file:///etc/hosts"),
+        ("ALERT_COMMAND", "mail -s 'data assets"),
+        ("ALERT_COMMAND", " "),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_it_accepts(
@@ -95,6 +99,7 @@ def test_a_bad_value_names_the_variable_and_what_it_accepts(
         ("THETA_BASE_URI", "THETA_BASE_URL"),
         ("POLYGON_SECRET_ACCES_KEY", "POLYGON_SECRET_ACCESS_KEY"),
         ("IB_CLIENTID", "IB_CLIENT_ID"),
+        ("ALERT_WEBHOOK_URI", "ALERT_WEBHOOK_URL"),
         ("DATA_ASSETS_SANDBOX_FAULT", "DATA_ASSETS_SANDBOX_FAULTS"),
     ],
 )
@@ -113,7 +118,7 @@ def test_an_unknown_variable_of_ours_is_refused_in_the_file_too(tmp_path: Path) 
 
 
 def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POLYGON_API_KEY", "IB_GATEWAY_VERSION", "THETADATA_API_KEY", "THETATERMINALID"):
+    for name in ("ALERT_LEVEL", "POLYGON_API_KEY", "IB_GATEWAY_VERSION", "THETADATA_API_KEY", "THETATERMINALID"):
         monkeypatch.setenv(name, "x")
     assert read_settings().profile == "sandbox"
 

@@ -16,10 +16,11 @@ import dagster as dg
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
 from data_assets.orchestration.account_lock import account_lock
+from data_assets.orchestration.alerts import days_not_stored, run_broke_off, send_alert
 from data_assets.orchestration.asset_checks import Judged, day_checks
 from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
-from data_assets.orchestration.day_run import end_run_without_lake, end_stopped_run, ingest_days
+from data_assets.orchestration.day_run import DaysNotStored, end_run_without_lake, end_stopped_run, ingest_days
 from data_assets.orchestration.integrity import day_verdicts
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.profile_mark import mark_history
@@ -153,6 +154,12 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
                     end_run_without_lake(context, dataset, days, error)
         except dg.DagsterExecutionInterruptedError:
             end_as_canceled(context.instance, context.run.run_id)
+            raise
+        except DaysNotStored as failed:
+            send_alert(days_not_stored(dataset, failed.not_stored, failed.asked), context.log.warning)
+            raise
+        except Exception as error:
+            send_alert(run_broke_off(dataset.name, context.run.run_id, error), context.log.warning)
             raise
         yield dg.Output(None, metadata=RECORDED_ALREADY)
 

@@ -234,7 +234,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     """Ingest the days of this run, newest first.
 
     Raises:
-        dagster.Failure: some day did not store; the text says which and why. The stored days stay materialized.
+        DaysNotStored: some day did not store; the text says which and why. The stored days stay materialized.
         dagster.DagsterExecutionInterruptedError: the run was told to stop. The stored days stay materialized.
     """
     lake = open_lake()
@@ -274,7 +274,7 @@ def end_run_without_lake(
     """End a run whose lake is not there: its days keep the colour that they had.
 
     Raises:
-        dagster.Failure: one of them was red, and canceled, the run would make it green again.
+        DaysNotStored: one of them was red, and canceled, the run would make it green again.
         dagster.DagsterExecutionInterruptedError: none was.
     """
     red = dict.fromkeys(red_before(context.instance, dataset, days, context.run.run_id), Rejected(str(error)))
@@ -292,7 +292,7 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
     """End a run that was told to stop before the days in `unfinished` were done.
 
     Raises:
-        dagster.Failure: one of them was stored once and is damaged; canceled, the run would make it green again.
+        DaysNotStored: one of them was stored once and is damaged; canceled, the run would make it green again.
         dagster.DagsterExecutionInterruptedError: none is.
     """
     lake = open_lake()
@@ -417,7 +417,21 @@ def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked: int) -> dg.Failure:
+class DaysNotStored(dg.Failure):
+    """The end of a run in which some day did not store.
+
+    Attributes:
+        not_stored: how each of these days ended.
+        asked: days that the run was asked for.
+    """
+
+    def __init__(self, not_stored: Mapping[date, NotStored], asked: int, description: str, table: str) -> None:
+        metadata = {"not_stored": dg.MetadataValue.md(table)}
+        super().__init__(description, metadata=metadata, allow_retries=False)
+        self.not_stored, self.asked = not_stored, asked
+
+
+def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked: int) -> DaysNotStored:
     """The end of a run in which some day did not store: how many, which, why, and what to do."""
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
@@ -426,9 +440,8 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
         ("day", "outcome", "reason"),
         ((dataset.label(day), outcome.name, outcome.reason) for day, outcome in newest_first),
     )
-    return dg.Failure(
-        description=f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
-        f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}",
-        metadata={"not_stored": dg.MetadataValue.md(table)},
-        allow_retries=False,
+    description = (
+        f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
+        f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}"
     )
+    return DaysNotStored(not_stored, asked, description, table)

@@ -26,6 +26,7 @@ from dagster import RunRecord
 
 from data_assets.files import locks
 from data_assets.lake.errors import LakeUnusable
+from data_assets.orchestration.alerts import run_broke_off, send_alert
 from data_assets.orchestration.dataset import datasets_of_this_process
 from data_assets.orchestration.integrity import damaged_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
@@ -140,9 +141,19 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
         text = "the process of this run was killed, or its machine stopped; what it had stored is kept"
         end_without_a_process(instance, run, text)
         _lock_file(instance, run.run_id).unlink(missing_ok=True)
+        _tell(instance, run, text)
         ended.append(run.run_id)
     _forget_all_but(instance, [record.dagster_run.run_id for record in unfinished])
     return ended
+
+
+def _tell(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
+    """Tell a person of a run that nobody wanted to end."""
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        return
+    names = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
+    message = run_broke_off(names or run.job_name, run.run_id, why)
+    send_alert(message, lambda warning: instance.report_engine_event(warning, run))
 
 
 def end_without_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:

@@ -77,7 +77,7 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
 
     Raises:
         LakeUnusable: the lake as a whole is not there, which says nothing of any day.
-        dagster.Failure: some day has no whole file; its text says which and why.
+        DaysNotStored: some day has no whole file; its text says which and why.
     """
     lake = open_lake()
     bad: dict[date, NotStored] = {}

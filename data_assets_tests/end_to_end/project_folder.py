@@ -35,7 +35,7 @@ POOL = "theta"
 
 SOURCES = Path(__file__).resolve().parents[2]
 EXECUTABLE = Path(sys.executable).with_name("data-assets")
-OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "POLYGON_", "IB_")
+OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_", "POLYGON_", "IB_", "ALERT_")
 
 PATIENCE_SECONDS = 240
 """After which a test gives up on a process; nothing is asserted about how long anything takes."""
