@@ -7,36 +7,34 @@ Not here: the work of a run (`ingest`), and what the display looks like (`displa
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
+from typing import NoReturn
 
 import click
 import dagster as dg
+from rich.console import Console
+from rich.table import Column, Table
 
 from data_assets.cli.display import Display, open_display
 from data_assets.cli.local_run import run_range, wait_for_the_account
-from data_assets.cli.project import (
-    EXIT_OK,
-    EXIT_SOME_DAY_DOES_NOT,
-    DaysNamed,
-    days_between,
-    days_options,
-    enter_project,
-    json_option,
-    open_instance,
-    select_datasets,
-)
+from data_assets.cli.project import datasets, enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.status import WIDE
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Stored
 from data_assets.ingest.progress import count_of
 from data_assets.ingest.stop_request import keep_interrupts
+from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_run import run_watcher
 from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -52,12 +50,21 @@ LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has 
 
 @dataclass
 class BackfillResult:
-    """How the days of a backfill ended, by their keys."""
+    """How the days of a backfill ended, by their keys.
+
+    Attributes:
+        dataset: whose days they are.
+        stored: those that are stored.
+        not_stored: the others, with why.
+        interrupted: whether it was told to stop.
+        error: why nothing could be done of the dataset.
+    """
 
     dataset: MarketDataset
     stored: list[str] = field(default_factory=list)
     not_stored: dict[str, NotStored] = field(default_factory=dict)
     interrupted: bool = False
+    error: str | None = None
 
     def document(self) -> dict[str, object]:
         """The result as it is printed by `--json`."""
@@ -72,8 +79,7 @@ class BackfillResult:
 
 
 @click.command()
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
-@days_options
+@takes_selection()
 @click.option(
     "--only",
     type=click.Choice(list(WANTED)),
@@ -81,44 +87,88 @@ class BackfillResult:
     "that lack a ticker added since.",
 )
 @json_option
-def backfill(
-    keys: tuple[str, ...], start: DaysNamed | None, end: DaysNamed | None, only: str | None, as_json: bool
-) -> None:
-    """Download the missing and failed days of each KEY (a dataset, or a vendor), newest first, in this process.
+def backfill(selection: Selection, only: str | None, as_json: bool) -> None:
+    """Download the missing and failed days of each KEY (a dataset, a vendor, a glob), newest first, in this process.
 
     So are days stored before a ticker was added; what the cache still holds of them is not downloaded again.
 
-    Datasets come one after another, each with the days that it has: they may begin and end on different ones. The runs
-    show in the UI like any other. Ctrl-C stops it: what is stored stays, and the same command goes on later.
+    Datasets come one after another, those that others are made from first, each with the days that it has: they may
+    begin and end on different ones. One that cannot be reached keeps no other from being filled. The runs show in the
+    UI like any other. Ctrl-C stops all of it: what is stored stays, and the same command goes on later.
+    """
+    if selection.failed and only not in (None, "failed"):
+        raise click.UsageError(f"--failed and --only {only} contradict each other")
+    if not selection.keys and not selection.everything:
+        raise click.UsageError("name datasets (KEY...), or say --all; what failed last: data-assets retry")
+    fill(selection, "failed" if selection.failed else only, as_json)
+
+
+def fill(selection: Selection, only: str | None, as_json: bool) -> NoReturn:
+    """Backfill what is selected, say how it ended, and end this process with 1 if any day did not store.
+
+    Args:
+        selection: which datasets and days.
+        only: which of them, by a name in `WANTED`; None for those that are not done.
+        as_json: whether stdout takes the document.
     """
     keep_interrupts(signal.SIGTERM)  # a service manager's stop is a Ctrl-C
     enter_project()
-    selected = days_between(_upstream_first(dataset for key in keys for dataset in select_datasets(key)), start, end)
+    selected = selection.days()
+    selected = {dataset: selected[dataset] for dataset in upstream_first(selected)}
     results: list[BackfillResult] = []
     with open_instance() as instance:
         lake = open_lake()
         for dataset, days in selected.items():
-            results.append(_backfill(instance, dataset, days, lake, only))
+            results.append(_backfill(instance, dataset, days, lake, only, alone=len(selected) == 1))
             if results[-1].interrupted:
                 break
+        if len(selected) > 1:
+            _sum_up(instance, selection, selected, results, lake, only)
     if as_json:
         documents = [result.document() for result in results]
-        click.echo(json.dumps(documents[0] if len(selected) == 1 else documents))
-    whole = not any(result.not_stored or result.interrupted for result in results)
-    sys.exit(EXIT_OK if whole else EXIT_SOME_DAY_DOES_NOT)
+        click.echo(json.dumps(documents[0] if selection.is_one_dataset else documents))
+    whole = not any(result.not_stored or result.error or result.interrupted for result in results)
+    sys.exit(selection.exit_code(holds=whole))
 
 
-def _upstream_first(datasets: Iterable[MarketDataset]) -> list[MarketDataset]:
-    """Each dataset once, after those of the others that it is made from."""
-    by_name = {dataset.name: dataset for dataset in datasets}
-    order = TopologicalSorter({name: dataset.upstream for name, dataset in by_name.items()}).static_order()
-    return [by_name[name] for name in order if name in by_name]
+def upstream_first(selected: Iterable[MarketDataset]) -> list[MarketDataset]:
+    """The datasets in their order, but none before those of the others that it is made from, however far."""
+    wanted = {dataset.name: dataset for dataset in selected}
+    order: dict[str, None] = {}
+
+    def put(name: str) -> None:
+        for upstream in datasets()[name].upstream:
+            put(upstream)
+        order.setdefault(name)
+
+    for name in wanted:
+        put(name)
+    return [wanted[name] for name in order if name in wanted]
 
 
 def _backfill(
+    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None, *, alone: bool
+) -> BackfillResult:
+    """One dataset's part. Its states are read when its turn comes: those before it may have stored days of it.
+
+    Raises:
+        LakeUnusable: the dataset's folder may not be looked into, and it is `alone`, or the lake as a whole is gone.
+    """
+    try:
+        return _fill_one(instance, dataset, keys, lake, only)
+    except LakeUnusable as error:
+        refuse_absent_lake(instance, lake)
+        if alone:
+            raise
+        click.echo(f"{dataset.name}: {error}", err=True)
+        return BackfillResult(dataset, error=str(error))
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):  # while nothing was at work
+        return BackfillResult(dataset, interrupted=True)
+
+
+def _fill_one(
     instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None
 ) -> BackfillResult:
-    """One dataset's part. Its states are read when its turn comes: those before it may have stored days of it."""
     wanted = WANTED[only] if only else BY_DEFAULT
     states = states_on_disk(instance, dataset, keys, lake)
     days = [day for day, state in states.items() if state in wanted]
@@ -131,6 +181,65 @@ def _backfill(
         again = again_with(instance, result, lake, only)
         display.summary(result.stored, result.not_stored, result.interrupted, again)
     return result
+
+
+def _sum_up(
+    instance: dg.DagsterInstance,
+    selection: Selection,
+    selected: Mapping[MarketDataset, list[str]],
+    results: Sequence[BackfillResult],
+    lake: Lake,
+    only: str | None,
+) -> None:
+    """Say of several datasets how each ended, and the one command that asks again for all that did not store."""
+    console = Console(stderr=True)
+    table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("stored", justify="right", no_wrap=True)
+    table.add_column("not stored", no_wrap=True)
+    for result in results:
+        table.add_row(result.dataset.name, f"{len(result.stored):,}", _left(result))
+    for dataset in list(selected)[len(results) :]:
+        table.add_row(dataset.name, "-", "[yellow]not begun[/yellow]")
+    stored, left = (sum(map(len, days)) for days in ([r.stored for r in results], [r.not_stored for r in results]))
+    console.print()
+    console.print(table, width=WIDE)
+    text = f"{count_of(stored, 'day')} stored, {left:,} not stored"
+    console.print(text + (", then stopped" if results[-1].interrupted else ""), style="bold", highlight=False)
+    if again := _all_again(instance, selection, selected, results, lake, only):
+        console.print(f"try all of them again with: {shlex.join(['data-assets', *again])}", soft_wrap=True)
+
+
+def _left(result: BackfillResult) -> str:
+    if result.error:
+        return "[red]cannot be read, see above[/red]"
+    counts = Counter(outcome.name for outcome in result.not_stored.values())
+    return "[red]" + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + "[/red]" if counts else "-"
+
+
+def _all_again(
+    instance: dg.DagsterInstance,
+    selection: Selection,
+    selected: Mapping[MarketDataset, list[str]],
+    results: Sequence[BackfillResult],
+    lake: Lake,
+    only: str | None,
+) -> list[str]:
+    """The one command for the days of several datasets that did not store, where it asks for no day besides.
+
+    There is none after an interrupt, where the command that was given goes on; and none where stored days would be
+    downloaded again.
+    """
+    open_ones = [result for result in results if result.not_stored]
+    if len(open_ones) < 2 or results[-1].interrupted:
+        return []
+    narrowed = {tuple(again_with(instance, result, lake, only)[6:]) for result in open_ones}  # what follows the bounds
+    if len(narrowed) > 1 or ("--only", "all") in narrowed:
+        return []
+    days = sorted(day for result in open_ones for day in result.not_stored)
+    # A month is known by its first day, and days before those that were selected are not meant by it.
+    first_days = [keys[0] for dataset, keys in selected.items() if keys and not dataset.monthly]
+    first = max(days[0], min(first_days, default=""))
+    return ["backfill", *(selection.keys or ["--all"]), "--from", first, "--to", days[-1], *narrowed.pop()]
 
 
 def again_with(instance: dg.DagsterInstance, result: BackfillResult, lake: Lake, only: str | None) -> list[str]:

@@ -14,16 +14,8 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
-from data_assets.cli.project import (
-    DaysNamed,
-    days_between,
-    days_options,
-    enter_project,
-    exit_code,
-    json_option,
-    open_instance,
-    select_datasets,
-)
+from data_assets.cli.project import enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, names_text, states_on_disk, unreadable_text, what_lacks
@@ -40,19 +32,21 @@ class Gaps(TypedDict):
 
 
 @click.command()
-@click.argument("key", required=False)
-@days_options
+@takes_selection()
 @json_option
-def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
-    """List the days of KEY (a dataset, a vendor, or all) that are missing or failed. Exit 1 if there are any.
+def gaps(selection: Selection, as_json: bool) -> None:
+    """List the days of each KEY (a dataset, a vendor, a glob; default: all) that are missing or failed.
+
+    Exit 1 if there are any.
 
     A day that was stored before a ticker was added is lacking: it is listed with what it lacks, and so is a month whose
     days have changed.
     """
     enter_project()
-    selected = days_between(select_datasets(key), start, end)
+    selected = selection.days()
     lake = open_lake()
     with open_instance() as instance:
+        selected = selection.that_failed(instance, lake, selected)
         closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
         found = {
             dataset.name: _gaps(instance, dataset, days, lake, closed[dataset]) for dataset, days in selected.items()
@@ -65,7 +59,7 @@ def gaps(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_jso
     else:
         for dataset, days in selected.items():
             _print(dataset, found[dataset.name], len(days))
-    sys.exit(exit_code(key, holds=not any(any(states.values()) for states in (*found.values(), *closed.values()))))
+    sys.exit(selection.exit_code(holds=not any(any(each.values()) for each in (*found.values(), *closed.values()))))
 
 
 def _gaps(

@@ -19,16 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from data_assets.cli.project import (
-    DaysNamed,
-    days_between,
-    days_options,
-    enter_project,
-    exit_code,
-    json_option,
-    open_instance,
-    select_datasets,
-)
+from data_assets.cli.project import enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
 from data_assets.ingest.outcome import Scalar
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
@@ -59,18 +51,18 @@ COLOURS = {
 
 
 @click.command()
-@click.argument("key", required=False)
-@days_options
+@takes_selection()
 @json_option
-def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
-    """Show one line per dataset and, where KEY names one, its newest days (or those of --from and --to).
+def status(selection: Selection, as_json: bool) -> None:
+    """Show one line per dataset and, of each KEY (a dataset, a vendor, a glob), the newest days, or those asked for.
 
     Exit 1 if a day shown has failed, or lies in a folder that may not be looked into.
     """
     enter_project()
-    selected = days_between(select_datasets(key), start, end)
+    selected = selection.days()
     lake = open_lake()
     with open_instance() as instance:
+        selected = selection.that_failed(instance, lake, selected)
         closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
         states = {
             dataset: states_on_disk(instance, dataset, days, lake, closed[dataset])
@@ -83,9 +75,9 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             if (found := unrecorded_days(instance, dataset, states[dataset], lake))
         }
         days_shown = {
-            dataset: day_health(instance, dataset, days if start or end else days[-NEWEST_DAYS:], lake)
+            dataset: day_health(instance, dataset, days if selection.bounds else days[-NEWEST_DAYS:], lake)
             for dataset, days in selected.items()
-            if key is not None
+            if selection.keys or selection.failed
         }
     for dataset in selected:
         overview[dataset.name]["unrecorded"] = len(unrecorded.get(dataset, ()))
@@ -107,7 +99,7 @@ def status(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             if unreadable:
                 console.print(unreadable_text(dataset, unreadable), soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
-    sys.exit(exit_code(key, holds=not any(each["failed"] or each["unreadable"] for each in overview.values())))
+    sys.exit(selection.exit_code(holds=not any(each["failed"] or each["unreadable"] for each in overview.values())))
 
 
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:

@@ -18,16 +18,8 @@ from rich.markup import escape
 
 from data_assets.cli.display import Display
 from data_assets.cli.local_run import run_range, wait_for_the_account
-from data_assets.cli.project import (
-    DaysNamed,
-    days_between,
-    days_options,
-    enter_project,
-    exit_code,
-    json_option,
-    open_instance,
-    select_datasets,
-)
+from data_assets.cli.project import enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeUnusable, passed_over
 from data_assets.lake.lake import Lake
@@ -42,23 +34,22 @@ from data_assets.wiring import open_lake
 
 
 @click.command()
-@click.argument("key", required=False)
-@days_options
+@takes_selection()
 @json_option
-def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_json: bool) -> None:
-    """Read the stored files of KEY (a dataset, a vendor, or all) again: sha256, page checksums, rows, schema.
+def verify(selection: Selection, as_json: bool) -> None:
+    """Read the stored files of each KEY (default: all) again: sha256, page checksums, rows, schema.
 
     A damaged day turns red in the grid, and the next backfill fetches it again; a red day whose file is found whole
     turns green. Exit 1 if a day is damaged, or has a file without a record, or was stored in another lake.
     """
     enter_project()
-    selected = days_between(select_datasets(key), start, end)
+    selected = selection.days()
     lake = open_lake()
     console, notices = Console(stderr=as_json), Console(stderr=True)
     found: dict[str, dict[str, object]] = {}
     any_bad = False
     with open_instance() as instance:
-        for dataset, days in selected.items():
+        for dataset, days in selection.that_failed(instance, lake, selected).items():
             try:
                 verified = verify_dataset(instance, lake, dataset, days)
             except LakeUnusable as error:
@@ -97,7 +88,7 @@ def verify(key: str | None, start: DaysNamed | None, end: DaysNamed | None, as_j
             record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
     if as_json:
         click.echo(json.dumps(found))
-    sys.exit(exit_code(key, holds=not any_bad))
+    sys.exit(selection.exit_code(holds=not any_bad))
 
 
 @dataclass(frozen=True)

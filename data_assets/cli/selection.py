@@ -1,0 +1,292 @@
+"""Which datasets, and which of their days, a command is about: the same arguments mean the same to every verb.
+
+Here: the arguments, and what they select. Not here: what is done with it (a module for each verb), and how a single
+dataset or day is named (`project`).
+
+Judgements: a KEY is a dataset, a folder of datasets such as a vendor, or a glob over either, whose ``*`` crosses
+slashes, so that ``*QQQ`` means what it looks like. Where a ":" is in it, it is Dagster's own selection syntax.
+``--days N`` counts sessions of the calendar and not of a dataset, so that all datasets are asked for the same days;
+it counts back from ``--to``. A failed day is one that shows red.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from fnmatch import fnmatchcase
+from functools import wraps
+from pathlib import PurePosixPath
+from typing import Any
+
+import click
+import dagster as dg
+
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    blocks_left_out,
+    datasets,
+    definitions,
+    find_dataset,
+)
+from data_assets.lake.lake import Lake
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.partitions import OutsideSpan, check_reach, partition_keys
+from data_assets.span import read_days
+from data_assets.trading_calendar import FIRST_SESSION, sessions, utc_now, why_closed
+
+GLOB = frozenset("*?[")
+DAGSTERS = ":"
+
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class DaysNamed:
+    """What a person named on the command line: a day, or a month.
+
+    Attributes:
+        text: as it was written.
+        first: its first day.
+        last: its last day; of a day the same.
+    """
+
+    text: str
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class DayOrMonth(click.ParamType[DaysNamed]):
+    """A day or a month given on the command line; whether a dataset has it is asked of the datasets."""
+
+    name = "day or month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DaysNamed:
+        """The days, or one line that says how they are written."""
+        try:
+            return DaysNamed(value, *read_days(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The arguments of a command that say what it is about.
+
+    Attributes:
+        keys: datasets, folders of them, globs, or Dagster's own syntax, as they were written.
+        everything: whether all datasets are named as such.
+        start: the oldest day; None for no bound.
+        end: the newest day; None for no bound.
+        newest: how many sessions, counted back from ``end``; None for no bound.
+        failed: whether only days that show red are meant.
+    """
+
+    keys: tuple[str, ...] = ()
+    everything: bool = False
+    start: DaysNamed | None = None
+    end: DaysNamed | None = None
+    newest: int | None = None
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.everything and self.keys:
+            raise click.UsageError(f"--all and {self.keys[0]} contradict each other: name datasets, or all of them")
+        if self.newest and self.start:
+            raise click.UsageError(
+                "--days and --from contradict each other: --days counts back from --to, or from the newest day"
+            )
+
+    @property
+    def is_one_dataset(self) -> bool:
+        """Whether one dataset was named by its key, and nothing else."""
+        return len(self.keys) == 1 and self.keys[0].strip("/") in datasets()
+
+    @property
+    def bounds(self) -> list[str]:
+        """The arguments that bound its days, to be given again."""
+        named = [("--from", self.start), ("--to", self.end), ("--days", self.newest)]
+        return [text for option, value in named if value is not None for text in (option, str(value))]
+
+    def datasets(self) -> list[MarketDataset]:
+        """The datasets, each once: those of the first key first; without any key, all.
+
+        Raises:
+            click.UsageError: a key names none; one line that says which, and what there is.
+        """
+        if not self.keys:
+            return list(datasets().values())
+        return list({each.name: each for key in self.keys for each in _named(key)}.values())
+
+    def days(self) -> dict[MarketDataset, list[str]]:
+        """The partitions of each dataset between the bounds, oldest first, whatever their state.
+
+        Raises:
+            click.UsageError: as `datasets` and `days_between`.
+        """
+        start, end = self._counted_back() if self.newest else (self.start, self.end)
+        return days_between(self.datasets(), start, end)
+
+    def _counted_back(self) -> tuple[DaysNamed | None, DaysNamed | None]:
+        today = utc_now().astimezone(UTC).date()  # a day's partition exists when its day of UTC is over
+        last = min(self.end.last, today - _ONE_DAY) if self.end else today - _ONE_DAY
+        days = sessions(FIRST_SESSION, last)[-(self.newest or 0) :]
+        return (_named_day(days[0]), _named_day(days[-1])) if days else (None, self.end)
+
+    def that_failed(
+        self, instance: dg.DagsterInstance, lake: Lake, days: Mapping[MarketDataset, list[str]]
+    ) -> dict[MarketDataset, list[str]]:
+        """Of `days`, those that show red where ``--failed`` asks for them alone; else all."""
+        if not self.failed:
+            return dict(days)
+        return {
+            dataset: [
+                day for day, state in states_on_disk(instance, dataset, keys, lake).items() if state is DayState.FAILED
+            ]
+            for dataset, keys in days.items()
+        }
+
+    def exit_code(self, *, holds: bool) -> int:
+        """How a command about it ends: over several datasets also with 1 where a block was left out."""
+        if holds and (self.is_one_dataset or not blocks_left_out):
+            return EXIT_OK
+        return EXIT_SOME_DAY_DOES_NOT
+
+
+def _named(key: str) -> list[MarketDataset]:
+    if DAGSTERS in key:
+        return _by_dagster(key)
+    if GLOB & set(key):
+        return _matching(key)
+    folder = key.strip("/") + "/"
+    below = [each for name, each in datasets().items() if name.startswith(folder)]
+    return below or [find_dataset(key, also=folders())]
+
+
+def folders() -> list[str]:
+    """What may be named to mean all datasets in it, such as a vendor."""
+    parents = {str(parent) for name in datasets() for parent in PurePosixPath(name).parents}
+    return sorted(parents - {"."})
+
+
+def _matching(glob: str) -> list[MarketDataset]:
+    pattern = glob.strip("/")
+    found = [
+        each
+        for name, each in datasets().items()
+        if any(fnmatchcase(str(path), pattern) for path in (name, *PurePosixPath(name).parents))
+    ]
+    if not found:
+        raise _nothing_matches(glob)
+    return found
+
+
+def _by_dagster(text: str) -> list[MarketDataset]:
+    """What Dagster's selection syntax selects, such as `group:polygon` or `+key:"polygon/minute_aggs"`."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Dagster warns of what its own parser calls
+            selected = dg.AssetSelection.from_string(text).resolve(definitions().resolve_asset_graph())
+    except dg.DagsterError as error:
+        raise click.UsageError(f"{text!r} is no selection in Dagster's syntax: {error}") from None
+    names = {key.to_user_string() for key in selected}
+    found = [each for name, each in datasets().items() if name in names]
+    if not found:
+        raise _nothing_matches(text)
+    return found
+
+
+def _nothing_matches(key: str) -> click.UsageError:
+    if blocks_left_out:
+        return click.UsageError(f"no dataset matches {key!r} in the blocks that could be loaded: correct the other")
+    return click.UsageError(f"no dataset matches {key!r}; what there is: data-assets list")
+
+
+def days_between(
+    datasets: Sequence[MarketDataset], start: DaysNamed | None, end: DaysNamed | None
+) -> dict[MarketDataset, list[str]]:
+    """The partitions of each dataset that `--from` and `--to` ask for, oldest first; of one dataset alone never none.
+
+    The bounds of a range need no partition of their own: a holiday, today, or a day before the dataset's first stands
+    for the nearest one inside the range. Only a day asked for by itself (the same on both sides) has to be there.
+
+    Raises:
+        click.UsageError: the range ends before it starts, is one closed day, or holds no day of any of the datasets;
+            one line.
+    """
+    if start and end and end.last < start.first:
+        raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
+    oldest, newest = start.first if start else None, end.last if end else None
+    asked = " to ".join(dict.fromkeys(named.text for named in (start, end) if named))
+    keys: dict[MarketDataset, list[str]] = {}
+    outside: list[str] = []
+    for dataset in datasets:
+        try:
+            check_reach(asked, oldest or date.min, newest or date.max, dataset.span, of=dataset.name)
+        except OutsideSpan as error:
+            outside.append(str(error))
+        keys[dataset] = partition_keys(oldest, newest, partitions=dataset.partitions)
+    if keys and len(outside) == len(keys):
+        others = {1: "", 2: "; the other dataset does not have it either"}.get(
+            len(outside), f"; the other {len(outside) - 1} datasets do not have it either"
+        )
+        raise click.UsageError(outside[0] + others)
+    if start and end and not sessions(start.first, end.last):
+        of_range = "" if start.first == end.last else f"no day from {asked} has a session: "
+        raise click.UsageError(of_range + why_closed(start.first))
+    return keys
+
+
+def _named_day(day: date) -> DaysNamed:
+    return DaysNamed(day.isoformat(), day, day)
+
+
+def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The arguments of a `Selection`, which the command gets as `selection`.
+
+    Args:
+        failed: whether ``--failed`` is one of them.
+    """
+    options = [
+        click.argument("keys", metavar="[KEY]...", nargs=-1),
+        click.option("--all", "everything", is_flag=True, help="All datasets."),
+        click.option(
+            "--from",
+            "start",
+            type=DayOrMonth(),
+            help="First day (YYYY-MM-DD), or month (YYYY-MM); default: the oldest.",
+        ),
+        click.option(
+            "--to", "end", type=DayOrMonth(), help="Last day (YYYY-MM-DD), or month (YYYY-MM); default: the newest."
+        ),
+        click.option(
+            "--days", "newest", metavar="N", type=click.IntRange(min=1), help="The newest N sessions, up to --to."
+        ),
+    ]
+    if failed:
+        options.append(click.option("--failed", is_flag=True, help="Only days that failed last."))
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_selection(
+            *,
+            keys: tuple[str, ...],
+            everything: bool,
+            start: DaysNamed | None,
+            end: DaysNamed | None,
+            newest: int | None,
+            failed: bool = False,
+            **others: Any,
+        ) -> Any:
+            return command(Selection(keys, everything, start, end, newest, failed), **others)
+
+        for option in reversed(options):
+            option(with_selection)
+        return with_selection
+
+    return decorate
