@@ -23,6 +23,8 @@ from data_assets.project import PROJECT, SettingsError
 COMMANDS = {
     "init": "Write a new project into a folder.",
     "backfill": "Download the days that are missing or failed.",
+    "retry": "Ask again for the days that failed last.",
+    "list": "List the datasets, or with --failed what failed.",
     "gaps": "List the days that are missing or failed.",
     "status": "Show how complete and how healthy each dataset is.",
     "import": "Take in days from files of an older downloader.",
@@ -32,7 +34,7 @@ COMMANDS = {
     "demo": "Fill a synthetic lake with some days and open the UI.",
 }
 
-MODULES = {"import": "import_files"}
+MODULES = {"import": "import_files", "list": "list_datasets"}
 """Where a command's name is no name in Python: that of its module and function."""
 
 

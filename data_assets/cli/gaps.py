@@ -58,7 +58,10 @@ def gaps(selection: Selection, as_json: bool) -> None:
         click.echo(json.dumps({dataset.name: _labelled(dataset, found[dataset.name]) for dataset in selected}))
     else:
         for dataset, days in selected.items():
-            _print(dataset, found[dataset.name], len(days))
+            if days:
+                _print(dataset, found[dataset.name], len(days))
+        if not any(selected.values()):
+            click.echo("no day has failed")
     sys.exit(selection.exit_code(holds=not any(any(each.values()) for each in (*found.values(), *closed.values()))))
 
 
@@ -83,7 +86,7 @@ def _labelled(dataset: MarketDataset, gaps: Gaps) -> Gaps:
 
 
 def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
-    console = Console()
+    console = Console(highlight=False)
     open_days = len(gaps["failed"]) + len(gaps["missing"]) + len(gaps["lacking"])
     console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored", soft_wrap=True)
     _print_ranges(console, dataset, "[red]failed  [/red]", gaps["failed"])

@@ -90,6 +90,8 @@ def status(selection: Selection, as_json: bool) -> None:
         console = Console(width=WIDE)
         console.print(overview_table(overview))
         for dataset, rows in days_shown.items():
+            if not rows:
+                continue
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
                 console.print(text, soft_wrap=True, markup=False, highlight=False)

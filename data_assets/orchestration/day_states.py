@@ -179,13 +179,22 @@ def names_text(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
+def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
+    """The outcome and the reason that the newest try of a day left, or None if none did."""
+    return _why(_newest_try(instance, asset_key, day))
+
+
+def _newest_try(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
     """What the newest attempt at a day left: its outcome, the reason and the number of attempts; empty if none did."""
     records = instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
     ).records
     observation = records[0].event_log_entry.asset_observation if records else None
     return observation.metadata if observation else {}
+
+
+def _why(newest_try: Mapping[str, dg.MetadataValue]) -> tuple[str, str] | None:
+    return (str(newest_try["outcome"].value), str(newest_try["reason"].value)) if newest_try else None
 
 
 @dataclass(frozen=True)
@@ -235,8 +244,8 @@ def day_health(
         record = latest_materialization(instance, asset_key, day) if here else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
-        why_not = _why_not_stored(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
-        why = (str(why_not["outcome"].value), str(why_not["reason"].value)) if why_not else None
+        newest_try = _newest_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
+        why = _why(newest_try)
         if hole:
             why = ("Hole", hole)
         elif state is DayState.STALE:
@@ -244,7 +253,7 @@ def day_health(
         elif state is DayState.LACKING:
             why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
-        attempts = (why_not or metadata).get("attempts")
+        attempts = (newest_try or metadata).get("attempts")
         rows.append(
             DayHealth(
                 day=day,

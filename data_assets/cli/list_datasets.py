@@ -1,0 +1,97 @@
+"""`data-assets list`: the datasets with a line each, or the days of them that failed last.
+
+Here: listing, from what is recorded and which files are there; nothing is asked of a vendor, and no file is opened.
+Not here: how states are read (`day_states`), and the days of a dataset one by one (`status`).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import click
+import dagster as dg
+from rich.console import Console
+from rich.markup import escape
+
+from data_assets.cli.project import enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.status import WIDE, overview_table, summarize
+from data_assets.ingest.progress import count_of
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, states_on_disk, why_not_stored
+from data_assets.orchestration.partitions import contiguous_ranges
+from data_assets.wiring import open_lake
+
+Why = tuple[str, str]
+BROKE_OFF: Why = ("Failed", "its run broke off; the UI's Runs page says why")
+"""Of a day whose run left nothing but its own failure."""
+
+
+@click.command("list")
+@takes_selection()
+@json_option
+def list_datasets(selection: Selection, as_json: bool) -> None:
+    """List each KEY (a dataset, a vendor, a glob; default: all): days stored, failed, missing, the first and the last.
+
+    With --failed: each day that failed last with its outcome and reason, newest first, and the command that asks again.
+    Exit 1 if a day has failed.
+    """
+    enter_project()
+    selected = selection.days()
+    lake = open_lake()
+    with open_instance() as instance:
+        states = {dataset: states_on_disk(instance, dataset, days, lake) for dataset, days in selected.items()}
+        failed = {
+            dataset: _failed(instance, dataset, of_days) for dataset, of_days in states.items() if selection.failed
+        }
+    overview = {dataset.name: summarize(dataset, of_days) for dataset, of_days in states.items()}
+    if as_json:
+        if selection.failed:
+            for dataset, days in failed.items():
+                overview[dataset.name]["failed_days"] = [
+                    {"day": dataset.label(day), "outcome": outcome, "reason": reason}
+                    for day, (outcome, reason) in days.items()
+                ]
+        click.echo(json.dumps(overview))
+    elif selection.failed:
+        _print_failed(failed, selection)
+    else:
+        Console(width=WIDE).print(overview_table(overview))
+    sys.exit(selection.exit_code(holds=not any(each["failed"] for each in overview.values())))
+
+
+def _failed(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState]) -> dict[str, Why]:
+    """The failed days, newest first, each with the outcome and the reason of its newest try."""
+    red = [day for day, state in states.items() if state is DayState.FAILED]
+    return {day: why_not_stored(instance, dataset.asset_key, day) or BROKE_OFF for day in reversed(red)}
+
+
+def _print_failed(failed: Mapping[MarketDataset, Mapping[str, Why]], selection: Selection) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for dataset, days in failed.items():
+        if not days:
+            continue
+        console.print(f"[bold]{dataset.name}[/bold]  failed: {count_of(len(days), dataset.day)}")
+        for (outcome, reason), alike in groupby(days, key=days.__getitem__):
+            for text in _stretches(dataset, list(alike)):
+                console.print(f"  [red]{text}[/red]  {outcome}: {escape(reason)}")
+    if any(failed.values()):
+        again = shlex.join(["data-assets", "retry", *selection.keys, *selection.bounds])
+        console.print(f"ask for all of them again with: {again}", markup=False)
+    else:
+        console.print("no day has failed")
+
+
+def _stretches(dataset: MarketDataset, days: Sequence[str]) -> Iterator[str]:
+    """Days as people write them, newest first; those that lie side by side in one."""
+    for first, last in contiguous_ranges(days, None, dataset.partitions):
+        count = sum(first <= day <= last for day in days)
+        yield (
+            dataset.label(last)
+            if count == 1
+            else (f"{dataset.label(first)} to {dataset.label(last)} ({count_of(count, dataset.day)})")
+        )
