@@ -46,7 +46,7 @@ def project_folder() -> Path:
         folder = Path(named).expanduser().absolute()
         if not _is_project(folder):
             raise NoProject(
-                f"{folder}: is no project, as it has neither {' nor '.join(FILES)}; make one there with "
+                f"{folder}: is not a project: it has neither {' nor '.join(FILES)}; make one there with "
                 f"`data-assets init {folder}`, or name another with --project or {PROJECT}"
             )
         return folder

@@ -64,4 +64,4 @@ class BoundedMeter:
 
     def _refuse(self) -> None:
         if why := self._bounds.excess(self._rows, self._size):
-            raise DayEnded(Rejected(f"the answer is no day: {why}"))
+            raise DayEnded(Rejected(f"the response cannot be a day: {why}"))

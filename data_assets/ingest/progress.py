@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
     QUEUED = "waiting for its turn"
     FETCHING = "fetching"
-    PAUSING = "pausing before the next try"
+    PAUSING = "pausing before the next attempt"
     VENDOR_DOWN = "waiting for the vendor"
     PUBLISHING = "publishing"
     RECORDING = "recording"

@@ -68,6 +68,6 @@ class RetryBudget:
         return min(self._policy.cap_seconds, base * 2.0 ** (count - 1))
 
     def spent(self) -> str:
-        """What was tried, in words: `gave up after 4 failed tries`."""
-        kinds = ((self._failed, "failed try", "failed tries"), (self._throttled, "refusal", "refusals"))
+        """What was tried, in words: `gave up after 4 failed attempts`."""
+        kinds = ((self._failed, "failed attempt", "failed attempts"), (self._throttled, "refusal", "refusals"))
         return "gave up after " + " and ".join(f"{n} {one if n == 1 else many}" for n, one, many in kinds if n)

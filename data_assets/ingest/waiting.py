@@ -90,7 +90,7 @@ def lake_busy(waits: Iterable[Wait]) -> bool:
 
 def waiting_for_the_lake(said: str, until: float) -> AbstractContextManager[None]:
     """While the context lasts, an object store that answered so is asked again, for so many seconds at most."""
-    return waiting(f"{_LAKE}, which asks for patience ({said})", until)
+    return waiting(f"{_LAKE}, which asks for fewer requests ({said})", until)
 
 
 run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)

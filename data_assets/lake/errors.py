@@ -75,7 +75,8 @@ def write_error(error: OSError, where: str) -> LakeError:
     staging = str(staging_root())
     if error.errno in NO_SPACE and where.startswith(staging):
         return DiskFull(
-            f"{where}: no room for what is to be sent to the object store ({error.strerror}){shortage(Path(where))}; "
+            f"{where}: no room for the files that are to be uploaded to the object store "
+            f"({error.strerror}){shortage(Path(where))}; "
             "free space there, or set DATA_ASSETS_STATE or TMPDIR to a folder on a larger disk, then run the backfill "
             "again"
         )
@@ -87,8 +88,8 @@ def write_error(error: OSError, where: str) -> LakeError:
         )
     if error.errno == errno.EROFS:
         return LakeUnusable(
-            f"{where}: cannot be written, as its file system is mounted read-only; mount it for writing (after an "
-            "error a disk is mounted so: see the system's log), then run the backfill again"
+            f"{where}: cannot be written, as its file system is mounted read-only; mount it for writing (a disk is "
+            "remounted read-only after an error: see the system's log), then run the backfill again"
         )
     return LakeError(
         f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"

@@ -225,7 +225,7 @@ def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement 
     name = next((name for name in newest.names if name.ticker == ticker and not name.is_on(days[-1])), None)
     later = next((name for name in newest.names if name.was == ticker and name.is_on(days[-1])), None)
     if spelt := _spelt(ticker, newest.wanted):
-        text += f"tickers are spelt as the vendor does: ask for {' or '.join(spelt)}"
+        text += f"tickers are spelt as the vendor spells them: ask for {' or '.join(spelt)}"
     elif name is not None and name.was is not None:
         text += f"until {name.first_day} it was called {name.was}: follow_renames=True joins the two"
     elif name is not None:

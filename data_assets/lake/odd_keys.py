@@ -75,7 +75,7 @@ def list_past_odd_keys(
     if odd:
         shown = ", ".join(repr(f"s3://{bucket}/{start}{name}") for name in odd[:_NAMED])
         more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
-        logger.warning("%s%s: no name that a lake's file can have; passed over, remove it from the bucket", shown, more)
+        logger.warning("%s%s: not a valid name for a file of the lake; skipped, remove it from the bucket", shown, more)
     return found
 
 

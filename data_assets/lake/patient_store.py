@@ -162,7 +162,7 @@ class PatientStore:
                     raise
                 if is_first:
                     status = _STATUS.search(said)
-                    waiting.enter_context(store_wait.get()(status[1] if status else "no answer", seconds))
+                    waiting.enter_context(store_wait.get()(status[1] if status else "no response", seconds))
                 wait = uniform(pause / 2, pause)
                 logger.info("%s: %s; asking again in %.1f s", name, one_line(said.splitlines()[0], 200), wait)
                 self._patience.pause(wait)

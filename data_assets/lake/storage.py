@@ -401,7 +401,9 @@ class LocalFolder:
 def _refuse_another(temp: Path, file: BinaryIO) -> None:
     """See that a temporary file is still the one that was written: what is published is what was verified."""
     if not tempfiles.is_at(file, temp):
-        raise LakeError(f"{temp}: another file lies under this name than was written; see who writes there")
+        raise LakeError(
+            f"{temp}: another file has taken this name since it was written; find out which program writes there"
+        )
 
 
 class Bucket:
@@ -416,7 +418,7 @@ class Bucket:
         parts = urlsplit(url)
         if not parts.netloc or "@" in parts.netloc:
             raise LakeError(
-                "DATA_ASSETS_LAKE: an object store is given as s3://bucket/prefix, and credentials as AWS_* variables"
+                "DATA_ASSETS_LAKE: must be s3://bucket/prefix, without credentials; set those as AWS_* variables"
             )
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
@@ -424,7 +426,7 @@ class Bucket:
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         if "@" in urlsplit(endpoint).netloc:
             raise LakeError(
-                "AWS_ENDPOINT_URL: an address without a user or password; set AWS_ACCESS_KEY_ID and its secret"
+                "AWS_ENDPOINT_URL: must not hold a user or password; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         store = S3Store(
             parts.netloc,
@@ -554,7 +556,7 @@ class Bucket:
                 from data_assets.lake.odd_keys import list_past_odd_keys
             except ModuleNotFoundError:
                 raise LakeError(
-                    f"{self.locate(folder or '')}: a key in the bucket is no name that a lake's file can have "
+                    f"{self.locate(folder or '')}: a key in the bucket is not a valid name for a file of the lake "
                     f"({one_line(error)}); remove it, or `pip install botocore`, with which it is passed over"
                 ) from error
             return list_past_odd_keys(self._bucket, self._prefix, folder, after, until)

@@ -46,7 +46,7 @@ def create_views(lake: Lake, path: Path) -> list[str]:
     """
     if "://" in lake.url:
         raise LakeError(
-            f"{lake.url}: DuckDB views are made of a local lake; query an object store with Lake.scan instead"
+            f"{lake.url}: DuckDB views can be made of a local lake only; query an object store with Lake.scan instead"
         )
     lake.migrate()
     views: dict[str, tuple[str, tuple[str, str, str]]] = {}

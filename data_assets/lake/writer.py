@@ -131,7 +131,7 @@ class DayWriter:
         self._sort_by = _checked_order(self._columns, sort_by)
         self._group = self._sort_by[0]
         if foreign := set(plain) - set(self._columns):
-            raise ValueError(f"{self._name}: plain names what the schema lacks: {', '.join(sorted(foreign))}")
+            raise ValueError(f"{self._name}: plain names columns that the schema lacks: {', '.join(sorted(foreign))}")
         self._whole_groups, self._plain = whole_groups, plain
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
@@ -160,7 +160,7 @@ class DayWriter:
         if frame.schema != self._columns:
             wrong = [c for c in {**self._columns, **frame.schema} if self._columns.get(c) != frame.schema.get(c)]
             raise ValueError(
-                f"{self._name}: the frame's columns are not the schema's: "
+                f"{self._name}: the frame's columns are not those of the schema: "
                 + (
                     ", ".join(f"{c}: {frame.schema.get(c)} instead of {self._columns.get(c)}" for c in wrong)
                     or "their order differs"

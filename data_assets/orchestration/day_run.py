@@ -147,7 +147,7 @@ class DayRecorder:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
 
     def _record_input(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
-        """Record a day of another dataset, unless it is: it may have been brought here by a try that was cut short."""
+        """Record a day of another dataset, unless an attempt that was cut short has recorded it already."""
         record = latest_materialization(self._context.instance, dataset.asset_key, day.isoformat())
         if record is None or recorded_file(record)[0] != stored.sha256:
             self._record_stored(dataset, day, stored)
@@ -239,10 +239,10 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     """
     lake = open_lake()
     if moved := lake.migrate():
-        context.log.info(f"moved {moved} files of an earlier version of the lake to where they lie now")
+        context.log.info(f"moved {moved} files of an earlier version of the lake to their present places")
     swept = lake.sweep()
     if swept:
-        context.log.info(f"removed {len(swept)} temporary files of writers that are gone")
+        context.log.info(f"removed {len(swept)} temporary files of processes that have ended")
     days = [date.fromisoformat(key) for key in days_of_run(context, dataset)]
     if not days:
         return

@@ -177,14 +177,14 @@ def market_bar_count(
             alone.append(f"{ticker} lacks {minutes_text(own)}")
     if alone:
         more = f" and {len(alone) - NAMES_SHOWN} more" if len(alone) > NAMES_SHOWN else ""
-        warnings.append(f"no trade, or a halt in one name: {'; '.join(alone[:NAMES_SHOWN])}{more}")
+        warnings.append(f"no trade, or a halt in one ticker: {'; '.join(alone[:NAMES_SHOWN])}{more}")
 
     whole = int((counts["minutes"] == hours.minutes).sum())
-    held = f"{whole} of {counts.height} liquid names hold all {hours.minutes} regular minutes"
+    held = f"{whole} of {counts.height} liquid tickers have all {hours.minutes} regular minutes"
     told = (
         ", ".join(f"{share:.0%} of the usual {kind}" for kind, share in shares.items())
         if shares
-        else f"whether that is usual it cannot tell yet ({len(neighbours)} days near it, {NEIGHBOURS_NEEDED} needed)"
+        else f"whether that is usual cannot be told yet ({len(neighbours)} days near it, {NEIGHBOURS_NEEDED} needed)"
     )
     if holes is None:
         told += "; too few tickers to tell an outage from minutes without trades"
@@ -276,7 +276,7 @@ def coverage(
         if frame.height
     ]
     same = [" as ".join(tickers) for tickers in same_bars(of_wanted)]
-    alike = f"; bar for bar the same, which no market makes: {', '.join(same[:NAMES_SHOWN])}" if same else ""
+    alike = f"; identical in every bar, which no market produces: {', '.join(same[:NAMES_SHOWN])}" if same else ""
     return Verdict(
         "coverage",
         passed=not (counts["absent"] or counts["partial"] or same),

@@ -274,12 +274,12 @@ def underlying(
     in_session = pl.col("timestamp").is_between(open_, close)
     impossible = {
         "negative_rows": (int(minutes["negative"].sum()), "rows with a negative price"),
-        "later_rows": (int(minutes["later"].sum()), "rows with a price younger than they are"),
+        "later_rows": (int(minutes["later"].sum()), "rows whose underlying price is newer than the row"),
     }
     if path is not None:
         beside = priced.join(path.select("timestamp", "price"), on="timestamp", maintain_order="left")
         off_path = beside.filter(pl.col("price") > 0, _beyond(pl.col("price"), near)).height
-        impossible["off_path"] = (off_path, f"instants more than {near:.0%} off the path")
+        impossible["off_path"] = (off_path, f"instants more than {near:.0%} away from the path")
     unusual = {
         "far_from_median": (priced.filter(_beyond(pl.col("median"), far)), f"more than {far:.0%} from the median"),
         "jumps": (priced.filter(in_session, pl.col("step") > jump), f"more than {jump:.0%} from the minute before"),

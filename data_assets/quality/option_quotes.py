@@ -174,7 +174,7 @@ def contract_set(
             "contract_set",
             passed=False,
             severity="error",
-            summary="neither the day nor the vendor's list holds a contract: is its root spelt as the vendor's?",
+            summary="neither the day nor the vendor's list holds a contract: is the root spelt as at the vendor?",
             metadata={"contracts": 0},
         )
     if listed is None:
@@ -193,7 +193,7 @@ def contract_set(
     if shown:
         found += f" ({', '.join(shown)}{', …' if absent > len(shown) else ''})"
     if confirmed:
-        found += "; the vendor was asked again and has no more: backfill the day another time, or ask Theta"
+        found += "; the vendor was asked again and has no more: backfill the day later, or ask Theta"
     if settled:
         found += f"; {settled:,} more were settled in the morning, and have no data"
     if extra:

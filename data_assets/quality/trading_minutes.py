@@ -169,7 +169,7 @@ def _problem(day: TradingMinutes, usual: _Usual | None, *, lenient: bool) -> tup
         return f"{all_the_time}: a halt, or a feed that stood still", False
     if usual is None:
         if not lenient and run > day.minutes / 2:
-            return f"the minutes that it does trade in are too few to tell why: {advice}", True
+            return f"it trades in too few minutes to tell why: {advice}", True
     elif usual.share <= SELDOM and run >= max(LONG_SILENCE, SILENCE_AGAINST_USUAL * usual.longest):
         return f"{usual}: {advice}", False
     return None, False
@@ -190,5 +190,5 @@ def _compared(usual: _Usual | None, *, beyond_doubt: bool) -> str:
     return (
         f"; {usual}"
         if usual
-        else f"; fewer than {NEIGHBOURS_NEEDED} own days are stored, so what is usual is not known"
+        else f"; fewer than {NEIGHBOURS_NEEDED} other days of this ticker are stored, so what is usual is not known"
     )

@@ -1,5 +1,5 @@
-"""One folder per data vendor, each with the same files.
+"""One folder per data vendor. Vendors never import each other.
 
-`client` (the wire), `schema` (the columns), `day` (a day: whole or not), `intake` (its bytes on their way to the lake),
-`component` (the assets).
+Each has `client` (requests and what errors mean), `schema` (the columns), `day` (a day from request to staged file) and
+`component` (the blocks of YAML and the assets made of them).
 """

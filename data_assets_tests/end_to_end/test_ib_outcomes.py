@@ -35,8 +35,8 @@ RECOVERED = {  # kind -> how often the day is asked for until it stores
 }
 REFUSED = {  # kind -> outcome, words of the reason, how often the day is asked for
     "no_data": ("NoData", [f"IB Error 162: {HMDS}HMDS query returned no data: AAPL@SMART Trades", "said so twice"], 1),
-    "tws_error": ("Failed", [f"IB Error 162: {HMDS}Query failed", "gave up after 3 failed tries"], 3),
-    "wrong_count": ("Failed", ["the answer of TWS does not parse", "gave up after 3 failed tries"], 3),
+    "tws_error": ("Failed", [f"IB Error 162: {HMDS}Query failed", "gave up after 3 failed attempts"], 3),
+    "wrong_count": ("Failed", ["the response of TWS does not parse", "gave up after 3 failed attempts"], 3),
     "short_day": ("Rejected", ["bar_count: 351 of 390 minutes; missing 15:21-15:59 New York"], 1),
     "bad_bar": ("Rejected", ["ohlc: 1 bars with the open or the close outside low to high"], 1),
     "wrong_session": ("Rejected", ["session_hours: 09:30 to 16:00", "390 bars before it"], 1),
@@ -86,7 +86,7 @@ def test_each_trouble_has_its_outcome_and_its_reason_and_what_recovers_is_stored
     assert "Traceback" not in ended.stderr
     for begin, end in (
         ("IB Error 162: ", ": asking nothing for 0 s"),
-        ("the connection to TWS at ", "connecting anew"),
+        ("the connection to TWS at ", "reconnecting"),
     ):
         said = [line for line in ended.stderr.splitlines() if line.startswith(begin) and line.endswith(end)]
         assert said, "what makes a run wait is said where somebody waits for it"

@@ -65,7 +65,7 @@ def test_nobody_listening_says_what_to_start(new_project):
 
     reason = refused(project)
 
-    assert f"nobody listens at 127.0.0.1:{port} (Connection refused): start TWS or IB Gateway" in reason
+    assert f"nothing listens at 127.0.0.1:{port} (Connection refused): start TWS or IB Gateway" in reason
     assert "IB_HOST and IB_PORT" in reason
 
 

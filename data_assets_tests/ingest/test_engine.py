@@ -224,7 +224,7 @@ def test_a_transient_error_is_tried_again_and_forgotten():
 def test_used_up_tries_are_failed_with_the_last_reason_and_their_number():
     source = ScriptedSource(lambda day, attempt: Answer(Transient(f"body cut\nafter row {attempt}")))
     report, _ = bring_in(source, 1)
-    assert report.outcomes[days(1)[0]] == Failed("body cut after row 4 (gave up after 4 failed tries)")
+    assert report.outcomes[days(1)[0]] == Failed("body cut after row 4 (gave up after 4 failed attempts)")
     assert source.tries(days(1)[0]) == 4
 
 
@@ -342,7 +342,8 @@ def test_a_wait_that_reports_no_luck_counts_as_a_failed_try():
 
     source = ScriptedSource(lambda day, _: Answer(VendorDown("474")), up=not_up)
     report, _ = bring_in(source, 1)
-    assert report.outcomes[days(1)[0]] == Failed("the terminal still says DISCONNECTED (gave up after 4 failed tries)")
+    gave_up = "the terminal still says DISCONNECTED (gave up after 4 failed attempts)"
+    assert report.outcomes[days(1)[0]] == Failed(gave_up)
 
 
 def test_a_wait_may_end_the_run():
@@ -489,7 +490,7 @@ def test_a_cancellation_that_escapes_from_the_source_is_a_defect_and_no_stop():
     ("error", "outcome"),
     [
         (OSError("no space left"), Failed("unexpected OSError: no space left")),
-        (Transient("the bucket timed out"), Failed("the bucket timed out (gave up after 4 failed tries)")),
+        (Transient("the bucket timed out"), Failed("the bucket timed out (gave up after 4 failed attempts)")),
         (DayEnded(Rejected("the file does not read back")), Rejected("the file does not read back")),
         (RunEnded("the lake is gone"), Failed("the lake is gone")),
     ],

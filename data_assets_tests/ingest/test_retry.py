@@ -62,6 +62,6 @@ def test_each_kind_of_error_has_its_own_budget_and_is_counted_in_words():
     assert tries.pause_after(Throttled("429")) is not None
     assert tries.pause_after(Transient("cut")) is not None
     assert tries.pause_after(Throttled("429")) is not None
-    assert tries.spent() == "gave up after 1 failed try and 2 refusals"
+    assert tries.spent() == "gave up after 1 failed attempt and 2 refusals"
     assert tries.pause_after(Throttled("429")) is None
-    assert tries.spent() == "gave up after 1 failed try and 3 refusals"
+    assert tries.spent() == "gave up after 1 failed attempt and 3 refusals"

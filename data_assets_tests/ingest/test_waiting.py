@@ -121,9 +121,7 @@ def test_the_turn_to_ask_ib_is_said(tmp_path: Path) -> None:
         return found
 
     (wait,) = run(main)
-    assert str(wait) == (
-        "waiting for the next turn to ask IB, whose limits on requests are kept, since 12:00:00, until 12:00:10"
-    )
+    assert str(wait) == ("waiting for the next request that IB's limits allow, since 12:00:00, until 12:00:10")
     assert waits.current() == ()
 
 
@@ -218,7 +216,7 @@ def test_a_throttled_lake_is_said_and_nothing_promises_an_end_meanwhile(tmp_path
     assert len(shots) > 3
     for shot in shots:
         (wait,) = shot.waits
-        assert wait.what == "the lake's object store, which asks for patience (503 Service Unavailable)"
+        assert wait.what == "the lake's object store, which asks for fewer requests (503 Service Unavailable)"
         assert wait.since == shots[0].waits[0].since
         assert seconds(wait) == pytest.approx(PATIENCE_SECONDS)
         assert shot.eta is None

@@ -284,7 +284,7 @@ def test_a_sort_order_that_is_none_is_refused(lake, sort_by):
 
 
 def test_a_plain_column_that_there_is_none_of_is_refused(lake):
-    with pytest.raises(ValueError, match="plain names what the schema lacks: no such column"):
+    with pytest.raises(ValueError, match="plain names columns that the schema lacks: no such column"):
         lake.writer(DATASET, DAY, SCHEMA, SORT_BY, plain=("bid", "no such column"))
 
 

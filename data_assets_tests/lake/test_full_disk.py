@@ -160,7 +160,7 @@ def test_a_full_staging_folder_of_a_bucket_is_named_and_not_the_bucket(tmp_path,
     disk = mount(tmp_path / "temporary", "size=8m,nr_inodes=100")
     monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
     disk.fill(but=room)
-    with pytest.raises(DiskFull, match="no room for what is to be sent to the object store") as told:
+    with pytest.raises(DiskFull, match="no room for the files that are to be uploaded to the object store") as told:
         store(lake, *pieces(LARGE, 60 * 2 * 391))
     assert str(told.value).startswith(f"{disk.folder}/data_assets-{os.getuid()}")
     assert "MB are free there" in str(told.value)

@@ -116,7 +116,7 @@ def read_back(text: str) -> tuple[list[int], int]:
 def test_a_whole_market_day():
     verdict = count_of()
     assert (verdict.name, verdict.passed, verdict.severity) == ("bar_count", True, "warn")
-    assert "10 of 10 liquid names hold all 390 regular minutes" in verdict.summary
+    assert "10 of 10 liquid tickers have all 390 regular minutes" in verdict.summary
     assert "100% of the usual rows, 100% of the usual tickers" in verdict.summary
     half = market(*LIQUID, day=HALF_DAY)
     assert count_of(half, hours=HALF_HOURS, size=FileSize(1_000_000, 11_000)).passed
@@ -140,7 +140,7 @@ def test_a_truncated_file_that_can_be_read(size, text):
 def test_without_enough_neighbours_it_cannot_tell_yet_and_waits_for_them():
     verdict = count_of(neighbours=USUAL[:4])
     assert verdict.passed
-    assert "it cannot tell yet (4 days near it, 5 needed)" in verdict.summary
+    assert "cannot be told yet (4 days near it, 5 needed)" in verdict.summary
     assert verdict.metadata["usual"] == "cannot tell yet"
     assert (verdict.waits_for, count_of().waits_for) == (5, 0)
 
@@ -163,7 +163,7 @@ def test_a_file_that_ends_before_the_close():
 def test_a_hole_in_one_name_is_no_trade():
     verdict = count_of(without(BARS, TEN, 2, "SPY"))
     assert (verdict.passed, verdict.severity) == (False, "warn")
-    assert verdict.summary == "no trade, or a halt in one name: SPY lacks 10:00-10:01 New York"
+    assert verdict.summary == "no trade, or a halt in one ticker: SPY lacks 10:00-10:01 New York"
 
 
 def test_a_hole_in_most_names_is_an_outage():
@@ -177,7 +177,7 @@ def test_a_hole_in_most_names_is_an_outage():
 def test_holes_are_those_of_the_whole_file_not_of_the_stored_tickers():
     stored = without(market("SPY", "QQQ"), TEN, 2)
     verdict = count_of(stored, whole_file=BARS)
-    assert verdict.summary.startswith("no trade, or a halt in one name: QQQ lacks 10:00-10:01")
+    assert verdict.summary.startswith("no trade, or a halt in one ticker: QQQ lacks 10:00-10:01")
 
 
 def test_a_name_that_lacks_more_than_the_market():
@@ -248,7 +248,7 @@ def test_a_ticker_with_the_bars_of_another_is_named():
     verdict = coverage_of(pl.concat([others, taken]).sort("ticker", "timestamp"))
     assert (verdict.passed, verdict.severity) == (False, "warn")
     assert verdict.metadata["same_bars"] == ["AAPL as MSFT"]
-    assert "bar for bar the same, which no market makes: AAPL as MSFT" in verdict.summary
+    assert "identical in every bar, which no market produces: AAPL as MSFT" in verdict.summary
     almost = taken.with_columns(volume=pl.col("volume") + (pl.int_range(pl.len()) == 5).cast(pl.Int8))
     assert coverage_of(pl.concat([others, almost]).sort("ticker", "timestamp")).passed
     few = pl.concat([others, taken.head(20)]).filter(

@@ -107,7 +107,7 @@ def test_a_first_day_is_judged_by_itself() -> None:
     assert "this ticker trades all the time: a frozen feed" in judged(frozen, []).summary
     assert [ends(judged(bars, [], lenient=True)) for bars in (frozen, flat, one_trade)] == ["warn", "passed", "passed"]
     assert judged(flat, [], lenient=True).summary.endswith(
-        "fewer than 5 own days are stored, so what is usual is not known"
+        "fewer than 5 other days of this ticker are stored, so what is usual is not known"
     )
     assert judged(flat, [], lenient=True).waits_for == 5, "it is asked again when there are so many"
     assert judged(flat, BUSY, lenient=True).waits_for == judged(silent(30, 5), []).waits_for == 0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(900)  # a module's server starts within its first test
 
 GREEN, RED, GRAY = "accent-green", "accent-red", "accent-gray"
-REASON = r"Failed: the body stopped short: .* \(gave up after 4 failed tries\)"
+REASON = r"Failed: the body stopped short: .* \(gave up after 4 failed attempts\)"
 SAYS = {  # what each check says of a whole day of the synthetic market
     "contract_set": r"^all \d+ listed are here",
     "grid": r"^all \d+ contracts hold the whole grid from 09:30",

@@ -96,7 +96,9 @@ async def test_a_file_of_more_rows_or_bytes_than_a_day_has_is_rejected_and_not_k
     ):
         reason = await got(cache_of(tmp_path / "cache", bounds), data)
         assert says in reason
-        assert reason.startswith("Rejected: us_stocks_sip/minute_aggs_v1/2024/07/2024-07-01.csv.gz: the file is no day")
+        assert reason.startswith(
+            "Rejected: us_stocks_sip/minute_aggs_v1/2024/07/2024-07-01.csv.gz: the file cannot be a day"
+        )
     assert files(tmp_path) == []
 
     exact = cache_of(tmp_path / "cache", DayBounds(5_000, size))
@@ -144,7 +146,7 @@ async def test_an_answer_of_theta_that_exceeds_the_bound_is_rejected(tmp_path: P
     with SandboxTheta(contracts=8) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
             source = ThetaSource(dataset, lake=Lake(str(tmp_path), synthetic=True), bodies=Terminal(client))
-            with pytest.raises(DayEnded, match="the answer is no day: it holds more than 100 rows") as caught:
+            with pytest.raises(DayEnded, match="the response cannot be a day: it holds more than 100 rows") as caught:
                 await source.fetch(DAY, Progress().day_begun(DAY))
     assert isinstance(caught.value.outcome, Rejected)
     assert {path.name for path in files(tmp_path)} == {"_lake.json"}

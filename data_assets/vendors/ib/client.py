@@ -302,7 +302,7 @@ class IbClient:
         return head, True
 
     def _say_without_head(self, why: IngestError) -> None:
-        self._say(f"IB does not say when its history begins, so every day is asked for ({why})")
+        self._say(f"IB does not say when its history begins, so every day is requested ({why})")
 
     async def _ask_history(self, request: Request, key: str, *, head: bool) -> Answer:
         """Ask when it is our turn, on a connection that serves."""
@@ -432,7 +432,7 @@ def _unknown(ticker: Ticker) -> str:
     if ticker.primary_exchange:
         column, at = "symbol or primaryExchange", f"{at}, listed on {ticker.primary_exchange}"
     return (
-        f"{ticker.where}, column {column}: TWS knows no {ticker.sec_type} {ticker.symbol} on {at}; correct the row, as "
+        f"{ticker.where}, column {column}: TWS knows no {ticker.sec_type} {ticker.symbol} on {at}; correct the row as "
         "TWS's own search spells it"
     )
 

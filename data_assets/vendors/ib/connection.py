@@ -195,7 +195,7 @@ class Connection:
 
     def _what_is_away(self, reset: datetime | None) -> str:
         if reset is not None:
-            return f"IB's servers, which are reset, behind TWS or IB Gateway at {self._address}"
+            return f"IB's servers, which are being reset, behind TWS or IB Gateway at {self._address}"
         return f"{'IB behind ' if self._connected else ''}TWS or IB Gateway at {self._address} to be back"
 
     async def request(self, request: Request, *, finish: bool = False) -> Answer:
@@ -323,7 +323,7 @@ class Connection:
             self._went_away(farm, f"IB's history service is away ({code}: {text})")
             self._lose(self._away[farm], self._timeouts.farm)
         elif code == _LOST_CONTRACTS:
-            self._went_away(_farm(text), f"IB's service of contracts is away ({code}: {text})")
+            self._went_away(_farm(text), f"IB's contract service is away ({code}: {text})")
         elif code in _RESTORED:
             self._away.clear()
             self._are_back()
@@ -383,7 +383,7 @@ class Connection:
         if await session.alive(self._timeouts.heartbeat):
             self._answered_at = self._loop_time()
             return True
-        self._say(f"TWS at {self._address} gives no sign of life")
+        self._say(f"TWS at {self._address} does not answer")
         session.disconnect()
         await asyncio.sleep(self._timeouts.goodbye)
         return False
@@ -392,7 +392,7 @@ class Connection:
         if attempt == 1:
             end = self._reset_end()
             until = f"; IB resets its servers until {end.astimezone(NEW_YORK):%a %H:%M} New York" if end else ""
-            self._say(f"the connection to TWS at {self._address} is lost: connecting anew{until}")
+            self._say(f"the connection to TWS at {self._address} is lost: reconnecting{until}")
         else:
             await self._back_off(attempt - 1)
         try:
@@ -408,14 +408,14 @@ class Connection:
     def _why_no_session(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return (
-                f"TWS or IB Gateway at {self._address} takes connections and does not answer them within "
+                f"TWS or IB Gateway at {self._address} accepts connections but does not answer within "
                 f"{self._timeouts.connect:.0f} s: {_LOOK}"
             )
         if isinstance(error, _Mute):
-            return f"TWS or IB Gateway at {self._address} shakes hands and then answers no question: {_LOOK}"
+            return f"TWS or IB Gateway at {self._address} accepts the connection and then answers nothing: {_LOOK}"
         if isinstance(error, OSError):
             why = os.strerror(error.errno) if error.errno else error  # asyncio's own words repeat the address
-            return f"nobody listens at {self._address} ({why}): {_START}"
+            return f"nothing listens at {self._address} ({why}): {_START}"
         return str(error)
 
     def _given_up(self, why: str) -> RunEnded:

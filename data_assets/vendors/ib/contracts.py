@@ -99,7 +99,7 @@ def read_tickers(path: Path) -> tuple[Ticker, ...]:
         for row in read_rows(path, required=REQUIRED, optional=OPTIONAL)
     ]
     if not tickers:
-        raise ValueError(f"{path}: names no ticker; below the header each row is one")
+        raise ValueError(f"{path}: names no ticker; write one per row below the header")
     _refuse_repeats(tickers)
     return tuple(tickers)
 
@@ -166,8 +166,10 @@ def _sec_type(where: str, text: str) -> SecType:
     if text == "STK":
         return "STK"
     if text in _NOT_YET:
-        raise ValueError(f"{where}, column secType: {text}, {_NOT_YET[text]}, is not supported yet; STK is, for stocks")
-    raise ValueError(f"{where}, column secType: {text!r} is no security type that is supported; STK is, for stocks")
+        raise ValueError(
+            f"{where}, column secType: {text}, {_NOT_YET[text]}, is not supported yet; use STK, for stocks"
+        )
+    raise ValueError(f"{where}, column secType: {text!r} is not a supported security type; use STK, for stocks")
 
 
 def _completeness(where: str, text: str) -> Completeness:

@@ -51,15 +51,15 @@ if TYPE_CHECKING:  # ib_async comes with them, which the definitions load withou
     from data_assets.vendors.ib.client import IbClient, SessionBars
 
 RETRY = RetryPolicy(attempts=3, throttled_attempts=6, base_seconds=2.0, outage_seconds=6 * 3600.0)
-"""Three tries a day. The outage may be as long as the reset of a weekend, which the client waits out; what else it
-waits for it bounds itself."""
+"""Three attempts at a day. The outage may be as long as a weekend reset, which the client waits out; the client has
+limits of its own for all other waits."""
 
 MAX_CONCURRENCY = 1
-"""Symbol after symbol, day after day: what paces requests is the budget, not how long an answer takes."""
+"""One day at a time: the request budget sets the pace, not the time that a response takes."""
 
 
 USUAL_DAYS = 10
-"""How many of a ticker's nearest stored days say how it usually trades."""
+"""How many of a ticker's nearest stored days a day is compared with."""
 
 
 @cache
@@ -176,7 +176,7 @@ class IbBarsSource:
         provenance = self._provenance(bars, hours, answer, rejected=found)
         stored = self._write(bars, provenance, rejected=True).publish()
         return (
-            f"{self._named(found, hours)}; nothing was stored, the bars are kept for a look in "
+            f"{self._named(found, hours)}; nothing was stored, the bars are kept for you to look at in "
             f"{self._lake.locate(stored.path)}; run the day again later, and ask IB's support if it stays so"
         )
 

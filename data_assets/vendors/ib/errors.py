@@ -159,7 +159,7 @@ def advice(codes: Collection[int], place: object) -> str:
     if not _ADVISORIES.isdisjoint(codes):
         return _LACKS
     return (
-        f"if this goes on, look whether TWS or IB Gateway at {place} shows a dialog or a login, whether its API "
+        f"if this goes on, check whether TWS or IB Gateway at {place} shows a dialog or a login and whether its API "
         "settings trust this machine's address, and restart it"
     )
 
@@ -189,7 +189,7 @@ def _of_validation(said: str, text: str, asked: Asked) -> IngestError:
     if _any(_REFUSED_TO_ACCOUNT, text):
         return _not_entitled(said)
     if _any(_OF_ACCOUNT, text):
-        return RunEnded(f"{said}; it is about the account or the login: mend it in TWS, then run again")
+        return RunEnded(f"{said}; it concerns the account or the login: mend it in TWS, then run again")
     if "please enter" in text:  # what is missing or unknown is a part of the contract, which a person wrote
         return RunEnded(f"{said}; correct it in {asked.where}, then run again")
     if not text.startswith(_ENGLISH_321):
@@ -232,7 +232,7 @@ def _by_form(said: str, message: str, asked: Asked) -> IngestError:
         return DayEnded(
             NotEntitled(f"{said}; {_ENGLISH}: read as a missing permission, because it names an exchange and STK")
         )
-    return Unreadable(f"{said}; {_ENGLISH}, so that what happened can be told", cause="IB Error 162, not in English")
+    return Unreadable(f"{said}; {_ENGLISH}, so that the reason can be read", cause="IB Error 162, not in English")
 
 
 def _not_entitled(said: str) -> IngestError:

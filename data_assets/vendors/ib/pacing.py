@@ -136,7 +136,7 @@ class RequestPacing:
         """
         async with self._queue:
             while (wait := await self._take(key, head=head)) > 0:
-                with waiting("the next turn to ask IB, whose limits on requests are kept", wait):
+                with waiting("the next request that IB's limits allow", wait):
                     await self._sleep(wait)
 
     async def refused(self) -> float:
@@ -190,7 +190,7 @@ class RequestPacing:
             return _parse(found)
         except (Damaged, LookupError, TypeError, ValueError):
             logger.warning(
-                "%s: is not what was written there; asking IB nothing for %.0f s, because what was asked is not known",
+                "%s: is damaged; sending IB no request for %.0f s, because the requests before are not known",
                 self._file.path,
                 self._budget.window_seconds,
             )

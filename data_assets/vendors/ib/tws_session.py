@@ -41,7 +41,7 @@ LONGEST_MESSAGE = 16_000_000
 """Bytes; a judgement: the bars of a day are some 40 kB, and no message that is asked for here is much longer."""
 
 _LENGTH_BYTES, _HEAD_BYTES = 4, 32
-_NO_TWS = "see what listens there, and restart TWS or IB Gateway, then run again"
+_NO_TWS = "check what listens there, and restart TWS or IB Gateway, then run again"
 _KEPT, _QUOTED, _QUOTE_LENGTH = 20, 3, 160
 
 Said = tuple[int, str]
@@ -280,7 +280,7 @@ class TwsSession:
             ) from None
         except ValueError as error:
             pending.ended = True
-            raise Transient(f"the answer of TWS does not parse ({error}) - {request.asked}") from None
+            raise Transient(f"the response of TWS does not parse ({error}) - {request.asked}") from None
 
     def drop_pending(self, why: str) -> None:
         """Let every request fail that has no answer yet."""
@@ -414,7 +414,7 @@ class TwsSession:
                 pending = self._pending.get(int(req_id)) if req_id.isdigit() else None
                 if kind == b"%d" % _BARS_MESSAGE and pending is not None and not pending.answer.done():
                     pending.ended = True
-                    why = f"the answer is no day: TWS began one of {size / 1e6:,.0f} MB, and a day has some 40 kB"
+                    why = f"the response cannot be a day: TWS began one of {size / 1e6:,.0f} MB, a day has some 40 kB"
                     pending.answer.set_exception(Endless(Rejected(f"{why} - {pending.asked}; {_NO_TWS}")))
                 client.conn.disconnect()
 

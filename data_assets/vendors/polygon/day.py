@@ -79,9 +79,12 @@ def why_not_listed(day: date, now: datetime) -> NotStored:
     """
     published = datetime.combine(day + timedelta(days=1), _PUBLISHED_BY, NEW_YORK)
     if now < published:
-        return NotPublished(f"the vendor has no file of {day} yet: ask again after {published:%Y-%m-%d %H:%M} New York")
+        return NotPublished(
+            f"the vendor has no file for {day} yet: ask again after {published:%Y-%m-%d %H:%M} New York"
+        )
     return NoData(
-        f"the vendor lists no file of {day}; some came days late, so ask again later if its neighbours are there"
+        f"the vendor lists no file for {day}; some files came days late, so ask again later if the days around it are "
+        "there"
     )
 
 

@@ -254,7 +254,7 @@ class RawCache:
             with tempfiles.locked_folder(self.folder):
                 self._make_room(0)
         except OSError as error:  # the day that was released is not to blame; the next download tries again
-            logger.warning("%s: cannot be brought back to its budget (%s)", self.folder, error)
+            logger.warning("%s: cannot be reduced to its budget (%s)", self.folder, error)
 
     def _make_room(self, needed: int) -> None:
         """Evict the least recently used files until ``needed`` more bytes fit; the folder's lock is held."""
@@ -276,7 +276,7 @@ class RawCache:
         if self._over_budget:
             logger.warning(
                 "%s: takes %.2f GB while files are in use, and POLYGON_CACHE_BYTES allows %.2f GB; "
-                "what is over goes when they are released",
+                "the rest is deleted when they are released",
                 *(self.folder, used / 1e9, self._budget / 1e9),
             )
 
@@ -342,7 +342,7 @@ class _NewFile:
 
 def _refuse_excess(listed: Listed, excess: str | None) -> None:
     if excess:
-        raise DayEnded(Rejected(f"{listed.key}: the file is no day of minute bars: {excess}"))
+        raise DayEnded(Rejected(f"{listed.key}: the file cannot be a day of minute bars: {excess}"))
 
 
 def _remove(path: Path, file: BinaryIO) -> None:

@@ -134,7 +134,7 @@ def error_of(answer: Answer, asked: str, place: Place, *, reading: bool) -> Inge
     shown, status, code = place.shown, answer.status, answer.code
     said = f"{status} {code}".rstrip()
     if code == "RequestTimeTooSkewed":
-        return RunEnded(f"{shown} refuses requests of another time ({said}): set this machine's clock")
+        return RunEnded(f"{shown} refuses requests because their time is wrong ({said}): set this machine's clock")
     if code in _ANOTHER_REGION or (code == "AuthorizationHeaderMalformed" and answer.region):
         region = f"POLYGON_S3_REGION={answer.region}" if answer.region else "POLYGON_S3_REGION to the bucket's"
         return RunEnded(f"{shown} is a bucket of another region ({said}): set {region}, and {CHECK_SERVER}")
@@ -160,9 +160,9 @@ def error_of(answer: Answer, asked: str, place: Place, *, reading: bool) -> Inge
         case 408 | 500 | 502 | 504:
             return Transient(f"{asked}: the server failed ({said})")
         case _ if status >= 500:
-            return Transient(f"{asked}: the server failed in a way of its own ({answer.said})")
+            return Transient(f"{asked}: the server failed with an unknown response ({answer.said})")
     return _unknown(
-        f"{asked} is refused in a way that is not known ({answer.said}): ask for this day again, and if that repeats, "
+        f"{asked} is refused with an unknown response ({answer.said}): ask for this day again, and if that repeats, "
         f"{CHECK_SERVER}",
         answer,
     )
@@ -183,8 +183,8 @@ def error_without_answer(text: str, asked: str, place: Place) -> IngestError:
         )
     if "No CA certificates" in text:
         return RunEnded(
-            f"no authority's certificate is found to check {place.endpoint} with: set SSL_CERT_FILE to a PEM file with "
-            "the usual ones"
+            f"no certificate of an authority was found to check {place.endpoint} with: set SSL_CERT_FILE to a PEM file "
+            "with the usual ones"
         )
     if "InvalidCertificate" in text:
         return RunEnded(_why_no_certificate(text, place))
@@ -205,8 +205,8 @@ def error_without_answer(text: str, asked: str, place: Place) -> IngestError:
     if "kind: Timeout" in text:
         return Transient(f"{asked}: no byte for {place.stall_seconds:.0f} s")
     if "kind: " in text and "kind: Builder" not in text:
-        return Transient(f"{asked}: the answer broke off")
-    return RunEnded(f"the answer of {place.shown} to {asked} is not that of an S3 server: {_SIGN_IN}")
+        return Transient(f"{asked}: the response broke off")
+    return RunEnded(f"the response of {place.shown} to {asked} is not from an S3 server: {_SIGN_IN}")
 
 
 def _unknown(reason: str, answer: Answer) -> DayEnded:
@@ -219,12 +219,12 @@ def _why_no_certificate(text: str, place: Place) -> str:
             f"the certificate of {place.endpoint} is out of date: set this machine's clock, or renew it if it is yours"
         )
     if "NotValidForName" in text:
-        return f"the certificate at {place.endpoint} is that of another name: {_SIGN_IN}"
+        return f"the certificate at {place.endpoint} is for another name: {_SIGN_IN}"
     file = os.environ.get("SSL_CERT_FILE")
     known = f"{file}, which SSL_CERT_FILE names, does not hold its authority" if file else "no authority here issued it"
     return (
         f"the certificate of {place.endpoint} is not trusted: {known}; if the server or a proxy before it is your own, "
-        "set SSL_CERT_FILE to a PEM file with its authority and the usual ones; if not, somebody answers in its place"
+        "set SSL_CERT_FILE to a PEM file with its authority and the usual ones; if not, another server answers instead"
     )
 
 

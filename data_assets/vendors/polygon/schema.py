@@ -332,9 +332,7 @@ def _whole_number(column: str, cell: str) -> int:
     if number != number.to_integral_value() or number >= 1 << 63:
         raise _wrong_value(f'column {column} holds "{shown}": it must be a whole number of at most 63 bits')
     if column == "window_start" and int(number) % _PER_MINUTE:
-        raise _wrong_value(
-            f'column {column} holds "{shown}", which was rounded on its way: it is the start of no minute'
-        )
+        raise _wrong_value(f'column {column} holds "{shown}", which was rounded on its way: no minute starts there')
     return int(number)
 
 
@@ -380,7 +378,7 @@ def _refuse_values(rows: pl.DataFrame) -> None:
             if lowest < 0 or not math.isfinite(total):
                 wrong = column.filter((column < 0) | ~column.is_finite())
                 if wrong.is_empty():
-                    raise _wrong_value(f"column {name} holds {column.max()!r}, and its sum is past every number")
+                    raise _wrong_value(f"column {name} holds {column.max()!r}, and its sum exceeds every number")
                 raise _wrong_value(
                     f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up"
                 )
@@ -408,14 +406,14 @@ def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, 
     some = len(others) < len(starts)
     if some and dated_by == CALENDAR_DATE and others.is_between(first - night, first, closed="left").all():
         return (
-            f"{counted} are of the evening before {day}, from 20:00 New York on: so does a file that dates bars by "
-            "trade date, and this dataset's are dated by calendar date; if the vendor dates them so now, set "
+            f"{counted} are of the evening before {day}, from 20:00 New York on, as in a file that dates bars by "
+            "trade date, but this dataset's are dated by calendar date; if the vendor dates them so now, set "
             f"dated_by: {TRADE_DATE} in its defs.yaml, and run this day again"
         )
     if some and dated_by == TRADE_DATE and others.is_between(end, end + night, closed="left").all():
         return (
-            f"{counted} are of the evening of {day}, from 20:00 New York on: so does a file that dates bars by "
-            "calendar date, and this dataset's are dated by trade date; take dated_by: "
+            f"{counted} are of the evening of {day}, from 20:00 New York on, as in a file that dates bars by "
+            "calendar date, but this dataset's are dated by trade date; take dated_by: "
             f"{TRADE_DATE} out of its defs.yaml, and run this day again"
         )
     found = pl.from_epoch(others.head(1) // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")

@@ -80,7 +80,7 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         if not replaced:
             yield dg.SkipReason(f"{len(recorded)} stored days are as the vendor lists them")
         elif not wanted:
-            yield dg.SkipReason(f"replaced files being fetched, or tried in this session already: {len(replaced)}")
+            yield dg.SkipReason(f"replaced files being fetched, or attempted in this session already: {len(replaced)}")
         if sweep and len(wanted) <= AT_ONCE:
             context.update_cursor(session if replaced else month)
 

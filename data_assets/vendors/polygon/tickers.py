@@ -103,7 +103,7 @@ def _name(setting: str, entry: object) -> Name:
     if unknown := [key for key in entry if key not in _KEYS]:
         raise ValueError(f"{setting}: {entry} has {unknown[0]!r}; it may have {', '.join(_KEYS)}")
     if "ticker" not in entry:
-        raise ValueError(f"{setting}: {entry} lacks ticker, the name that it is about")
+        raise ValueError(f"{setting}: {entry} lacks the key ticker")
     was = entry.get("was")
     try:
         return Name(
@@ -121,7 +121,7 @@ def _ticker(setting: str, written: object) -> str:
     if isinstance(written, str) and written:
         return written
     raise ValueError(
-        f"{setting}: {written!r} is no text; YAML reads ON, NO, YES, TRUE and NULL as something else: "
+        f"{setting}: {written!r} is no text; YAML reads ON, NO, YES, TRUE and NULL as other values: "
         'put such a ticker into quotes, as in ["ON", SPY]'
     )
 

@@ -242,14 +242,14 @@ async def short_end(
             return ShortEnd(request.symbol, end.short)
         what_else = shortage(comparison, tolerance)
     raise Transient(
-        f"{request}: the body stopped short: {end.short}, and {what_else}: it came like this before, and was cut; ask "
-        "for less at once by request_by: expiration (or right) in defs.yaml"
+        f"{request}: the body stopped short: {end.short}, and {what_else}: it came like this before, so it was cut; "
+        "make requests smaller with request_by: expiration (or right) in defs.yaml"
     )
 
 
 def contradiction(no_data: str, listed: int) -> str:
     """Words for an answer that there is nothing, where the list names contracts."""
-    return f"{no_data}, though its own list names {listed:,} contracts of that day: the two contradict each other"
+    return f"{no_data}, though its own list names {listed:,} contracts for that day: the two contradict each other"
 
 
 def is_short(comparison: ListComparison, share: float) -> bool:
@@ -260,7 +260,7 @@ def is_short(comparison: ListComparison, share: float) -> bool:
 def shortage(comparison: ListComparison, tolerance: float) -> str:
     """How many contracts are absent, and which."""
     absent = len(comparison.absent)
-    extra = f", while {comparison.extra:,} came that it does not name" if comparison.extra else ""
+    extra = f", while {comparison.extra:,} came that are not listed" if comparison.extra else ""
     return (
         f"{absent:,} of {comparison.listed:,} listed contracts are absent "
         f"({absent / comparison.listed:.1%}, {tolerance:.1%} tolerated): {some(comparison.absent)}{extra}"

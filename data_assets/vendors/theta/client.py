@@ -227,7 +227,7 @@ class ThetaClient:
 
     @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open the answer to a request as CSV; holds one slot until the context is left.
+        """Open the response to a request as CSV; holds one slot until the context is left.
 
         Yields:
             The body's bytes as they arrive. A content length, where given, is checked by the HTTP layer.
@@ -315,7 +315,7 @@ class ThetaClient:
                     await asyncio.sleep(self._poll_seconds)
         except TimeoutError:
             raise RunEnded(
-                f"the Theta Terminal at {self._shown} is not back after {seconds:.0f} s (last answer: {said}): "
+                f"the Theta Terminal at {self._shown} is not back after {seconds:.0f} s (last response: {said}): "
                 "look at its window and at thetadata.statuspage.io, then run again"
             ) from None
 
@@ -324,7 +324,7 @@ class ThetaClient:
             body = await _whole(response, asked)
         refuse_words(body, asked)
         if not body.endswith(b"\n"):
-            raise Transient(f"the answer to {asked} stopped short, inside its last line")
+            raise Transient(f"the response to {asked} stopped short, inside its last line")
         return body
 
     @asynccontextmanager
@@ -395,7 +395,7 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
             return RunEnded(f"this is a path of Theta's v2 API, and the terminal speaks v3 ({said}): {todo}")
         case 476:
             todo = f"use one spelling everywhere, 127.0.0.1 or localhost, in THETA_BASE_URL (now {base_url}) too"
-            return RunEnded(f"the terminal was first asked under another spelling of its host ({said}): {todo}")
+            return RunEnded(f"an earlier request spelt the terminal's host differently ({said}): {todo}")
         case 478:
             todo = "stop the other one (an account has one session), restart this one, then run again"
             return RunEnded(f"a second Theta Terminal is running on this account ({said}): {todo}")
@@ -404,17 +404,19 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
             reason = f"{asked}: refused as a call of Theta's v2 API ({said}): {todo}"
             return DayEnded(Failed(reason, cause=_cause(status, text)))
         case 400 | 473:
-            todo = "if other days go well it is about this one; if not, check symbol, roots, interval and end_time in "
-            todo += "defs.yaml, and update the terminal"
+            todo = (
+                "if other days succeed, the fault is in this one; if not, check symbol, roots, interval and end_time "
+            )
+            todo += "in defs.yaml, and update the terminal"
             reason = f"the terminal refuses the parameters of {asked} ({said}): {todo}"
             return DayEnded(Failed(reason, cause=_cause(status, text)))
         case 470 | 475 | 477 | 572 | 500 | 502 | 503 | 504:
             return Transient(f"{asked}: the terminal failed ({said})")
         case _ if status >= _SERVER_ERRORS:
-            return Transient(f"{asked}: an answer not known of a Theta Terminal ({said})", cause=_cause(status, text))
+            return Transient(f"{asked}: a response unknown for a Theta Terminal ({said})", cause=_cause(status, text))
         case _:
-            todo = f"if every day ends so, check that a Theta Terminal answers at THETA_BASE_URL, now {base_url}"
-            reason = f"{asked}: an answer not known of a Theta Terminal ({said}): {todo}"
+            todo = f"if every day ends like this, check that a Theta Terminal answers at THETA_BASE_URL, now {base_url}"
+            reason = f"{asked}: a response unknown for a Theta Terminal ({said}): {todo}"
             return DayEnded(Failed(reason, cause=_cause(status, text)))
 
 
@@ -429,7 +431,7 @@ async def _whole(response: httpx.Response, asked: str) -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > LIST_BYTES:
-            raise Transient(f"the answer to {asked} is no list: it is larger than {LIST_BYTES / 1e6:,.0f} MB")
+            raise Transient(f"the response to {asked} is too large for a list: more than {LIST_BYTES / 1e6:,.0f} MB")
     return bytes(body)
 
 

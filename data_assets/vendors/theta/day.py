@@ -118,7 +118,7 @@ class ThetaSource:
             return ShortAnswerMemory(None, synthetic=synthetic, not_final="a file is not asked again")
         not_final = None
         if self._clock() < _night_ends(day):
-            not_final = "what the vendor lacks of a day is not final before 01:45 New York of the next: ask again then"
+            not_final = "what the vendor lacks is not final before 01:45 New York of the next day: ask again then"
         return ShortAnswerMemory(kept, synthetic=synthetic, not_final=not_final)
 
     async def _fetch(

@@ -1,4 +1,4 @@
-"""OptionSource of snapshots on their way from the wire to the lake: read in threads while they arrive, in flat memory.
+"""Responses of snapshots on their way to the lake: read in threads while they arrive, in flat memory.
 
 Here: blocks, threads, the order of what is kept, and what one body tells of its own wholeness. Not here: which requests
 make a day (``plan``), and whether its contracts are all there (``audit``).
@@ -285,7 +285,7 @@ def refuse_repeats(sorted_day: pl.DataFrame) -> None:
     raise RowsRepeated(
         f"{repeated['disordered'].sum():,} rows repeat the contract and timestamp of another, in "
         f"{repeated.height:,} contracts such as {contract_names(repeated.head(1))[0]}: the vendor sent them twice, "
-        "as an older terminal may that ignores a parameter"
+        "as an older terminal may if it ignores a parameter"
     )
 
 

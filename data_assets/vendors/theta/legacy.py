@@ -70,7 +70,7 @@ def find_files(path: Path, dataset: OptionDataset) -> FoundFiles:
             refused[file] = str(error)
             continue
         if day in of_days:
-            refused[file] = f"{of_days[day]} is of the same day"
+            refused[file] = f"{of_days[day]} is the same day"
         else:
             of_days[day] = file
     return FoundFiles(of_days, refused)

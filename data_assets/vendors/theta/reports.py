@@ -52,7 +52,7 @@ async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAud
     if reports.height and not (unique := unique_contracts(reports)).passed:
         raise DayEnded(
             Rejected(
-                f"{unique.summary}, made at the same instant with other values: nothing tells which of them counts; "
+                f"{unique.summary}, made at the same instant with other values: which of them counts cannot be told; "
                 "ask again tomorrow, and ask the vendor if it is still so"
             )
         )
@@ -101,5 +101,5 @@ async def _whole_body(job: DayJob, request: HistoryRequest) -> bytes:
             job.meter.received(len(chunk))
             body += chunk
     if not body.endswith(b"\n"):
-        raise Transient(f"the answer to {request} stopped short, inside its last line")
+        raise Transient(f"the response to {request} stopped short, inside its last line")
     return bytes(body)

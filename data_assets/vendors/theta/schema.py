@@ -212,7 +212,7 @@ EOD = Table(
 _EVERY_COLUMN = {**EOD.columns, **GREEKS.columns, **OPEN_INTEREST.columns, **QUOTES.columns}
 _TEXT_RIGHT = pl.Enum(["CALL", "PUT", "C", "P"])  # position modulo 2 is the right
 _TIMES = ("timestamp", "created")
-_NEXT = "ask for the day again, and if it is still so, update the terminal, or send Theta this line"
+_NEXT = "ask for the day again; if it stays so, update the terminal, or send Theta this line"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
 _LINE_FEED = ord("\n")
@@ -455,9 +455,7 @@ def _read(
         line_ends = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _LINE_FEED))  # lets other threads run
         sent = line_ends + (lines[-1:] not in (b"\n", b""))
         if rows.height != sent:
-            raise _rejected(
-                f"{sent:,} lines read as {rows.height:,} rows: a quoted field goes on over the end of its line"
-            )
+            raise _rejected(f"{sent:,} lines read as {rows.height:,} rows: a quoted field spans the end of its line")
     return rows
 
 

@@ -54,7 +54,7 @@ class ShortAnswerMemory:
             synthetic: whether the vendor is the sandbox, whose word says nothing of the real one.
             not_final: why no answer can be the last word; None where one can.
         """
-        self.advice = not_final or "asked again, the same answer once more is the vendor's last word"
+        self.advice = not_final or "asked again, the same response once more is the vendor's last word"
         self._final = not_final is None
         self._pieces = pieces
         self._synthetic = synthetic

@@ -52,7 +52,7 @@ def refuse_words(body: bytes, asked: str) -> None:
     if _NO_DATA.search(said):
         raise DayEnded(NoData(f"Theta holds no data for {asked} (200: {said})"))
     cause = f"200: {re.sub('[0-9]+', '0', said)}"  # what is alike on different days
-    raise Transient(f"{asked}: the terminal answered in words and sent no table (200: {said})", cause=cause)
+    raise Transient(f"{asked}: the terminal sent words instead of a table (200: {said})", cause=cause)
 
 
 async def _joined(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

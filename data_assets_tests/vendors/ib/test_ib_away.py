@@ -224,7 +224,7 @@ async def test_a_head_timestamp_from_a_reset_is_neither_used_nor_remembered(tmp_
     async with hand_tws(script) as tws:
         async with opened(tws, tmp_path, resets=lambda _now: end if resetting else None) as ib:
             assert await ib.client.head_timestamp(AAPL) is None
-            assert "every day is asked for" in ib.said[0]
+            assert "every day is requested" in ib.said[0]
             assert await ib.client.head_timestamp(AAPL) is None
             assert tws.numbers().count("87") == 1, "asking again in the reset would tell nothing"
             resetting = False

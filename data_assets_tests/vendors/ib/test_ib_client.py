@@ -164,7 +164,7 @@ AMBIGUOUS = "The contract description specified for AAPL is ambiguous."
         (321, VALIDATING + "Please enter exchange", "correct it in tickers.csv row 2", "defect"),
         (321, VALIDATING + "Market data is not allowed for this account", "lacks this market data", "defect"),
         (321, VALIDATING + "Historical data request rejected. Max API Backfill Years=1", "no further back", "defect"),
-        (321, VALIDATING + "You are not logged in", "about the account or the login", "defect"),
+        (321, VALIDATING + "You are not logged in", "concerns the account or the login", "defect"),
         (321, "Die Anfrage wurde abgelehnt", "set it to English", "defect"),
         (321, VALIDATING + "The duration '1 X' is invalid", "this is a defect of data_assets", "English"),
         (162, GERMAN + "Abfrage abgebrochen", "set it to English", "defect"),
@@ -262,7 +262,7 @@ async def _one_day(tws, folder, **options) -> int:
 
 async def test_a_gateway_that_accepts_and_stays_silent_is_given_up_after_some_tries(tmp_path) -> None:
     async with hand_tws(greets=False) as tws:
-        with pytest.raises(RunEnded, match="takes connections and does not answer"):
+        with pytest.raises(RunEnded, match="accepts connections but does not answer"):
             async with opened(tws, tmp_path, timeouts=replace(SHORT, connect=0.1)):
                 pass
         assert tws.connections == SHORT.attempts
@@ -453,7 +453,7 @@ async def test_a_history_whose_beginning_ib_does_not_tell_is_without_one(tmp_pat
         async with opened(tws, tmp_path, timeouts=replace(SHORT, head=0.2)) as ib:
             assert await ib.client.head_timestamp(AAPL) is None
             assert await ib.client.head_timestamp(AAPL) is None
-            assert "every day is asked for" in ib.said[0]
+            assert "every day is requested" in ib.said[0]
             assert (await ib.bars()).bars.height == 390
         assert numbers(tws, 87) == 1
         assert numbers(tws, 90) == (fault["kind"] == "silence")  # what TWS has ended needs no cancel
@@ -523,7 +523,7 @@ async def test_size_and_digest_are_those_of_the_message(tmp_path) -> None:
         ({"kind": "half_frame"}, VendorDown, "broke off - Symbol: AAPL, Date: 2024-01-03"),
         ({"kind": "half_frame_reset"}, VendorDown, "broke off - Symbol: AAPL, Date: 2024-01-03"),
         ({"kind": "restart", "seconds": 0.2}, VendorDown, "broke off - Symbol: AAPL"),
-        ({"kind": "endless_frame"}, Rejected, "no day: TWS began one of 2,147 MB, .* - Symbol: AAPL, Date: 2024-01-03"),
+        ({"kind": "endless_frame"}, Rejected, "cannot be a day: TWS began one of 2,147 MB, .* Date: 2024-01-03"),
         ({"kind": "wrong_count"}, Transient, "does not parse .* - Symbol: AAPL, Date: 2024-01-03"),
         ({"kind": "tws_error", "code": 354, "text": "not subscribed"}, NotEntitled, "IB Error 354"),
         ({"kind": "tws_error", "code": 200, "text": "none"}, Transient, "IB Error 200: .* confirmed tickers.csv row 2"),
@@ -702,12 +702,12 @@ async def test_a_restart_of_tws_is_survived_and_an_endless_one_given_up(tmp_path
                 await ib.bars()
             await ib.client.wait_until_up()
             assert (await ib.bars()).bars.height == 390
-            assert "connecting anew" in ib.said[0]
+            assert "reconnecting" in ib.said[0]
     with SandboxTws(faults=[Fault(kind="restart", seconds=300)], pacing_scale=0) as tws:
         async with opened(tws, tmp_path, timeouts=replace(SHORT, outage=0.3)) as ib:
             with pytest.raises(VendorDown):
                 await ib.bars()
-            with pytest.raises(RunEnded, match=r"no history from IB for .* nobody listens .*IB_PORT"):
+            with pytest.raises(RunEnded, match=r"no history from IB for .* nothing listens .*IB_PORT"):
                 await ib.client.wait_until_up()
 
 

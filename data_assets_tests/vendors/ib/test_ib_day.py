@@ -367,7 +367,7 @@ async def test_a_day_that_keeps_failing_fails_after_three_tries_with_ibs_words(t
     failed = report.outcomes[DAY]
     assert isinstance(failed, Failed)
     assert failed.reason.startswith(f"IB Error 162: {text} - Symbol: AAPL, Date: 2024-01-03; ")
-    assert failed.reason.endswith(" (gave up after 3 failed tries)")
+    assert failed.reason.endswith(" (gave up after 3 failed attempts)")
     assert type(report.outcomes[date(2024, 1, 4)]) is Stored
     assert ib.asked_for_bars() == 4
 

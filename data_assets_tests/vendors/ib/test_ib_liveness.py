@@ -43,7 +43,7 @@ async def test_a_gateway_that_only_shakes_hands_is_given_up_at_the_start(tmp_pat
         return asked[0] != "71"
 
     async with hand_tws(script) as tws:
-        with pytest.raises(RunEnded, match=r"shakes hands and then answers no question: .* a login.*Trusted"):
+        with pytest.raises(RunEnded, match=r"accepts the connection and then answers nothing: .* a login.*Trusted"):
             async with opened(tws, tmp_path, timeouts=replace(SHORT, connect=0.1, heartbeat=0.05)):
                 pass
         assert tws.connections == SHORT.attempts
@@ -57,7 +57,7 @@ async def test_a_gateway_that_turns_into_one_is_given_up_and_not_asked_for_ever(
     assert asked == 2, "no request goes to a gateway that has not answered one question"
     assert report.ended is not None
     assert report.ended.startswith("no history from IB for 0 s: TWS or IB Gateway at 127.0.0.1:")
-    assert "shakes hands and then answers no question: look whether it shows a dialog or a login" in report.ended
+    assert "accepts the connection and then answers nothing: look whether it shows a dialog or a login" in report.ended
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_gateway_that_speaks_again_is_used_again(tmp_path) -> None:
             with pytest.raises(Transient, match="did not answer"):
                 await ib.bars()
             await ib.client.wait_until_up()
-            assert "no sign of life" in " ".join(ib.said)
+            assert "does not answer" in " ".join(ib.said)
         assert sum(request.number == 61 for request in tws.requests) > 1, "connected anew"
 
 

@@ -19,7 +19,7 @@ from data_assets_tests.vendors.polygon.flat_file_project import DAY_CHECKS, Flat
 DAYS = partition_keys(date(2024, 7, 1))[:9]
 NEWEST = DAYS[-1]
 A_TENTH = {"kind": "few_tickers", "share": 0.1, "ticker": "SPY"}
-CANNOT_TELL = "it cannot tell yet"
+CANNOT_TELL = "cannot be told yet"
 
 
 @contextmanager

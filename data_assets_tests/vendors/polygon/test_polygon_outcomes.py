@@ -32,10 +32,10 @@ NOT_STORED: dict[str, tuple[str, str]] = {
     "conflicting_rows": ("Rejected", "minutes of a ticker have rows that differ, such as "),
     "renamed_volume": ("Rejected", "the header lacks volume"),
     "missing_transactions": ("Rejected", "the header lacks transactions"),
-    "cut_body": ("Failed", "the answer broke off"),
+    "cut_body": ("Failed", "the response broke off"),
     "night_session": ("Rejected", "if the vendor dates them so now, set dated_by: trade_date in its defs.yaml"),
     "no_last_line_end": ("Rejected", "has all 8 fields, and whether its last number is whole cannot be told"),
-    "file_status": ("Failed", "is refused in a way that is not known (409 OperationAborted: The sandbox was told to"),
+    "file_status": ("Failed", "is refused with an unknown response (409 OperationAborted: The sandbox was told to"),
 }
 RECOVERED = ("damaged_body", "reset_body", "slow_down", "replaced_file")
 HARMLESS = ("duplicate_rows", "split_blocks", "byte_order_mark", "blank_last_line", "odd_counts", "zero_padding")

@@ -283,7 +283,7 @@ async def test_a_certificate_of_an_unknown_authority_names_the_variable_that_mak
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"name": "127.0.0.9"}, "that of another name"), ({"days": (-3, -2)}, "clock"), ({"days": (1, 2)}, "clock")],
+    [({"name": "127.0.0.9"}, "is for another name"), ({"days": (-3, -2)}, "clock"), ({"days": (1, 2)}, "clock")],
 )
 async def test_a_certificate_of_another_name_or_time_says_so(tmp_path, monkeypatch, options, said):
     with raw_server(http("200 OK", EMPTY_LIST), certificate(tmp_path, **options)) as endpoint:

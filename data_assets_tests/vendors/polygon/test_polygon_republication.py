@@ -130,7 +130,7 @@ def test_a_version_is_asked_for_once_and_the_next_one_again(project: FlatFilePro
     assert newer.run_key != first.run_key
 
 
-ASKED_ALREADY = "replaced files being fetched, or tried in this session already: 1"
+ASKED_ALREADY = "replaced files being fetched, or attempted in this session already: 1"
 
 
 def test_a_replaced_day_whose_run_failed_is_asked_for_again_with_the_next_session(

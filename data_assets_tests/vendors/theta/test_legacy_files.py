@@ -20,4 +20,4 @@ def test_of_several_files_of_a_day_the_plain_one_is_taken_and_the_others_are_tol
     found = find_files(tmp_path, QQQ)
 
     assert found.of_days == {date(2024, 1, 3): plain}
-    assert found.refused == {packed: f"{plain} is of the same day"}
+    assert found.refused == {packed: f"{plain} is the same day"}

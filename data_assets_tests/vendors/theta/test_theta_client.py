@@ -82,8 +82,8 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
         (502, Transient, None, "failed"),
         (503, Transient, None, "failed"),
         (504, Transient, None, "failed"),
-        (520, Transient, None, "not known of a Theta Terminal"),
-        (418, DayEnded, Failed, "not known of a Theta Terminal"),
+        (520, Transient, None, "unknown for a Theta Terminal"),
+        (418, DayEnded, Failed, "unknown for a Theta Terminal"),
         (302, DayEnded, Failed, "THETA_BASE_URL"),
     ],
 )
@@ -384,7 +384,7 @@ async def test_waiting_survives_a_restart_of_the_terminal():
 
 async def test_waiting_is_bounded_and_says_what_was_last_heard():
     async with connected(always(response(200, b"DISCONNECTED"))) as (client, _):
-        with pytest.raises(RunEnded, match=r"not back after 0 s \(last answer: DISCONNECTED\)"):
+        with pytest.raises(RunEnded, match=r"not back after 0 s \(last response: DISCONNECTED\)"):
             await client.wait_until_up("QQQ", seconds=0.1)
 
 

@@ -362,7 +362,7 @@ async def test_other_words_under_a_200_are_shown_and_asked_again(tmp_path: Path,
         error = await failure(theta.base_url, tmp_path)
         await fetch(theta.base_url, tmp_path)
     assert type(error) is Transient
-    assert f"answered in words and sent no table (200: {' '.join(said.split())})" in str(error)
+    assert f"sent words instead of a table (200: {' '.join(said.split())})" in str(error)
     assert error.cause
 
 
@@ -662,7 +662,7 @@ async def test_strikes_in_another_unit_are_told_from_an_answer_that_was_cut(tmp_
     async with raw_terminal(cents) as server:
         error = await failure(server.base_url, tmp_path)
     assert "20 of 20 listed contracts are absent" in str(error)
-    assert "while 20 came that it does not name" in str(error)
+    assert "while 20 came that are not listed" in str(error)
 
 
 @pytest.mark.parametrize("length", [0, 1, 40, len(HEADER) + 1])

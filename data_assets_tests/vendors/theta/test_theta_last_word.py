@@ -77,7 +77,7 @@ async def test_an_expiration_that_is_listed_and_always_empty_does_not_cost_the_d
 ):
     lenient = replace(dataset, absent_tolerance=0.1) if dataset.kind == "open_interest" else dataset
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="empty_expiration", endpoint=endpoint)]) as theta:
-        with pytest.raises(Transient, match="the same answer once more is the vendor's last word"):
+        with pytest.raises(Transient, match="the same response once more is the vendor's last word"):
             await fetch(theta.base_url, tmp_path, lenient)
         assert left_in(tmp_path) == [] or dataset.by_minute
         before = len(theta.requests)

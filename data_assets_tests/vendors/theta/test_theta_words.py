@@ -49,7 +49,7 @@ def test_no_data_is_seen_however_it_is_spelled(said: str, line_end: str, size: i
 
 @pytest.mark.parametrize("said", ["Connection to no database", "busy", "{}", "one,two,three\n1,2,3\n"])
 def test_other_words_are_shown(said: str):
-    with pytest.raises(Transient, match="answered in words") as caught:
+    with pytest.raises(Transient, match="sent words instead of a table") as caught:
         body_of(said.encode(), 7)
     assert " ".join(said.split()) in str(caught.value)
 
