@@ -1,8 +1,8 @@
-"""When every session of the NYSE opens and closes, as pandas-market-calendars knows it.
+"""When every session of the NYSE opens and closes, early closes included, by pandas-market-calendars.
 
-Working them out means importing pandas and takes most of a second, in every command and every process that Dagster
-starts. So they are worked out once per version of the library and then read from a file in the user's cache folder (or
-the folder that `DATA_ASSETS_STATE` names), which may be deleted at any time, and may be missing or read-only for ever.
+Computing them means importing pandas and takes most of a second, in every command and every process that Dagster
+starts. So they are computed once per version of the library and then read from a file in the user's cache folder (or
+the folder that `DATA_ASSETS_STATE` names). The file may be deleted at any time, and the folder may be read-only.
 
 Here: the hours, and that file. Not here: any question about them (``trading_calendar``).
 """
@@ -21,14 +21,14 @@ from tempfile import NamedTemporaryFile
 from data_assets.project import named_state_folder
 
 _FORMAT = 1
-"""To be raised with every change of what is worked out or how it is written down."""
+"""Raise it with every change of what is computed or how it is written."""
 
 Hours = dict[date, tuple[datetime, datetime]]
 """Open and close, UTC, by the session's day; oldest first."""
 
 
 def hours(first: date, last: date) -> Hours:
-    """The hours of every session from `first` to `last`, both included."""
+    """Return the hours of every session from `first` to `last`, both included."""
     file = _cache_file(first, last)
     found = None if file is None else _read(file)
     if found is None:

@@ -3,14 +3,14 @@
 Here: facts of the New York Stock Exchange's calendar, and of the option classes that trade fifteen minutes longer.
 Not here: Dagster's view of it (``partitions``), and when a vendor publishes a day (``vendors``).
 
-The days and hours are those of pandas-market-calendars' ``NYSE``, over whole years from a fixed first to a fixed last
-session and never relative to today, so that every process derives the same partitions from them. They are asked for at
-the first question, not with this module.
+The days and hours, early closes included, are those of pandas-market-calendars' ``NYSE`` (``nyse_hours`` reads them),
+over whole years from a fixed first to a fixed last session and never relative to the current day, so that every process
+derives the same partitions. They are loaded at the first question, not with this module.
 
-The option hours are the NYSE's plus fifteen minutes rather than the library's ``CBOE_Index_Options``. Compared over
-2003-09-10 to 2040-12-31, its sessions are the NYSE's day for day, but it lacks every 13:00 close around Christmas
-(December 24, and 2003-12-26): on 22 days it would expect three hours of quotes that never existed. On 2005-06-01 the
-two differ rightly: the NYSE's own systems stopped it at 15:56, and no other market with it.
+The option hours are the NYSE's plus fifteen minutes rather than the library's ``CBOE_Index_Options``. From 2003-09-10
+to 2040-12-31 that calendar has the same sessions, but lacks every 13:00 close around Christmas (December 24, and
+2003-12-26): on 22 days it would expect three hours of quotes that never existed. On 2005-06-01 the two rightly differ:
+the NYSE alone stopped at 15:56, because of its own systems.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""How many days may be asked for at once: a limit that adapts, and the gate that holds requests to it.
+"""How many days may be fetched at once: a limit that adapts, and the gate that holds requests to it.
 
-Here: the limit as a state machine without I/O, and the gate. Not here: what a try met (`engine` reports it).
+Here: the limit as a state machine without I/O, and the gate. Not here: how attempts end (`engine` reports it).
 
-The limit starts at three, or at the vendor's own cap where that is less; where an account that lacks the data is to be
-asked once, it starts at one and is three from the vendor's first byte on. It is judged in rounds: a round is as many
-answered days as the limit admits. A round with 5 % more throughput than the one before raises the limit by one, and so
-does the first round after a start or a halving, which has nothing to be compared with. Rounds without growth leave it;
-after three of them it tries one more, because the vendor may have become faster. It halves when the vendor asks for
-less, when more than a fifth of the recent tries failed, and when memory runs short. What is heard in the ten seconds
-after a halving is ignored: it comes from requests sent under the old limit, and one burst must halve once.
+The limit starts at three, or at the vendor's own cap if that is less. If an account that may lack the data is to be
+asked only once, it starts at one, and is three from the vendor's first byte on. It is judged in rounds: a round is as
+many fetched days as the limit admits. A round with 5 % more throughput than the one before raises the limit by one, and
+so does the first round after a start or a halving, which has nothing to be compared with. Rounds without growth leave
+it as it is; after three of them it is raised by one, because the vendor may have become faster. It is halved when the
+vendor asks for fewer requests, when more than a fifth of the recent attempts failed, and when memory runs short.
+Reports in the ten seconds after a halving are ignored: they come from requests sent under the old limit, and one burst
+must halve it only once.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class ConcurrencyLimit:
             self._end_round()
 
     def failed(self) -> None:
-        """A try failed."""
+        """Record that an attempt failed."""
         if self._cooling():
             return
         self._recent_failed.append(True)

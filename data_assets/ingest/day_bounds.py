@@ -1,7 +1,7 @@
-"""How large a day may be at most: a bound against answers that are no day at all.
+"""How large a day may be: a bound against responses that cannot be a day.
 
-Three megabytes of gzip can hold twenty million equal rows, and a vendor's answer need not end. Whoever reads a day
-counts what has come out of it, before it is held or written, and stops there.
+Three megabytes of gzip can hold twenty million equal rows, and a response may never end. Whoever reads a day counts the
+rows and bytes before they are kept or written, and stops at the bound.
 
 Here: the bound, and counting against it. Not here: decompressing in steps (the readers), and whether a day is
 plausible (the checks).
@@ -17,7 +17,7 @@ from data_assets.ingest.source import DayMeter
 
 @dataclass(frozen=True, slots=True)
 class DayBounds:
-    """The most that a day of a dataset may hold, from its block in `defs.yaml`. A judgement: several times the largest.
+    """The most that a day may hold, from its block in `defs.yaml`. Its default is a judgement: a few times the largest.
 
     Attributes:
         rows: rows of its text.
@@ -28,7 +28,7 @@ class DayBounds:
     size: int
 
     def excess(self, rows: int, size: int) -> str | None:
-        """What is wrong with a day of so many rows and bytes, so far; None where nothing is."""
+        """Say what is wrong with a day that has this many rows and bytes so far; None if nothing is."""
         if rows > self.rows:
             return f"it holds more than {self.rows:,} rows; if that is right, raise max_day_rows in defs.yaml"
         if size > self.size:
@@ -39,10 +39,10 @@ class DayBounds:
 
 
 class BoundedMeter:
-    """A day's meter that ends the day where it exceeds its bounds; implements ``DayMeter``."""
+    """A meter that rejects the day when it exceeds its bounds; implements ``DayMeter``."""
 
     def __init__(self, meter: DayMeter, bounds: DayBounds) -> None:
-        """Pass on to a meter what one try of a day brings."""
+        """Pass on to a meter what one attempt at a day brings."""
         self._meter, self._bounds = meter, bounds
         self._rows = self._size = 0
 

@@ -1,7 +1,4 @@
-"""What an error of the lake means for a day that was to be stored in it.
-
-Here: one translation. Not here: the errors themselves (``lake.errors``), and what the engine does with the result.
-"""
+"""What an error of the lake means for the day that was to be stored, and for its run."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from data_assets.lake.errors import DiskFull, LakeError, LakeUnusable
 
 
 def ending_of(error: LakeError) -> IngestError:
-    """The end of the run, where no other day could be stored either; else of this day, whose folder or file it is."""
+    """Return the end of the run if no other day could be stored either, else the end of this day."""
     if isinstance(error, DiskFull | LakeUnusable):
         return RunEnded(str(error))
     return DayEnded(Failed(str(error)))

@@ -11,14 +11,14 @@ _LINE_END = b"\n"
 
 
 class LineTooLong(ValueError):
-    """A whole block went by without a line end: this is not a text of lines, and holding more of it would not help."""
+    """A whole block has no line end, so this is not a text of lines."""
 
 
 class LineBlocks:
-    """Collects chunks as they arrive and gives them back as blocks of whole lines.
+    """Collects chunks as they arrive and returns them as blocks of whole lines.
 
-    The blocks, in order, and then what ``finish`` returns are the stream, byte for byte. A block has at least
-    ``size`` bytes before its cut, so at most ``size`` bytes and one chunk are held.
+    The blocks, in order, followed by what ``finish`` returns are the stream, byte for byte. A block is cut once
+    ``size`` bytes are there, so at most ``size`` bytes and one chunk are held.
     """
 
     def __init__(self, size: int = BLOCK_SIZE) -> None:
@@ -44,13 +44,13 @@ class LineBlocks:
         return block
 
     def finish(self) -> tuple[bytes, bytes]:
-        """The stream has ended: the whole lines not given yet, and what followed the last line end, if anything."""
+        """Return the whole lines that are left at the end of the stream, and what follows the last line end."""
         lines, tail = self._cut()
         self._chunks, self._held = [], 0
         return lines, tail
 
     def _cut(self) -> tuple[bytes, bytes]:
-        """Up to and with the last line end, and what follows it; each byte is copied once, as blocks are large."""
+        """Cut after the last line end; each byte is copied once, as blocks are large."""
         for number in reversed(range(len(self._chunks))):
             if end := self._chunks[number].rfind(_LINE_END) + 1:
                 lines, first = self._chunks[: number + 1], self._chunks[number]

@@ -1,6 +1,6 @@
 """How a day of a dataset ends: one of six typed outcomes, and the errors that lead to them.
 
-Here: the outcomes and the exceptions by which a vendor's code tells the engine what it met.
+Here: the outcomes, and the exceptions with which a vendor's code tells the engine what happened.
 Not here: retrying, pacing, recording (``engine``), and what a vendor's status codes mean (``vendors``).
 """
 
@@ -22,8 +22,8 @@ class Stored:
         size: bytes of the file.
         sha256: hexadecimal digest of the file.
         metadata: what a person wants plotted or named for this day (counts, shares, seconds).
-        inputs: the same day of other datasets, by their names, that it was made from; not all of them may be new.
-        attempts: how often the day was asked for in this run; the engine fills it in.
+        inputs: the same day of other datasets that it was made from, by their names; some may have been stored before.
+        attempts: how many attempts this run made at the day; the engine fills it in.
     """
 
     path: str
@@ -42,10 +42,10 @@ class NotStored:
 
     Attributes:
         reason: one line for the person who reads the grid.
-        tried: False where the vendor was not asked for this very day, because what it said of newer days answers it.
-        attempts: how often the day was asked for in this run; the engine fills it in.
-        cause: names what went wrong where that need not be about this day alone (an answer nobody knows, a gateway that
-            says nothing); the same cause on several days in a row ends the run. Empty where it is about the day.
+        tried: False if the vendor was not asked for this day, because its responses for newer days tell enough.
+        attempts: how many attempts this run made at the day; the engine fills it in.
+        cause: a name for what went wrong, if it may concern more than this day (an unknown response, a silent gateway):
+            the same cause on several days in a row ends the run. Empty if only the day is concerned.
     """
 
     reason: str
@@ -56,7 +56,7 @@ class NotStored:
 
 
 class NoData(NotStored):
-    """The vendor says that it holds nothing for this day."""
+    """The vendor says that it has no data for this day."""
 
     name: ClassVar[str] = "NoData"
 
@@ -68,7 +68,7 @@ class NotPublished(NotStored):
 
 
 class NotEntitled(NotStored):
-    """The account's tier or permissions do not reach this day or this dataset."""
+    """The account's tier or permissions do not include this day or this dataset."""
 
     name: ClassVar[str] = "NotEntitled"
 
@@ -80,7 +80,7 @@ class Rejected(NotStored):
 
 
 class Failed(NotStored):
-    """Transient errors used up the retries, or the run could not go on."""
+    """Transient errors used up the attempts, or the run could not go on."""
 
     name: ClassVar[str] = "Failed"
 
@@ -92,7 +92,7 @@ class IngestError(Exception):
     """What a vendor's code raises to the engine. Its text is one line, free of secrets, and says what to do.
 
     Attributes:
-        cause: see `NotStored`; of a `Transient` whose tries are used up, the cause of the failed day.
+        cause: see `NotStored`; if the attempts are used up, the cause of the failed day.
     """
 
     def __init__(self, text: str, *, cause: str = "") -> None:
@@ -101,7 +101,7 @@ class IngestError(Exception):
 
 
 class DayEnded(IngestError):
-    """The day is over with this outcome; asking again now would give the same answer."""
+    """The day ends with this outcome; asking again now would give the same response."""
 
     def __init__(self, outcome: NotStored) -> None:
         super().__init__(outcome.reason, cause=outcome.cause)
@@ -109,11 +109,11 @@ class DayEnded(IngestError):
 
 
 class Transient(IngestError):
-    """Worth another try after a pause; ``Failed`` when the tries are used up."""
+    """Worth another attempt after a pause; ``Failed`` when the attempts are used up."""
 
 
 class Throttled(Transient):
-    """The vendor asks for less (HTTP 429 and its like): try again, later and with fewer requests at once."""
+    """The vendor refuses so many requests (HTTP 429 and its like): try again later, with fewer at once."""
 
 
 class VendorDown(Transient):
@@ -121,4 +121,4 @@ class VendorDown(Transient):
 
 
 class RunEnded(IngestError):
-    """Nothing else of this run can work (a wrong setting, no terminal, no disk): stop at once and say what to do."""
+    """No other day of this run can succeed (a wrong setting, no terminal, no disk): stop at once and say what to do."""

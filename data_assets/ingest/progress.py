@@ -1,6 +1,7 @@
-"""How far a run is: counts, rates and a guess at the rest, readable from any thread while the run works.
+"""How far a run is: counts, rates and an estimate of the rest, readable from any thread while the run works.
 
-Here: the numbers, and the one line of text that logs show. Not here: drawing them, and deciding anything by them.
+Here: the numbers, and the one line of text that logs show. Not here: drawing them (`cli.display`), and any decision
+that depends on them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _STANDING = {Phase.PAUSING, Phase.VENDOR_DOWN}
 
 @dataclass(frozen=True, slots=True)
 class ActiveDay:
-    """A day in work: `received` bytes and `rows` belong to its current try, the `attempt`-th (from 1; 0 before it)."""
+    """A day in work; `received` bytes and `rows` are those of attempt number `attempt` (0 before the first)."""
 
     day: date
     phase: Phase
@@ -62,17 +63,17 @@ class Snapshot:
     Attributes:
         total: days of the run.
         done: days that have ended, however they did.
-        counts: outcome's name -> days that ended so.
+        counts: outcome's name -> days that ended with it.
         active: days in work, in the order they began.
-        bytes_per_second: off the wire, over the last ten seconds; tries that failed count too.
-        rows_per_second: likewise.
+        bytes_per_second: received over the last ten seconds, including failed attempts.
+        rows_per_second: parsed over the last ten seconds, including failed attempts.
         concurrency: requests that may be in flight at once.
         elapsed: seconds since the run began.
-        slowest: the ended day that was in work for the longest, and for how many seconds; None before one has ended.
+        slowest: the ended day that took the longest, and its seconds; None before one has ended.
         waits: what is waited for now.
-        eta: seconds until it ends at the pace so far; None before the first day has ended, and while nothing moves:
-            every day in work pauses or waits for the vendor, or no byte, row or end of a day came for longer than two
-            days took so far.
+        eta: seconds until the run ends at the pace so far. None before the first day has ended, and while nothing
+            moves: every day in work pauses or waits for the vendor, or no byte, row or end of a day came for longer
+            than two days took on average.
     """
 
     total: int
@@ -106,12 +107,12 @@ class DayProgress:
 
     @property
     def bytes_received(self) -> int:
-        """Bytes of the current try."""
+        """Bytes received in the current attempt."""
         return self._received
 
     @property
     def attempts(self) -> int:
-        """How often the day has been asked for so far."""
+        """How many attempts have begun so far."""
         return self._attempt
 
     def received(self, size: int) -> None:
@@ -121,13 +122,13 @@ class DayProgress:
             self._progress.count(size, 0)
 
     def parsed(self, rows: int) -> None:
-        """Count `rows` more rows understood."""
+        """Count `rows` more rows parsed."""
         with self._progress.lock:
             self._rows += rows
             self._progress.count(0, rows)
 
     def enter(self, phase: Phase) -> None:
-        """The day does something else now; entering `FETCHING` begins another try."""
+        """Record what the day does now; entering `FETCHING` begins another attempt."""
         with self._progress.lock:
             self._phase = phase
             if phase is Phase.FETCHING:
@@ -135,7 +136,7 @@ class DayProgress:
                 self._received = self._rows = 0
 
     def frozen(self) -> ActiveDay:
-        """The day at this instant; the caller holds the lock."""
+        """Return the day as it is at this instant; the caller holds the lock."""
         return ActiveDay(self._day, self._phase, self._attempt, self._received, self._rows)
 
 
@@ -160,22 +161,22 @@ class Progress:
         self._slowest: tuple[date, float] | None = None
 
     def now(self) -> float:
-        """The instant, by the clock of the run."""
+        """Return the current instant by the run's clock."""
         return self._clock()
 
     def begin(self, total: int) -> None:
-        """The run begins now and has `total` days."""
+        """Begin the run now, with `total` days."""
         with self.lock:
             self._began = self._moved = self._clock()
             self._total = total
 
     def day_begun(self, day: date) -> DayProgress:
-        """`day` is in work from now on."""
+        """Count `day` as in work from now on."""
         with self.lock:
             return self._active.setdefault(day, DayProgress(self, day))
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
-        """`day` ended, in work before or not."""
+        """Count `day` as ended, whether or not it was in work."""
         with self.lock:
             self._moved = self._clock()
             meter = self._active.pop(day, None)
@@ -185,12 +186,12 @@ class Progress:
                 self._slowest = max(self._slowest or (day, seconds), (day, seconds), key=lambda each: each[1])
 
     def day_dropped(self, day: date) -> None:
-        """`day` is no longer in work, and has no outcome (yet)."""
+        """Count `day` as not in work, without an outcome (yet)."""
         with self.lock:
             self._active.pop(day, None)
 
     def concurrency_is(self, limit: int) -> None:
-        """So many requests may be in flight from now on."""
+        """Record how many requests may be in flight from now on."""
         with self.lock:
             self._concurrency = limit
 
@@ -209,7 +210,7 @@ class Progress:
             self._slices.popleft()
 
     def snapshot(self) -> Snapshot:
-        """The run at this instant."""
+        """Return the run as it is at this instant."""
         with self.lock:
             now = self._clock()
             self._forget_before(now - WINDOW_SECONDS)
@@ -231,7 +232,7 @@ class Progress:
             )
 
     def _moves(self, now: float, done: int) -> bool:
-        """Whether anything does, measured by what a day took until something last did; the caller holds the lock."""
+        """Whether anything moves, measured by the days' average pace; the caller holds the lock."""
         pace = (self._moved - self._began) / done
         phases = {day.frozen().phase for day in self._active.values()}
         standing = _STANDING | ({Phase.PUBLISHING} if lake_busy(self.waits.current()) else set())
@@ -239,7 +240,7 @@ class Progress:
 
 
 def line(snapshot: Snapshot) -> str:
-    """One line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
+    """Return one line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
     parts = [f"{snapshot.done}/{snapshot.total} days"]
     parts += [f"{snapshot.counts[name]} {words}" for name, words in IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
@@ -256,7 +257,7 @@ def line(snapshot: Snapshot) -> str:
 
 
 def ending(snapshot: Snapshot) -> list[str]:
-    """When a run ends, if that can be told, and what it waits for."""
+    """Say when a run ends, if that can be estimated, and what it waits for."""
     eta = [] if snapshot.eta is None else [f"ETA {duration(snapshot.eta)}"]
     waits = [str(wait) for wait in snapshot.waits[:WAITS_SHOWN]]
     more = len(snapshot.waits) - len(waits)
@@ -270,12 +271,12 @@ def _short(number: float) -> str:
 
 
 def count_of(count: int, unit: str) -> str:
-    """A number of things as people say it: `1 day`, `2 days`."""
+    """Write a number of things: `1 day`, `2 days`."""
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Whole seconds in words: `41 s`, `2 min 10 s`, `25 h 1 min`."""
+    """Write seconds in words: `41 s`, `2 min 10 s`, `25 h 1 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

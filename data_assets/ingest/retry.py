@@ -1,11 +1,11 @@
-"""How often a day is asked for again, and how long it waits in between.
+"""How many attempts a day gets, and how long the pauses between them are.
 
-Here: the budgets and the pauses, by class of error. Not here: asking (`engine`), and which vendor status belongs to
-which class (`vendors`).
+Here: the budgets and the pauses, by class of error. Not here: making the attempts (`engine`), and which vendor status
+belongs to which class (`vendors`).
 
-A pause is drawn at random below a ceiling that doubles (exponential backoff with full jitter), so that days which
-failed together do not come back together. A vendor that asks for less gets a longer pause with a floor: jitter down to
-zero would be the very request it refused.
+A pause is drawn at random below a ceiling that doubles (exponential backoff with full jitter), so that days that failed
+together do not come back together. After a refusal for asking too much, the pause is longer and at least half its
+ceiling, because jitter down to zero would repeat the refused request at once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class RetryPolicy:
     """How patient a run is with one day.
 
     Attributes:
-        attempts: tries of a day that may fail, the first one included.
-        throttled_attempts: refusals for asking too much (HTTP 429 and its like), a budget of its own: such a refusal
-            says something of the run and nothing of the day.
-        base_seconds: ceiling of the pause after the first failure; each further one doubles it.
+        attempts: attempts at a day that may fail, including the first.
+        throttled_attempts: refusals for asking too much (HTTP 429 and its like). They have a budget of their own,
+            because such a refusal concerns the run and not the day.
+        base_seconds: ceiling of the pause after the first failure; each further failure doubles it.
         throttled_base_seconds: the same for refusals.
         cap_seconds: no pause is longer.
         outage_seconds: how long a vendor may be down before the run gives up.
@@ -39,7 +39,7 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """The tries of one day: counts what went wrong and says how long to wait before the next."""
+    """Counts the failed attempts at one day, and says how long to wait before the next."""
 
     def __init__(self, policy: RetryPolicy, rng: Random) -> None:
         self._policy = policy
@@ -48,10 +48,10 @@ class RetryBudget:
         self._throttled = 0
 
     def pause_after(self, error: Transient) -> float | None:
-        """Count a try that ended with `error`.
+        """Count an attempt that ended with `error`.
 
         Returns:
-            Seconds to wait before the next try, or None when the tries of this kind are used up.
+            Seconds to wait before the next attempt, or None if the attempts of this kind are used up.
         """
         if isinstance(error, Throttled):
             self._throttled += 1
@@ -68,6 +68,6 @@ class RetryBudget:
         return min(self._policy.cap_seconds, base * 2.0 ** (count - 1))
 
     def spent(self) -> str:
-        """What was tried, in words: `gave up after 4 failed attempts`."""
+        """Say in words what was used up: `gave up after 4 failed attempts`."""
         kinds = ((self._failed, "failed attempt", "failed attempts"), (self._throttled, "refusal", "refusals"))
         return "gave up after " + " and ".join(f"{n} {one if n == 1 else many}" for n, one, many in kinds if n)

@@ -1,6 +1,6 @@
-"""What a run has brought or found, in one line and as numbers: the last thing that it says.
+"""The summary with which a run ends, in one line and as numbers.
 
-Each day's own events (the file, its checks) say more, and among six of them for each of fifty days nobody finds it.
+The days' own events (the file, its checks) say more, but with six events for each of fifty days nobody finds the sum.
 
 Here: the summaries. Not here: where they are recorded (`day_run`, `verify_run`), and the rates while a run
 works (`progress`).
@@ -24,13 +24,13 @@ class RunSummary:
 
     Attributes:
         stored: days that it stored.
-        stored_before: days of it that a try before had stored, and that were not fetched again.
-        not_stored: outcome's name -> days that ended so.
-        unfinished: days without an outcome, because it was stopped.
+        stored_before: days that an earlier attempt of the run had stored, so that they were not fetched again.
+        not_stored: outcome's name -> days that ended with it.
+        unfinished: days without an outcome, because the run was stopped.
         rows: rows of the days stored.
         size: bytes of their files.
-        seconds: from its first day's begin to its end.
-        slowest: the day that took the longest and for how many seconds, pauses and waits included; None without one.
+        seconds: from the beginning of its first day to its end.
+        slowest: the day that took the longest and its seconds, including pauses and waits; None without one.
     """
 
     stored: int
@@ -72,15 +72,15 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class VerifySummary:
-    """What was found of stored days that were read again.
+    """What reading stored days again has found.
 
     Attributes:
         whole: days whose files are as they were recorded.
-        not_whole: what is wrong, in words that follow a count -> days of which that is so.
+        not_whole: what is wrong, in words that follow a count -> number of such days.
         rows: rows of the whole days.
         size: bytes of their files.
         seconds: how long it took.
-        failed: check's name -> days that failed it, where the checks were evaluated too.
+        failed: check's name -> days that failed it, if the checks were evaluated too.
     """
 
     whole: int
@@ -96,7 +96,7 @@ class VerifySummary:
         return " · ".join([f"{self.whole} of {total} {unit}s whole", *self.parts()])
 
     def parts(self) -> list[str]:
-        """The line without how many are whole."""
+        """Return the parts of the line that follow the number of whole days."""
         return [
             *(f"{count} {words}" for words, count in sorted(self.not_whole.items())),
             *(f"{count} failed {check}" for check, count in sorted(self.failed.items())),

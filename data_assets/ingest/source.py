@@ -1,4 +1,4 @@
-"""What the engine asks of a dataset: the two protocols between them.
+"""What the engine expects of a dataset: the protocols between the engine and a vendor's code.
 
 Here: the contract. Not here: any vendor's implementation of it, and the engine that calls it.
 """
@@ -18,14 +18,14 @@ class DayMeter(Protocol):
         """Count ``size`` more bytes off the wire."""
 
     def parsed(self, rows: int) -> None:
-        """Count ``rows`` more rows understood."""
+        """Count ``rows`` more rows parsed."""
 
 
 class StagedDay(Protocol):
     """A day that arrived whole and passed its audit, on disk under a temporary name."""
 
     def publish(self) -> Stored:
-        """Give the file its final name, durably, and say what is stored. Called at most once."""
+        """Give the file its final name, durably, and return what is stored. Called at most once."""
 
     def discard(self) -> None:
         """Remove the temporary file; harmless after ``publish``."""
@@ -41,13 +41,13 @@ class Source(Protocol):
 
         Raises:
             DayEnded: the day has another outcome than ``Stored``.
-            Transient: worth another try (``Throttled``, ``VendorDown`` are kinds of it).
-            RunEnded: no day of this run can work.
+            Transient: worth another attempt (``Throttled``, ``VendorDown`` are kinds of it).
+            RunEnded: no day of this run can succeed.
         """
 
     async def wait_until_up(self) -> None:
-        """Return when the vendor answers again after `VendorDown`.
+        """Wait until the vendor answers again after `VendorDown`.
 
         Raises:
-            IngestError: it does not: `Transient` if another wait may help, else `RunEnded`.
+            IngestError: it does not answer: `Transient` if another wait may help, else `RunEnded`.
         """

@@ -1,6 +1,6 @@
-"""A day that is one file of the lake, staged: the `StagedDay` of every vendor whose days are.
+"""A staged day that is one file of the lake: the `StagedDay` that the vendors share.
 
-Here: publishing it, and what the engine is told of it. Not here: writing the file (``lake.writer``).
+Here: publishing it, and what the engine is told about it. Not here: writing the file (``lake.writer``).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class StagedDayFile:
         Args:
             staged: its file.
             metadata: for its materialization.
-            keep_previous: whether the file that it replaces stays, as the day's previous revision.
-            published: called once the file has its name.
+            keep_previous: whether to keep the file that it replaces, as the day's previous revision.
+            published: called once the file has its final name.
         """
         self.metadata = dict(metadata)
         self.inputs: dict[str, Stored] = {}

@@ -1,12 +1,12 @@
-"""The folder of the run history, where it cannot be used: full, read-only, or its disk fails.
+"""A run history that cannot be used: its disk is full, read-only or failing.
 
 Here: how an error of SQLite or of the operating system there becomes one line. Not here: opening the history
 (`cli.project`), and the lake, which has errors of its own.
 
-SQLite says "disk I/O error" for most of it, even to a reader: its write-ahead log wants a file of 32 kB beside the
-database before the first row can be read. So the file system itself is asked what it is short of. Nothing is lost with
-such an end: a day is recorded after it is stored, and one that is stored without a record is fetched again. The run
-that was at work has no end in the history; the next command ends it.
+SQLite says "disk I/O error" in most of these cases, even to a reader, because its write-ahead log needs a file of 32 kB
+beside the database before the first row can be read. So the file system itself is asked what it is short of. Nothing is
+lost: a day is recorded after it is stored, and a day stored without a record is fetched again. The run that was at work
+has no end in the history; the next command ends it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class StateUnusable(Exception):
 
 @contextmanager
 def refusing_unusable_state(folder: Path) -> Iterator[None]:
-    """Turn what the disk of the run history refuses, however deep it was met, into one line.
+    """Turn an error of the run history's disk, however deep it was raised, into one line.
 
     Raises:
-        StateUnusable: SQLite, or the operating system about a file in `folder`, said that it cannot go on.
+        StateUnusable: SQLite failed, or the operating system did on a file in `folder`.
     """
     try:
         yield

@@ -1,7 +1,4 @@
-"""Work on files in threads, while the event loop goes on.
-
-Here: a thread that a cancellation waits for. Not here: what is done in it.
-"""
+"""Work on files in a thread that a cancellation waits for, while the event loop goes on."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], undo: Callable[[T], object] = lambda _: None) -> T:
-    """Do work in a thread; a cancellation, and each further one, waits for its end, so that no file appears after it.
+    """Do work in a thread. A cancellation waits for its end, so that no file appears after the cancellation.
 
     Args:
         work: what to do.
-        undo: what to do with its result if nobody waits for it any more.
+        undo: what to do with its result if the task was cancelled meanwhile.
     """
     at_work = asyncio.ensure_future(asyncio.to_thread(work))
     try:

@@ -1,9 +1,9 @@
-"""What a run waits for, since when, and until when: said by whoever waits, wherever in the code that is.
+"""What a run waits for, since when, and until when; told by the code that waits, wherever that is.
 
-A run that waits looks like one that hangs, and an estimate of its end goes on promising. So every wait that may take
-longer than a moment stands inside `waiting`, and whoever shows the run shows it.
+A run that waits looks like one that hangs, and its estimated end would be wrong. So every wait that may take longer
+than a moment stands inside `waiting`, and whatever shows the run shows the wait.
 
-Here: the waits of a run. Not here: how long is waited, and showing it (`progress`, the command's display).
+Here: the waits of a run. Not here: how long they last, and showing them (`progress`, the command's display).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Wait:
     """One wait.
 
     Attributes:
-        what: what is waited for, words that follow "waiting for".
-        since: when it began, with a time zone.
-        until: when it ends at the latest, likewise; or in words what ends it, where no clock does.
+        what: what is waited for, in words that follow "waiting for".
+        since: when the wait began, with a time zone.
+        until: when it ends at the latest, with a time zone; or in words what ends it, if that is not a time.
     """
 
     what: str
@@ -53,7 +53,7 @@ class Waits:
 
     @contextmanager
     def waiting(self, what: str, until: float | str) -> Iterator[None]:
-        """While the context lasts, `what` is waited for: for so many seconds at most, or until what the words say."""
+        """Count `what` as waited for while the context lasts: for `until` seconds at most, or until what it says."""
         since = self._now()
         wait = Wait(what, since, until if isinstance(until, str) else since + timedelta(seconds=until))
         with self._lock:
@@ -66,9 +66,9 @@ class Waits:
                 del self._waits[key]
 
     def current(self) -> tuple[Wait, ...]:
-        """Each thing that is waited for once, however many days wait for it: since the first of them, until the last.
+        """Return each thing that is waited for once, however many days wait for it, in the order in which they began.
 
-        In the order in which they began.
+        It is waited for since the first of these waits began, and until the last of them ends.
         """
         with self._lock:
             waits = list(self._waits.values())
@@ -84,22 +84,22 @@ _LAKE = "the lake's object store"
 
 
 def lake_busy(waits: Iterable[Wait]) -> bool:
-    """Whether the lake is among what is waited for: a day that is being published stands still then."""
+    """Whether one of the waits is for the lake: a day that is being published makes no progress then."""
     return any(wait.what.startswith(_LAKE) for wait in waits)
 
 
 def waiting_for_the_lake(said: str, until: float) -> AbstractContextManager[None]:
-    """While the context lasts, an object store that answered so is asked again, for so many seconds at most."""
+    """Enter while a busy object store is asked again, with what it said and for how many seconds at most."""
     return waiting(f"{_LAKE}, which asks for fewer requests ({said})", until)
 
 
 run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)
-"""Those of the run that this code works for; set around a run."""
+"""The waits of the run that this code works for; set around a run."""
 
 
 @contextmanager
 def waiting(what: str, until: float | str) -> Iterator[None]:
-    """See `Waits.waiting`, of the run that this code works for; outside of a run nobody is told."""
+    """Do as `Waits.waiting` for the run that this code works for; outside of a run, do nothing."""
     waits = run_waits.get()
     if waits is None:
         yield

@@ -1,8 +1,8 @@
-"""One ingest step at a time per vendor account, for all processes of this machine.
+"""One ingest step at a time per vendor account, across all processes of this machine.
 
-Dagster's pool is the limit that people see and that holds across machines. On SQLite, though, two runs that ask for a
-slot at the same instant can both get it: its claim reads and writes in two statements. So a file lock stands behind it.
-The kernel takes the lock from a process that dies, however it dies.
+Dagster's pool is the limit that people see and that holds across machines. On SQLite, though, two runs that claim a
+slot at the same instant can both get it, because the claim reads and writes in two statements. So a file lock stands
+behind the pool. The kernel releases the lock of a process that dies, however it dies.
 
 Here: the lock. Not here: the pool, which a run waits for first, and which vendor a dataset belongs to.
 """
@@ -24,16 +24,16 @@ LOOK_AGAIN_SECONDS = 0.2
 def account_lock(
     folder: Path, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Hold a vendor's account while the context lasts, once nobody else on this machine does.
+    """Hold a vendor's account while the context lasts; wait until no other run on this machine holds it.
 
     Args:
         folder: where the lock file is; the same for all processes that share the account.
-        vendor: whose account.
-        say: told once, in one line, if there is a wait.
-        stop: whether to give up; asked while there is a wait.
+        vendor: the vendor of the account.
+        say: called once with one line if there is a wait.
+        stop: whether to give up; called during a wait.
 
     Raises:
-        KeyboardInterrupt: `stop` said so.
+        KeyboardInterrupt: `stop` returned True.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{vendor}.lock").open("wb") as file:

@@ -1,12 +1,12 @@
 """Verdicts as Dagster asset checks: recorded per trading day, and executable alone.
 
-Here: the checks' definitions, and the private imports that recording and reading a check of one day need.
-Not here: any rule (`option_quotes` and its like), and where the stored files are.
+Here: the checks' definitions, and recording and reading the result of a check for one day. Not here: any rule
+(`quality`), the names and descriptions of a dataset's checks (the vendors), and where the stored files are.
 
-Dagster 1.13 records a partition for a check's result only in runs of a single partition. In a range run a day's result
-counts for that day only if it is logged as an evaluation with its partition and with the materialization it judged. So
-that is how every run does it. The steps of these checks work only in runs of checks alone: an ingest step has evaluated
-the checks of each day itself.
+Dagster 1.13 records a partition for a check's result only in runs of a single partition. In a range run, a day's result
+counts for that day only if it is logged as an evaluation with its partition and the materialization it judged, so every
+run does that. The steps of these checks do their work only in runs of checks alone: an ingest step has evaluated the
+checks of each day itself.
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
@@ -27,14 +27,14 @@ from data_assets.quality.verdict import Verdict
 NOTHING_STORED = "nothing is stored for this day"
 
 Judged = Callable[[dg.EventLogRecord | None, Sequence[Verdict]], None]
-"""Takes a day's record and all verdicts on it, also those of checks that were not asked for; no record, no verdicts."""
+"""Takes a day's record and all verdicts on it, also of checks that were not selected; without a record, no verdicts."""
 
 WAITS_FOR = "waits_for_days"
 """Metadata of an evaluation that could not tell yet: how many neighbours it waits for."""
 
 
 def latest_materialization(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> dg.EventLogRecord | None:
-    """The newest materialization of one day, or None."""
+    """Return the newest materialization of one day, or None."""
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
     ).records
@@ -46,7 +46,7 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 
 
 def _shown(verdict: Verdict) -> dict[str, int | float | str]:
-    """A verdict's metadata as the page shows it at once: it hides lists behind a link, empty ones too."""
+    """Return a verdict's metadata without lists, which the UI would hide behind a link, even empty ones."""
     waits: dict[str, int | float | str] = {WAITS_FOR: verdict.waits_for} if verdict.waits_for else {}
     return waits | {
         name: "; ".join(value) if isinstance(value, list) else value
@@ -56,7 +56,7 @@ def _shown(verdict: Verdict) -> dict[str, int | float | str]:
 
 
 def waits_for(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str) -> int:
-    """How many neighbours the newest evaluation of a check on a day waits for; 0 where it could tell, or is none."""
+    """Return how many neighbours the newest evaluation of a check waits for; 0 if it could tell, or there is none."""
     key, of_day = dg.AssetCheckKey(asset_key, check), PartitionKeyFilter(key=day)
     for record in instance.event_log_storage.get_asset_check_execution_history(key, 1, partition_filter=of_day):
         event = record.event.dagster_event if record.event else None
@@ -69,7 +69,7 @@ def waits_for(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, 
 def day_evaluation(
     asset_key: dg.AssetKey, day: str, verdict: Verdict, record: dg.EventLogRecord | None, *, whole_asset: bool = False
 ) -> dg.AssetCheckEvaluation:
-    """The event that records one verdict on one day; to be logged from inside a step.
+    """Make the event that records one verdict on one day; it has to be logged from inside a step.
 
     Args:
         asset_key: the asset.
@@ -98,14 +98,14 @@ def day_checks(
     partitions_def: dg.PartitionsDefinition,
     judging: Callable[[dg.AssetCheckExecutionContext], AbstractContextManager[Judged]],
 ) -> dg.AssetChecksDefinition:
-    """The checks of one asset, evaluated together because they read the same file, selectable one by one.
+    """Define the checks of one asset: evaluated together because they read the same file, selectable one by one.
 
     Args:
         asset_key: the asset they judge.
         checks: check name -> what it verifies.
-        evaluate: the verdicts on one stored day.
+        evaluate: returns the verdicts on one stored day.
         partitions_def: the asset's own.
-        judging: entered around the days of a run; what it gives is told of each day that is read, and what was found.
+        judging: entered around the days of a run; the callable that it yields is given each day's record and verdicts.
     """
 
     @dg.multi_asset_check(

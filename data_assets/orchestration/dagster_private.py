@@ -1,7 +1,7 @@
-"""All that is taken from Dagster and is not public: one place to look at when Dagster is upgraded.
+"""Everything that is imported from Dagster and is not public: the place to look at when Dagster is upgraded.
 
-A name that a new version has moved fails here, at import, and in the test of this module. Not here: what they are used
-for, which the modules say that import them.
+A name that a new version has moved fails here, at import, and in the test of this module. The modules that import a
+name say what it is for.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What one dataset is to Dagster: its name, its source, its files, its checks.
+"""The description of one dataset: its name, its source, its files, its checks.
 
-Here: `MarketDataset`, a plain description, and those of this process by name. Not here: the asset made of it
+Here: `MarketDataset`, a plain value, and the datasets of this process by name. Not here: the asset made from it
 (`assets`), what happens inside a run (`day_run`, `verify_run`), and what any vendor does.
 
-A dataset's partitions are trading days, or months of them. A partition is known by its first day, and "day" stands for
-both wherever datasets are spoken of in general.
+A dataset's partitions are trading days, or months of them. A partition is known by its first day. Where the code is
+about datasets in general, "day" means either.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ class Files(Protocol):
     def held(
         self, lake: Lake, first: date, last: date, unreadable: Callable[[date, LakeError], None]
     ) -> set[date] | None:
-        """The days from `first` to `last` whose files are there and current; None where only the record can say.
+        """Return the days from `first` to `last` whose files are there and current; None if only the record can tell.
 
-        Told of each day of which nobody can tell, and why, as that its folder may not be looked into.
+        `unreadable` is called with each day that cannot be looked for, such as one whose folder may not be read.
 
         Raises:
-            LakeUnusable: the same of the dataset as a whole, or of the lake.
+            LakeUnusable: nothing of the dataset, or of the lake, can be looked for.
         """
 
     def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
-        """Those of some recorded days, not held, whose files are there and were made from what has changed since."""
+        """Return those of some recorded days, not held, whose files are there but were made from data since changed."""
 
     def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """Compare what is on disk with what was recorded.
 
         Returns:
-            What was found to hold, in one line.
+            What was verified, in one line.
 
         Raises:
-            Corrupt: it is missing, damaged, or something else.
+            Corrupt: the file is missing, damaged, or another one.
         """
 
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
-        """The first rows of a day, for its page; None where there is nothing to show."""
+        """Return the first rows of a day, for its page; None if there is nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class DayFiles:
 
 
 class FilesOfDays(Protocol):
-    """Days that lie in files of some other program, to be taken in as if they had been downloaded."""
+    """Days in files of another program, to be imported as if they had been downloaded."""
 
     def find(self, path: Path) -> tuple[Mapping[date, Path], Mapping[Path, str]]:
-        """The file of each day in a file or folder; and the files that are of no day, with the reason."""
+        """Find the file of each day in a file or folder, and the files that hold no day, with the reason."""
 
     def open_source(self, lake: Lake, files: Mapping[date, Path]) -> AbstractAsyncContextManager[Source]:
-        """For one run, a source of those days that writes to the given lake."""
+        """Open, for one run, a source of those days that writes to the given lake."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,26 +109,26 @@ class MarketDataset:
         description: Markdown for the UI.
         columns: column name -> (type, meaning with unit).
         checks: check name -> what it verifies, in one line.
-        open_source: for one run, a source that writes to the given lake; opening it starts what the profile needs for
-            the days that the run is for.
-        evaluate: the verdicts on a stored day, one per name in `checks` (apart from `integrity`), read from the lake.
+        open_source: opens, for one run, a source that writes to the given lake, and starts what the profile needs for
+            the days of the run.
+        evaluate: returns the verdicts on a stored day, read from the lake: one per name in `checks`, but `integrity`.
         max_concurrency: most days in flight at once.
         first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.
-        span: from which day to which it goes; one that is made from another goes as far as that one.
-        monthly: whether its partitions are the months of those days, and not the days.
-        days_per_run: most partitions in a run. Dagster runs assets that share it, their partitions and their days in
-            one run, where a day that one of them lacks keeps all days from the next.
+        span: its first and last day; a dataset made from another has the span of that one.
+        monthly: whether its partitions are the months of those days, rather than the days.
+        days_per_run: most partitions in a run. Dagster puts assets with the same number, partitions and days into one
+            run, in which a day that one of them lacks keeps all days from the next asset.
         upstream: names of the datasets it is made from.
-        fetched_downstream: whether those that are made from it fetch what they need of it themselves.
-        own_files: how its days lie on disk, where that is not one Parquet file a day.
-        files_of_days: how days are taken in from files of another program, where they can be.
-        lacking: of stored days, by name what each was not asked to hold and by now should, such as a ticker that was
-            added since; days that lack nothing are left out.
-        compares: those of `checks` that compare a day with its neighbours, and can tell nothing while it has too few.
-        automation: when to ask for days without being told to; the catch-up of recent days by default.
-        retry: how patient to be with a day.
-        expected: what is known of a day before it is stored, by the names that its metadata has for it.
+        fetched_downstream: whether the datasets made from it fetch what they need of it themselves.
+        own_files: how its days are stored, if not as one Parquet file per day.
+        files_of_days: how days are imported from files of another program, if they can be.
+        lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
+            since; days that lack nothing are left out.
+        compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
+        automation: when days are requested automatically; the catch-up of recent days by default.
+        retry: how many attempts a day gets, and the pauses between them.
+        expected: what is known of a day before it is stored, under the names of its metadata.
         shown: metadata that `status` shows for each day -> its heading.
         kinds: badges in the UI.
         metadata: static facts for the asset's page.
@@ -183,21 +183,21 @@ class MarketDataset:
 
     @property
     def unit(self) -> str:
-        """What one partition is called: `session`, or `month`."""
+        """The word for one partition: `session`, or `month`."""
         return "month" if self.monthly else "session"
 
     @property
     def day(self) -> str:
-        """What one partition is called where texts speak of days: `day`, or `month`."""
+        """The word for one partition in texts about days: `day`, or `month`."""
         return "month" if self.monthly else "day"
 
     def label(self, key: str | date) -> str:
-        """A partition as people read it: 2025-03-14, or 2025-03."""
+        """Write a partition for people: 2025-03-14, or 2025-03."""
         return label(key, self.partitions)
 
     @property
     def files(self) -> Files:
-        """How its days lie on disk."""
+        """How its days are stored."""
         return self.own_files or DayFiles(self.name)
 
 

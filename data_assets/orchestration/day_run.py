@@ -1,7 +1,7 @@
 """One Dagster run of a dataset: many days through the engine, each recorded in the event log as it ends.
 
-Here: the step of every ingest asset, the recording of a day (materialization, checks, or why not), signals, progress.
-Not here: the engine itself (`engine`), the verify mode (`verify_run`), and any vendor.
+Here: the step of every ingest asset, the recording of a day (its materialization and checks, or why it did not store),
+signals, progress. Not here: the engine itself (`engine`), the verify mode (`verify_run`), and any vendor.
 
 Only a stored day is materialized. A run in which any day did not store ends as a failure, so that the grid shows those
 days red and the others green.
@@ -57,16 +57,16 @@ PREVIEW_ROWS = 5
 
 
 class RunWatcher(Protocol):
-    """Somebody in the same process who wants to see a run while it works: the command's display."""
+    """Whatever shows a run in the same process while it works: the command's display."""
 
     def watch(self, progress: Progress) -> AbstractContextManager[None]:
         """Entered when the run begins, left when it ends."""
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
-        """A day has ended and is recorded."""
+        """Called when a day has ended and is recorded."""
 
     def run_ended(self, report: IngestReport) -> None:
-        """All days have ended, or the run was stopped."""
+        """Called when all days have ended, or the run was stopped."""
 
 
 run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=None)
@@ -76,7 +76,7 @@ run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=N
 run_source: ContextVar[Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]] | None] = ContextVar(
     "run_source", default=None
 )
-"""Set by the command around a run in its own process whose days come from somewhere else than the vendor."""
+"""Set by the command around a run in its own process whose days come from elsewhere than the vendor."""
 
 
 # ---- a day's events -------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
 
 
 def _plain(value: Scalar) -> Scalar:
-    """A share such as 0.0000197823936696 as a person reads it; the plots lose nothing by six digits."""
+    """Round a share such as 0.0000197823936696 to six digits, for readers; plots need no more."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
@@ -128,7 +128,7 @@ class DayRecorder:
         self._waiting = WaitingDays(context, dataset, lake)
 
     def begin(self, days: Iterable[date]) -> None:
-        """Take note of the days that are about to be stored."""
+        """Prepare for the days that are about to be stored."""
         self._waiting.look_around(days)
 
     async def record(self, day: date, outcome: Outcome) -> None:
@@ -163,10 +163,10 @@ class DayRecorder:
         return verdicts
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
-        """The days that this run, or the run it is a retry of, has stored already; they are not fetched again.
+        """Return the days that this run, or the run that it retries, has stored already; they are not fetched again.
 
-        In a retry that is a run of its own, the day is recorded once more, because the run is planned for it and the
-        grid judges a day by the last run that was.
+        In a retry that is a run of its own, such a day is recorded once more, because the run is planned for it and the
+        grid judges a day by the last run that was planned for it.
         """
         kin = self._runs_before()
         if not kin and self._context.retry_number == 0:
@@ -192,7 +192,7 @@ class DayRecorder:
 
 
 def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg.AssetObservation:
-    """The event that says, on the day's own page, how it ended and what to do."""
+    """Make the event that says, on the day's own page, how it ended and what to do."""
     return dg.AssetObservation(
         asset_key=dataset.asset_key,
         partition=day,
@@ -210,10 +210,10 @@ def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg
 
 
 def days_of_run(context: dg.AssetExecutionContext, dataset: MarketDataset) -> list[str]:
-    """The keys that this run was asked for; a day that Dagster adds to a range is said, and left as it is.
+    """Return the keys that this run was asked for; a day that Dagster adds to a range is logged and left as it is.
 
-    Dagster has planned such a day for this run, and would turn it red with the others if the run fails. So one that is
-    stored is recorded once more as it was.
+    Dagster has planned such a day for this run, and would turn it red with the others if the run fails. So if it is
+    stored, it is recorded once more as it was.
     """
     planned = list(context.partition_keys)
     asked = asked_keys(context.run.tags, planned)
@@ -271,11 +271,11 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
 def end_run_without_lake(
     context: dg.AssetExecutionContext, dataset: MarketDataset, days: Sequence[date], error: LakeUnusable
 ) -> NoReturn:
-    """End a run whose lake is not there: its days keep the colour that they had.
+    """End a run whose lake is not there, so that its days keep the colour that they had.
 
     Raises:
-        DaysNotStored: one of them was red, and canceled, the run would make it green again.
-        dagster.DagsterExecutionInterruptedError: none was.
+        DaysNotStored: one of them was red, and would turn green if the run were canceled.
+        dagster.DagsterExecutionInterruptedError: none was red.
     """
     red = dict.fromkeys(red_before(context.instance, dataset, days, context.run.run_id), Rejected(str(error)))
     if red:
@@ -292,8 +292,8 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
     """End a run that was told to stop before the days in `unfinished` were done.
 
     Raises:
-        DaysNotStored: one of them was stored once and is damaged; canceled, the run would make it green again.
-        dagster.DagsterExecutionInterruptedError: none is.
+        DaysNotStored: one of them is damaged, and would turn green if the run were canceled.
+        dagster.DagsterExecutionInterruptedError: none is damaged.
     """
     lake = open_lake()
     try:
@@ -352,7 +352,7 @@ async def _ingest(
 
 
 class _NotOpened:
-    """Stands for a source that did not open, so that every day of the run tells why; implements ``Source``."""
+    """Takes the place of a source that did not open, so that every day of the run says why; implements ``Source``."""
 
     def __init__(self, why: str) -> None:
         self._why = why
@@ -367,7 +367,7 @@ class _NotOpened:
 async def _open(
     dataset: MarketDataset, lake: Lake, days: list[date], opened: AsyncExitStack, stop: asyncio.Event
 ) -> Source:
-    """Open the dataset's source, unless told to stop meanwhile: a vendor that is away may be waited for here."""
+    """Open the dataset's source, unless told to stop meanwhile: opening may wait for a vendor that is away."""
     opening = asyncio.current_task()
     assert opening is not None
 
@@ -418,10 +418,10 @@ def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 class DaysNotStored(dg.Failure):
-    """The end of a run in which some day did not store.
+    """The failure of a run in which some day did not store.
 
     Attributes:
-        not_stored: how each of these days ended.
+        not_stored: the outcome of each of these days.
         asked: days that the run was asked for.
     """
 
@@ -432,7 +432,7 @@ class DaysNotStored(dg.Failure):
 
 
 def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked: int) -> DaysNotStored:
-    """The end of a run in which some day did not store: how many, which, why, and what to do."""
+    """Make the failure of a run in which some day did not store: how many, which, why, and what to do."""
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
     others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""

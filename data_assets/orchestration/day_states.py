@@ -1,4 +1,4 @@
-"""What the event log and the lake say of a dataset's days: stored, failed, in progress or missing, and why.
+"""The state of a dataset's days, by the event log and the lake: stored, failed, in progress or missing, and why.
 
 Here: reading. Not here: how a day gets its state (`day_run`), and how states are shown (the command, the UI).
 """
@@ -25,11 +25,11 @@ from data_assets.quality.naming import NAMES_SHOWN
 
 
 class DayState(StrEnum):
-    """The state of one day of one dataset, as the UI's partition grid shows it; there a day that lacks is stored."""
+    """The state of one day of one dataset, as in the UI's partition grid, which shows lacking days as stored."""
 
     STORED = "stored"
-    LACKING = "lacking"  # stored, and not asked then to hold what it should by now, such as a ticker added since
-    STALE = "stale"  # stored, and what it was made from has changed since, such as a day of a month; not asked of a day
+    LACKING = "lacking"  # stored before something was asked for, such as a ticker added since
+    STALE = "stale"  # of a month: one of its days was stored or replaced after it was built
     HOLE = "hole"  # materialized without a file: somebody accepted that there will be none
     FAILED = "failed"
     IN_PROGRESS = "in progress"
@@ -48,13 +48,13 @@ def day_states(
     days: Sequence[str],
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dict[str, DayState]:
-    """The state of each of `days`, in their order, as the grid shows it.
+    """Return the state of each of `days`, in their order, as the grid shows it.
 
-    The states are those of `DagsterInstance.get_status_by_partition`. What was recorded of days that `partitions` does
-    not hold stays recorded, and is seen again when it does.
+    The states are those of `DagsterInstance.get_status_by_partition`. Records of days that `partitions` does not hold
+    stay, and count again once it holds them.
 
-    That call asks three subsets about every single key, two seconds for ten years of days; listing the subsets' keys
-    takes a tenth of it.
+    That call asks three subsets about every key, which takes two seconds for ten years of days; listing the subsets'
+    keys takes a tenth of that.
     """
     cached = get_and_update_asset_status_cache_value(instance, asset_key, partitions)
     if cached is None:
@@ -76,17 +76,17 @@ def states_on_disk(
     lake: Lake,
     unreadable: dict[str, str] | None = None,
 ) -> dict[str, DayState]:
-    """The state of each of `days`, in their order: as the grid shows it, but stored only with a file in this lake.
+    """Return the state of each of `days`, in their order: as in the grid, but stored only with a file in this lake.
 
-    A record is a claim about a lake, and the settings may name another one by now, or ask for more. Where the lake may
-    not be looked into, the claim stands.
+    The settings may name another lake than the one that a record is about, or ask for more than it holds. If a folder
+    of the lake may not be read, its days keep the recorded state.
 
     Args:
         instance: where days are recorded.
-        dataset: whose they are.
+        dataset: the dataset of the days.
         days: their keys.
         lake: where their files are.
-        unreadable: takes those of them that are recorded as stored in a folder that may not be looked into, and why.
+        unreadable: filled with the days that are recorded as stored in a folder that may not be read, and why.
     """
     states = day_states(instance, dataset.asset_key, days, dataset.partitions)
     if not days:
@@ -103,19 +103,19 @@ def states_on_disk(
 
 
 def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str, list[str]]:
-    """What each of some stored days was not asked to hold and by now should; those that lack nothing are left out."""
+    """Return what each of some stored days lacks because it was asked for later; other days are left out."""
     found = dataset.lacking(lake, [date.fromisoformat(day) for day in days])
     return {day.isoformat(): list(names) for day, names in found.items()}
 
 
 def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
-    """Of the days that `states_on_disk` found lacking or stale, what each lacks."""
+    """Return what each day lacks that `states_on_disk` found lacking or stale."""
     found = lacking(dataset, [day for day, state in states.items() if state is DayState.LACKING], lake)
     return found | {day: [STALE_REASON] for day, state in states.items() if state is DayState.STALE}
 
 
 def _held(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> tuple[set[str] | None, dict[str, LakeError]]:
-    """The days whose files are there, and those that may not be looked into, each with why."""
+    """Return the days whose files are there, and the days whose folder may not be read, each with the reason."""
     days = list(days)
     closed: dict[date, LakeError] = {}
     try:
@@ -139,7 +139,7 @@ def _without_file(
 
 
 def unreadable_text(dataset: MarketDataset, unreadable: Mapping[str, str]) -> str:
-    """Which recorded days may not be looked into, and why; what is said of each of them is one thing to mend."""
+    """Say which recorded days are in folders that may not be read, and why; each reason is named once."""
     names = names_text([dataset.label(day) for day in unreadable])
     why = names_text(list(dict.fromkeys(unreadable.values())))
     return f"{dataset.name}: shown as recorded, since nobody can look for the files of {names}: {why}"
@@ -148,9 +148,9 @@ def unreadable_text(dataset: MarketDataset, unreadable: Mapping[str, str]) -> st
 def unrecorded_days(
     instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
 ) -> list[str]:
-    """Those of the days in `states` whose file is in this lake and was never recorded: the run history was lost.
+    """Find days whose file is in this lake but is not recorded, because the run history was lost.
 
-    Or the process that wrote it died between file and record; then it is one day, and its next run replaces it.
+    Or the process that wrote it died between file and record; then it is a single day, and its next run replaces it.
     """
     open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
     if not open_days:
@@ -165,7 +165,7 @@ def unrecorded_days(
 
 
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
-    """Which days have a file without a record, and how to get their standing back."""
+    """Say which days have a file without a record, and how to recover."""
     return (
         f"{dataset.name}: {count_of(len(days), dataset.day)} with a file and no record, as after a lost run history: "
         f"{names_text([dataset.label(day) for day in days])}. Put the folder {shown_state_folder()} back from its "
@@ -174,7 +174,7 @@ def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
 
 
 def names_text(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
+    """Write the first few of some names, and how many more there are."""
     more = len(names) - NAMES_SHOWN
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -229,7 +229,7 @@ class DayHealth:
 def day_health(
     instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
 ) -> list[DayHealth]:
-    """One row per day, in the order given. Costs two look-ups a day: for weeks, not for decades."""
+    """Return one row per day, in the order given. It costs two look-ups per day: use it for weeks, not for decades."""
     asset_key = dataset.asset_key
     checks = _check_states(instance, asset_key, dataset.checks, days)
     states = states_on_disk(instance, dataset, days, lake)

@@ -1,10 +1,9 @@
-"""Days that a person has accepted as permanent holes: the vendor has nothing for them and never will.
+"""Days that a person has accepted as permanent holes: the vendor has no data for them and never will.
 
-Here: how a hole is recorded and recognised. Not here: deciding that a day is one; that is a person's word, with a
-reason.
+Here: how a hole is recorded and recognised. Not here: deciding that a day is one, which a person does, with a reason.
 
-A hole is a materialization without a file: zero rows, and who reads the event log sees why. The day counts as done, so
-no backfill asks for it again. A later success replaces it, as any materialization does.
+A hole is a materialization without a file, with zero rows and the reason. The day counts as done, so no backfill
+requests it again. A later success replaces it, as it replaces any materialization.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def accept_hole(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, 
 
 
 def hole_reason(record: dg.EventLogRecord) -> str | None:
-    """Why a day was accepted as a hole; None where the record is that of a file."""
+    """Return why a day was accepted as a hole; None if the record is that of a file."""
     materialization = record.asset_materialization
     if materialization is None or HOLE not in materialization.metadata:
         return None
@@ -40,6 +39,6 @@ def hole_reason(record: dg.EventLogRecord) -> str | None:
 
 
 def holes_among(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> set[str]:
-    """Those of `days` whose newest record is a hole's; a look-up each."""
+    """Find those of `days` whose newest record is a hole; one look-up per day."""
     records = ((day, latest_materialization(instance, dataset.asset_key, day)) for day in days)
     return {day for day, record in records if record is not None and hole_reason(record) is not None}

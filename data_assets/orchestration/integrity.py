@@ -1,7 +1,7 @@
 """A stored day read back: whether its file is still the recorded one, and all verdicts on it.
 
 Here: what is judged when a day has been stored, and whenever its checks run again. Not here: the rules (`quality`), how
-a file is verified (`lake`), and how a verdict is recorded (`quality.asset_checks`).
+a file is verified (`lake`), and how a verdict is recorded (`asset_checks`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DAMAGE = "damage"
 
 
 def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
-    """The sha256 and the row count that a materialization recorded."""
+    """Return the sha256 and the row count that a materialization recorded."""
     materialization = record.asset_materialization
     metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
     sha256, rows = metadata.get("sha256"), metadata.get("rows")
@@ -32,10 +32,10 @@ def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
 
 
 def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
-    """Whether what is on disk is still what was recorded; a file that cannot be read is not known to be.
+    """Check that the file on disk is the recorded one; a file that cannot be read does not pass.
 
     Raises:
-        LakeUnusable: the lake as a whole is not there or does not answer, which says nothing of the day.
+        LakeUnusable: the lake as a whole is not there or does not answer, which says nothing about the day.
     """
     if (why := hole_reason(record)) is not None:
         text = f"a hole, accepted by hand: {why}"
@@ -59,9 +59,9 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
 def damaged_days(
     instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, days: Iterable[date]
 ) -> dict[date, Verdict]:
-    """Those of `days` that were stored once and are not whole any more, each with its verdict.
+    """Find those of `days` that were stored and are damaged or missing, each with its verdict.
 
-    A run that is canceled gives its days back the colour of their last good run: green, also where the file is damaged.
+    A canceled run gives its days back the colour of their last good run: green, even if the file is damaged.
     """
     damaged = {}
     for day in days:
@@ -72,13 +72,13 @@ def damaged_days(
 
 
 def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, day: str) -> list[Verdict]:
-    """All verdicts on one day, by reading the stored file back; none where nothing is recorded."""
+    """Return all verdicts on one day, by reading the stored file back; none if nothing is recorded."""
     record = latest_materialization(instance, dataset.asset_key, day)
     return [] if record is None else recorded_verdicts(record, dataset, lake, date.fromisoformat(day))
 
 
 def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
-    """All verdicts on the day that a materialization recorded; of a damaged file only that it is damaged."""
+    """Return all verdicts on the day of a materialization; for a damaged file, only that it is damaged."""
     whole = integrity(lake, dataset, when, record)
     others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:

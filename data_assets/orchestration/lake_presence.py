@@ -1,17 +1,17 @@
-"""Whether the lake that a history speaks of is there at all, or its disk is not plugged in, or another lake is there.
+"""Whether the lake in which the recorded days were stored is there: its disk may not be plugged in, or be another one.
 
-Here: the refusal, and how a run ends that finds it out. Not here: the lake's own marker (`lake`), and days whose file
-alone is missing (`integrity`).
+Here: the refusal, and what decides how such a run ends. Not here: the lake's own marker (`lake`), and single days whose
+file is missing (`integrity`).
 
-A disk that is not plugged in leaves an empty folder, or one in which somebody once began a lake. Taken for the lake,
-every day in it would be a lost one and turn red, and a backfill would fill the wrong disk. So the record of a day holds
-the identity of its lake, as the lake's marker says it, and where days are recorded as stored in a place whose lake now
-has no marker, or another identity, nothing is read, written or recorded. A lake that nothing was recorded in is a new
-one.
+If a disk is not plugged in, its mount point is an empty folder, or one in which somebody once began a lake. If that
+were taken for the lake, every day would count as lost and turn red, and a backfill would fill the wrong disk. So the
+record of a day holds the identity of its lake, from the lake's marker. If days are recorded as stored in a place that
+now has no marker, or one with another identity, nothing is read, written or recorded. A lake without recorded days is a
+new one.
 
-Judgements: the newest record of each dataset tells, so that a lake is forgotten once all datasets have gone on in
-another; records of earlier versions hold no identity, and believe any marker until the dataset's next day is stored;
-and the vendor's own files (Polygon's cache) make no lake, since they come and go.
+Judgements: only the newest record of each dataset counts, so a lake is forgotten once all datasets have moved to
+another; records of earlier versions hold no identity and accept any marker until the dataset's next day is stored; and
+the vendor's own files (Polygon's cache) do not make a lake, since they come and go.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ LAKE = "lake"
 
 
 def refuse_absent_lake(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset | None = None) -> None:
-    """Go on only if the lake is there, or is a new one.
+    """Refuse a lake that is not there, unless it is a new one.
 
     Args:
-        instance: what was recorded.
+        instance: where days are recorded.
         lake: the lake of the settings.
-        dataset: whose folder has to be usable too.
+        dataset: a dataset whose folder has to be usable too.
 
     Raises:
-        LakeNotThere: days are recorded as stored in it, and it has no marker, or that of another lake; or the dataset's
-            folder is a link to what is not there. The text says what to do.
-        LakeUnusable: the disk or the object store does not say, or the folder may not be looked into.
+        LakeNotThere: days are recorded as stored in it, but it has no marker, or that of another lake; or the dataset's
+            folder is a broken link. The text says what to do.
+        LakeUnusable: the disk or the object store does not answer, or the folder may not be read.
     """
     there = lake.is_there()
     recorded = _recorded_here(instance, lake)
@@ -55,7 +55,7 @@ def refuse_absent_lake(instance: dg.DagsterInstance, lake: Lake, dataset: Market
 
 
 def _recorded_here(instance: dg.DagsterInstance, lake: Lake) -> list[str | None]:
-    """The identities of the lakes in which each dataset's newest day was stored, here; None of old records."""
+    """Return the identity of the lake of each dataset's newest day, if that was stored here; None for old records."""
     datasets = {each.asset_key: each for each in datasets_of_this_process.values()}
     found = []
     for record in instance.get_asset_records(list(datasets)):
@@ -84,7 +84,7 @@ def _lies_in(lake: Lake, stored: dg.AssetMaterialization) -> bool:
 
 
 def stored_elsewhere(record: dg.EventLogRecord, lake: Lake) -> str | None:
-    """Where a day was stored, if that is another lake than this, as far as its record and the lake's marker tell."""
+    """Return where a day was stored if that is another lake, by its record and the lake's marker; else None."""
     stored = record.asset_materialization
     if stored is None or "path" not in stored.metadata:
         return None
@@ -94,16 +94,16 @@ def stored_elsewhere(record: dg.EventLogRecord, lake: Lake) -> str | None:
 
 
 def red_before(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[date], run_id: str) -> list[date]:
-    """Those of `days` that were stored once and did not store at a later try, that of the run `run_id` left out.
+    """Find those of `days` that were stored and failed in a later attempt, not counting that of the run `run_id`.
 
-    A run that is canceled gives them the colour of the stored one, and nobody would see that they are damaged.
+    A canceled run would give them the colour of the stored file, and nobody would see that they are damaged.
     """
     red = []
     for day in days:
         stored = latest_materialization(instance, dataset.asset_key, day.isoformat())
         if stored is None:
             continue
-        tries = instance.fetch_observations(
+        attempts = instance.fetch_observations(
             dg.AssetRecordsFilter(
                 asset_key=dataset.asset_key,
                 asset_partitions=[day.isoformat()],
@@ -111,6 +111,6 @@ def red_before(instance: dg.DagsterInstance, dataset: MarketDataset, days: Itera
             ),
             limit=100,
         ).records
-        if any(each.run_id != run_id for each in tries):
+        if any(each.run_id != run_id for each in attempts):
             red.append(day)
     return red

@@ -5,18 +5,19 @@ sessions and hours (``trading_calendar``), and which days are missing or failed 
 
 A key is always a date: the day, or the first of the month.
 
-Datasets of the same span must use the very same object, and `trading_days` and `months` see to it: for assets whose
-definitions differ, the launch dialog loses "missing and failed only", and a backfill by the UI of several refuses them.
-One kind is excepted on purpose: what another dataset fetches for itself. Where an upstream's definition reads like that
-of the asset, the dialog says that days which the upstream lacks "cannot be materialized", whatever the asset does.
+Datasets of the same span must use the very same object, which `trading_days` and `months` ensure: if definitions
+differ, the launch dialog loses "missing and failed only", and the UI refuses a backfill of several assets. The
+exception is a dataset that others fetch by themselves: if its definition equalled that of the downstream asset, the
+dialog would say that days which it lacks "cannot be materialized", whatever the asset does.
 
-A window is one day of UTC, so a day's partition exists from the next 00:00 UTC on: 19:00 or 20:00 in New York of the
+A window is one day of UTC, so a day's partition exists from the next 00:00 UTC on: 19:00 or 20:00 in New York on the
 same evening, when even the late option trading has ended. With a cron of weekdays alone, a Friday's window would end,
-and its partition appear, on Monday. Weekends are one cron string, which keeps look-ups far shorter than dates would.
+and its partition appear, on Monday. Weekends are excluded by one cron string, which makes look-ups much faster than
+dates would.
 
-Dagster's subsets hold windows, not days, and one cut out of a larger one may begin in a closed stretch: a lone Monday
-as Saturday to Monday. The keys it yields are right, but the key range made of it begins on the Friday. So ask for keys
-and statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_partition`` do, never for key ranges.
+Dagster's subsets hold windows, not days, and a subset of one day may begin on the closed days before it: a lone Monday
+becomes Saturday to Monday. Its keys are right, but the key range made from it begins on the Friday. So ask for keys and
+for statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_partition`` do, never for key ranges.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from data_assets.trading_calendar import LAST_SESSION, closures, previous_sessio
 DAYS_PER_RUN = 50
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-"""The tags of a run over a range of days."""
+"""Dagster's tags of a run over a range of days; `cli.local_run` sets them for runs of the command."""
 
 _ONE_DAY = timedelta(days=1)
 
 
 class OutsideSpan(ValueError):
-    """A day that its dataset does not have: before its first day, after its last, or not there yet."""
+    """A day that its dataset does not have: before its first day, after its last, or still to come."""
 
 
 def trading_days(span: Span, *, fetched_downstream: bool = False) -> dg.TimeWindowPartitionsDefinition:
@@ -143,7 +144,7 @@ def check_day(text: str, now: datetime | None = None, span: Span = SHIPPED, of: 
 def check_reach(
     asked: str, first: date, last: date, span: Span, now: datetime | None = None, of: str = "the dataset"
 ) -> None:
-    """See that the time between two days, both included, is not wholly outside of what a dataset has by now.
+    """Check that the time between two days, both included, is not wholly outside the days of a dataset.
 
     Args:
         asked: what was typed, for the message.
@@ -174,14 +175,14 @@ def label(key: str | date, partitions: dg.TimeWindowPartitionsDefinition) -> str
 
 
 def asked_keys(tags: Mapping[str, str], keys: Sequence[str]) -> list[str]:
-    """Those of a run's keys that its tags ask for.
+    """Return those of a run's keys that its tags ask for.
 
-    Dagster ends a range with the window that holds its end or follows it: one that ends on Thanksgiving runs the Friday
-    after it too, one of a weekend alone the Monday.
+    Dagster ends a range with the window that holds its end or follows it: a range that ends on Thanksgiving also runs
+    the Friday after it, and a weekend alone runs the Monday.
 
     Args:
-        tags: the run's.
-        keys: what Dagster makes of them.
+        tags: the tags of the run.
+        keys: the keys that Dagster derives from them.
     """
     first, last = tags.get(RANGE_START, ""), tags.get(RANGE_END, "~")
     return [key for key in keys if first <= key <= last]

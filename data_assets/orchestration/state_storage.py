@@ -1,9 +1,8 @@
-"""Dagster's own storages in the project's state folder, as `dagster.yaml` names them.
+"""Dagster's own storages, placed in the project's state folder; `dagster.yaml` names these classes.
 
-`dagster.yaml` knows variables without a default and folders relative to wherever a process was started, and neither is
-one folder that a user may set. So these three take no configuration: they ask for the project's state folder.
-
-Here: where each of them keeps its files. Not here: anything they do; that is Dagster's.
+In `dagster.yaml` a folder is relative to wherever a process was started, and a variable has no default, so it cannot
+name a folder that a user may set. These three classes therefore take no configuration and ask for the project's state
+folder themselves.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A run that re-reads stored days instead of fetching them, and turns the damaged ones red.
+"""A run that reads stored days again instead of fetching them, and turns the damaged ones red.
 
-Here: the verify mode of an ingest asset's step, the day's verdict on its file, and the sum of what was found, which a
-run of the checks alone ends with too. Not here: how a file is verified (`lake`), and the command that looks for damage
-first.
+Here: the verify mode of an ingest asset's step, and the summary of what was found, with which a run of checks alone
+ends too. Not here: how a file is verified (`lake`), and the command, which looks for damage before it starts such a
+run.
 
-The open-source edition of Dagster cannot take a materialization back. A later failed run of the same day can, so rot is
-reported by a run of the asset itself that carries the tag `data_assets/verify`: from the command, or from the UI's
+The open-source edition of Dagster cannot withdraw a materialization. But a later failed run turns the day red, so
+damage is reported by a run of the asset itself with the tag `data_assets/verify`: from the command, or from the UI's
 backfill dialog by adding the tag there.
 """
 
@@ -30,7 +30,7 @@ from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
 VERIFY = "data_assets/verify"
-"""The run tag that asks for it; any value."""
+"""The run tag that asks for the verify mode; it may have any value."""
 
 
 class DaysRead:
@@ -43,7 +43,7 @@ class DaysRead:
         self._failed: Counter[str] = Counter()
 
     def judged(self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict]) -> None:
-        """Take a day's record and the verdicts on it: that on its file, and others that are counted where they fail."""
+        """Count a day by its record and verdicts: `integrity`, and the failed ones of the other checks."""
         verdict = next((each for each in verdicts if each.name == "integrity"), None)
         if record is None or verdict is None:
             self._not_whole[NOT_RECORDED] += 1
@@ -65,7 +65,7 @@ class DaysRead:
 
 @contextmanager
 def summed_up(instance: dg.DagsterInstance, run: dg.DagsterRun, dataset: MarketDataset) -> Iterator[Judged]:
-    """Take what is found of a run's days while the context lasts, and end the run's log with the sum of it."""
+    """Count what is found on a run's days while the context lasts, and end the run's log with a summary."""
     days = DaysRead()
     yield days.judged
     summary = days.summary()
@@ -73,10 +73,10 @@ def summed_up(instance: dg.DagsterInstance, run: dg.DagsterRun, dataset: MarketD
 
 
 def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
-    """Re-read the files of this run's days. Good days are recorded as they were, damaged and missing ones turn red.
+    """Read the files of this run's days again. Good days are recorded as they were; damaged and missing ones turn red.
 
     Raises:
-        LakeUnusable: the lake as a whole is not there, which says nothing of any day.
+        LakeUnusable: the lake as a whole is not there, which says nothing about any day.
         DaysNotStored: some day has no whole file; its text says which and why.
     """
     lake = open_lake()

@@ -1,11 +1,11 @@
 """Days on which a check could not tell yet, judged again once enough of their neighbours are stored.
 
-A backfill begins with days that have no neighbours, and a rule that compares can say nothing of them. Nobody would ask
-it again, so that a day with a tenth of its rows stayed green. So a run keeps such days in mind, those of its own and
-those that earlier runs have left near it, and judges each again when it can be told. The answer is one more evaluation
-of that day, on the materialization that is recorded.
+A backfill begins with days that have no neighbours, and a rule that compares days cannot judge them. If nobody ran the
+check again, a day with a tenth of its rows would stay green. So a run remembers such days, its own and those that
+earlier runs have left near it, and judges each again as soon as it can. The result is one more evaluation of that day,
+on the materialization that is recorded.
 
-Here: which days wait, and asking again. Not here: the rules that wait (`quality`), and how they are asked first
+Here: which days wait, and judging them again. Not here: the rules that wait (`quality`), and their first evaluation
 (`day_run`).
 """
 
@@ -43,7 +43,7 @@ class WaitingDays:
         self._waiting: dict[date, dict[str, int]] = {}
 
     def look_around(self, days: Iterable[date]) -> None:
-        """Take up the days near ``days``, which are about to be stored, that earlier runs have left waiting."""
+        """Find waiting days that earlier runs have left near ``days``, which are about to be stored."""
         asked = set(days)
         if not self._dataset.compares or not asked:
             return
@@ -61,7 +61,7 @@ class WaitingDays:
             )
 
     def judged(self, day: date, verdicts: Iterable[Verdict]) -> None:
-        """Take note of what was said of a day that has been stored, and judge those again that can be told by now."""
+        """Take the verdicts on a day that has been stored, and judge waiting days again that have enough neighbours."""
         self._stored.add(day)
         self._keep(day, {verdict.name: verdict.waits_for for verdict in verdicts})
         for waiting in sorted(self._waiting, reverse=True):

@@ -27,13 +27,13 @@ MINIMUM_SHARE = 0.8
 """The share of the usual rows or tickers below which a whole file counts as truncated."""
 
 NEIGHBOURS_NEEDED = 5
-"""How many other days it takes to say what is usual: the median of five bears two that are wrong."""
+"""How many other days are needed to tell what is usual: the median of five holds if two of them are wrong."""
 
 HOLE_SHARE = 0.5
 """The share of the session's median of trading tickers below which a minute is a hole."""
 
 TICKERS_TO_TELL = 5
-"""The median of trading tickers a minute from which on an outage differs from a few tickers without trades."""
+"""The median of trading tickers per minute from which on an outage can be told from a few tickers without trades."""
 
 CONTINUOUS = 0.9
 """The share of the minutes between its first and last bar from which on a ticker trades all the time, and the share of
@@ -93,13 +93,13 @@ def market_holes(minutes_present: Sequence[int], hours: Session) -> list[datetim
 
 
 def session_bar_count(bars: pl.DataFrame, *, hours: Session, lenient: bool = False) -> Verdict:
-    """Whether a single security has exactly one bar for each minute of the regular session.
+    """Check that a single security has exactly one bar for each minute of the regular session.
 
     Args:
         bars: of one security, regular hours only.
         hours: the session, whose minutes are expected.
-        lenient: accept absent minutes, for thinly traded securities, and say how many they are. A day without any bar,
-            or with more than the expected ones, is an error all the same.
+        lenient: accept absent minutes, for thinly traded securities, and count them. A day without any bar, or with
+            more bars than expected, is an error all the same.
     """
     missing = missing_minutes(bars, hours)
     found = hours.minutes - len(missing)
@@ -138,18 +138,18 @@ def market_bar_count(
     minutes_present: Sequence[int],
     minimum_share: float = MINIMUM_SHARE,
 ) -> Verdict:
-    """Whether a day of the whole market is all there, as far as counts can tell.
+    """Check that a day of the whole market is complete, as far as counts can tell.
 
-    An error: the file ends before the close, or holds clearly fewer rows or tickers than usual, as a truncated file
-    that can still be read does. On an early close the latter only warns, since such days are thin: rows are
-    compared in proportion to the session's minutes. With too few neighbours stored nothing is said of rows and tickers,
-    and the verdict waits for more. A warning: a minute that most tickers lack (an outage or a halt of
-    the market), and one that a liquid ticker lacks alone (no trade, or a halt in that name).
+    It is an error if the file ends before the close, or holds clearly fewer rows or tickers than usual, as a truncated
+    file that can still be read does. On an early close fewer rows or tickers only warn, since such days are thin; rows
+    are compared in proportion to the session's minutes. With too few neighbours stored, rows and tickers are not
+    judged, and the verdict waits for more. A minute warns if most tickers lack it (an outage or a halt of the market),
+    or if a liquid ticker alone lacks it (no trade, or a halt in that ticker).
 
     Args:
         bars: of the stored tickers.
         hours: the session.
-        liquid: names that trade in every regular minute; those without any bar are left to `coverage`.
+        liquid: tickers that trade in every regular minute; those without any bar are left to `coverage`.
         size: of the whole file.
         neighbours: sizes of the nearest other days, in any order.
         last_bar: the start of the whole file's last minute, an aware instant.
@@ -221,14 +221,14 @@ def coverage(
     hours: Session,
     holes: Sequence[datetime] | None,
 ) -> Verdict:
-    """Which of the wanted tickers the day holds: complete, partial, absent, or cannot tell.
+    """Tell for each wanted ticker whether the day holds it completely.
 
     - complete: a bar in every minute of the regular session;
     - absent: no bar at all, though the file is there;
-    - partial: minutes are lacking that trading alone does not explain: of a liquid name, in a hole of the market's
-      data, or before or after a stretch in which the ticker trades all the time (a halt, or its first day, looks the
-      same);
-    - cannot tell: minutes are lacking, and a minute without trades has no bar.
+    - partial: minutes are missing that trading alone does not explain: those of a liquid ticker, those in a hole of the
+      market's data, or those before or after a stretch in which the ticker trades all the time (a halt, or its first
+      day, looks the same);
+    - cannot tell: minutes are missing, and a minute without trades has no bar.
 
     Absent and partial tickers warn, and so do those that have the bars of another (`same_bars`); a day without any of
     the wanted tickers is an error.
@@ -236,9 +236,9 @@ def coverage(
     Args:
         bars: of the stored tickers.
         wanted: the tickers that the day should hold; repeats do not count.
-        liquid: names that trade in every regular minute.
+        liquid: tickers that trade in every regular minute.
         hours: the session.
-        holes: what `market_holes` answered.
+        holes: what `market_holes` returned.
     """
     names = list(dict.fromkeys(wanted))
     of_wanted = bars.filter(pl.col("ticker").is_in(names))
@@ -301,10 +301,11 @@ def coverage(
 
 
 def same_bars(bars: pl.DataFrame) -> list[tuple[str, ...]]:
-    """The tickers that have the same bars throughout, prices and volumes, each group in the order of the file.
+    """Find tickers whose bars are identical throughout, prices and volumes; each group in the order of the file.
 
-    Users have met one security's data under the name of another (polygon-io/issues 68). That half an hour of bars and
-    more than one price cannot agree by chance is a judgement; test tickers, which repeat one price, pass by it.
+    Users have found one security's data under the name of another (polygon-io/issues 68). That half an hour of bars
+    with more than one price cannot agree by chance is a judgement; test tickers, which repeat one price, are not
+    reported.
     """
     sums = bars.group_by("ticker", maintain_order=True).agg(
         rows=pl.len(), volume=pl.col("volume").sum(), close=pl.col("close").sum(), prices=pl.col("close").n_unique()

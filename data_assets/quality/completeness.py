@@ -1,7 +1,7 @@
-"""Whether a body arrived whole, as far as its contracts can tell.
+"""Whether a response's body arrived whole, as far as its contracts can tell.
 
-Here: what the last contract and the vendor's contract list say, for the downloader to decide on before it publishes.
-Not here: the last line, the content length (the downloader's), and the verdicts on the stored day (``option_quotes``).
+Here: what the last contract and the vendor's contract list tell, for the vendor's code to decide before it publishes.
+Not here: the last line, the content length (the client's), and the verdicts on the stored day (``option_quotes``).
 
 The vendor's CSV has no trailer and no row count, so a body that stops short looks like a shorter day.
 """
@@ -18,21 +18,21 @@ from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import clock, contract_name, contract_names, session_day
 
 SUBSTANTIAL = 0.1
-"""The share of contracts from which on an end is one at which contracts do end on this day."""
+"""The share of contracts from which on a last minute counts as one at which contracts end on this day."""
 
 
 def last_contract_whole(summary: pl.DataFrame, *, close: datetime, option_close: datetime) -> str | None:
-    """Whether the body ends where its last contract ends, rather than in its middle.
+    """Check that the body does not stop in the middle of its last contract.
 
-    A body that stops leaves its last contract ending earlier than the others do. Number of rows and start do not
+    In a body that stops short, the last contract ends earlier than the others. The number of rows and the start do not
     matter: a contract first quoted at noon ends like the others. The last contract is compared with those of its own
-    expiration, if there are enough of them that one odd one does not count; else with all that, like it, expire today
-    or, like it, do not (expiring contracts may stop before the 16:00 to 16:15 tail); else with the two closes.
+    expiration, if there are enough that one odd contract does not count; else with all contracts that, like it, expire
+    today or do not (expiring contracts may stop before the 16:00 to 16:15 tail); else with the two closes.
 
-    What this cannot see:
+    What this cannot detect:
 
-    - a stop exactly between two contracts: the vendor's contract list does;
-    - a stop at a minute where a substantial share of the compared contracts ends;
+    - a stop exactly between two contracts; the vendor's contract list shows it;
+    - a stop at a minute at which a substantial share of the compared contracts ends;
     - a stop on a day on which a substantial share of the compared contracts ends each at a minute of its own: there a
       lone early end is nothing special, and refusing it could make a good day impossible to store.
 
@@ -76,14 +76,14 @@ def last_contract_whole(summary: pl.DataFrame, *, close: datetime, option_close:
 
 @dataclass(frozen=True, slots=True)
 class ListComparison:
-    """A day's contracts against the vendor's list.
+    """A day's contracts compared with the vendor's list.
 
     Attributes:
-        listed: contracts the list holds for the day.
-        absent: names of those that did not arrive, in the order of the file.
+        listed: contracts on the list for the day.
+        absent: names of the listed contracts that did not arrive, in the order of the file.
         extra: contracts that arrived and are not listed.
-        settled: contracts that the list names and that were settled in the morning of the day; not among ``listed``.
-        confirmed: how many of the absent the vendor was asked for again, with the same answer.
+        settled: listed contracts that were settled in the morning of the day; not counted in ``listed``.
+        confirmed: how many of the absent contracts were requested again, with the same response.
     """
 
     listed: int
@@ -96,7 +96,7 @@ class ListComparison:
 def absent_contracts(
     summary: pl.DataFrame, listed: pl.DataFrame, *, day: date, morning_settled: Collection[str] = ()
 ) -> ListComparison:
-    """Compare what arrived with what the vendor's contract list says a complete day holds.
+    """Compare the contracts that arrived with those of a complete day, by the vendor's contract list.
 
     Strikes are compared exactly: both sides are parsed from the same vendor's text.
 
@@ -105,8 +105,8 @@ def absent_contracts(
         listed: symbol, expiration, strike and right of each listed contract; repeats, and contracts that expired before
             ``day`` (OPRA's test contracts carry expirations such as 1882) do not count.
         day: the trading day.
-        morning_settled: roots that are settled by the opening prices of their last day, so that they trade on the day
-            before for the last time, such as SPX and VIXW; theirs that expire on ``day`` do not count either.
+        morning_settled: roots that are settled by the opening prices of their last day and trade for the last time on
+            the day before, such as SPX and VIXW; their contracts that expire on ``day`` do not count either.
     """
     arrived = summary.select(CONTRACT)
     contracts = (

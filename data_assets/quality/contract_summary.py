@@ -2,9 +2,9 @@
 
 Here: the counting and the merging. Not here: what a count means for the day (``option_quotes``, ``completeness``).
 
-A day can have ten million rows, a summary has as many rows as the day has contracts. The rules therefore read
-summaries only, and a day is judged while it streams by, in flat memory: for any split of the rows into batches, the
-merged summaries of the batches equal the summary of the whole.
+A day can have ten million rows; its summary has one row per contract. The rules read summaries only, so a day is judged
+batch by batch, in constant memory: for any split of the rows into batches, the merged summaries of the batches equal
+the summary of the whole.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
 
 
 def merge_summaries(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The summary of consecutive batches as one: a contract cut by a border, or coming back later, is joined.
+    """Merge the summaries of consecutive batches; a contract that several of them hold becomes one row.
 
     Args:
         summaries: at least one, in the order of their batches, made with the same session and interval.

@@ -1,7 +1,4 @@
-"""How option contracts, bars and instants are written for a person.
-
-Here: text only. Not here: what is worth saying about them (the rules).
-"""
+"""How option contracts, bars and instants are written for people."""
 
 from __future__ import annotations
 

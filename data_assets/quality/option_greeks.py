@@ -1,11 +1,11 @@
-"""The rules for a stored day of first-order greeks, and the counting that they read.
+"""The rules for a stored day of first-order greeks, and the summary that they read.
 
-Here: a day condensed batch by batch, and verdicts on it. Not here: grid, contract set and order, which are those of
-quotes (``option_quotes`` on ``contract_summary``), and the asset checks that show the verdicts.
+Here: summarizing a day batch by batch, and verdicts on the summary. Not here: grid, contract set and order, whose rules
+are those of quotes (``option_quotes`` on ``contract_summary``), and the asset checks that show the verdicts.
 
 A day can have ten million rows. Its summary has a row per contract, a row per root and minute, and the quotes of the
-one strike next to the money per expiration and minute: for any split of the rows into batches, the merged summaries of
-the batches equal the summary of the whole. Nothing here deletes or mends a row.
+strike nearest to the money per expiration and minute: for any split of the rows into batches, the merged summaries of
+the batches equal the summary of the whole. No rule deletes or mends a row.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_con
 from data_assets.quality.verdict import Verdict
 
 FAILED_ERROR = 100.0
-"""From this ``iv_error`` on the vendor found no volatility; a solved one is off by a small fraction."""
+"""The ``iv_error`` from which on the vendor found no volatility; that of a solved row is a small fraction."""
 
 POOR_ERROR = 0.5
-"""From this ``iv_error`` on a volatility explains its price badly."""
+"""The ``iv_error`` from which on a volatility fits its price poorly."""
 
 HIGH_VOLATILITY = 5.0
-"""500 % a year: a solver that ran off, or a price of a cent far from the money on its last day."""
+"""500 % a year: the solver diverged, or the option costs a cent, far from the money on its last day."""
 
 NEAR_THE_MONEY = 0.02
 """How far from the underlying, as a share of it, a strike may lie to count for put-call parity."""
@@ -41,18 +41,18 @@ _DAYS_PER_YEAR = 365
 
 @dataclass(frozen=True, slots=True)
 class GreekSummary:
-    """A day of greeks, or a batch of it, condensed.
+    """The summary of a day of greeks, or of a batch of it.
 
     Attributes:
         contracts: one row per contract in order of first appearance: symbol, expiration, strike, right; Int64 counts
 
             - rows; opening: those at the open, where there is no quote to solve for
             - failed: ``iv_error`` of 100 or more; opening_failed: those of them at the open
-            - zero: a volatility of 0, which the vendor gives where the price is not above the intrinsic value
+            - zero: a volatility of 0, which the vendor gives if the price is not above the intrinsic value
             - high: a volatility above 500 %; poor: an error of 50 % or more that is not failed
             - negative: a volatility below 0; impossible_delta: a delta beyond -1 or 1
-            - unusable: a greek or the underlying's price that is missing or no finite number, as the model leaves them
-              where an index has no price
+            - unusable: a greek or the underlying's price that is missing or not a finite number, as the model leaves
+              them if an index has no price
 
             and lowest_vol, highest_vol: of the solved rows.
         underlying: one row per symbol and timestamp: low, high (of its positive prices, dollars), rows, absent (price
@@ -67,7 +67,7 @@ class GreekSummary:
     money: pl.DataFrame
 
     def of(self, symbol: str) -> GreekSummary:
-        """The part of one option root."""
+        """Return the part of one option root."""
         return GreekSummary(
             *(frame.filter(pl.col("symbol") == symbol) for frame in (self.contracts, self.underlying, self.money))
         )
@@ -84,8 +84,8 @@ class IvThresholds:
         failed: no volatility was found.
         zero: the price is not above the intrinsic value, usual deep in the money.
         high: a volatility above 500 % a year.
-        poor: a volatility that misses its price by half or more.
-        unusable: a greek that is empty or no finite number.
+        poor: a volatility whose model price is off by half or more.
+        unusable: a greek that is empty or not a finite number.
     """
 
     failed: float = 0.05
@@ -102,9 +102,9 @@ class IvThresholds:
 
 
 def greek_summary(greeks: pl.DataFrame, *, open_: datetime) -> GreekSummary:
-    """Count what the rules need to know.
+    """Summarize rows for the rules.
 
-    Right for rows in any order; fast when a contract's rows lie together.
+    Rows may be in any order; it is fast if a contract's rows lie together.
 
     Args:
         greeks: the columns symbol, expiration, strike, right, timestamp (UTC), bid, ask, the eight greeks,
@@ -115,7 +115,7 @@ def greek_summary(greeks: pl.DataFrame, *, open_: datetime) -> GreekSummary:
 
 
 def merge_greek_summaries(summaries: Sequence[GreekSummary]) -> GreekSummary:
-    """The summary of consecutive batches as one.
+    """Merge the summaries of consecutive batches.
 
     Args:
         summaries: at least one, in the order of their batches, made with the same open.
@@ -128,11 +128,11 @@ def merge_greek_summaries(summaries: Sequence[GreekSummary]) -> GreekSummary:
 
 
 def iv(summary: GreekSummary, thresholds: IvThresholds) -> Verdict:
-    """Whether the vendor found volatilities, and such as can be.
+    """Check that the vendor found volatilities, and that they are plausible.
 
-    A negative volatility and a delta beyond -1 or 1 are errors. What could not be solved, or only badly, is kept as the
-    vendor marks it (an ``iv_error`` of 100, NaN, an empty cell), counted, and warned of above the thresholds. That an
-    empty cell means no more than that is a judgement.
+    A negative volatility and a delta beyond -1 or 1 are errors. Rows that could not be solved, or only poorly, are kept
+    as the vendor marks them (an ``iv_error`` of 100, NaN, an empty cell), counted, and warned of above the thresholds.
+    That an empty cell means no more than that is a judgement.
     """
     contracts = summary.contracts
     kinds = {
@@ -177,19 +177,19 @@ def parity(
     longest: timedelta = timedelta(days=60),
     tolerance: float = 0.05,
 ) -> Verdict:
-    """Whether calls less puts next to the money are worth the underlying less the strike; at most a warning.
+    """Check put-call parity: near the money, call minus put is about underlying minus strike; at most a warning.
 
-    Of each expiration and minute the strike nearest to the underlying is taken, where both sides are quoted. The
-    midpoints may leave parity by both half spreads, by ``band``, and by what interest and dividends, which are not
-    known here, can make of the time to expiration.
+    For each expiration and minute the strike nearest to the underlying is taken, if call and put are quoted. The
+    midpoints may be off parity by both half spreads, by ``band``, and by ``carry`` for the time to expiration, because
+    interest and dividends are not known here.
 
     Args:
         summary: of the whole day.
         close: the underlying's close; an index has no price of its own after it.
         band: a share of the underlying's price.
-        carry: the most that interest less dividends can be, a year's, either way.
-        longest: how long to expiration a pair may have to be judged; what it leaves open grows with the time.
-        tolerance: the share of pairs outside above which the verdict warns.
+        carry: the most that interest minus dividends can be per year, in either direction.
+        longest: the longest time to expiration of a pair that is judged; the allowance grows with this time.
+        tolerance: the share of pairs off parity above which the verdict warns.
     """
     day = session_day(close)
     before = summary.money.filter(pl.col("timestamp") <= close, pl.col("expiration") <= day + longest)
@@ -248,23 +248,23 @@ def underlying(
     stale: timedelta = timedelta(minutes=5),
     absent: float = 0.01,
 ) -> Verdict:
-    """Whether the underlying's price behind the greeks can be right.
+    """Check that the underlying's price behind the greeks is plausible.
 
-    A negative price, a price younger than its row, and a price away from a given path are errors. That a price is
-    absent (0, or no number; an index has none yet at the open), old, unlike that of other contracts of the same
-    instant, far from the day's median or jumps from minute to minute is warned of.
+    A negative price, a price newer than its row, and a price away from a given path are errors. A price warns if it is
+    absent (0, or not a number; an index has none at the open), old, different from that of other contracts at the same
+    instant, far from the day's median, or jumps from minute to minute.
 
     Args:
         summary: of the whole day.
         open_: the session's open, an aware instant.
         close: the underlying's close; age and jumps are judged up to it.
-        path: timestamp (UTC) and price of the underlying from another source, where there is one.
+        path: timestamp (UTC) and price of the underlying from another source, if there is one.
         near: how far from the path a price may be, as a share of it.
-        far: how far from the day's median.
-        jump: how far from the price of the timestamp before.
-        apart: how far the prices of one instant may be from each other.
+        far: how far from the day's median, as a share of it.
+        jump: how far from the price at the timestamp before, as a share of it.
+        apart: how far apart the prices at one instant may be, as a share.
         stale: how old a price may be.
-        absent: the share of rows without a price, apart from the open, above which the verdict warns.
+        absent: the share of rows without a price, not counting the open, above which the verdict warns.
     """
     minutes = summary.underlying.sort("symbol", "timestamp")
     priced = minutes.drop_nulls("low").with_columns(

@@ -1,14 +1,14 @@
 """The rules for stored days of open interest and of end-of-day reports: one row per contract.
 
-Here: resolving reports that were made several times, and verdicts. Not here: the contract set, which is
+Here: choosing among several reports for a contract, and verdicts. Not here: the contract set, whose rule is
 ``completeness.absent_contracts`` with ``option_quotes.contract_set``, as for quotes.
 
 Sources: Theta v3 OpenAPI, ``/option/history/open_interest`` and ``/option/history/eod``. In the vendor's archive every
-contract of the years before 2022 is there twice, and on some days four times, with nothing but ``created`` to tell them
-apart; a user of 2026-07-29 found so, and that the last one counts. OPRA sends open interest "normally once a day", so
-perhaps again. By the vendor's page "Trade Conditions" a trade moves the columns that its condition names: those of
-extended hours and of multilateral compression add volume and no price, late ones set the high or the low and not the
-last. A report of the day also counts the extended hours of the evening before.
+contract of the years before 2022 has two reports, and on some days four, which differ in ``created`` alone; a user
+reported this on 2026-07-29, and that the last one counts. OPRA sends open interest "normally once a day", so perhaps
+again. By the vendor's page "Trade Conditions" a trade's condition says which columns it changes: trades in extended
+hours and of multilateral compression add volume and no price, late trades set the high or the low but not the last. A
+day's report also counts the extended hours of the evening before.
 """
 
 from __future__ import annotations
@@ -25,31 +25,30 @@ from data_assets.trading_calendar import NEW_YORK
 _FILE_ORDER = ("expiration", "symbol", "strike", "right")
 _OPEN_INTEREST_SENT = (timedelta(hours=6), timedelta(hours=9, minutes=30))
 QUOTES_SINCE = date(2023, 12, 1)
-"""Theta's pages say of reports before this day that their quotes may be missing (hist-option-eod)."""
+"""By Theta's documentation (hist-option-eod), reports before this day may lack quotes."""
 
 _PRICES = ("open", "high", "low", "close")
 _EVENING_BEGINS = timedelta(hours=20)
-"""From here on trades belong to the next session: extended hours begin at 20:15 New York, and end at 17:00 at last."""
+"""When the next session's trades begin, New York time: extended hours begin at 20:15 and end at 17:00 at the latest."""
 
 _REPORTED = ("volume", "count", "bid_size", "bid", "ask_size", "ask")
 
 
 def newest_reports(reports: pl.DataFrame, made: str) -> pl.DataFrame:
-    """Of each contract the report that was made last, in the order of the frame; rows repeated in full count once.
+    """Keep the newest report of each contract, in the order of the frame; identical rows count once.
 
-    Reports of one contract that were made at one instant and still differ are all kept, for ``unique_contracts`` to
-    find.
+    Reports of one contract that differ though made at one instant are all kept, for ``unique_contracts`` to find.
 
     Args:
         reports: as they were sent.
-        made: the column that says when a report was made: ``created``, or ``timestamp`` of open interest.
+        made: the column that says when a report was made: ``created``, or ``timestamp`` for open interest.
     """
     newest = pl.col(made) == pl.col(made).max().over(CONTRACT)
     return reports.filter(newest).unique(maintain_order=True)
 
 
 def unique_contracts(reports: pl.DataFrame) -> Verdict:
-    """Whether every contract has one row and the rows lie in the order of the file; a breach is an error."""
+    """Check that every contract has one row and that the rows are in the order of the file; else an error."""
     repeated = reports.group_by(CONTRACT, maintain_order=True).len().filter(pl.col("len") > 1)
     in_order = reports.select(_FILE_ORDER).equals(reports.select(_FILE_ORDER).sort(_FILE_ORDER))
     found = []
@@ -73,14 +72,14 @@ def unique_contracts(reports: pl.DataFrame) -> Verdict:
 
 
 def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
-    """Whether a morning's open interest can be right.
+    """Check that a morning's open interest is plausible.
 
-    A number that is missing or negative is an error. A row that was not sent on the morning of the day, 06:00 to 09:30
-    in New York, is warned of: it is the open interest of another day.
+    A missing or negative number is an error. A row that was not sent on the morning of the day, 06:00 to 09:30 in New
+    York, warns: it is the open interest of another day.
 
     Args:
         reports: the columns of the vendor, timestamp in UTC.
-        day: the trading day; the numbers are those of the end of the session before.
+        day: the trading day; the numbers are those at the end of the previous session.
     """
     unusable = reports.filter((pl.col("open_interest") < 0) | pl.col("open_interest").is_null())
     first, last = (_at(day, clock) for clock in _OPEN_INTEREST_SENT)
@@ -112,15 +111,14 @@ def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
 def end_of_day(
     reports: pl.DataFrame, *, day: date, previous: date, option_close: datetime, no_bid: float = 0.9
 ) -> Verdict:
-    """Whether a day's end-of-day reports can be right, once ``newest_reports`` has resolved them.
+    """Check that a day's end-of-day reports, one per contract (``newest_reports``), are plausible.
 
-    A negative or missing value is an error, and so are prices, of those that a trade has moved, that do not enclose
-    each other, and volume or prices without a trade. Reports made before the options' close, trades without volume,
-    trades of another session, a day without bids, as users found on shortened sessions, and one without any quote or
-    trade, as users found too, are warned of. So is a day without any quote from ``QUOTES_SINCE`` on; of an earlier one
-    it is said. Contracts whose trades moved no price, or not each of the four, and those
-    traded last on the evening before are counted. That the evening begins at 20:00 New York of the previous session is
-    a judgement.
+    These are errors: a negative or missing value; a low or high that does not enclose the open and close that trades
+    have set; volume or prices without a trade. These warn: reports made before the options' close; trades without
+    volume; trades of another session; a day without bids, as users found on shortened sessions; a day without any quote
+    or trade, as users found too; and, from ``QUOTES_SINCE`` on, a day without any quote, which is only mentioned on an
+    earlier day. Contracts whose trades set no price, or not all four, and those last traded on the evening before are
+    counted. That the evening begins at 20:00 New York of the previous session is a judgement.
 
     Args:
         reports: one row per contract: the columns of the vendor, created and last_trade in UTC.

@@ -1,7 +1,6 @@
 """One rule over a day that holds several option roots, such as SPX and SPXW.
 
-Here: judging root by root, so that a small root cannot hide behind a large one, and saying it in one verdict. Not here:
-the rules.
+Each root is judged by itself, so that a small root cannot hide behind a large one, and the verdicts become one.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from data_assets.quality.verdict import Verdict
 
 
 def per_root(roots: Sequence[str], judge: Callable[[str], Verdict], held: Collection[str] | None = None) -> Verdict:
-    """The verdict of a rule on each root, as one.
+    """Apply a rule to each root, and join the verdicts.
 
-    A root need not exist all the time: META's options were FB's until 2022-06-08. One that holds nothing on a day on
-    which another does is said and not judged. That this is no breach is a judgement; a root that the vendor lists and
-    that did not arrive is held, and judged.
+    A root need not exist all the time: META's options were FB's until 2022-06-08. A root without contracts on a day on
+    which another root has some is named and not judged. That this is no breach is a judgement. A root that the vendor
+    lists but that did not arrive counts as held, and is judged.
 
     Args:
         roots: the roots that the day may hold; at least one.
         judge: the rule on one root's part of the day.
-        held: those that hold contracts on the day, or should; None for all. If it is none of them, all are judged.
+        held: the roots that hold contracts on the day, or should; None for all. If none of them does, all are judged.
 
     Returns:
-        With one root, its verdict. With several, passed if all are; as bad as the worst breach; the summary says what
-        each root's does, breaches first, and each name in the metadata is preceded by its root's.
+        With one root, its verdict. With several, one that passes if all pass, as severe as the worst breach.
+        The summary joins those of the roots, breaches first; names in the metadata begin with the root.
     """
     judged = [root for root in roots if held is None or root in held] or list(roots)
     absent = [root for root in roots if root not in judged]

@@ -1,20 +1,20 @@
-"""The rule for minutes without a trade: a feed that stands still has every bar, and none of them is news.
+"""The rule for minutes without a trade: a frozen feed has every bar, but they repeat the last price.
 
-Here: how a security traded in a session, and whether that can be, measured by its own other days. Not here: bars that
-are absent where each minute must have one (``bar_coverage``), and bars that cannot be (``minute_bars``, which also
-describes the frame).
+Here: how a security traded in a session, and whether that is plausible by its own other days. Not here: absent bars
+where each minute must have one (``bar_coverage``), and impossible bars (``minute_bars``, which also describes the
+frame).
 
-A vendor may leave a minute without trades out, or write a bar of the last close with volume 0 and no trades. A feed
-that froze does the latter for the rest of the day, and such a day is complete by every count. Whether it is right
-depends on the security: one trades every minute of every day, another three times a week. So a day is compared with the
-security's own stored days. What follows from the comparison is a judgement; it rests on these facts:
+For a minute without trades, a vendor may write no bar, or a bar of the last close with volume 0 and no trades. A frozen
+feed does the latter for the rest of the day, and such a day is complete by every count. Whether it is right depends on
+the security: one trades every minute of every day, another three times a week. So a day is compared with the security's
+own stored days. What follows from the comparison is a judgement; it rests on these facts:
 
-- a halt of the whole market lasts 15 minutes, one by the price limits of a single name 5 and its extensions: a shorter
+- a halt of the whole market lasts 15 minutes, one by the price limits of a single stock 5 and its extensions: a shorter
   pause of a security that trades all the time warns at most;
-- half an hour without a trade in such a security is a frozen feed, a halt for news, or its first day: they look the
-  same. Who wants such days declares the security ``lenient``, and is warned;
+- half an hour without a trade in such a security is a frozen feed, a halt for news, or its first day, which look the
+  same. Whoever wants such days declares the security ``lenient``, and is warned;
 - the sessions around holidays see a half to a third of the usual trades: the bounds leave room for that;
-- of a security that is silent most of the time, silence says nothing.
+- if a security is silent most of the time, its silence means nothing.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ ALWAYS = 0.02
 """The usual share of minutes without a trade up to which a security trades all the time."""
 
 SELDOM = 0.5
-"""The usual share above which its silence says nothing."""
+"""The usual share above which a security's silence means nothing."""
 
 PAUSE = 10
 """Minutes without a trade from which a security that trades all the time has paused."""
 
 SILENT_SHARE = 1 / 3
-"""The share of silent minutes from which a day of a security that trades all the time cannot be right."""
+"""The share of silent minutes from which on a day of a security that trades all the time is not believed."""
 
 LONG_SILENCE = 60
 SILENCE_AGAINST_USUAL = 4
@@ -69,7 +69,7 @@ class TradingMinutes:
 
 
 def trading_minutes(bars: pl.DataFrame, hours: Session) -> TradingMinutes:
-    """What a day of one security's bars says of its trading; bars outside the regular minutes do not count."""
+    """Count how one security traded in a session; bars outside the regular minutes do not count."""
     volume = pl.col("volume").cast(pl.Float64)
     traded = set(bars.filter((volume.is_finite() & (volume > 0)) | (pl.col("trades") > 0))["timestamp"].to_list())
     longest: list[datetime] = []
@@ -89,19 +89,19 @@ def trading_minutes(bars: pl.DataFrame, hours: Session) -> TradingMinutes:
 def trades(
     bars: pl.DataFrame, *, hours: Session, own_days: Callable[[], Sequence[TradingMinutes]], lenient: bool = False
 ) -> Verdict:
-    """Whether the minutes without a trade, and the longest run of them, can be those of this security.
+    """Check that the minutes without a trade, and the longest run of them, are plausible for this security.
 
-    Trading all the time is told from at least five own days, or from the day itself: half an hour or more with a trade
-    in nearly every minute, and one long silence. A security that does so is in breach with half an hour of silence, or
-    with a third of the day; with a pause of ten minutes it warns. One that trades often warns after an hour that is far
-    beyond its usual longest silence. One that is silent most of the time passes. Before five days are known, one that
-    is not ``lenient`` is in breach with more than half a session in silence, too: it would trade twice or thrice a day.
+    That a security trades all the time is known from at least five of its days, or from the day itself: half an hour or
+    more with a trade in nearly every minute, and one long silence. For such a security, half an hour of silence or a
+    silent third of the day is an error, and a pause of ten minutes warns. A security that trades often warns after an
+    hour of silence that is far beyond its usual longest. One that is silent most of the time passes. Before five days
+    are known, more than half a session of silence is an error too, unless the security is ``lenient``.
 
     Args:
         bars: of one security.
         hours: the session.
-        own_days: its nearest stored days; called only for a day that needs them.
-        lenient: the security is declared as thinly traded: breaches warn instead of being errors.
+        own_days: returns its nearest stored days; called only for a day that needs them.
+        lenient: the security is declared as thinly traded: errors become warnings.
     """
     day = trading_minutes(bars, hours)
     run = len(day.longest)

@@ -1,7 +1,4 @@
-"""What a rule answers.
-
-Here: the one value that every rule returns. Not here: the rules, and how an asset check shows it.
-"""
+"""The value that every rule returns."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ class Verdict:
     Attributes:
         name: the rule.
         passed: whether the day keeps it.
-        severity: how bad a breach is: ``warn`` where the market or the vendor's grid can really be so, ``error`` where
-            the data must be wrong. Of a rule that can end either way, a passed verdict says ``warn``.
+        severity: how bad a breach is: ``warn`` if the market or the vendor's grid can really be like that, ``error`` if
+            the data must be wrong. A passed verdict of a rule that knows both says ``warn``.
         summary: one line for the person who reads the check.
         metadata: counts, shares and up to ten names behind the summary.
-        waits_for: how many neighbours (`quality.neighbours`) must be stored before the rule can tell; 0 where it has.
+        waits_for: how many neighbours (`quality.neighbours`) must be stored before the rule can tell; 0 if it could.
     """
 
     name: str

@@ -1,18 +1,18 @@
-"""Whether a day is complete, by the vendor's own list of contracts, and what the footer says of that.
+"""Whether a day is complete, by the vendor's contract list, and what the footer says about it.
 
-Here: the comparison root by root, what may not be believed at once, and what may not be stored at all. Not here:
-whether a single body is whole (``intake``), what is remembered of an answer (``short_answers``), and the verdicts on
-the stored day (``day_checks``).
+Here: the comparison root by root, which responses are not believed at once, and which days are not stored at all. Not
+here: whether a single body is whole (``intake``), what is remembered of a response (``short_answers``), and the
+verdicts on the stored day (``day_checks``).
 
 `option/list/contracts/quote` names the contracts that a complete day holds. A body or a day that lacks more of them
-than is tolerated is asked for again, and so is an empty answer. The same answer once more is the vendor's last word,
-which outranks its list: what there is becomes the day, and `contract_set` fails and names what is absent. There are
-limits to that. Of a root's listed contracts no more than the dataset's ``absent_limit`` may be absent; the list is one
-of quotes, though, so of other histories a root may be absent altogether, as open interest is on a root's first day. And
-a body that both stops inside its last contract and lacks contracts was cut, however often it comes.
+than is tolerated is requested again, and so is an empty response. If the same response comes once more, it is the
+vendor's last word and outranks its list: the day is stored as it is, and `contract_set` fails and names what is absent.
+This has limits. No more than the dataset's ``absent_limit`` of a root's listed contracts may be absent; but the list is
+one of quotes, so in other histories a root may be absent altogether, as open interest is on a root's first day. And a
+body that both stops inside its last contract and lacks contracts was cut, however often it comes.
 
 Contracts that expire on the day have no data if they are settled by its opening prices (SPX, VIX, VIXW and others).
-Which roots are is learnt from the vendor: of theirs, no former expiration was quoted on its last day either.
+Which roots these are is learnt from the vendor: their earlier expirations were not quoted on the last day either.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ NAMES_KEPT = 50
 
 @dataclass(frozen=True, slots=True)
 class ContractList:
-    """The vendor's list of a day.
+    """The vendor's contract list for a day.
 
     Attributes:
-        contracts: the columns of ``contract_summary.CONTRACT``; None where there is no such list.
+        contracts: the columns of ``contract_summary.CONTRACT``; None if there is no list.
         why_not: why there is none.
     """
 
@@ -55,7 +55,7 @@ class ContractList:
         return self.contracts is None or self.contracts.is_empty()
 
     def of(self, request: HistoryRequest) -> pl.DataFrame | None:
-        """The contracts that the answer to a request must hold; None where no list tells."""
+        """Return the contracts that the response to a request must hold; None if no list tells."""
         if self.contracts is None or self.contracts.is_empty():
             return None
         asked = pl.col("symbol") == request.symbol
@@ -67,7 +67,7 @@ class ContractList:
 
 
 Comparisons = Mapping[str, ListComparison | None]
-"""By root; None where there is no list to compare with."""
+"""By root; None if there is no list to compare with."""
 
 
 async def compare(
@@ -81,21 +81,21 @@ async def compare(
     silent: Mapping[str, str],
     short_ends: Iterable[ShortEnd] = (),
 ) -> dict[str, ListComparison | None]:
-    """A day's contracts against the list, root by root, so that a small root cannot hide behind a large one.
+    """Compare a day's contracts with the list, root by root, so that a small root cannot hide behind a large one.
 
     Args:
         arrived: one row per contract.
         listed: the vendor's list.
-        dataset: what was asked for, each root as a whole.
+        dataset: what was requested, each root as a whole.
         day: the trading day.
-        bodies: where they came from.
-        memory: what is remembered of the answers before.
+        bodies: where the contracts came from.
+        memory: what is remembered of earlier responses.
         silent: roots of which nothing came, with the vendor's words.
-        short_ends: of bodies that were believed all the same.
+        short_ends: the short ends of bodies that were believed all the same.
 
     Raises:
         ShortAnswer: contracts are absent, and not for the second time.
-        DayEnded: ``Rejected``: so many are that the vendor's word is not taken for it.
+        DayEnded: ``Rejected``: more are absent than are accepted on the vendor's word.
     """
     settled = await settled_roots(arrived, listed, dataset.roots, day, bodies)
     tolerance = dataset.absent_tolerance
@@ -120,9 +120,9 @@ async def compare(
 async def settled_roots(
     arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, bodies: OptionSource
 ) -> frozenset[str]:
-    """The roots whose contracts that expire on ``day`` were settled in its morning, by what the vendor holds of them.
+    """Return the roots whose contracts that expire on ``day`` were settled in its morning, by the vendor's data.
 
-    Only a root whose list names such contracts, and of which none came, is looked into.
+    Only a root whose list names such contracts, and of which none came, is examined.
     """
     if listed.contracts is None or listed.is_empty:
         return frozenset()
@@ -137,7 +137,7 @@ async def settled_roots(
 def compared(
     arrived: pl.DataFrame, listed: ContractList, roots: Iterable[str], day: date, settled: Collection[str]
 ) -> dict[str, ListComparison | None]:
-    """What is absent and what is extra, by root; None where there is no list of it."""
+    """Return what is absent and what is extra, by root; None if there is no list of the root."""
     found: dict[str, ListComparison | None] = dict.fromkeys(roots)
     if listed.contracts is None:
         return found
@@ -153,9 +153,9 @@ def compared(
 def with_short_ends(
     found: Mapping[str, ListComparison | None], short_ends: Iterable[ShortEnd]
 ) -> dict[str, ListComparison | None]:
-    """Where a body ended inside its last contract, the contracts that it lacks count as confirmed, however few.
+    """Count the absent contracts of roots with a short end as confirmed, however few.
 
-    It came twice; and its end is a sign that they are no mere difference between the list and the history.
+    Such a body came twice, and its end shows that they are more than a difference between the list and the history.
     """
     short = {end.root for end in short_ends}
     return {
@@ -167,7 +167,7 @@ def with_short_ends(
 def refuse_too_many(
     found: Mapping[str, ListComparison | None], dataset: OptionDataset, silent: Collection[str]
 ) -> None:
-    """Refuse a day that lacks more of a root's contracts than the vendor's word is taken for.
+    """Reject a day that lacks more of a root's contracts than are accepted on the vendor's word.
 
     Raises:
         DayEnded: ``Rejected``.
@@ -188,7 +188,7 @@ def refuse_too_many(
 
 @dataclass(frozen=True, slots=True)
 class ShortEnd:
-    """A body that ends inside its last contract, by the measure of the others, and was believed.
+    """A body that was believed although it ends inside its last contract, compared with the others.
 
     Attributes:
         root: the option root.
@@ -208,24 +208,24 @@ async def short_end(
     bodies: OptionSource,
     memory: ShortAnswerMemory,
 ) -> ShortEnd | None:
-    """Whether a body may end inside its last contract: it came twice like that, and lacks no other contract.
+    """Decide whether a body may end inside its last contract: it does if it came twice like that and lacks no other.
 
-    An untraded test contract with a single row may come last.
+    The last contract may be an untraded test contract with a single row.
 
     Args:
-        request: what was asked.
+        request: what was requested.
         end: how the body ended.
         summary: of the body, or of all bodies so far.
         listed: the vendor's list.
         tolerance: share of the listed contracts that may be absent.
         bodies: where it came from.
-        memory: what is remembered of the answers before.
+        memory: what is remembered of earlier responses.
 
     Returns:
-        None where it ends as bodies do.
+        None if its last contract goes on as long as the others.
 
     Raises:
-        ShortAnswer: it may have been cut, and may not.
+        ShortAnswer: it may or may not have been cut.
         Transient: it was cut.
     """
     if end.short is None:
@@ -248,7 +248,7 @@ async def short_end(
 
 
 def contradiction(no_data: str, listed: int) -> str:
-    """Words for an answer that there is nothing, where the list names contracts."""
+    """Say that the vendor holds nothing although its list names contracts."""
     return f"{no_data}, though its own list names {listed:,} contracts for that day: the two contradict each other"
 
 
@@ -258,7 +258,7 @@ def is_short(comparison: ListComparison, share: float) -> bool:
 
 
 def shortage(comparison: ListComparison, tolerance: float) -> str:
-    """How many contracts are absent, and which."""
+    """Say how many contracts are absent, and which."""
     absent = len(comparison.absent)
     extra = f", while {comparison.extra:,} came that are not listed" if comparison.extra else ""
     return (
@@ -268,13 +268,13 @@ def shortage(comparison: ListComparison, tolerance: float) -> str:
 
 
 def footer_details(comparisons: Comparisons, listed: ContractList) -> dict[str, Any]:
-    """What the file's footer says of the comparison: flat for one root, under ``roots`` for several."""
+    """Return what the file's footer says about the comparison: flat for one root, under ``roots`` for several."""
     of_roots = {root: _root_details(comparison, listed) for root, comparison in comparisons.items()}
     return next(iter(of_roots.values())) if len(of_roots) == 1 else {"roots": of_roots}
 
 
 def root_details(details: Mapping[str, Any], root: str) -> Mapping[str, Any]:
-    """One root's part of `footer_details`, read back."""
+    """Return one root's part of `footer_details`, read back."""
     of_root: Mapping[str, Any] = details.get("roots", {}).get(root, details)
     return of_root
 
@@ -294,12 +294,12 @@ def _root_details(comparison: ListComparison | None, listed: ContractList) -> di
 
 
 def absent_count(comparisons: Comparisons) -> int | None:
-    """Absent contracts of all roots; None where no list tells."""
+    """Count the absent contracts of all roots; None if no list tells."""
     known = [len(comparison.absent) for comparison in comparisons.values() if comparison is not None]
     return sum(known) if known else None
 
 
 def some(names: Iterable[str], shown: int = 5) -> str:
-    """The first of some names."""
+    """Write the first few of some names."""
     listed = list(names)
     return ", ".join(listed[:shown]) + (" and others" if len(listed) > shown else "")

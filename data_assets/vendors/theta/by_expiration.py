@@ -1,11 +1,11 @@
-"""A day of snapshots expiration by expiration: many requests at once, and their answers in the file's order.
+"""A day of snapshots expiration by expiration: many requests at once, their responses merged in the file's order.
 
-Here: which request is next, what happens to those that fail, and merging what has come. Not here: which requests there
-are (``plan``), and what is kept of them on disk (``parts``).
+Here: which request is next, what happens to those that fail, and merging the parts. Not here: which requests there are
+(``plan``), and what is kept of them on disk (``parts``).
 
-Each answer becomes a part on disk before it counts. The day's file is written meanwhile, as far as all parts of its
-next expiration are there; so memory holds a few expirations, however many a day has. A request that fails does not stop
-the others: what they bring is there when the day is asked for again.
+Each response becomes a part on disk before it counts. Meanwhile the day's file is written as soon as all parts of its
+next expiration are there, so memory holds a few expirations, however many a day has. A request that fails does not stop
+the others: their parts are kept for the next attempt.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ from data_assets.vendors.theta.plan import Group, groups, split
 from data_assets.vendors.theta.short_answers import ShortAnswer
 
 PROBES = 5
-"""How many of the first requests must say that there is nothing, before the others are not asked."""
+"""How many of the first requests must find no data before the others are not sent."""
 
 FAILURES = 3
-"""So many requests may fail, or a quarter of those that were answered, before the others are not asked either."""
+"""How many requests may fail (or a quarter of the successful ones, if that is more) before the others are not sent."""
 
 
 async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAudit]:
@@ -103,11 +103,11 @@ def _arrival(job: DayJob, parts: Sequence[Part], collection: _Collection) -> Day
 
 
 class _Collection:
-    """The requests of one try of one day.
+    """The requests of one attempt at one day.
 
     Attributes:
-        comparisons: what they lack, by root; once they are merged.
-        short_ends: of bodies that end inside a contract and were believed.
+        comparisons: what they lack, by root; filled once they are merged.
+        short_ends: the short ends of bodies that end inside a contract and were believed.
     """
 
     def __init__(self, job: DayJob, pieces: UnfinishedDay) -> None:
@@ -132,14 +132,14 @@ class _Collection:
         self._places = asyncio.Semaphore(job.bodies.at_once)
 
     async def merge(self, plan: Sequence[Group], writer: DayWriter) -> list[Part]:
-        """Ask for all that is not on disk yet, and write the day's rows.
+        """Request everything that is not on disk yet, and write the day's rows.
 
         Returns:
             The parts in the order of the file.
 
         Raises:
-            DayEnded: no data, or not entitled, or an answer that cannot be believed.
-            Transient: some request failed, and the others that could be had are on disk.
+            DayEnded: no data, or not entitled, or a response that cannot be believed.
+            Transient: some request failed; the parts of the others are on disk.
             RunEnded: see ``client.error_of``.
         """
         self._on_disk = self._parts.names()
@@ -160,7 +160,7 @@ class _Collection:
     async def _at_work(
         self, requests: Sequence[HistoryRequest]
     ) -> AsyncIterator[dict[HistoryRequest, asyncio.Task[list[Part]]]]:
-        """A task for each request; none is left behind."""
+        """Run a task for each request while the context lasts; none is left behind."""
         tasks = {
             request: asyncio.create_task(self._answer(request, probe=number < PROBES))
             for number, request in enumerate(requests)
@@ -173,7 +173,7 @@ class _Collection:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
-        """Conclude from the nearest expirations that there is nothing, before hundreds of others are asked for."""
+        """Conclude from the nearest expirations that there is no data, before hundreds of others are requested."""
         await asyncio.gather(*first)
         listed = self._dataset.history.is_listed and self._listed_of(requests)
         if not self._failed and not self._done and not listed:
@@ -184,11 +184,11 @@ class _Collection:
         return DayEnded(NoData(f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"))
 
     def _listed_of(self, requests: Iterable[HistoryRequest]) -> int:
-        """How many contracts the list names for some requests."""
+        """Count the contracts that the list names for some requests."""
         return sum(listed.height for request in requests if (listed := self._listed.of(request)) is not None)
 
     async def _answer(self, request: HistoryRequest, *, probe: bool) -> list[Part]:
-        """The parts of a request; none where there is no data, or where it failed, which is noted."""
+        """Return the parts of a request; none if there is no data, or if it failed, which is noted."""
         if not probe:
             await self._worth_it.wait()
         async with self._places:
@@ -222,7 +222,7 @@ class _Collection:
         return [part for part in found if part is not None]
 
     async def _kept(self, request: HistoryRequest) -> Part | None:
-        """What is on disk of a request from before, if it would be believed today."""
+        """Return the part that an earlier attempt left of a request, if it passes the comparison with the list now."""
         if part_name(request) not in self._on_disk:
             return None
         part = await asyncio.to_thread(self._parts.find, request)
@@ -234,7 +234,7 @@ class _Collection:
         return part
 
     async def _fetch(self, request: HistoryRequest) -> Part | None:
-        """The part that comes for a request; None for a header and no row where the list names contracts of it."""
+        """Fetch the part of a request; None for a header without rows if the list names contracts of the request."""
         if (kept := await self._kept(request)) is not None:
             return kept
         collected = Collected()
@@ -270,7 +270,7 @@ class _Collection:
         return part
 
     def _doubt_absent(self, request: HistoryRequest, summary: pl.DataFrame) -> None:
-        """Refuse an answer that lacks contracts, unless the one before lacked the same."""
+        """Refuse a response that lacks contracts, unless the previous one lacked the same."""
         comparison = self._shortage(request, summary)
         if comparison is None:
             self._memory.forget(request, "absent")
@@ -286,7 +286,7 @@ class _Collection:
         return self._parts.keep(request, rows, summary, body)
 
     def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> ListComparison | None:
-        """An answer against the list, where it lacks more contracts than are tolerated."""
+        """Compare a response with the list; None if it lacks no more contracts than are tolerated."""
         listed = self._listed.of(request)
         if listed is None:
             return None
@@ -323,10 +323,10 @@ class _Collection:
             raise self._silence(self._silent)
 
     def _doubt_silence(self, settled: Collection[str]) -> None:
-        """Refuse answers that there is nothing where the list names contracts, unless they are not the first ones.
+        """Refuse responses without data for requests whose contracts the list names, unless they came before.
 
         Raises:
-            ShortAnswer: some are.
+            ShortAnswer: some came for the first time.
         """
         again, named = [], 0
         for request in self._silent:
@@ -347,7 +347,7 @@ class _Collection:
 
 
 def _worst(failed: Sequence[Exception]) -> Exception:
-    """The error that says most about what to do next, with how many there were."""
+    """Return the error that says most about what to do next, with how many there were."""
     ranked = (LakeError, VendorDown, Throttled, Transient)
     worst = min(failed, key=lambda error: next(n for n, kind in enumerate(ranked) if isinstance(error, kind)))
     if (

@@ -1,11 +1,11 @@
-"""Theta's wire: the v3 HTTP API of a Theta Terminal, and what its status codes mean.
+"""The client of a Theta Terminal's v3 HTTP API, and what its status codes mean.
 
 Here: requests, the limit of requests at once, timeouts, and one error per status. Not here: what the bodies hold
 (``schema``), and what makes a day complete (``day``).
 
 Sources: Theta v3 OpenAPI for paths and parameters; the vendor's "Error Codes" and "Concurrent Requests" pages for
-statuses and limits. The terminal queues what exceeds the tier's limit and answers 429 when its queue is full, to its
-status page too, so a status probe takes one of the same slots as a download.
+statuses and limits. The terminal queues requests beyond the tier's limit, and answers 429 when its queue is full, even
+for its status page, so a status probe takes one of the same slots as a download.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from data_assets.vendors.theta import schema
 from data_assets.vendors.theta.words import refuse_words, table
 
 LIST_BYTES = 256_000_000
-"""The longest list, contracts of a day, has a few megabytes."""
+"""The most that a list may take; the longest, the contracts of a day, has a few megabytes."""
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 60.0
@@ -63,7 +63,7 @@ INTERVALS = {
     "30m": timedelta(minutes=30),
     "1h": timedelta(hours=1),
 }
-"""The vendor's intervals of at least a second; the shorter ones, and ticks, are no grid that a day could be held to."""
+"""The vendor's intervals of at least a second; the shorter ones, and ticks, do not make a grid that can be checked."""
 
 _CONNECTED = "CONNECTED"
 _SYNTHETIC_SERVER = "data_assets-sandbox"  # as the sandbox spells it; vendors know nothing else of it
@@ -80,11 +80,11 @@ class LargeRequest(Transient):
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """One call for what the vendor holds of the options of one root on one day.
+    """One request for a history of the options of one root on one day.
 
     Attributes:
         endpoint: the path of the call.
-        what: what it is about, for messages.
+        what: the kind of data, for messages.
         symbol: option root, such as QQQ or SPXW.
         day: the New York date.
         expiration: YYYY-MM-DD, or ``*`` for all where the endpoint accepts it.
@@ -99,7 +99,7 @@ class HistoryRequest:
     right: str = field(default="both", kw_only=True)
 
     def params(self) -> dict[str, str]:
-        """The query. Nothing is left to a default: without ``interval`` the vendor sends seconds."""
+        """Return the query. No parameter is left to its default: without ``interval`` the vendor sends seconds."""
         chain = {"symbol": self.symbol, "expiration": self.expiration, "right": self.right}
         return {**chain, **self._of_the_day(), "format": "csv"}
 
@@ -107,7 +107,7 @@ class HistoryRequest:
         return {"date": f"{self.day:%Y%m%d}"}
 
     def asked(self) -> schema.Asked:
-        """What the rows of the answer must be about."""
+        """Return what the rows of the response must match."""
         expiration = None if self.expiration == "*" else date.fromisoformat(self.expiration)
         return schema.Asked(self.symbol, self.day, expiration, None if self.right == "both" else self.right.upper())
 
@@ -119,7 +119,7 @@ class HistoryRequest:
 
 @dataclass(frozen=True, slots=True)
 class GridRequest(HistoryRequest):
-    """A call for snapshots at the points of a grid.
+    """A request for snapshots at the points of a grid.
 
     Attributes:
         interval: the vendor's spelling, such as 1m.
@@ -162,7 +162,7 @@ class OpenInterestRequest(HistoryRequest):
 
 @dataclass(frozen=True, slots=True)
 class EodRequest(HistoryRequest):
-    """`option/history/eod`: the reports made after the day."""
+    """`option/history/eod`: the reports made at the end of the day."""
 
     endpoint: ClassVar[str] = "option/history/eod"
     what: ClassVar[str] = "option end-of-day reports"
@@ -188,8 +188,8 @@ class ThetaClient:
         Args:
             base_url: such as http://127.0.0.1:25503/v3.
             max_concurrent: requests in flight at once, probes included; at most the tier's limit.
-            real_data_only: refuse a server which says that its data is synthetic.
-            stall_seconds: how long a body or an answer may bring no byte. There is no limit on the whole.
+            real_data_only: refuse a server that says that its data is synthetic.
+            stall_seconds: how long a response may bring no byte. There is no limit on its whole time.
             poll_seconds: pause between status probes while the vendor is down.
         """
         # Not at the top: it brings in aiohttp, which no process needs that only loads the definitions.
@@ -222,12 +222,12 @@ class ThetaClient:
         return self._max_concurrent
 
     def url(self, request: HistoryRequest) -> str:
-        """The request as a URL without user or password, for provenance and messages."""
+        """Return the request as a URL without user or password, for provenance and messages."""
         return str(self._url(request.endpoint).copy_with(userinfo=b"", params=request.params()))
 
     @asynccontextmanager
     async def history(self, request: HistoryRequest) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open the response to a request as CSV; holds one slot until the context is left.
+        """Open the response to a request as CSV; hold one slot until the context is left.
 
         Yields:
             The body's bytes as they arrive. A content length, where given, is checked by the HTTP layer.
@@ -242,14 +242,14 @@ class ThetaClient:
             yield await table(response.aiter_bytes(), str(request))
 
     async def listed_contracts(self, symbols: Sequence[str], day: date) -> pl.DataFrame | None:
-        """The contracts quoted on ``day`` according to the vendor, in the columns of ``contract_summary.CONTRACT``.
+        """Return the vendor's list of contracts quoted on ``day``, in the columns of ``contract_summary.CONTRACT``.
 
         Args:
             symbols: option roots; one call for all of them.
             day: the New York date.
 
         Returns:
-            No rows where the vendor has no list for the day; None where the account's tier lacks the call.
+            No rows if the vendor has no list for the day; None if the account's tier does not include the call.
         """
         params = {"symbol": ",".join(symbols), "date": f"{day:%Y%m%d}", "format": "csv"}
         try:
@@ -263,15 +263,15 @@ class ThetaClient:
         return schema.read_contracts(body, symbols)
 
     async def expirations(self, symbols: Sequence[str]) -> dict[str, list[date]]:
-        """Every expiration of each root that the vendor knows, sorted."""
+        """Return every expiration of each root that the vendor knows, sorted."""
         params = {"symbol": ",".join(symbols), "format": "csv"}
         body = await self._table(LIST_EXPIRATIONS, params, f"{', '.join(symbols)} expirations")
         return schema.read_expirations(body, symbols)
 
     async def last_quoted_day(self, symbol: str, expiration: date) -> date | None:
-        """The newest day of which the vendor has quotes of an expiration; None where it does not tell.
+        """Return the newest day for which the vendor has quotes of an expiration; None if it does not tell.
 
-        Nothing depends on this call alone, so an answer that would end a run does not.
+        Nothing depends on this call alone, so a response that would otherwise end the run does not end it here.
         """
         params = {"symbol": symbol, "expiration": f"{expiration:%Y%m%d}", "format": "csv"}
         try:
@@ -283,15 +283,15 @@ class ThetaClient:
             return None
 
     async def status(self) -> str:
-        """What the terminal says of its connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
+        """Return the state of the terminal's connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""
         async with self._get(STATUS, {}, "the terminal's status") as response:
             return (await _whole(response, "the terminal's status")).decode("utf-8", errors="replace").strip().upper()
 
     async def wait_until_up(self, symbol: str, *, seconds: float) -> None:
-        """Return when the terminal is connected and serves data; connected alone does not mean ready.
+        """Wait until the terminal is connected and serves data; connected alone does not mean ready.
 
         Args:
-            symbol: a root whose expirations, a cheap call, are the proof.
+            symbol: a root whose expirations are requested, a cheap call, to see that data is served.
             seconds: how long to wait at most.
 
         Raises:
@@ -363,17 +363,18 @@ class ThetaClient:
 
 
 def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
-    """The one error that a status of the terminal means.
+    """Return the error that a status of the terminal means.
 
-    Only what is known to concern the account or the address ends a run. What the vendor dislikes of one day fails that
-    day, in its own words: v3 answers 400 with plain text to a date or a value. An answer that nobody knows does so too,
-    one of 5xx after some tries. If the same comes day after day, its ``cause`` lets the engine end the run.
+    Only a status that is known to concern the account or the address ends the run. If the vendor refuses one day, that
+    day fails with the vendor's words: v3 answers 400 with plain text to a wrong date or value. An unknown status fails
+    the day too, one of 5xx after some attempts. If the same comes day after day, its ``cause`` lets the engine end the
+    run.
 
     Args:
-        status: the HTTP status, one of the vendor's own codes or a plain one.
+        status: the HTTP status, one of the vendor's own codes or a standard one.
         text: the vendor's words, shown in the reason.
-        asked: what was asked for, for the reason.
-        base_url: where, without user or password.
+        asked: what was requested, for the reason.
+        base_url: the address, without user or password.
     """
     said = f"{status}: {one_line(text, _REASON_LENGTH)}" if text.strip() else str(status)
     match status:
@@ -421,12 +422,12 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
 
 
 def _cause(status: int, text: str) -> str:
-    """What is alike in the same answer to different days: its words may name the day, or count."""
+    """Return what the same response for different days has in common: its words may name the day, or count."""
     return f"{status}: {re.sub(r'[0-9]+', '0', one_line(text, _REASON_LENGTH))}"
 
 
 async def _whole(response: httpx.Response, asked: str) -> bytes:
-    """The body of a small answer, which is held as a whole."""
+    """Read the body of a small response into memory."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -436,7 +437,7 @@ async def _whole(response: httpx.Response, asked: str) -> bytes:
 
 
 async def _error_text(response: httpx.Response) -> str:
-    """The start of an error's body; the status alone decides, so one that breaks off does no harm."""
+    """Read the start of an error's body; only the status matters, so one that breaks off does no harm."""
     body = b""
     try:
         async for chunk in response.aiter_bytes():

@@ -1,6 +1,6 @@
 """What a Theta dataset is: which history, of which option roots, at which points of the day.
 
-Here: the value that a block of YAML becomes, and what follows from it alone. Not here: what a day of it takes
+Here: the value that a block of YAML becomes, and what follows from it alone. Not here: the requests for a day
 (``plan``), and Dagster (``component``).
 """
 
@@ -20,7 +20,7 @@ from data_assets.vendors.theta.schema import Table, utc_offset
 RequestBy = Literal["day", "expiration", "right"]
 
 ABSENT_LIMIT = 0.3
-"""Share of a root's listed contracts. A judgement: enough for empty expirations, too little for half an answer."""
+"""Share of a root's listed contracts. A judgement: enough for empty expirations, too little for half a response."""
 
 BOUNDS = DayBounds(rows=50_000_000, size=20_000_000_000)
 """A day of SPX is ten million rows of a hundred bytes."""
@@ -34,17 +34,17 @@ class OptionDataset:
 
     Attributes:
         key: the dataset's key in the lake, such as theta/option_quotes/SPX.
-        symbol: what it is called, such as SPX.
+        symbol: its name, such as SPX.
         kind: which history.
-        roots: the option roots that a day holds, such as SPX and SPXW; the symbol's alone by default.
-        request_by: what one request is about; None to choose by the day's size.
-        interval: of a grid: one of ``client.INTERVALS``.
-        end_time: of a grid: last snapshot of the day, New York wall clock, HH:MM:SS.
+        roots: the option roots that a day holds, such as SPX and SPXW; by default the one with the symbol's name.
+        request_by: what one request asks for; None to choose by the day's size.
+        interval: for a grid, one of ``client.INTERVALS``.
+        end_time: for a grid, the last snapshot of the day, New York wall clock, HH:MM:SS.
         absent_tolerance: share of a root's listed contracts, 0 to 1, that may be absent from a complete day; by default
-            that of the kind.
-        absent_limit: share of them up to which the vendor's own repeated answer outranks its list: what there is is
-            stored, and `contract_set` fails. With more absent a day is rejected.
-        bounds: the most that the answers of a day may hold.
+            that of the history.
+        absent_limit: share of a root's listed contracts up to which the vendor's repeated response outranks its list:
+            the day is stored, and `contract_set` fails. With more absent, it is rejected.
+        bounds: the most that the responses for a day may hold.
     """
 
     key: str
@@ -82,7 +82,7 @@ class OptionDataset:
 
     @property
     def history(self) -> History:
-        """What kind of data it is of."""
+        """The record of its history."""
         return HISTORIES[self.kind]
 
     @property
@@ -92,30 +92,29 @@ class OptionDataset:
 
     @property
     def by_minute(self) -> bool:
-        """Whether a contract has a row at each point of a grid; else it has one."""
+        """Whether a contract has a row at each point of a grid, rather than one a day."""
         return self.history.by_minute
 
     @property
     def sort_by(self) -> tuple[str, ...]:
-        """The order of the rows of a day."""
+        """The columns by which the rows of a day are sorted."""
         roots = ("symbol",) if len(self.roots) > 1 else ()
         return ("expiration", *roots, "strike", "right", *(("timestamp",) if self.by_minute else ()))
 
     def request(self, day: date, root: str, expiration: str = "*") -> HistoryRequest:
-        """One root's whole day, or one expiration of it, as one request."""
+        """Return the request for one root's whole day, or for one expiration of it."""
         grid = {"interval": self.interval, "start_time": START_TIME, "end_time": self.end_time}
         return self.history.request(root, day, expiration=expiration, **(grid if self.by_minute else {}))
 
     def last_snapshot(self, day: date) -> datetime:
-        """The instant of the last snapshot asked for, UTC."""
+        """Return the instant of the last requested snapshot, UTC."""
         wall_clock = datetime.strptime(f"{day} {self.end_time}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
         return wall_clock - utc_offset(day)
 
     def grid(self, hours: Session) -> Grid:
-        """The points of a day.
+        """Return the grid of a day.
 
-        The grid begins at the open, and the window that was asked for may end before a close: snapshots of an hour end
-        at 15:30 for both.
+        It begins at the open, and its last points may lie before the closes: hourly snapshots end at 15:30 for both.
         """
         interval, window_end = INTERVALS[self.interval], self.last_snapshot(hours.day)
 

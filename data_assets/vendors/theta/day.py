@@ -1,14 +1,14 @@
 """A trading day of Theta options for the engine: fetched, parsed while it arrives, audited, and staged in the lake.
 
-Here: when a day may be asked for, and which of the ways it is had. Not here: the ways (``whole_day``,
-``by_expiration``, ``reports``), the wire (``client``), the columns (``schema``), retries (the engine), and the
-judgement of plausible values (``day_checks``, on the stored file).
+Here: when a day may be requested, and in which of three ways it is fetched. Not here: these ways (``whole_day``,
+``by_expiration``, ``reports``), the HTTP client (``client``), the columns (``schema``), retries (the engine), and
+whether values are plausible (``day_checks``, on the stored file).
 
-The vendor's CSV has no trailer and no row count, and the terminal may end a broken answer cleanly. A body is therefore
-whole only if its last line ends, its last contract goes on as long as the others, and the contracts are those that
-`option/list/contracts/quote` names for the day. A body that is not whole is asked for again; no accident becomes a
-short day. What the vendor says twice is its last word (``short_answers``, ``audit``). Irregular days are not refused
-here: the checks describe them.
+The vendor's CSV has no trailer and no row count, and the terminal may end a broken response cleanly. A body is
+therefore whole only if its last line ends, its last contract goes on as long as the others, and its contracts are those
+that `option/list/contracts/quote` names for the day. A body that is not whole is requested again, so that no accident
+becomes a short day. If the vendor says the same twice, that is its last word (``short_answers``, ``audit``). Irregular
+days are not refused here: the checks describe them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RESET_ENDS = timedelta(hours=1, minutes=45)
 
 
 def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | None:
-    """Why it is too early to ask for a day, or None.
+    """Say why it is too early to request a day, or return None.
 
     Theta serves the current day, but "data from the previous day isn't available from 00:00 ET to 01:45 ET" (the
     vendor's page "Data Issues").
@@ -50,7 +50,7 @@ def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | Non
     Args:
         hours: the day's session.
         now: the current instant.
-        out: when what is asked for is there, New York; None for the end of the session.
+        out: when the data is available, New York time; None for the end of the session.
     """
     ready = hours.option_close if out is None else datetime.combine(hours.day, out, NEW_YORK)
     if now < ready:
@@ -65,7 +65,7 @@ def not_yet(hours: Session, now: datetime, out: time | None = None) -> str | Non
 
 
 def _night_ends(day: date) -> datetime:
-    """When the vendor has moved a day to its history."""
+    """Return when the vendor has moved a day to its history."""
     return datetime.combine(day + timedelta(days=1), datetime.min.time(), NEW_YORK) + _RESET_ENDS
 
 
@@ -75,13 +75,13 @@ class ThetaSource:
     def __init__(
         self, dataset: OptionDataset, *, lake: Lake, bodies: OptionSource, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        """Bind a dataset to where it comes from and where it goes.
+        """Bind a dataset to where its days come from and where they go.
 
         Args:
             dataset: what to fetch.
             lake: where the day is staged.
             bodies: the terminal, or files.
-            clock: the current instant, with a time zone.
+            clock: returns the current instant, with a time zone.
         """
         self._dataset = dataset
         self._lake = lake

@@ -1,6 +1,6 @@
-"""What came of a day, however it was asked for, and what is said of it in the footer and in the metadata.
+"""The facts about a fetched day, as the file's footer and the day's metadata show them.
 
-Here: the facts and their two spellings. Not here: getting them (``whole_day``, ``by_expiration``, ``reports``).
+Here: the facts and these two forms. Not here: collecting them (``whole_day``, ``by_expiration``, ``reports``).
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ class DayAudit:
     Attributes:
         summary: one row per contract, with its number of rows.
         source: where the bodies came from.
-        raw_sha256: digest of the bodies; of several that did not come one after another, of their digests.
+        raw_sha256: digest of the bodies; if they did not come one after another, of their digests.
         raw_size: bytes of the bodies.
-        bodies: how many they were.
+        bodies: how many bodies there were.
         line_end: CRLF or LF.
         extra_columns: columns that are not stored.
-        listed: the vendor's list.
-        comparisons: by root.
+        listed: the vendor's contract list.
+        comparisons: the comparison with the list, by root.
         stale_expirations: contracts that had expired before the day.
-        short_ends: of bodies that end inside a contract and were believed.
-        superseded: reports that are not stored, as they were repeated or replaced by a newer one; None of snapshots.
+        short_ends: the short ends of bodies that end inside a contract and were believed.
+        superseded: reports that are not stored because they were repeated or replaced by a newer one; None for
+            snapshots.
         more: further details for the footer.
     """
 
@@ -53,7 +54,7 @@ class DayAudit:
     more: dict[str, Any] = field(default_factory=dict)
 
     def details(self) -> dict[str, Any]:
-        """For the footer."""
+        """Return the details for the footer."""
         return {
             "requests": self.bodies,
             "line_end": self.line_end,
@@ -66,11 +67,11 @@ class DayAudit:
         }
 
     def metadata(self, seconds: float, *, by_minute: bool) -> dict[str, Scalar]:
-        """For the day's materialization.
+        """Return the metadata of the day's materialization.
 
         Args:
-            seconds: what the day took.
-            by_minute: whether its summary is one of quotes.
+            seconds: how long the day took.
+            by_minute: whether its summary is a summary of snapshots.
         """
         rows = int(self.summary["rows"].sum())
         counts = {
@@ -98,5 +99,5 @@ class DayAudit:
 
 
 def digest_of_digests(bodies: Sequence[Body]) -> str:
-    """One digest for bodies that came in any order, at any time: of theirs, in the order of the file, as text."""
+    """Return one digest for bodies that came in any order: that of their digests as text, in the order of the file."""
     return hashlib.sha256("".join(body.raw_sha256 for body in bodies).encode()).hexdigest()

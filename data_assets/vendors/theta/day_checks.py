@@ -1,7 +1,7 @@
 """The verdicts on a stored day of Theta options, by the rules of ``quality``.
 
-Here: reading the file for the rules, row group by row group, so that memory does not grow with the day. Not here: what
-is judged of values (``values``), the rules, and the asset checks that show the verdicts.
+Here: reading the file for the rules, row group by row group, so that memory does not grow with the day. Not here: which
+rules judge the values (``values``), the rules, and the asset checks that show the verdicts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from data_assets.vendors.theta.values import DayRead, Limits, of_root
 
 
 def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
-    """The verdicts on a stored day, one for each check of its history but `integrity`."""
+    """Return the verdicts on a stored day, one for each check of its history but `integrity`."""
     if not dataset.by_minute:
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)

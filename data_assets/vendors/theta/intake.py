@@ -1,7 +1,7 @@
 """Responses of snapshots on their way to the lake: read in threads while they arrive, in flat memory.
 
-Here: blocks, threads, the order of what is kept, and what one body tells of its own wholeness. Not here: which requests
-make a day (``plan``), and whether its contracts are all there (``audit``).
+Here: blocks, threads, the order of what is kept, and whether one body is whole by itself. Not here: which requests make
+a day (``plan``), and whether all of its contracts are there (``audit``).
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Grid:
 
     Attributes:
         hours: the day's session.
-        window_end: the last instant that was asked for, UTC.
-        last_points: of the grid, by the underlying's close and by the option close, UTC.
-        interval: between two snapshots of a contract.
+        window_end: the last requested instant, UTC.
+        last_points: the last points of the grid by the underlying's close and by the option close, UTC.
+        interval: time between two snapshots of a contract.
     """
 
     hours: Session
@@ -52,21 +52,21 @@ class Grid:
 
     @property
     def points(self) -> int:
-        """Rows of a contract that trades to the option close."""
+        """Number of rows of a contract that trades to the option close."""
         return (self.last_points[1] - self.hours.open) // self.interval + 1
 
     def summary(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the rules need to know of rows, per contract."""
+        """Summarize rows per contract, for the rules."""
         return contract_summary(rows, open_=self.hours.open, close=self.window_end, interval=self.interval)
 
 
 @dataclass(frozen=True, slots=True)
 class BodyEnd:
-    """How a body that ended with a whole line ended.
+    """The end of a body whose last line is whole.
 
     Attributes:
         rows: its rows.
-        short: why it seems to stop inside its last contract; None where that one goes on like the others.
+        short: why it seems to stop inside its last contract; None if that contract goes on like the others.
     """
 
     rows: int
@@ -74,7 +74,7 @@ class BodyEnd:
 
 
 class RowsRepeated(Transient):
-    """Rows came twice: perhaps a part of the answer was sent again on the way."""
+    """Rows came twice: perhaps a part of the response was sent again on the way."""
 
 
 class Rows(Protocol):
@@ -113,27 +113,27 @@ class Collected:
 
 
 class Intake:
-    """Takes bodies in: blocks are read in threads while the next ones arrive, and kept in their order.
+    """Reads bodies: blocks are parsed in threads while the next ones arrive, and kept in their order.
 
-    At most ``LOOK_AHEAD`` blocks are between the wire and where they are kept. Leaving the context waits for the
-    threads, so that none of them touches rows that have been cleaned up.
+    At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for the threads, so
+    that none of them touches rows that have been cleaned up.
 
     Attributes:
-        bodies: how many were taken in.
+        bodies: how many were read.
         raw_size: their bytes.
         line_end: of the newest, CRLF or LF.
         extra_columns: columns that they had and that are not stored.
-        summary: one row per contract, as `Grid.summary` gives it.
+        summary: one row per contract, from `Grid.summary`.
     """
 
     def __init__(self, rows: Rows, *, table: Table, grid: Grid, meter: DayMeter) -> None:
-        """Take in bodies of one day.
+        """Read bodies of one day.
 
         Args:
-            rows: where rows go; the intake leaves its context for it.
-            table: the history that they are of.
+            rows: where rows go; the intake enters and leaves its context.
+            table: the table of the bodies' history.
             grid: the day's grid.
-            meter: told of bytes and rows, on the event loop's thread.
+            meter: counts bytes and rows, on the event loop's thread.
         """
         self.bodies = 0
         self.raw_size = 0
@@ -176,11 +176,11 @@ class Intake:
         return self.summary.filter(pl.col("expiration") < self._grid.hours.day).height
 
     async def body(self, chunks: AsyncIterator[bytes], asked: Asked) -> BodyEnd:
-        """Take in one body and audit it as far as it can be by itself.
+        """Read one body and audit it as far as it can be audited by itself.
 
         Args:
             chunks: its bytes.
-            asked: what its rows must be about.
+            asked: what its rows must match.
 
         Returns:
             Its rows, and what is odd about its end.
@@ -236,7 +236,7 @@ class DayIntake(Intake):
     """An intake whose rows go straight into the day's file; on an error nothing stays on disk."""
 
     def __init__(self, writer: DayWriter, *, table: Table, grid: Grid, meter: DayMeter) -> None:
-        """Take in a day; see ``Intake``."""
+        """Read a day; see ``Intake``."""
         super().__init__(writer, table=table, grid=grid, meter=meter)
         self._writer = writer
         self._staged: Future[StagedFile] | None = None
@@ -250,10 +250,10 @@ class DayIntake(Intake):
             staged.result().discard()
 
     async def finish(self, provenance: Provenance) -> StagedFile:
-        """Bring the day to disk under its temporary name.
+        """Write the day to disk under its temporary name.
 
         Raises:
-            RowsRepeated: a contract has two rows of one instant.
+            RowsRepeated: a contract has two rows with the same timestamp.
         """
         self._staged = self._in_order.submit(self._finish, provenance)
         return await asyncio.wrap_future(self._staged)
@@ -306,7 +306,7 @@ class _Body:
         return self._reader.extra_columns if self._reader else ()
 
     def without_header(self, block: bytes) -> bytes:
-        """The block's lines of data; the first block also holds the header, which is learnt."""
+        """Return the block's lines of data; read the header, which the first block begins with."""
         if self._reader is not None:
             return block
         header, _, lines = block.partition(b"\n")
@@ -321,7 +321,7 @@ class _Body:
         return frame, self._grid.summary(frame)
 
     def add(self, summary: pl.DataFrame) -> None:
-        """Take the next block's summary; merged now and then, so that many blocks of many contracts stay small."""
+        """Add the next block's summary; they are merged now and then, to save memory."""
         if not summary.is_empty():
             self._pieces.append(summary)
         if len(self._pieces) >= _PIECES:

@@ -1,7 +1,7 @@
-"""One day of one dataset on its way: what every way of fetching it needs, and asking for one of its answers.
+"""A day of a dataset to be fetched: what all ways of fetching it share.
 
-Here: the value that travels, what the footer says, and a request that is split where the vendor finds it too large. Not
-here: the ways (``whole_day``, ``by_expiration``, ``reports``).
+Here: the value that is passed along, the footer, and sending a request that is split if the vendor finds it too large.
+Not here: the ways of fetching a day (``whole_day``, ``by_expiration``, ``reports``).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class DayJob:
 
     Attributes:
         dataset: what to fetch.
-        bodies: from where.
-        lake: where to.
+        bodies: where it comes from.
+        lake: where it goes.
         hours: the day's session.
-        listed: the vendor's list of the day.
-        meter: told of bytes and rows.
-        memory: what is remembered of the answers before.
-        clock: the current instant, with a time zone.
+        listed: the vendor's contract list for the day.
+        meter: counts bytes and rows.
+        memory: what is remembered of earlier responses.
+        clock: returns the current instant, with a time zone.
     """
 
     dataset: OptionDataset
@@ -58,7 +58,7 @@ class DayJob:
         return self.hours.day
 
     def provenance(self, audited: DayAudit) -> Provenance:
-        """What the footer says of what arrived."""
+        """Return what the footer says about what arrived."""
         return Provenance(
             dataset=self.dataset.key,
             day=self.day,
@@ -72,7 +72,7 @@ class DayJob:
         )
 
     async def expirations(self) -> dict[str, list[date]]:
-        """Of each root, the expirations to ask for: those of the list, or all that are known where there is none."""
+        """Return each root's expirations to request: those of the list, or all known ones if there is no list."""
         if self.listed.contracts is None or self.listed.is_empty:
             known = await self.bodies.expirations(self.dataset.roots)
             return {root: list(expirations) for root, expirations in known.items()}
@@ -84,15 +84,15 @@ class DayJob:
         fetch: Callable[[HistoryRequest], Awaitable[T]],
         nothing: Callable[[HistoryRequest, str], object],
     ) -> list[T]:
-        """What comes for a request, or for its parts, in their order.
+        """Fetch a request, or its parts if the vendor finds it too large, in their order.
 
         Args:
-            request: what to ask for.
-            fetch: asks for it as a whole.
-            nothing: told where the vendor says that it holds nothing, with its words.
+            request: what to request.
+            fetch: requests it as a whole.
+            nothing: called with the request and the vendor's words if the vendor says that it has no data.
 
         Raises:
-            DayEnded: it says something else of the day, or wants an even smaller request than there is.
+            DayEnded: the vendor says something else about the day, or a request that cannot be split is too large.
         """
         try:
             return [await fetch(request)]
@@ -106,7 +106,7 @@ class DayJob:
             return []
 
     async def _expirations_of(self, request: HistoryRequest) -> list[date]:
-        """Those of the request's root that are worth asking for; none where it is split by right, or about one."""
+        """Return the expirations to split a request into; none if it is split by right, or is about one expiration."""
         if request.right == "both" or request.expiration != "*":
             return []
         if (contracts := self.listed.of(request)) is None or contracts.is_empty():

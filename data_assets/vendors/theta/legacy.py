@@ -1,10 +1,10 @@
-"""Days that an older downloader left as files, taken in as if they had just been downloaded.
+"""Days in files of an older downloader, imported as if they had just been downloaded.
 
-Here: finding the files, and reading them in the terminal's place. Not here: what a body must be like (``intake``,
-``audit``): a file passes the same parsing, completeness and audit as an answer of the terminal, or is refused.
+Here: finding the files, and reading them in place of the terminal. Not here: what a body must be like (``intake``,
+``audit``): a file passes the same parsing and audit as a response of the terminal, or is refused.
 
-The downloader asked for a root's whole day and wrote the body as it came: `QQQ_options_2024-01-03_1m.csv`, here also
-packed as .gz or .zst. It wrote under the final name from the first byte on, so its files may be cut anywhere.
+The downloader requested a root's whole day and wrote the body as it came: `QQQ_options_2024-01-03_1m.csv`, here also
+compressed as .gz or .zst. It wrote under the final name from the first byte on, so its files may be cut anywhere.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class FoundFiles:
 
 
 def find_files(path: Path, dataset: OptionDataset) -> FoundFiles:
-    """The files of a dataset's days: ``path`` itself, or those in and below the folder ``path``.
+    """Find the files of a dataset's days: ``path`` itself, or those in and below the folder ``path``.
 
-    Only CSV files are looked at; of the same day in several forms the plain one is taken, whatever its folder.
+    Only CSV files count; if a day is there in several forms, the plain file is taken, whatever its folder.
     """
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     found = sorted(files, key=lambda file: (file.name, file))
@@ -88,10 +88,11 @@ def _day_of(name: str, dataset: OptionDataset) -> date:
 
 
 class LegacyFiles:
-    """Files in the terminal's place; implements ``OptionSource``.
+    """Files in place of the terminal's responses; implements ``OptionSource``.
 
-    The terminal still says which contracts a day must hold, if it is there; if it is not, nobody can tell. A terminal
-    that is there and stumbles is asked again: without its list a file cut between two contracts looks whole.
+    The terminal still provides the contract list, if it is running; without it, nothing tells which contracts a day
+    must hold. If it is running and fails, it is asked again: without its list a file cut between two contracts looks
+    whole.
     """
 
     def __init__(self, files: Mapping[date, Path], terminal: OptionSource) -> None:
@@ -161,7 +162,7 @@ class LegacyFiles:
 
 
 class LegacySource:
-    """Days in files, for the engine; implements ``ingest.source.Source``. A file that is not whole will never be."""
+    """Days in files, for the engine; implements ``ingest.source.Source``. A file that is not whole is rejected."""
 
     def __init__(
         self, dataset: OptionDataset, *, lake: Lake, files: Mapping[date, Path], terminal: OptionSource

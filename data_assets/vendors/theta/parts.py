@@ -1,10 +1,10 @@
-"""The finished requests of an unfinished day on disk, so that nothing that has arrived whole is asked for twice.
+"""The finished requests of an unfinished day on disk, so that nothing that has arrived whole is requested twice.
 
 Here: what a part is, and when it may be used again. Not here: files, digests and age (``lake.unfinished``), and which
 parts make a day (``plan``).
 
-A part is the answer to one request of one expiration. It is used again only for that very request, parameter by
-parameter, and its contracts are compared with the vendor's list again as if it had just come.
+A part is the response to a request for one expiration. It is used again only for a request with exactly the same
+parameters, and its contracts are compared with the vendor's list again as if it had just arrived.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Body:
         line_end: CRLF or LF.
         extra_columns: columns that are not stored.
         fetched_at: when it was complete, ISO 8601.
-        short_end: how it ends inside a contract, if it was believed all the same.
+        short_end: how it ends inside a contract, if it was believed although it does.
     """
 
     request: str
@@ -49,7 +49,7 @@ class Body:
     short_end: str | None = None
 
     def note(self) -> dict[str, Any]:
-        """As JSON knows it; without what is None."""
+        """Return it as JSON values, without those that are None."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
@@ -78,11 +78,11 @@ class Parts:
         self._grid = grid
 
     def names(self) -> set[str]:
-        """What is there, by `part_name`; not looked into yet."""
+        """Return the names (`part_name`) of the parts that are there; they have not been read yet."""
         return self._pieces.names()
 
     def find(self, request: HistoryRequest) -> Part | None:
-        """The part of a request, read back; None where there is none that can be trusted."""
+        """Read the part of a request back; None if there is none that can be trusted."""
         found = self._pieces.get(part_name(request))
         if found is None:
             return None
@@ -97,7 +97,7 @@ class Parts:
         )
 
     def keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
-        """Bring a whole answer to disk.
+        """Write a whole response to disk.
 
         Raises:
             LakeError: it cannot be written.
@@ -107,7 +107,7 @@ class Parts:
         return Part(request, summary, body)
 
     def rows(self, part: Part) -> pl.DataFrame | None:
-        """The rows of a part in the table's columns; None where they have been damaged since."""
+        """Return the rows of a part in the table's columns; None if they have been damaged since."""
         found = self._pieces.get(part_name(part.request))
         return None if found is None else self._with_constants(found[0], part.request)
 
@@ -119,10 +119,10 @@ class Parts:
 
 
 def part_name(request: HistoryRequest) -> str:
-    """What the part of a request is called among those of its day."""
+    """Return the name of a request's part among those of its day."""
     return f"{request.symbol}-{request.expiration}-{request.right}"
 
 
 def asked(request: HistoryRequest) -> dict[str, str]:
-    """All that was asked for; an answer to anything else is of no use."""
+    """Return all parameters of a request; a response to any other request is not used for it."""
     return {**request.params(), "endpoint": request.endpoint, "schema_version": str(SCHEMA_VERSION)}

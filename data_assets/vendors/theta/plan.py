@@ -1,11 +1,11 @@
 """Which requests make a day.
 
-Here: from the vendor's lists to requests in the order of the day's file, and to smaller ones. Not here: sending them
-(``day``, ``reports``), and what their answers hold.
+Here: turning the vendor's lists into requests in the order of the day's file, and splitting requests. Not here: sending
+them (``whole_day``, ``by_expiration``, ``reports``), and what their responses hold.
 
-A whole chain in one answer is the fastest way, and the only one in which nothing can be forgotten. It has an end where
-answers grow to gigabytes (the vendor may say 570), and greeks are not to be had like that at all. Then each expiration
-of each root is a request, or each right of it.
+A whole chain in one response is the fastest way, and the only one that needs no list of expirations. It fails where
+responses grow to gigabytes (the vendor may say 570), and greeks cannot be requested like that at all. Then each
+expiration of each root is a request, or each right of it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
 
 LARGE_DAY_ROWS = 6_000_000
-"""From here on a day is asked for by expiration. Users are served up to 5 million rows, 400 MB, in one answer."""
+"""A day of more rows is requested by expiration. Users are served up to 5 million rows, 400 MB, in one response."""
 
 _RIGHTS = ("call", "put")
 
 
 def expected_rows(dataset: OptionDataset, listed: pl.DataFrame | None, points: int) -> int | None:
-    """The rows that a day is expected to have; None where the vendor has no list that tells.
+    """Estimate the rows of a day; None if the vendor has no contract list for it.
 
     Args:
         dataset: what to fetch.
-        listed: the vendor's list of the day.
-        points: of the day's grid.
+        listed: the vendor's contract list for the day.
+        points: number of points of the day's grid.
     """
     if listed is None or listed.is_empty():
         return None
@@ -40,7 +40,7 @@ def expected_rows(dataset: OptionDataset, listed: pl.DataFrame | None, points: i
 
 
 def choose_request_unit(dataset: OptionDataset, rows: int | None) -> RequestBy:
-    """What one request of a day of so many rows is about."""
+    """Choose what one request asks for, by the number of rows of the day."""
     if dataset.request_by is not None:
         return dataset.request_by
     large = rows is not None and rows > LARGE_DAY_ROWS
@@ -49,7 +49,7 @@ def choose_request_unit(dataset: OptionDataset, rows: int | None) -> RequestBy:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The requests whose rows lie together in the day's file, in its order: one expiration.
+    """The requests for one expiration, whose rows are together in the day's file, in its order.
 
     Attributes:
         expiration: the expiration.
@@ -63,15 +63,15 @@ class Group:
 def groups(
     dataset: OptionDataset, day: date, by: RequestBy, expirations: Mapping[str, Sequence[date]]
 ) -> tuple[Group, ...]:
-    """A day expiration by expiration.
+    """Return the requests of a day, expiration by expiration.
 
     Args:
         dataset: what to fetch.
         day: the trading day.
         by: expiration or right.
-        expirations: of each root, those to ask for. What had expired before the day is left out here: lists of old days
-            hold OPRA's test contracts, with expirations such as 1882. What expires on it is asked for, although roots
-            that are settled in the morning have no data of it (`audit`).
+        expirations: the expirations to request, by root. Those before the day are left out here: lists of old days hold
+            OPRA's test contracts, with expirations such as 1882. Those on the day are requested, although roots that
+            are settled in the morning have no data for them (`audit`).
     """
     of_day: dict[date, list[HistoryRequest]] = {}
     for root in dataset.roots:
@@ -83,17 +83,17 @@ def groups(
 
 
 def listed_expirations(listed: pl.DataFrame) -> dict[str, list[date]]:
-    """Of each root, the expirations of the vendor's list of contracts."""
+    """Return each root's expirations in the vendor's contract list."""
     pairs = listed.select("symbol", "expiration").unique().sort("expiration")
     return {str(root): of_root["expiration"].to_list() for (root,), of_root in pairs.group_by("symbol")}
 
 
 def split(request: HistoryRequest, expirations: Sequence[date] = (), why: str = "") -> list[HistoryRequest]:
-    """The same data in smaller requests: half of the rights first, then one expiration at a time.
+    """Split a request into smaller ones for the same data: by right first, then by expiration.
 
     Args:
-        request: what is too large.
-        expirations: those of its root.
+        request: the request that is too large.
+        expirations: the expirations of its root.
         why: the vendor's words.
 
     Raises:

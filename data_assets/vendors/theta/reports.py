@@ -1,6 +1,6 @@
-"""A day of reports: open interest or end of day, one row per contract, small enough to be held whole.
+"""A day of reports: open interest or end of day, one row per contract, small enough to be held in memory.
 
-Here: fetching them, resolving those that were made several times, and staging. Not here: the rules
+Here: fetching them, choosing among several reports for a contract, and staging. Not here: the rules
 (``quality.option_reports``), and snapshots (``whole_day``, ``by_expiration``).
 """
 
@@ -27,11 +27,11 @@ _HEADER_ENDS = {True: "CRLF", False: "LF"}
 
 
 async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAudit]:
-    """Bring a day to disk under its temporary name. Errors as of ``Source.fetch``, and those of the lake.
+    """Write a day to disk under its temporary name. Raises the errors of ``Source.fetch`` and those of the lake.
 
     Args:
         job: the day.
-        by: what a request is about.
+        by: what one request asks for.
     """
     dataset, bodies, listed, day = job.dataset, job.bodies, job.listed, job.day
     requests = await _requests(job, by)

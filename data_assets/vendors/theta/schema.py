@@ -1,13 +1,12 @@
 """Theta's option columns: names, types, units and meaning, and reading the vendor's CSV into them.
 
-Here: what a line of the four histories (quotes, first-order greeks, open interest, end of day) and of the two list
-calls means, and its stored form. Not here: fetching them (``client``), and whether a day is whole or plausible
-(``day``, ``quality``).
+Here: what a line of the four histories (quotes, first-order greeks, open interest, end of day) and of the list calls
+means, and its stored form. Not here: fetching them (``client``), and whether a day is whole or plausible (``day``,
+``quality``).
 
 The columns are the vendor's (Theta v3 OpenAPI, `/option/history/...`), read by header, because captures of the same
 call differ in order, quoting, line ends and fractions of a second. Values are stored as they came: only types and the
-time zone are made explicit. What the vendor writes where it has no answer (its sentinels) is stored too; the columns'
-meanings name it.
+time zone are made explicit. The vendor's sentinels for missing values are stored too; the columns' meanings name them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from data_assets.quality.naming import clock, contract_name
 from data_assets.trading_calendar import NEW_YORK
 
 SCHEMA_VERSION = 2
-"""1 had sizes of 32 bits; a lake may hold days of both, which `Lake.scan` and the views read as one."""
+"""Version 1 had sizes of 32 bits; a lake may hold days of both, which `Lake.scan` and the views read as one."""
 
 RIGHT = pl.Enum(["CALL", "PUT"])
 
@@ -50,10 +49,10 @@ class Table:
 
     Attributes:
         columns: by name, in the vendor's order, which is the stored one.
-        dated_by: the column whose New York date is the day that was asked for.
+        dated_by: the column whose New York date is the requested day.
         may_be_dated_later: whether that date may also be a later one.
-        computed: float columns in which NaN, infinities and, as null, empty cells are stored: results of the vendor's
-            model, not prices.
+        computed: float columns that are results of the vendor's model, not prices: NaN, infinities and empty cells (as
+            null) are stored.
     """
 
     columns: Mapping[str, Column]
@@ -221,7 +220,7 @@ _REPEATED = 50  # how often a block repeats each of its timestamps if the next o
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the rows of a body must be about.
+    """What the rows of a body must match.
 
     Attributes:
         symbol: the option root.
@@ -267,7 +266,7 @@ class RowReader:
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
-        """Columns the vendor sent that are not stored, in its order."""
+        """Columns that the vendor sent and that are not stored, in its order."""
         return tuple(name for name in self._names if name not in self._table.columns)
 
     def read(self, lines: bytes) -> pl.DataFrame:
@@ -364,10 +363,10 @@ def read_rows(table: Table, body: bytes, asked: Asked) -> tuple[pl.DataFrame, tu
 
 
 def read_contracts(body: bytes, symbols: Sequence[str]) -> pl.DataFrame:
-    """Read an answer of `option/list/contracts/quote`: the contracts of some roots, unsorted, each once.
+    """Read a response of `option/list/contracts/quote`: the contracts of some roots, unsorted, each once.
 
     Returns:
-        The columns of ``CONTRACT``, typed as in ``QUOTES``; no rows where the vendor lists none.
+        The columns of ``CONTRACT``, typed as in ``QUOTES``; no rows if the vendor lists none.
 
     Raises:
         DayEnded: ``Rejected``, as for quotes.
@@ -380,7 +379,7 @@ def read_contracts(body: bytes, symbols: Sequence[str]) -> pl.DataFrame:
 
 
 def read_expirations(body: bytes, symbols: Sequence[str]) -> dict[str, list[date]]:
-    """Read an answer of `option/list/expirations`: every expiration that each root ever had, sorted.
+    """Read a response of `option/list/expirations`: every expiration that each root ever had, sorted.
 
     Raises:
         DayEnded: ``Rejected``, as for quotes.
@@ -395,7 +394,7 @@ def read_expirations(body: bytes, symbols: Sequence[str]) -> dict[str, list[date
 
 
 def read_dates(body: bytes) -> list[date]:
-    """Read an answer of `option/list/dates`: the days of which there is data, in the vendor's order.
+    """Read a response of `option/list/dates`: the days for which there is data, in the vendor's order.
 
     Raises:
         DayEnded: ``Rejected``, as for quotes.
@@ -410,9 +409,9 @@ def read_dates(body: bytes) -> list[date]:
 
 
 def utc_offset(day: date) -> timedelta:
-    """What New York's clock is ahead of UTC (so it is negative) on the whole of ``day``.
+    """Return the offset of New York's clock from UTC, a negative number, on ``day``.
 
-    One number for a whole day: New York changes its clocks on Sundays at 02:00, when no market is open.
+    A trading day has a single offset: New York changes its clocks on Sundays at 02:00, when no market is open.
 
     Raises:
         ValueError: the clocks change on ``day``.
@@ -506,7 +505,7 @@ def _right() -> pl.Expr:
 
 
 def _timestamp(text: pl.Series) -> pl.Series:
-    """New York wall clock, without its zone. Whole seconds, with a zero fraction or none, read six times faster."""
+    """Read New York wall clock times, without the zone; whole seconds, perhaps with a zero fraction, go faster."""
     fraction = len(text) > 0 and "." in (text[0] or "")
     whole = text.str.strip_suffix(".000") if fraction else text
     seconds = whole.str.to_datetime(_SECONDS, time_unit="us", strict=False, cache=False)
@@ -538,7 +537,7 @@ def _refuse_absent_values(
 
 
 def _row_name(row: Mapping[str, Any], dated_by: str | None) -> str:
-    """The contract and time of a row, as far as they are there."""
+    """Write the contract and time of a row, as far as they are there."""
     contract = [row[name] for name in CONTRACT]
     known = " ".join(str(value) for value in contract if value is not None) or "no contract"
     name = known if None in contract else contract_name(*contract)

@@ -1,20 +1,21 @@
-"""Answers that are not believed the first time, and when the vendor's word is the last one.
+"""Responses that are not believed the first time, and when the vendor's word is final.
 
-Here: what is remembered of an answer, where, and what counts as the same one. Not here: which answers are doubted
+Here: what is remembered of such a response, where, and what counts as the same. Not here: which responses are doubted
 (``audit``, ``by_expiration``, ``whole_day``, ``reports``).
 
-The vendor's lists name contracts and expirations of which it holds nothing, again and again: strikes listed before a
-split, the first days of a root. An answer that contradicts the list may also be one that stopped short. It is asked for
-again like any failed request. If the next answer lacks exactly the same, it is no accident: the vendor has no more, and
-its own repeated answer outranks its list.
+The vendor's lists often name contracts and expirations of which it has no data: strikes listed before a split, the
+first days of a root. But a response that contradicts the list may also have stopped short. So it is requested again
+like any failed request. If the next response lacks exactly the same, that is no accident: the vendor has no more, and
+its repeated response outranks its list.
 
-What an answer lacked is remembered beside the day, for each request and each kind of doubt, so that the next run
-knows it too. The judgements are these:
+What a response lacked is remembered beside the day, for each request and each kind of doubt, so that the next run knows
+it too. The judgements are these:
 
-- The next try of the same run counts as asking again; it comes after a pause.
-- The same means the same contracts. Of two answers that were cut at different places neither is believed.
-- An answer without the flaw makes the ones before it an accident: they are forgotten.
-- Nothing is final before the vendor's night. Until 01:45 New York of the next day it still moves the day to its history
+- The next attempt of the same run counts as asking again; it comes after a pause.
+- "The same" means the same contracts. Two responses that were cut at different places are both not believed.
+- A response without the flaw shows that the earlier ones were an accident: they are forgotten.
+- Nothing is final before the vendor's night. Until 01:45 New York of the next day it still moves the day to its
+history,
   and its lists are those of the day before.
 - A file says the same however often it is read, which proves nothing.
 """
@@ -33,26 +34,26 @@ from data_assets.vendors.theta.parts import asked, part_name
 
 
 class ShortAnswer(Transient):
-    """An answer that is not believed yet. Unlike other failures it says nothing of the terminal's health."""
+    """A response that is not believed yet. Unlike other failures, it says nothing about the terminal's health."""
 
 
 About = Literal["absent", "last-contract", "repeats"]
 
 
 class ShortAnswerMemory:
-    """What answers to a day's requests were found wanting in.
+    """Remembers what the responses to a day's requests lacked.
 
     Attributes:
-        advice: what comes next, for the reason of an answer that is not believed.
+        advice: what comes next, for the reason of a response that is not believed.
     """
 
     def __init__(self, pieces: UnfinishedDay | None, *, synthetic: bool, not_final: str | None) -> None:
         """Remember beside a day.
 
         Args:
-            pieces: of the day; need not be open. None where nothing is to be remembered, and so nothing believed.
-            synthetic: whether the vendor is the sandbox, whose word says nothing of the real one.
-            not_final: why no answer can be the last word; None where one can.
+            pieces: the day's pieces, perhaps not open; None if nothing is to be remembered, and so nothing believed.
+            synthetic: whether the vendor is the sandbox, whose word does not count for the real vendor.
+            not_final: why no response can be the last word; None if one can.
         """
         self.advice = not_final or "asked again, the same response once more is the vendor's last word"
         self._final = not_final is None
@@ -60,15 +61,15 @@ class ShortAnswerMemory:
         self._synthetic = synthetic
 
     def repeated(self, request: HistoryRequest, about: About, lacked: Iterable[str]) -> bool:
-        """Whether the answer before this one was found wanting in the same way, and this may be the last word.
+        """Whether the previous response lacked the same, so that this one is the last word; remember it if not.
 
         Args:
-            request: what was asked.
+            request: what was requested.
             about: the kind of doubt.
-            lacked: what tells one such answer from another, in any order.
+            lacked: what distinguishes such responses, in any order.
 
         Raises:
-            LakeError: the answer cannot be remembered.
+            LakeError: the response cannot be remembered.
         """
         if self._pieces is None:
             return False
@@ -86,16 +87,16 @@ class ShortAnswerMemory:
         return False
 
     def forget(self, request: HistoryRequest, about: About) -> None:
-        """An answer without that flaw has come."""
+        """Forget the flaw, because a response without it has come."""
         if self._pieces is not None:
             self._pieces.forget(_name(request, about))
 
     def refuse_repeats(self, request: HistoryRequest, error: RowsRepeated) -> None:
-        """Reject an answer with repeated rows if that is how the vendor answers; a replay on the way is an accident.
+        """Reject a response with repeated rows if it comes twice; once, it may be a replay on the way.
 
         Raises:
             RowsRepeated: to ask again.
-            DayEnded: ``Rejected``: the answer before was the same.
+            DayEnded: ``Rejected``: the previous response was the same.
         """
         if self.repeated(request, "repeats", [str(error)]):
             raise DayEnded(Rejected(f"{error}; update the terminal and run this day again")) from error

@@ -1,6 +1,6 @@
-"""A day of snapshots in one answer for each root, streamed into the day's file while it arrives.
+"""A day of snapshots in one response per root, streamed into the day's file while it arrives.
 
-Here: one body after another, and in smaller requests what the vendor finds too large. Not here: days that are asked for
+Here: one body after another, in smaller requests if the vendor finds one too large. Not here: days that are requested
 by expiration from the start (``by_expiration``).
 """
 
@@ -59,7 +59,7 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, DayAudit]:
 
 
 class _DayBodies:
-    """Takes in the bodies of one day, and notes what is odd about them."""
+    """Reads the bodies of one day, and notes what is odd about them."""
 
     def __init__(self, job: DayJob, intake: DayIntake) -> None:
         self.short_ends: list[ShortEnd] = []
@@ -68,7 +68,7 @@ class _DayBodies:
         self._silent: dict[str, str] = {}
 
     def silent_roots(self, requests: Iterable[HistoryRequest]) -> dict[str, str]:
-        """The roots of which nothing came, with the words for it."""
+        """Return the roots of which nothing came, with the reason."""
         summary = self._intake.summary
         came = set() if summary.is_empty() else set(summary["symbol"].cast(pl.String).unique())
         nothing = "Theta holds no quotes of this day in any part of the request"
@@ -79,7 +79,7 @@ class _DayBodies:
         }
 
     async def take(self, request: HistoryRequest) -> None:
-        """Take in the body of the answer to a request."""
+        """Read the body of the response to a request."""
         job = self._job
         async with job.bodies.history(request) as chunks:
             end = await self._intake.body(chunks, request.asked())
@@ -94,7 +94,7 @@ class _DayBodies:
         self.note_nothing(request, nothing)
 
     def note_nothing(self, request: HistoryRequest, words: str) -> None:
-        """Nothing came for a request; of a root's whole day it is remembered why."""
+        """Note that nothing came for a request, and why if it was for a root's whole day."""
         if request.expiration == "*" and request.right == "both":
             self._silent[request.symbol] = words
 

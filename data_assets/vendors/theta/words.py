@@ -1,10 +1,10 @@
-"""The vendor's words where a table was asked for, under a status that says that all is well.
+"""Responses with status 200 that hold words instead of a table.
 
 Here: telling the two apart by the first line, and what the words mean. Not here: statuses (``client``), and tables
 (``schema``).
 
-A terminal may say "no data" as text or as JSON under 200 too, with or without a line end; a gateway before it may send
-a page. As a table such a body would be one that is cut in its header, which says nothing of what the vendor meant.
+A terminal may say "no data" as text or as JSON with status 200, with or without a line end; a gateway in front of it
+may send a web page. Read as a table, such a body would look cut in its header, and the vendor's meaning would be lost.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from data_assets.ingest.outcome import DayEnded, NoData, Transient
 from data_assets.lake.errors import one_line
 
 LONGEST = 4096
-"""Bytes of words; what is longer is left to whoever reads tables."""
+"""The most bytes that can be words; a longer body is read as a table."""
 
 _SHOWN = 200
 _NO_DATA = re.compile(r"\bno[\s_-]*data(?![a-z])", re.IGNORECASE)
 _SOME_COLUMN = ("symbol", "expiration", "strike", "right", "timestamp", "date")
-"""Every table of the terminal that is asked for has one of them."""
+"""Every table that is requested of the terminal has one of these columns."""
 
 
 async def table(chunks: AsyncIterator[bytes], asked: str) -> AsyncIterator[bytes]:
-    """The body of an answer, all of it, once its first line is known to be that of a table, or too long for words.
+    """Return the whole body of a response once its first line is known to be a table's, or too long for words.
 
     Args:
         chunks: the body.
-        asked: what was asked for, for the reason.
+        asked: what was requested, for the reason.
 
     Raises:
-        DayEnded: ``NoData``: it is words that say so.
-        Transient: it is other words; they are shown.
+        DayEnded: ``NoData``: the body says that there is no data.
+        Transient: the body is other words, which the text shows.
     """
     start = b""
     async for chunk in chunks:
@@ -45,7 +45,7 @@ async def table(chunks: AsyncIterator[bytes], asked: str) -> AsyncIterator[bytes
 
 
 def refuse_words(body: bytes, asked: str) -> None:
-    """Raise what `table` raises, for a body that is here already."""
+    """Raise what `table` raises, for a body in memory."""
     if not body.strip() or len(body) > LONGEST or _is_table(body) or _begins_a_table(body):
         return
     said = one_line(body.decode("utf-8", errors="replace"), _SHOWN)
