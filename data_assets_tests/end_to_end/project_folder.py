@@ -127,6 +127,8 @@ class Project:
         environment: what they see of this project's variables; the variables around the tests never reach them.
     """
 
+    _opened: tuple[dg.DagsterInstance, int] | None = None
+
     def __init__(self, folder: Path, **environment: str) -> None:
         write_project(folder)
         self.folder = folder
@@ -169,12 +171,23 @@ class Project:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        if self._opened is not None:
+            self._opened[0].dispose()
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """The project's Dagster instance, whose paths are relative to the folder."""
-        with chdir(self.folder), dg.DagsterInstance.from_config(str(self.folder)) as instance:
-            yield instance
+        """The project's Dagster instance, whose paths are relative to the folder.
+
+        Kept open, as waiting for a run asks it again and again, until another history is in its place.
+        """
+        with chdir(self.folder):
+            if self._opened is None or not self._history().exists() or self._opened[1] != self._history().stat().st_ino:
+                instance = dg.DagsterInstance.from_config(str(self.folder))
+                self._opened = instance, self._history().stat().st_ino
+            yield self._opened[0]
+
+    def _history(self) -> Path:
+        return self.folder / ".state" / "storage" / "history" / "runs.db"
 
     def states(self, days: Sequence[str]) -> dict[str, DayState]:
         """The days as the grid shows them."""

@@ -16,6 +16,7 @@ from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 from data_assets.sandbox.flat_files.faults import FlatFileFault
 from data_assets.sandbox.flat_files.files import FlatFiles
 from data_assets.vendors.polygon.client import FlatFileStore, Listed
+from data_assets_tests.vendors.polygon.remembered_files import RememberedFiles
 
 DAY = date(2024, 1, 3)
 DAYS = (date(2024, 1, 2), DAY, date(2024, 1, 4), date(2024, 1, 5))
@@ -36,7 +37,7 @@ class Meter:
 
 
 def flat_files(*faults: dict[str, Any], now: Callable[[], datetime] = lambda: NOW, **options: Any) -> FlatFiles:
-    return FlatFiles(now=now, faults=tuple(FlatFileFault.model_validate(fault) for fault in faults), **options)
+    return RememberedFiles(now=now, faults=tuple(FlatFileFault.model_validate(fault) for fault in faults), **options)
 
 
 def bucket(*faults: dict[str, Any], days: tuple[date, ...] = DAYS, **options: Any) -> FlatFileBucket:

@@ -18,11 +18,12 @@ from data_assets.cli.project import definitions
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 from data_assets.sandbox.flat_files.faults import FlatFileFault
-from data_assets.sandbox.flat_files.files import FlatFiles, day_of
+from data_assets.sandbox.flat_files.files import day_of
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.vendors.polygon.months import MONTHLY
 from data_assets_tests.orchestration.in_process import QUIET, AssetInProcess, open_project, why_not_stored
 from data_assets_tests.vendors.polygon.flat_file_fixtures import KEY_ID, SECRET
+from data_assets_tests.vendors.polygon.remembered_files import RememberedFiles
 
 TICKERS = 45
 LIQUID = ("AAPL", "AMZN", "GOOGL", "IWM", "META", "MSFT", "NVDA", "QQQ", "SPY", "TSLA")
@@ -90,7 +91,7 @@ class FlatFileProject:
 
 def bucket_of(days: Sequence[str], *faults: dict[str, Any], **options: Any) -> FlatFileBucket:
     """A bucket that a live project takes for the vendor's, with the files of `days`."""
-    files = FlatFiles(
+    files = RememberedFiles(
         **{"tickers": TICKERS, "says_synthetic": False, **options},
         faults=tuple(FlatFileFault.model_validate(fault) for fault in faults),
     )
