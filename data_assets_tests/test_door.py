@@ -12,7 +12,8 @@ import pytest
 
 import data_assets
 from data_assets import Lake, create_views
-from data_assets_tests.lake.lake_days import quotes, store
+from data_assets_tests.lake.lake_days import DAY, quotes, store
+from data_assets_tests.lake.minute_days import day_bars, store_day, store_ib_day
 
 HEAVY = {"dagster", "pandas", "pandas_market_calendars", "ib_async", "httpx", "moto"}
 
@@ -34,10 +35,15 @@ def test_reading_loads_no_dagster_and_no_pandas() -> None:
     assert set(loaded) & HEAVY == set()
 
 
-@pytest.mark.parametrize("documented", [Lake, create_views])
+@pytest.mark.parametrize("documented", [Lake, Lake.bars, create_views])
 def test_the_examples_hold(documented: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    store(Lake("lake/sandbox", synthetic=True), quotes())
+    lake = Lake("lake/sandbox", synthetic=True)
+    if documented == Lake.bars:
+        store_day(lake, DAY, day_bars(DAY, "AAPL"))
+        store_ib_day(lake, "AAPL", DAY)
+    else:
+        store(lake, quotes())
     (example,) = [found for found in doctest.DocTestFinder(recurse=False).find(documented, "example") if found.examples]
 
     assert doctest.DocTestRunner().run(example).failed == 0

@@ -82,7 +82,7 @@ def contents(lake: Lake) -> Iterator[tuple[str, str, Content]]:
 
 
 def _bars(lake: Lake, ticker: str) -> pl.DataFrame:
-    return lake.bars(ticker, FIRST, LAST).drop("time_new_york").collect()
+    return lake.scan(DAILY, FIRST, LAST).filter(pl.col("ticker") == ticker).collect()
 
 
 def _content(rows: pl.DataFrame, folders: dict[str, list[str]]) -> Content:

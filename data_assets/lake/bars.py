@@ -3,9 +3,8 @@
 A month's file stands for its days only if every day of the month that the lake holds is in it, in the version that
 lies there now. So an answer never differs from what the days hold; it is only had faster.
 
-Here: which files answer, and the shapes that backtests ask for. Not here: building a month's file (``monthly``).
-The daily dataset has the columns ticker and window_start (the start of the minute, UTC), and for a filled grid open,
-close, high, low, volume and transactions.
+Here: which files answer, and the shapes that backtests ask for. Not here: building a month's file (``monthly``), and
+what the columns are called (``bar_columns``).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Literal
 
 import polars as pl
 
+from data_assets.lake.bar_columns import in_one_vocabulary
 from data_assets.lake.errors import LakeError
 from data_assets.lake.kept import statements
 from data_assets.lake.layout import former_name, month_path, monthly_dataset, partition_path
@@ -28,7 +28,7 @@ from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.storage import UNREADABLE, Storage
 from data_assets.trading_calendar import FIRST_SESSION, LAST_SESSION, NEW_YORK, session, sessions
 
-TIME = "window_start"
+TIME = "timestamp"
 NEW_YORK_TIME = "time_new_york"
 
 _NIGHT = timedelta(hours=4)  # from 20:00 to midnight, which no change of the clocks touches
@@ -36,7 +36,7 @@ _NIGHT = timedelta(hours=4)  # from 20:00 to midnight, which no change of the cl
 Hours = Literal["extended", "regular"]
 
 _PRICES = ("open", "close", "high", "low")
-_COUNTS = ("volume", "transactions")
+_COUNTS = ("volume", "trades")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,17 @@ def bar_files(
 def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFrame:
     """The rows of the chosen files that are the ticker's and of their days, in order of time; there must be a file.
 
+    The columns are those of ``bar_columns``. Files without a column ``ticker`` are of a dataset that holds it alone.
     Which instants are of a day depends on how its file dates bars, so that this says what the day's own file does.
     """
     parts = []
     for of_months, group in groupby(chosen.files, key=lambda file: file[1]):
         frame = scan([storage.locate(name) for name, _ in group])
-        parts.append(frame if of_months else frame.filter(pl.col("ticker") == ticker))
+        if "ticker" not in frame.collect_schema():
+            frame = frame.with_columns(ticker=pl.lit(ticker))
+        elif not of_months:
+            frame = frame.filter(pl.col("ticker") == ticker)
+        parts.append(in_one_vocabulary(frame))
     if not chosen.days:  # a month, without a day of the range
         return pl.concat(parts).filter(pl.lit(value=False))
     first, after = chosen.window
@@ -160,7 +165,8 @@ def bars_on_grid(frame: pl.LazyFrame, ticker: str, days: Sequence[date], *, fill
         ticker: its name.
         days: the days the grid is made for.
         fill: within a session, carry the last close into the prices of minutes without a bar, and give them volume and
-            transactions 0. Prices before a session's first bar stay null: none is known of that day yet.
+            trades 0. Prices before a session's first bar stay null: none is known of that day yet; so does the vwap
+            of each minute without a bar.
     """
     columns = frame.collect_schema().names()
     grid = _regular_hours(days).select(

@@ -1,7 +1,8 @@
 """Which tickers a stored day was asked to keep: the difference between "did not trade" and "nobody kept it".
 
 A day's footer says under ``wanted`` whose rows were taken from the vendor's file: ``all``, or names. A ticker without a
-row that is among them had no trade; of one that is not, the day says nothing. ``names`` beside it says on which days a
+row that is among them had no trade; of one that is not, the day says nothing. A dataset that holds one ticker alone
+needs no such statement: its days keep that ticker. ``names`` beside it says on which days a
 name is that of its security, and what it was called before.
 
 Here: the statement, the one judgement on it, and what both mean to a reader. Not here: who chooses tickers (`vendors`),
@@ -211,7 +212,7 @@ def stretches(days: Sequence[date]) -> str:
     return f"{', '.join(texts[:STRETCHES_SHOWN])}{more}" + (f" ({len(days):,} days)" if len(days) > 1 else "")
 
 
-def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement | None) -> NotKept:
+def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement | None, elsewhere: str = "") -> NotKept:
     """The error that says what to do.
 
     Args:
@@ -219,6 +220,7 @@ def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement 
         ticker: as it was asked for.
         days: those that were not asked to keep it, oldest first.
         newest: what the newest of them says; None where its month alone is still there.
+        elsewhere: words on where else the ticker is, to follow the advice.
     """
     newest = newest or Statement(None)
     text = f"{dataset}: {ticker} was not kept on {stretches(days)}, so that no row there does not mean no trade; "
@@ -237,7 +239,7 @@ def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement 
             "add it to tickers in defs.yaml (or to POLYGON_TICKERS) and run: "
             f"data-assets backfill {dataset} --from {days[0]} --to {days[-1]}"
         )
-    return NotKept(f"{text}; accept_not_kept=True leaves these days out", ticker, days)
+    return NotKept(f"{text}{elsewhere}; accept_not_kept=True leaves these days out", ticker, days)
 
 
 def _spelt(ticker: str, wanted: frozenset[str] | str | None) -> list[str]:

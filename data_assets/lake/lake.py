@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.files import tempfiles
+from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, dataset_of
 from data_assets.lake.bars import (
+    BarFiles,
     Hours,
     bar_files,
     bars_on_grid,
@@ -223,10 +225,7 @@ class Lake:
         days = self.days(dataset, start, end)
         some_day = days or self.days(dataset)[:1]
         if not some_day:
-            raise LakeError(
-                f"{dataset}: the lake {self.url} holds no day of it yet; "
-                f"run: data-assets backfill {dataset} --from {start} --to {end}"
-            )
+            raise LakeError(self._no_day(dataset, start, end))
         if verify:
             self._verify_once([partition_path(dataset, day) for day in some_day])
         frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
@@ -245,9 +244,14 @@ class Lake:
         follow_renames: bool = False,
         accept_not_kept: bool = False,
         verify: bool = False,
-        dataset: str = "polygon/minute_aggs",
+        dataset: str = POLYGON_BARS,
     ) -> pl.LazyFrame:
         """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
+
+        Every bar comes from the one dataset that is named, never from two: Polygon's are of the consolidated tape,
+        unadjusted, before and after hours included; IB's are of regular hours, adjusted for splits up to the day on
+        which each session was fetched, and without trades far from the quote. So the default does not depend on what
+        else the lake holds, and where another dataset holds what this one lacks, the error says so.
 
         Months that were built and still hold exactly what the days hold are read from their own files, all else from
         the days: the rows are the same. A day that the lake does not hold has no rows, with ``grid`` too. A ticker that
@@ -256,29 +260,44 @@ class Lake:
         lower-case letters are p, r and w behind capitals; days stored before footers said it count as kept.
 
         Args:
-            ticker: as the vendor writes it (``BRK.A``, ``ABRpA``).
+            ticker: as the vendor writes it (``BRK.A``, ``ABRpA``; IB's ``BRK B`` may be written ``BRK.B``).
             start: the first day.
             end: the last day.
             session: ``extended`` for every bar that is stored (04:00 to 20:00 in New York; from 20:00 of the evening
                 before on where a day is dated by trade date), ``regular`` for those of the exchange's regular hours,
                 which end at 13:00 on early closes.
             grid: one row for each minute of the regular session, with nulls where there is no bar.
-            fill: on the grid, carry the last close of the session into prices, and make volume and transactions 0.
+            fill: on the grid, carry the last close of the session into prices, and make volume and trades 0; an average
+                of no trades stays null.
             follow_renames: take ``ticker`` for what the security is called now, and before it the bars of the names
                 that it had, as defs.yaml said when days were stored. Each row keeps the name of its day. Off by
                 default: what a name meant before was another security, or none.
             accept_not_kept: leave the stored days out that were not asked to keep the ticker, as those that the lake
                 does not hold, with ``grid`` too.
             verify: first check each file that answers, as `scan` does; a ticker's month is a small one.
-            dataset: the daily dataset; that of the months is beside it.
+            dataset: whose bars: ``polygon/minute_aggs``, with its months beside it, or ``ib/bars_1m``, below which
+                each ticker has a dataset of its own.
 
         Returns:
-            A lazy frame with the columns as stored (``window_start`` in UTC) and, last, ``time_new_york``: the same
-            instant as Datetime("us", "America/New_York").
+            A lazy frame with the same names for every vendor: ``ticker``, ``timestamp`` (start of the minute, UTC),
+            ``open``, ``high``, ``low``, ``close`` (US dollars), ``volume`` (shares), ``trades`` (their number) and
+            ``vwap`` (US dollars), which bars of Polygon lack, as its files hold none. Then what else is stored
+            (Polygon's ``test_ticker``) and, last, ``time_new_york``: the same instant as ``timestamp``, as
+            Datetime("us", "America/New_York"). `scan` and the files have the vendors' names.
+
+        Example:
+            >>> from datetime import date
+            >>> from data_assets import Lake
+            >>> lake = Lake("lake/sandbox", synthetic=True)
+            >>> day = date(2024, 1, 3)
+            >>> lake.bars("AAPL", day, day, session="regular").collect().columns[1:8]
+            ['timestamp', 'open', 'high', 'low', 'close', 'volume', 'trades']
+            >>> lake.bars("AAPL", day, day, dataset="ib/bars_1m").select("trades", "vwap").collect().height
+            390
 
         Raises:
-            ValueError: ``end`` is before ``start``, ``session`` is neither of the two, or ``grid`` and ``fill`` are
-                asked for without what they need.
+            ValueError: ``end`` is before ``start``, ``session`` is neither of the two, ``grid`` and ``fill`` are
+                asked for without what they need, or IB's dataset is asked for a ticker that it cannot hold.
             NotKept: days of the range were not asked to keep the ticker; the text says which, and what to do.
             Corrupt: with ``verify``, a file is damaged.
             LakeError: the dataset has no day at all.
@@ -290,23 +309,26 @@ class Lake:
         if fill and not grid:
             raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
         _checked_range(dataset, start, end)
-        names = names_before(self._names(dataset, start, end), ticker) if follow_renames else [Name(ticker)]
+        told = self._names(dataset_of(dataset, ticker), start, end) if follow_renames else []
+        names = names_before(told, ticker) if follow_renames else [Name(ticker)]
         parts = []
         for name in reversed(names):
             first, last = max(start, name.first_day or start), min(end, name.last_day or end)
             if first > last:
                 continue
-            chosen = bar_files(self._storage, dataset, name.ticker, first, last, former_names=not self._current())
+            of_name = dataset_of(dataset, name.ticker)
+            chosen = bar_files(self._storage, of_name, name.ticker, first, last, former_names=not self._current())
             if chosen.not_kept and not accept_not_kept:
-                said = self.statements(dataset, chosen.not_kept[-1:])
-                raise not_kept(dataset, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]))
+                said = self.statements(of_name, chosen.not_kept[-1:])
+                elsewhere = self._bars_elsewhere(of_name, name.ticker, chosen.not_kept[0], chosen.not_kept[-1])
+                raise not_kept(of_name, name.ticker, chosen.not_kept, said.get(chosen.not_kept[-1]), elsewhere)
             if verify:
                 for of_months in (True, False):  # apart, for they lie apart
                     self._verify_once([file for file, is_month in chosen.files if is_month == of_months])
             if chosen.files:
                 frame = extended_bars(self._storage, chosen, name.ticker)
             else:
-                frame = self.scan(dataset, first, last).head(0)
+                frame = self._no_bars(of_name, name.ticker, first, last)
             days = [day for day in chosen.days if day not in chosen.not_kept]
             if session == "regular":
                 frame = regular_bars(frame, days)
@@ -314,6 +336,35 @@ class Lake:
                 frame = bars_on_grid(frame, name.ticker, days, fill=fill)
             parts.append(frame)
         return with_new_york_time(pl.concat(parts) if len(parts) > 1 else parts[0])
+
+    def _no_bars(self, dataset: str, ticker: str, start: date, end: date) -> pl.LazyFrame:
+        """The columns of a dataset without a day in the range.
+
+        Raises:
+            LakeError: it has no day at all.
+        """
+        if not (some_day := self.days(dataset)[:1]):
+            listed = f"give {ticker} a row in tickers.csv, if it has none, and " if dataset.startswith(IB_BARS) else ""
+            elsewhere = self._bars_elsewhere(dataset, ticker, start, end)
+            raise LakeError(f"{self._no_day(dataset, start, end, listed)}{elsewhere}")
+        one_day = BarFiles(((partition_path(dataset, some_day[0]), False),), (), ())
+        return extended_bars(self._storage, one_day, ticker)
+
+    def _no_day(self, dataset: str, start: date, end: date, before: str = "") -> str:
+        return (
+            f"{dataset}: the lake {self.url} holds no day of it yet; "
+            f"{before}run: data-assets backfill {dataset} --from {start} --to {end}"
+        )
+
+    def _bars_elsewhere(self, dataset: str, ticker: str, start: date, end: date) -> str:
+        """Words that name the other dataset, if it holds days of the range that keep the ticker; else none."""
+        for other in (POLYGON_BARS, IB_BARS):
+            with suppress(LakeError, ValueError):  # the caller has an error to tell, and this is no other one
+                of_other = dataset_of(other, ticker)
+                days = self.days(of_other, start, end) if of_other != dataset else []
+                if any(said.keeps(ticker) for said in self.statements(of_other, days[-1:]).values()):
+                    return f"; the lake has bars of {ticker} from another vendor there: dataset='{other}' reads those"
+        return ""
 
     def _names(self, dataset: str, start: date, end: date) -> list[Name]:
         """What is known of renamed tickers: as the newest stored day says, then as the oldest one of the range does.

@@ -25,6 +25,7 @@ _OF_MONTHS = (
 def create_views(lake: Lake, path: Path) -> list[str]:
     """Write a DuckDB database of views to ``path``, in place of what is there, and name the views.
 
+    The columns are those of the files, by the vendor's names (`Lake.bars` has one name for each of all vendors).
     ``theta/option_quotes/QQQ`` becomes ``theta_option_quotes_QQQ``, with the day as the column ``date``; a dataset of
     months has the column ``month`` (``2024-01``). Both, and the ticker of a month, choose the files that are read.
 

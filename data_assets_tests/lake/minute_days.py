@@ -11,7 +11,9 @@ from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import StoredFile
 from data_assets.sandbox.market.minute_bars import minute_bars
-from data_assets.trading_calendar import sessions
+from data_assets.trading_calendar import session, sessions
+from data_assets.vendors.ib import schema as ib
+from data_assets.vendors.ib.contracts import Ticker
 
 DAILY = "polygon/minute_aggs"
 MONTHLY = "polygon/minute_aggs_monthly"
@@ -50,9 +52,18 @@ def day_bars(day: date, *tickers: str, revision: int = 0) -> pl.DataFrame:
     return pl.concat(frames).cast(COLUMNS)
 
 
-def store_day(lake: Lake, day: date, bars: pl.DataFrame, **details: Any) -> StoredFile:
-    provenance = Provenance(
-        dataset=DAILY,
+def as_read(bars: pl.DataFrame) -> pl.DataFrame:
+    """Stored bars as `Lake.bars` returns them."""
+    return bars.select(
+        *("ticker", pl.col("window_start").alias("timestamp"), "open", "high", "low", "close", "volume"),
+        *(pl.col("transactions").alias("trades"), "test_ticker"),
+        time_new_york=pl.col("window_start").dt.convert_time_zone("America/New_York"),
+    )
+
+
+def provenance_of(lake: Lake, dataset: str, day: date, details: dict[str, Any]) -> Provenance:
+    return Provenance(
+        dataset=dataset,
         day=day,
         source=f"us_stocks_sip/minute_aggs_v1/{day:%Y/%m}/{day}.csv.gz",
         fetched_at=BUILT_AT,
@@ -62,9 +73,26 @@ def store_day(lake: Lake, day: date, bars: pl.DataFrame, **details: Any) -> Stor
         synthetic=lake.synthetic,
         details=details,
     )
+
+
+def store_day(lake: Lake, day: date, bars: pl.DataFrame, **details: Any) -> StoredFile:
     with lake.writer(DAILY, day, SCHEMA, ("ticker", TIME), whole_groups=True) as writer:
         writer.write(bars)
-        return writer.finish(provenance).publish()
+        return writer.finish(provenance_of(lake, DAILY, day, details)).publish()
+
+
+def ib_bars(ticker: str, day: date) -> pl.DataFrame:
+    """The synthetic bars of a ticker's regular hours, as they are stored of IB."""
+    hours = session(day)
+    bars = minute_bars(ticker, day).filter(pl.col("timestamp").is_between(hours.open, hours.close, closed="left"))
+    return bars.rename({"vwap": "average", "trades": "bar_count"}).select(ib.SCHEMA.names()).cast(ib.SCHEMA)
+
+
+def store_ib_day(lake: Lake, ticker: str, day: date, bars: pl.DataFrame | None = None) -> StoredFile:
+    dataset = Ticker(ticker).dataset
+    with lake.writer(dataset, day, ib.ARROW_SCHEMA, ib.SORT_BY) as writer:
+        writer.write(ib_bars(ticker, day) if bars is None else bars)
+        return writer.finish(provenance_of(lake, dataset, day, {})).publish()
 
 
 def month_of(lake: Lake, ticker: str, month: date) -> tuple[MonthProvenance, pl.DataFrame]:

@@ -16,7 +16,16 @@ from data_assets.lake.lake import Corrupt, Lake
 from data_assets.lake.layout import month_path, partition_path
 from data_assets.lake.storage import open_storage
 from data_assets.trading_calendar import NEW_YORK, session, sessions
-from data_assets_tests.lake.minute_days import COLUMNS, DAILY, MONTHLY, SCHEMA, TIME, day_bars, store_day, store_month
+from data_assets_tests.lake.minute_days import (
+    COLUMNS,
+    DAILY,
+    MONTHLY,
+    SCHEMA,
+    as_read,
+    day_bars,
+    store_day,
+    store_month,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +62,9 @@ def read_only(tmp_path_factory):
 
 
 def stored(ticker, *days, revision=0):
-    """What the days hold of a ticker, with the column that reading adds."""
+    """What the days hold of a ticker, as it is read."""
     bars = pl.concat([pl.DataFrame(schema=COLUMNS), *(day_bars(day, ticker, revision=revision) for day in days)])
-    return bars.with_columns(time_new_york=pl.col(TIME).dt.convert_time_zone("America/New_York"))
+    return as_read(bars)
 
 
 def files_of(lake_url, ticker, start, end):
@@ -91,7 +100,7 @@ def test_of_a_month_only_the_days_asked_for_are_returned(lake, lake_url):
 def test_an_evening_of_the_next_utc_month_is_of_its_new_york_day(lake):
     store_month(lake, "SPY", JANUARY)
     last = lake.bars("SPY", DAYS[-1], DAYS[-1]).collect()
-    assert last[TIME].dt.month().unique().sort().to_list() == [1, 2]
+    assert last["timestamp"].dt.month().unique().sort().to_list() == [1, 2]
     assert last["time_new_york"].dt.date().unique().to_list() == [DAYS[-1]]
     assert lake.bars("SPY", date(2024, 2, 1), date(2024, 2, 9)).collect().is_empty()
 
@@ -164,12 +173,12 @@ def test_bars_of_damaged_files_are_refused_where_that_is_asked_for(lake, lake_ur
         content = bytearray(file.read())
         last = pq.ParquetFile(file).metadata.row_group(0).column(SCHEMA.names.index("transactions"))
     content[last.dictionary_page_offset + last.total_compressed_size - 8] ^= 1
-    expected = stored("SPY", *DAYS[3:6]).select(TIME)
-    assert lake.bars("SPY", DECEMBER, DAYS[5], verify=True).collect().select(TIME).equals(expected)
+    expected = stored("SPY", *DAYS[3:6]).select("timestamp")
+    assert lake.bars("SPY", DECEMBER, DAYS[5], verify=True).collect().select("timestamp").equals(expected)
     storage.delete(name)
     storage.create(name, bytes(content))
     if month:
-        assert lake.bars("SPY", DECEMBER, DAYS[5]).select(TIME).collect().equals(expected)
+        assert lake.bars("SPY", DECEMBER, DAYS[5]).select("timestamp").collect().equals(expected)
     with pytest.raises(Corrupt, match="damaged"):
         lake.bars("SPY", DECEMBER, DAYS[5], verify=True)
 
@@ -228,7 +237,7 @@ def test_a_lake_without_any_day_says_what_to_do(lake_url):
 def test_regular_hours_end_early_on_half_days(read_only, ticker):
     def in_session(bars: pl.DataFrame, day: date) -> pl.DataFrame:
         hours = session(day)
-        return bars.filter(pl.col(TIME) >= hours.open, pl.col(TIME) < hours.close)
+        return bars.filter(pl.col("timestamp") >= hours.open, pl.col("timestamp") < hours.close)
 
     expected = pl.concat(in_session(stored(ticker, day), day) for day in DAYS)
     assert read_only.bars(ticker, DAYS[0], DAYS[-1], session="regular").collect().equals(expected)
@@ -246,13 +255,13 @@ def minutes_of(*days):
 def test_a_grid_has_every_regular_minute_and_nothing_made_up(read_only):
     bars = read_only.bars(THIN, DAYS[0], DAYS[-1], session="regular").collect()
     grid = read_only.bars(THIN, DAYS[0], DAYS[-1], session="regular", grid=True).collect()
-    assert grid[TIME].to_list() == minutes_of(*DAYS)
+    assert grid["timestamp"].to_list() == minutes_of(*DAYS)
     assert grid.columns == bars.columns
     assert set(grid["ticker"]) == {THIN}
     assert grid.filter(pl.col("close").is_not_null()).equals(bars)
     absent = grid.filter(pl.col("close").is_null())
     assert absent.height == len(minutes_of(*DAYS)) - bars.height > 0
-    assert absent.drop("ticker", TIME, "time_new_york").null_count().row(0) == (absent.height,) * 7
+    assert absent.drop("ticker", "timestamp", "time_new_york").null_count().row(0) == (absent.height,) * 7
     assert grid["time_new_york"].null_count() == 0
 
 
@@ -269,7 +278,7 @@ def test_a_filled_grid_carries_the_close_within_the_session(read_only):
             last = raw["close"]
         else:
             assert [row[column] for column in ("open", "high", "low", "close")] == [last] * 4
-            assert (row["volume"], row["transactions"]) == (0, 0)
+            assert (row["volume"], row["trades"]) == (0, 0)
     assert filled["close"].null_count() > 0  # before the first bar of a session nothing is known of it
     assert filled["close"].null_count() < grid["close"].null_count()
 
@@ -282,7 +291,7 @@ def test_days_that_the_lake_lacks_have_no_grid(read_only):
 
 def test_a_ticker_without_bars_has_an_empty_grid_of_the_days_stored(read_only):
     grid = read_only.bars("NOPE", DAYS[0], DAYS[1], session="regular", grid=True).collect()
-    assert grid[TIME].to_list() == minutes_of(*DAYS[:2])
+    assert grid["timestamp"].to_list() == minutes_of(*DAYS[:2])
     assert grid["volume"].null_count() == grid.height
 
 
@@ -308,8 +317,9 @@ def test_whatever_was_stored_and_built_in_any_order_the_rows_are_those_of_the_da
             else:
                 store_month(lake, "SPY", when)
         expected = [bars for day, bars in sorted(held.items()) if start <= day <= end]
-        found = lake.bars("SPY", start, end).collect().drop("time_new_york")
-        assert found.equals(pl.concat([pl.DataFrame(schema=COLUMNS), *expected]).filter(pl.col("ticker") == "SPY"))
+        found = lake.bars("SPY", start, end).collect()
+        held_of_it = pl.concat([pl.DataFrame(schema=COLUMNS), *expected]).filter(pl.col("ticker") == "SPY")
+        assert found.equals(as_read(held_of_it))
 
 
 def few_bars(day: date, revision: int) -> pl.DataFrame:

@@ -60,20 +60,17 @@ async def lake(tmp_path: Path) -> Lake:
 
 
 def of_ib(lake: Lake, symbol: str, day: date) -> pl.DataFrame:
-    rows = lake.scan(f"ib/bars_1m/{symbol}", day, day).collect()
-    return rows.select(
-        "timestamp", "open", "high", "low", "close", whole_shares=pl.col("volume").floor(), trades="bar_count"
-    )
+    return compared(lake.bars(symbol, day, day, dataset="ib/bars_1m"))
 
 
 def of_polygon(lake: Lake, symbol: str, day: date) -> pl.DataFrame:
     """Polygon's minutes with trades, extended hours with them."""
-    rows = lake.scan("polygon/minute_aggs", day, day).filter(pl.col("ticker") == symbol, pl.col("transactions") > 0)
-    return rows.select(
-        *(pl.col("window_start").alias("timestamp"), "open", "high", "low", "close"),
-        whole_shares=pl.col("volume").floor(),
-        trades="transactions",
-    ).collect()
+    return compared(lake.bars(symbol, day, day).filter(pl.col("trades") > 0))
+
+
+def compared(bars: pl.LazyFrame) -> pl.DataFrame:
+    rows = bars.with_columns(whole_shares=pl.col("volume").floor())
+    return rows.select("timestamp", *COMPARED).collect()
 
 
 async def test_minutes_with_trades_are_the_same_at_both_vendors(lake: Lake) -> None:

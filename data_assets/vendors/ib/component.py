@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.source import Source
-from data_assets.lake.columns import documented
+from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import MarketDataset
@@ -120,7 +120,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
             f"One-minute bars of {ticker.symbol} from the trades of its regular sessions, as Interactive Brokers sends "
             f"them: adjusted for splits, without trades far from the quote. Only complete days are stored.{lenient}"
         ),
-        columns=documented(COLUMNS),
+        columns=documented_bars(COLUMNS),
         checks=CHECKS,
         open_source=open_source,
         evaluate=evaluate,

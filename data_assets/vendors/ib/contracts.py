@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from data_assets.lake.bar_columns import IB_BARS, dataset_of
 from data_assets.span import Span, read_span
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.ib.tickers_file import read_rows
@@ -73,7 +74,7 @@ class Ticker:
     @property
     def dataset(self) -> str:
         """The dataset's key in the lake: ``ib/bars_1m/AAPL``; a space in the symbol becomes a dot there."""
-        return f"ib/bars_1m/{self.symbol.replace(' ', '.')}"
+        return dataset_of(IB_BARS, self.symbol)
 
     def span(self, usual: Span) -> Span:
         """From which day to which its bars are wanted; ``usual`` holds where the row says nothing.

@@ -32,6 +32,7 @@ from data_assets.ingest.outcome import (
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
+from data_assets.lake.bar_columns import in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
@@ -77,7 +78,7 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
     for other in neighbours(lake.days(dataset, day - NEAR, day + NEAR, unreadable=passed_over), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so
             bars = pl.concat(lake.batches(dataset, other))
-            found.append(trading_minutes(schema.as_rules_read(bars), session(other)))
+            found.append(trading_minutes(in_one_vocabulary(bars), session(other)))
     return found
 
 
@@ -92,7 +93,7 @@ def evaluate_checks(
         completeness: of the ticker.
         own_days: how the ticker traded on other days; asked only where this one is not beyond doubt.
     """
-    rows = schema.as_rules_read(bars)
+    rows = in_one_vocabulary(bars)
     return [
         session_bar_count(rows, hours=hours, lenient=completeness == "lenient"),
         minute_bars.ohlc(rows),
@@ -222,7 +223,7 @@ class IbBarsSource:
         )
 
     def _metadata(self, bars: pl.DataFrame, hours: Session, answer: SessionBars) -> dict[str, Scalar]:
-        numbers = minute_bars.day_metrics(schema.as_rules_read(bars), hours)
+        numbers = minute_bars.day_metrics(in_one_vocabulary(bars), hours)
         last = bars["timestamp"][-1]
         return {
             "expected_bars": hours.minutes,

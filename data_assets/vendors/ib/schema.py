@@ -68,11 +68,6 @@ def frame_of(bars: Iterable[Bar]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def as_rules_read(bars: pl.DataFrame) -> pl.DataFrame:
-    """The columns by the names that the rules for minute bars of every vendor know."""
-    return bars.rename({"average": "vwap", "bar_count": "trades"})
-
-
 def volume_unit(bars: pl.DataFrame, *, fetched_on: date) -> VolumeUnit:
     """What a day's volumes are in, where that is known.
 

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.source import Source
-from data_assets.lake.columns import documented
+from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
@@ -263,7 +263,7 @@ class _MinuteAggs:
                 "day, sorted by ticker and minute. Prices are unadjusted, minutes without trades have no row, and test "
                 "tickers are kept and marked."
             ),
-            columns=documented(COLUMNS),
+            columns=documented_bars(COLUMNS),
             checks=DAY_CHECKS,
             open_source=open_source,
             evaluate=evaluate,
@@ -294,7 +294,7 @@ class _MinuteAggs:
                 "milliseconds: `lake.bars(ticker, start, end)`. A month names the sessions that were not stored yet "
                 "when it was built, and is rebuilt when they arrive or change."
             ),
-            columns=documented(COLUMNS),
+            columns=documented_bars(COLUMNS),
             checks=MONTH_CHECKS,
             open_source=open_source,
             evaluate=evaluate,
@@ -378,7 +378,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
         liquid: those that trade in every minute.
     """
     hours, details, liquid_now = session(day), lake.provenance(BARS_KEY, day).details, liquid.on(day)
-    bars = pl.concat(lake.batches(BARS_KEY, day)).rename({"window_start": "timestamp", "transactions": "trades"})
+    bars = in_one_vocabulary(pl.concat(lake.batches(BARS_KEY, day)))
     first, end = minute_bars.extended_hours(hours)
     if details.get("dated_by") == TRADE_DATE:
         first = first_instant(day, TRADE_DATE)

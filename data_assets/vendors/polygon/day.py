@@ -30,6 +30,7 @@ from data_assets.ingest.outcome import (
 )
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
+from data_assets.lake.bar_columns import POLYGON_BARS
 from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.kept import ALL, CALENDAR_DATE, Name, names_detail
 from data_assets.lake.lake import Lake
@@ -43,7 +44,7 @@ from data_assets.vendors.polygon.revision import difference
 from data_assets.vendors.polygon.tickers import Tickers
 
 RAW_KEY = "polygon/flat_files/minute_aggs"
-BARS_KEY = "polygon/minute_aggs"
+BARS_KEY = POLYGON_BARS
 EXTRACTIONS_AT_ONCE = 2
 """A whole market's day takes up to a gigabyte of memory while it is parsed, by as many threads as there are cores."""
 

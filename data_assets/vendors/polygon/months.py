@@ -26,6 +26,7 @@ import polars as pl
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import DayEnded, NoData, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
+from data_assets.lake.bar_columns import POLYGON_BARS
 from data_assets.lake.errors import ANOTHER_FILE, Corrupt, LakeError
 from data_assets.lake.kept import statement
 from data_assets.lake.lake import Lake
@@ -38,7 +39,7 @@ from data_assets.span import EVERY_DAY, Span
 from data_assets.trading_calendar import last_ended_session, sessions
 from data_assets.vendors.polygon.schema import SCHEMA_VERSION
 
-DAILY = "polygon/minute_aggs"
+DAILY = POLYGON_BARS
 MONTHLY = monthly_dataset(DAILY)
 
 BATCH_ROWS = 2_000_000

@@ -20,6 +20,7 @@ from data_assets.vendors.polygon.months import build_month
 from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.polygon.schema import DatedBy
 from data_assets.vendors.polygon.tickers import tickers_of
+from data_assets_tests.lake.minute_days import as_read
 from data_assets_tests.vendors.polygon.flat_file_fixtures import NOW, Meter, bucket, store_of
 
 DAYS = (date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1), date(2024, 2, 2))
@@ -66,25 +67,25 @@ async def test_the_hours_that_are_checked_are_those_of_the_days_own_convention(l
 async def test_readers_get_each_day_as_it_is_stored_from_days_and_from_months_alike(lake: Lake) -> None:
     def answers() -> dict[tuple[date, date], pl.DataFrame]:
         ranges = [(first, last) for first in DAYS for last in DAYS if first <= last]
-        return {each: lake.bars("SPY", *each).drop("time_new_york").collect() for each in ranges}
+        return {each: lake.bars("SPY", *each).collect() for each in ranges}
 
     from_days = answers()
     for (first, last), bars in from_days.items():
-        assert bars.equals(stored(lake, *(day for day in DAYS if first <= day <= last))), (first, last)
+        assert bars.equals(as_read(stored(lake, *(day for day in DAYS if first <= day <= last)))), (first, last)
     for month in (date(2024, 1, 1), date(2024, 2, 1)):
         build_month(lake, month, ["SPY"], now=NOW)
         found = answers()
         assert all(found[each].equals(bars) for each, bars in from_days.items())
     evening = datetime(2024, 1, 31, 20, tzinfo=NEW_YORK).astimezone(UTC)
-    assert from_days[DAYS[2], DAYS[2]]["window_start"][0] == evening
-    assert from_days[DAYS[1], DAYS[1]]["window_start"][-1] < evening
+    assert from_days[DAYS[2], DAYS[2]]["timestamp"][0] == evening
+    assert from_days[DAYS[1], DAYS[1]]["timestamp"][-1] < evening
     assert lake.bars("SPY", date(2024, 2, 3), date(2024, 2, 5)).collect().is_empty(), "a month without such a day"
 
 
 async def test_regular_hours_are_the_same_by_either_convention(lake: Lake) -> None:
     bars = lake.bars("SPY", DAYS[0], DAYS[-1], session="regular", grid=True).collect()
     assert bars.height == sum(session(day).minutes for day in DAYS)
-    assert bars["window_start"].dt.convert_time_zone(str(NEW_YORK)).dt.hour().is_between(9, 15).all()
+    assert bars["timestamp"].dt.convert_time_zone(str(NEW_YORK)).dt.hour().is_between(9, 15).all()
     assert not bars["close"].has_nulls()
 
 
