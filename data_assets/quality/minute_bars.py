@@ -3,9 +3,10 @@
 Here: verdicts on prices, volumes and timestamps that are there. Not here: what is absent (``bar_coverage``), and the
 asset checks that show the verdicts.
 
-The rules read one frame for every vendor, named as in ``lake.bar_columns``: ticker String, timestamp Datetime("us", "UTC") (the start of the minute),
-open, high, low, close Float64 (dollars), volume (shares), trades (their number) and, where the vendor has it, vwap
-Float64 (dollars). A frame of a single security may lack the ticker. Nothing here deletes or mends a bar.
+The rules read one frame for every vendor, named as in ``lake.bar_columns``: ticker String, timestamp Datetime("us",
+"UTC") (the start of the minute), open, high, low, close Float64 (dollars), volume (shares), trades (their number) and,
+where the vendor has it, vwap Float64 (dollars). A frame of a single security may lack the ticker. Nothing here deletes
+or mends a bar.
 """
 
 from __future__ import annotations
