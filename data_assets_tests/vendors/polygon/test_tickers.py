@@ -74,7 +74,7 @@ def test_of_a_renamed_ticker_one_name_is_wanted_on_every_day(renamed_on, day):
         ("[ON, SPY]", r'tickers: True is no text; YAML reads ON, NO, .*\["ON", SPY\]'),
         ("[SPY, null]", "tickers: None is no text"),
         ("[{ticker: META, first: 2022-06-09}]", r"tickers: .* has 'first'; it may have ticker, first_day"),
-        ("[{first_day: 2022-06-09}]", "tickers: .* lacks ticker"),
+        ("[{first_day: 2022-06-09}]", "tickers: .* lacks the key ticker"),
         ("[{ticker: META, first_day: '2022-13-09'}]", "tickers: META: first_day is '2022-13-09'; write a day as YYYY"),
         ("[{ticker: META, was: FB}]", "tickers: META: was takes another name, and first_day"),
         ("[{ticker: META, first_day: 2022-06-09, was: NO}]", "tickers: False is no text"),
