@@ -1,4 +1,4 @@
-"""`data-assets backfill`: download the days of a dataset that are missing or failed, or lack what is asked for by now.
+"""`data-assets backfill`: download the days of a dataset that are missing, failed, lacking or stale.
 
 Here: choosing the days, running the asset in this process on the project's Dagster instance, and the summary.
 Not here: the work of a run (`ingest`), and what the display looks like (`display`).

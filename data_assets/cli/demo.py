@@ -75,7 +75,7 @@ def choose_days(sessions: list[str]) -> tuple[list[str], str]:
 
 
 def _is_published(day: date) -> bool:
-    """Whether every vendor has the day by now: flat files are the last to come, at 11:00 New York of the next day."""
+    """Whether every vendor has the day: flat files come last, at 11:00 New York on the next day."""
     return datetime.now(NEW_YORK) > datetime.combine(day + timedelta(days=1), time(11), NEW_YORK)
 
 

@@ -149,12 +149,12 @@ class Display:
             self._last_reason = outcome.reason
             text = f"[red]✗[/red] {self._label(day)}  {outcome.name}: {escape(outcome.reason)}"
         else:
-            tries = self._tries(day)
+            attempts = self._attempts(day)
             text = f"[green]✓[/green] {self._label(day)}  {outcome.rows:,} rows  {_size(outcome.size)}"
-            text += f"  ({tries} tries)" if tries > 1 else ""
+            text += f"  ({attempts} attempts)" if attempts > 1 else ""
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def _tries(self, day: date) -> int:
+    def _attempts(self, day: date) -> int:
         """How often a day was asked for; it is in work until the watcher has heard of its end."""
         active = self._progress.snapshot().active if self._progress is not None else ()
         return next((each.attempt for each in active if each.day == day), 0)
@@ -193,7 +193,7 @@ class Display:
                 str(day.phase),
                 f"{day.received / 1e6:.1f} MB",
                 f"{day.rows:,} rows",
-                f"try {day.attempt}" if day.attempt > 1 else "",
+                f"attempt {day.attempt}" if day.attempt > 1 else "",
             )
             for day in active
         ]

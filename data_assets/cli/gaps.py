@@ -1,4 +1,4 @@
-"""`data-assets gaps`: the days that are missing or failed, or lack what is asked for by now.
+"""`data-assets gaps`: list the days that are missing, failed, lacking or stale.
 
 Here: listing. Not here: closing them (`backfill`).
 """

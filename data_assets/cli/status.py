@@ -150,7 +150,7 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
     )
     table.add_column(dataset.day, no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("rows", "MB", *dataset.shown.values(), "tries"):
+    for heading in ("rows", "MB", *dataset.shown.values(), "attempts"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("checks", no_wrap=True)
     for row in reversed(rows):

@@ -4,13 +4,13 @@ Here: the order of days, what happens at once and what one after another, and ho
 goes by (`concurrency`, `retry`, `boundary`), what a dataset is (`source`), and where outcomes are recorded (`record`,
 which the caller brings).
 
-A day passes two stages. It is *asked for* (waiting for the gate, fetching, pausing between tries), and then *kept*
+A day passes two stages. It is *asked for* (waiting for the gate, fetching, pausing between attempts), and then *kept*
 (published in a thread, because fsync blocks, and recorded). No more days are asked for at once than the concurrency
 limit, pauses included: a day that pauses keeps its place, so that a vendor in trouble gets fewer requests, and an
-outage burns the tries of a few days and not of all. Each single request passes the gate too, which matters after the
-limit was halved: the days in work go on, no more of them at once than the new limit. A day being kept holds no request
-and takes no place: the vendor's line stays busy while a disk works. Days waiting to be kept are bounded as well, by the
-same limit.
+outage uses up the attempts of a few days and not of all. Each single request passes the gate too, which matters after
+the limit was halved: the days in work go on, no more of them at once than the new limit. A day being kept holds no
+request and takes no place: the vendor's line stays busy while a disk works. Days waiting to be kept are bounded as
+well, by the same limit.
 
 What an answer says of older days (`boundary`) is heeded before every request for a day, the first as well as another
 try: in the engine alone, for every vendor.
@@ -305,7 +305,7 @@ class _Run:
                     logger.info("%s: %s; trying again in %.1f s", day, one_line(error), pause)
                     down = error if isinstance(error, VendorDown) else None
                     meter.enter(Phase.PAUSING)
-                    with waiting(f"another try of {self._policy.label(day)} ({one_line(error)})", pause):
+                    with waiting(f"another attempt at {self._policy.label(day)} ({one_line(error)})", pause):
                         await asyncio.sleep(pause)
                     continue
                 outcome = Failed(f"{one_line(error)} ({tries.spent()})", cause=error.cause)

@@ -129,8 +129,8 @@ def test_a_stored_day_says_how_many_tries_it_took(theta, live_project):
 
     assert ended.returncode == 0, ended.stderr
     line = {line.split()[1]: line for line in ended.stderr.splitlines() if line.startswith("✓")}
-    assert re.fullmatch(r"✓ \S+  [\d,]+ rows  [\d.]+ [Mk]B  \(3 tries\)", line[DAYS[1]])
-    assert "tries" not in line[DAYS[0]]
+    assert re.fullmatch(r"✓ \S+  [\d,]+ rows  [\d.]+ [Mk]B  \(3 attempts\)", line[DAYS[1]])
+    assert "attempts" not in line[DAYS[0]]
 
 
 def test_what_is_said_of_all_older_days_is_said_once(new_project):

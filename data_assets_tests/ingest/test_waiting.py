@@ -93,7 +93,7 @@ def test_a_pause_before_the_next_try_is_said_with_its_cause() -> None:
     source = ScriptedSource(lambda day, attempt: Answer(Transient("cut short") if attempt == 1 else None))
     (shot,) = seen_at(source, 1, [1.01])
     (wait,) = shot.waits
-    assert wait.what == f"another try of {days(1)[0]} (cut short)"
+    assert wait.what == f"another attempt at {days(1)[0]} (cut short)"
     assert 0 < seconds(wait) < 60
     assert shot.eta is None
 
