@@ -18,6 +18,7 @@ import polars as pl
 
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
+from data_assets.quality.thresholds import Shares
 from data_assets.quality.verdict import Verdict
 
 FAILED_ERROR = 100.0
@@ -74,7 +75,7 @@ class GreekSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class IvThresholds:
+class IvThresholds(Shares):
     """Shares of a day's rows, from 0 to 1, above which ``iv`` warns; rows that fail at the open do not count.
 
     No vendor publishes such rates. A published capture of SPX and SPXW minutes before a close, 13,536 contracts of up
@@ -93,12 +94,6 @@ class IvThresholds:
     high: float = 0.05
     poor: float = 0.05
     unusable: float = 0.05
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            share = getattr(self, field.name)
-            if not 0 <= share <= 1:
-                raise ValueError(f"threshold {field.name} is {share}: give a share from 0 to 1, such as 0.05 for 5 %")
 
 
 def greek_summary(greeks: pl.DataFrame, *, open_: datetime) -> GreekSummary:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
+from data_assets.quality.thresholds import Shares
 from data_assets.quality.verdict import Verdict
 
 GRID_TOLERANCE = 0.02
@@ -23,7 +24,7 @@ GRID_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteThresholds:
+class QuoteThresholds(Shares):
     """Shares of a day's quotes, from 0 to 1, above which ``quotes`` warns. No vendor publishes such rates.
 
     Attributes:
@@ -39,12 +40,6 @@ class QuoteThresholds:
     zero_bid: float = 0.6
     zero_ask: float = 0.01
     no_quote: float = 0.05
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            share = getattr(self, field.name)
-            if not 0 <= share <= 1:
-                raise ValueError(f"threshold {field.name} is {share}: give a share from 0 to 1, such as 0.05 for 5 %")
 
 
 def day_metrics(summary: pl.DataFrame) -> dict[str, int | float]:

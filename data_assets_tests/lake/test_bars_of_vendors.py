@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, in_one_vocabulary
+from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, documented_bars, in_one_vocabulary
 from data_assets.lake.lake import Corrupt, Lake, LakeError, NotKept
 from data_assets.lake.layout import partition_path
 from data_assets.quality import bar_coverage, minute_bars
@@ -187,3 +187,16 @@ def test_no_stored_column_of_either_vendor_is_lost_or_read_under_two_names() -> 
         read = in_one_vocabulary(pl.DataFrame(schema=columns))
         assert len(read.columns) == len(columns)
         assert set(VOCABULARY[1:]) <= set(read.columns)
+
+
+def test_the_columns_in_the_ui_say_by_which_name_they_are_read() -> None:
+    ib, polygon = documented_bars(ib_schema.COLUMNS), documented_bars(polygon_schema.COLUMNS)
+    assert list(ib) == list(ib_schema.COLUMNS), "the vendor's names"
+    assert {
+        name: text.split("(read as ")[1] for name, (_, text) in {**ib, **polygon}.items() if "(read as" in text
+    } == {
+        "average": "vwap)",
+        "bar_count": "trades)",
+        "window_start": "timestamp)",
+        "transactions": "trades)",
+    }
