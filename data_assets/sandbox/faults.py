@@ -35,6 +35,7 @@ FaultKind = Literal[
     "zero_tail",  # the same without any quote
     "empty_greeks",  # no greeks in one minute of a hundred, as of an index without a price
     "large_sizes",  # bid and ask sizes of three billion, a row in a hundred
+    "quote_spike",  # a quote at noon is ten times its neighbours, in each block of rows
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
     "empty_expiration",  # the farthest expiration of each root has no history, though it is listed
     "one_row",  # the last contract of the body has one row alone, like a test contract that nobody traded
@@ -59,6 +60,7 @@ FaultKind = Literal[
     "short_day",  # IB: the last tenth of the bars is missing
     "wrong_count",  # IB: one bar more announced than sent
     "bad_bar",  # IB: one bar's high below its low
+    "price_spike",  # IB: one bar's high ten times what it was
     "fractional_volume",  # IB: volumes in round lots, with fractions
     "wrong_session",  # IB: the bars of the session before
     "frozen",  # IB: from half an hour after the open on, bars of the last close without volume and trades
@@ -72,6 +74,7 @@ THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "zero_tail": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "empty_greeks": (GREEKS_ENDPOINT,),
     "large_sizes": (QUOTE_ENDPOINT, EOD_ENDPOINT),
+    "quote_spike": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "repeated_messages": (OPEN_INTEREST_ENDPOINT,),
     "one_row": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "settled_listed": (CONTRACTS_ENDPOINT,),
@@ -83,7 +86,7 @@ HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
 ) - {"settled_listed"}
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {
-        *("short_day", "wrong_count", "bad_bar", "fractional_volume", "wrong_session"),
+        *("short_day", "wrong_count", "bad_bar", "price_spike", "fractional_volume", "wrong_session"),
         *("frozen", "flat", "silent_bars", "reverse_split"),
     }
 )

@@ -49,6 +49,9 @@ def damaged_rows(frame: pl.DataFrame, fault: FlatFileFault, day: date) -> pl.Dat
         case "hole":
             gone = start.is_between(_moment(day, _ELEVEN), _moment(day, _ELEVEN + fault.minutes), closed="left")
             return frame.filter(~gone)
+        case "high_spike":
+            struck = (pl.col("ticker") == fault.ticker) & (start == _moment(day, _NOON))
+            return frame.with_columns(high=pl.when(struck).then(pl.col("high") * 10).otherwise("high"))
         case "stops_at_noon":
             return frame.filter(start < _moment(day, _NOON))
         case "absent_ticker":

@@ -24,6 +24,7 @@ FlatFileFaultKind = Literal[
     "night_session",  # some tickers have rows from 20:00 of the evening before on, as trade dates would have it
     "split_blocks",  # whole, but every ticker's rows in two blocks
     "hole",  # no ticker has a row in `minutes` minutes from 11:00
+    "high_spike",  # the high of one bar of `ticker`, at noon, is ten times what it was
     "stops_at_noon",  # a valid file without the afternoon
     "absent_ticker",  # no row of `ticker`
     "few_tickers",  # a valid file with the rows of `ticker` and of `share` of the tickers, the first ones

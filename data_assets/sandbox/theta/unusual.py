@@ -24,6 +24,7 @@ _SENT_AGAIN = timedelta(minutes=45)
 _CORRECTION = 100
 _WINDOW_END = timedelta(hours=16, minutes=15)
 _ONE_IN = 100
+_NOON = 12
 _LARGE = 3_000_000_000
 _GREEKS = ("delta", "theta", "vega", "rho", "epsilon", "lambda", "implied_vol", "iv_error")
 
@@ -64,6 +65,16 @@ def _large_sizes(quotes: pl.DataFrame) -> pl.DataFrame:
     rare = pl.int_range(pl.len()) % _ONE_IN == 0
     sizes = (pl.col(name).cast(pl.Int64) for name in ("bid_size", "ask_size"))
     return quotes.with_columns(pl.when(~rare).then(size).otherwise(_LARGE) for size in sizes)
+
+
+def _quote_spike(quotes: pl.DataFrame) -> pl.DataFrame:
+    """The dearest quote at noon, of the rows at hand, is ten times what it was."""
+    noon = pl.col("timestamp").dt.hour() == _NOON
+    dearest = (pl.col("bid") * noon).arg_max()
+    struck = noon & (pl.int_range(pl.len()) == dearest)
+    return quotes.with_columns(
+        pl.when(struck).then(pl.col(name) * 10).otherwise(name).alias(name) for name in ("bid", "ask")
+    )
 
 
 def last_contract_with_one_row(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -111,6 +122,7 @@ UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "zero_tail": _zero_tail,
     "empty_greeks": _empty_greeks,
     "large_sizes": _large_sizes,
+    "quote_spike": _quote_spike,
     "volume_only": _volume_only,
     "repeated_messages": _repeated_messages,
 }

@@ -165,6 +165,10 @@ def spoiled(bars: pl.DataFrame, kind: FaultKind) -> pl.DataFrame:
     if kind == "bad_bar":
         spoilt = pl.int_range(pl.len()) == bars.height // 2
         return bars.with_columns(high=pl.when(spoilt).then((pl.col("low") - 0.01).round(2)).otherwise("high"))
+    if kind == "price_spike":
+        return bars.with_columns(
+            high=pl.col("high") * pl.when(pl.int_range(pl.len()) == bars.height // 2).then(10).otherwise(1)
+        )
     if kind == "reverse_split":
         prices = pl.col("open", "high", "low", "close", "vwap")
         return bars.with_columns((prices * _SPLIT).round(4), pl.col("volume") / _SPLIT)

@@ -36,7 +36,7 @@ DAY_BYTES = 1_000_000
 
 CHECKS = {
     "bar_count": "One bar for each minute of the regular session: 390, or 210 when it ends at 13:00.",
-    "ohlc": "low <= open, close <= high; prices positive; volume and number of trades not negative.",
+    "ohlc": "low <= open, close <= high; prices positive; volume and trades not negative; no price stands alone.",
     "timestamps": "Minute-aligned, no minute twice, in the file's order.",
     "session_hours": "Every bar starts within the regular session.",
     "volume": "No negative volume; the average price lies between low and high; bars without volume are counted.",

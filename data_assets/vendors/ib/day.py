@@ -42,6 +42,7 @@ from data_assets.quality.bar_coverage import missing_minutes, session_bar_count
 from data_assets.quality.naming import clock as clock_text
 from data_assets.quality.naming import minutes_text
 from data_assets.quality.neighbours import NEAR, neighbours
+from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.trading_minutes import TradingMinutes, trades, trading_minutes
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
@@ -96,7 +97,7 @@ def evaluate_checks(
     rows = in_one_vocabulary(bars)
     return [
         session_bar_count(rows, hours=hours, lenient=completeness == "lenient"),
-        minute_bars.ohlc(rows),
+        bar_spikes(rows, hours).told_in(minute_bars.ohlc(rows)),
         minute_bars.timestamps(rows),
         minute_bars.session_hours(rows, start=hours.open, end=hours.close, outside="error"),
         minute_bars.volume(rows),

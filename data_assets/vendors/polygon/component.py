@@ -30,6 +30,7 @@ from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.neighbours import NEAR, neighbours
+from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
@@ -67,7 +68,7 @@ USUAL_DAYS = 20
 """How many of the nearest stored days a day is compared with."""
 
 DAY_CHECKS = {
-    "ohlc": "low <= open, close <= high; prices positive; volume and transactions not negative.",
+    "ohlc": "low <= open, close <= high; prices positive; volume and transactions not negative; none stands alone.",
     "bar_count": "Liquid tickers have every regular minute; the file has about as many rows and tickers as "
     "neighbouring days, and reaches the close. A minute that most tickers lack is an outage; one that a single ticker "
     "lacks had no trade.",
@@ -387,7 +388,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
     else:  # a name that was wanted before its days were known is not expected to trade outside them
         wanted = [each for each in details["wanted"] if (tickers or liquid).is_name(each, day)]
     return [
-        minute_bars.ohlc(bars),
+        bar_spikes(bars.filter(~pl.col("test_ticker")), hours).told_in(minute_bars.ohlc(bars)),
         bar_coverage.market_bar_count(
             bars,
             hours=hours,

@@ -11,7 +11,7 @@ from datetime import date
 import polars as pl
 
 from data_assets.lake.lake import Lake
-from data_assets.quality import option_quotes, option_reports
+from data_assets.quality import option_quotes, option_reports, price_spikes
 from data_assets.quality.contract_summary import CONTRACT, merge_summaries
 from data_assets.quality.option_greeks import GreekSummary
 from data_assets.quality.roots import per_root
@@ -35,8 +35,14 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     of_session: list[pl.DataFrame] = []
     of_tail: list[pl.DataFrame] = []
     gathered: list[GreekSummary] = []
+    spikes: list[pl.DataFrame] = []
+    last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
     for batch in lake.batches(dataset.key, day):
         contracts.append(grid.summary(batch))
+        # Row groups end within a contract, whose quotes are compared over the border.
+        quoted = pl.concat([last_two, batch.select(price_spikes.QUOTED)])
+        spikes.append(price_spikes.quote_spikes(quoted))
+        last_two = quoted.tail(2)
         inside = batch
         if goes_on:
             after = pl.col("timestamp") > hours.option_close
@@ -67,6 +73,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         contracts=merge_summaries(of_session) if goes_on else summary,
         tail=merge_summaries(of_tail) if goes_on else None,
         gathered=gathered,
+        spikes=pl.concat(spikes),
     )
     return [
         per_root(dataset.roots, grid_of, held),

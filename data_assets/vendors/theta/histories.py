@@ -94,7 +94,7 @@ HISTORIES: Mapping[Kind, History] = {
         checks={
             **_OF_A_GRID,
             "quotes": "No negative price or size; the shares of crossed, locked, one-sided and missing quotes are "
-            "within their thresholds.",
+            "within their thresholds; no quote stands alone.",
             **_TIMESTAMPS,
             **_INTEGRITY,
         },
@@ -114,7 +114,7 @@ HISTORIES: Mapping[Kind, History] = {
         checks={
             **_OF_A_GRID,
             "iv": "Implied volatilities are plausible; the shares of failed, zero, high and poorly fitted ones are "
-            "within their thresholds.",
+            "within their thresholds; no quote stands alone.",
             "parity": "Put-call parity near the money: call minus put is about the underlying minus the strike.",
             "underlying": "The underlying's price is positive, recent, the same for all contracts, and moves as prices "
             "do.",

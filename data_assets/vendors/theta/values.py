@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_assets.quality import option_greeks, option_quotes, option_reports
+from data_assets.quality import option_greeks, option_quotes, option_reports, price_spikes
 from data_assets.quality.option_greeks import GreekSummary, IvThresholds
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.roots import per_root
@@ -46,6 +46,7 @@ class DayRead:
         contracts: for snapshots, a summary of the session's rows, one row per contract; for reports, the reports.
         tail: for snapshots, the same summary of the rows after the options' close; None if no snapshot is later.
         gathered: for each row group, what `History.gather` made of it.
+        spikes: for snapshots, the quotes that stand alone (``price_spikes.quote_spikes``); None for reports.
     """
 
     hours: Session
@@ -55,6 +56,13 @@ class DayRead:
     contracts: pl.DataFrame
     tail: pl.DataFrame | None = None
     gathered: Sequence[GreekSummary] = ()
+    spikes: pl.DataFrame | None = None
+
+    def with_spikes(self, verdict: Verdict, root: str) -> Verdict:
+        """A verdict on the quotes of one option root that says those of them that stand alone, too."""
+        if self.spikes is None:
+            return verdict
+        return price_spikes.told_of_quotes(of_root(self.spikes, root)).told_in(verdict)
 
 
 def of_root(frame: pl.DataFrame, root: str) -> pl.DataFrame:
@@ -67,7 +75,8 @@ def quotes(read: DayRead) -> list[Verdict]:
 
     def judged(root: str) -> Verdict:
         tail = None if read.tail is None else of_root(read.tail, root)
-        return option_quotes.quotes(of_root(read.contracts, root), read.limits.quotes, tail)
+        judgement = option_quotes.quotes(of_root(read.contracts, root), read.limits.quotes, tail)
+        return read.with_spikes(judgement, root)
 
     return [per_root(read.roots, judged, read.held)]
 
@@ -75,8 +84,12 @@ def quotes(read: DayRead) -> list[Verdict]:
 def greeks(read: DayRead) -> list[Verdict]:
     """Judge volatilities, the parity of calls and puts, and the underlying's price."""
     found, hours = option_greeks.merge_greek_summaries(list(read.gathered)), read.hours
+
+    def of_volatilities(root: str) -> Verdict:
+        return read.with_spikes(option_greeks.iv(found.of(root), read.limits.iv), root)
+
     return [
-        per_root(read.roots, lambda root: option_greeks.iv(found.of(root), read.limits.iv), read.held),
+        per_root(read.roots, of_volatilities, read.held),
         per_root(read.roots, lambda root: option_greeks.parity(found.of(root), close=hours.close), read.held),
         per_root(
             read.roots,

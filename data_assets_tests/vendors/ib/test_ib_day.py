@@ -195,6 +195,17 @@ async def test_a_day_that_cannot_be_right_is_kept_aside_and_no_day_of_the_datase
         assert ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect().height == 390
 
 
+async def test_a_price_that_stands_alone_is_stored_and_warned_of(tmp_path) -> None:
+    async with bench(tmp_path, Fault(kind="price_spike", day=DAY)) as ib:
+        assert (await ib.store()).rows == 390
+    bars = ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect()
+    found = {each.name: each for each in evaluate_checks(bars, session(DAY), "strict", list)}
+    assert [name for name, verdict in found.items() if not verdict.passed] == ["ohlc"]
+    verdict = found["ohlc"]
+    assert (verdict.severity, verdict.metadata["spikes"]) == ("warn", 1)
+    assert verdict.summary.startswith("a price stands alone, a bad one or a flash: 12:45: high ")
+
+
 async def test_bars_twice_or_between_minutes_are_refused(tmp_path) -> None:
     opening = int(session(DAY).open.timestamp())
     starts = [opening + 60 * minute for minute in range(390)]

@@ -368,6 +368,16 @@ async def test_a_damaged_neighbour_does_not_keep_a_day_from_being_judged(tmp_pat
     assert counts.metadata["neighbours"] == len(days) - 2
 
 
+async def test_a_price_that_stands_alone_is_stored_and_warned_of(tmp_path):
+    with bucket({"kind": "high_spike", "ticker": "QQQ"}) as served:
+        project = Project(tmp_path, served)
+        await project.store()
+    liquid = tickers_of("liquid", LIQUID)
+    (verdict,) = (each for each in judge_bars(project.lake, DAY, liquid, liquid) if each.name == "ohlc")
+    assert (verdict.passed, verdict.severity, verdict.metadata["spikes"]) == (False, "warn", 1)
+    assert verdict.summary.startswith("a price stands alone, a bad one or a flash: QQQ 12:00: high ")
+
+
 async def test_a_file_that_was_only_copied_anew_is_no_new_revision(tmp_path):
     flat_files().write_folder(tmp_path / "mirror", DAYS)
     project = Project(tmp_path, tmp_path / "mirror")
