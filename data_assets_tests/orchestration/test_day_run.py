@@ -24,6 +24,7 @@ from data_assets_tests.orchestration.in_process import (
     of_days,
     why_not_stored,
 )
+from data_assets_tests.vendors.theta.option_days import asked
 
 WEEK = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08"]
 """With an early close, a holiday inside and a weekend."""
@@ -100,6 +101,19 @@ def test_a_run_writes_no_variable_of_the_environment(project: InProcess) -> None
         watching = False
 
     assert written == []
+
+
+def test_an_account_without_the_data_is_asked_by_one_request_and_every_day_says_so(tmp_path: Path) -> None:
+    with in_process_project(tmp_path, tier="free") as project:
+        assert not run_range(project.instance, ASSET, WEEK[0], WEEK[-1]).success
+
+        assert len(asked(project.theta)) == 1
+        assert project.states(WEEK) == dict.fromkeys(WEEK, "failed")
+        told = [why_not_stored(project.instance, ASSET, day) for day in WEEK]
+        assert {outcome for outcome, _ in filter(None, told)} == {"NotEntitled"}
+        assert [
+            reason.startswith("not asked: the vendor refused the newer day") for _, reason in filter(None, told)
+        ] == ([True] * 4 + [False])
 
 
 def test_a_day_that_does_not_store_is_failed_with_its_reason_and_the_others_are_stored(tmp_path: Path) -> None:
