@@ -111,7 +111,7 @@ def fill(selection: Selection, only: str | None, as_json: bool) -> NoReturn:
         only: which of them, by a name in `WANTED`; None for those that are not done.
         as_json: whether stdout takes the document.
     """
-    keep_interrupts(signal.SIGTERM)  # a service manager's stop is a Ctrl-C
+    keep_interrupts(signal.SIGTERM, signal.SIGHUP)  # a service manager's stop, a closed terminal: each is a Ctrl-C
     enter_project()
     selected = selection.days()
     selected = {dataset: selected[dataset] for dataset in upstream_first(selected)}

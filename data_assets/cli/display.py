@@ -5,6 +5,7 @@ Here: drawing. Everything goes to stderr; stdout is for documents. Not here: cou
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shlex
@@ -228,6 +229,34 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
+class _Screen(io.TextIOWrapper):
+    """A terminal or pipe of its own that may go away, as with ``2>&1 | head``: the run goes on, and nobody reads it."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(os.fdopen(descriptor, "wb"), encoding="utf-8")
+
+    def write(self, text: str) -> int:
+        """Take a text; one that cannot be shown any more is dropped."""
+        try:
+            return super().write(text)
+        except OSError:
+            self._read_by_nobody()
+            return len(text)
+
+    def flush(self) -> None:
+        """Show what was written, as long as somebody reads it."""
+        try:
+            super().flush()
+        except OSError:
+            self._read_by_nobody()
+            super().flush()
+
+    def _read_by_nobody(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
 @contextmanager
 def open_display(
     name: str, total: int, unit: str = "day", label: Callable[[str | date], str] = str
@@ -236,7 +265,7 @@ def open_display(
 
     Dagster leads the stderr of a running step through a pipe, to keep it with the run: no terminal to draw in.
     """
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as screen:
+    with _Screen(os.dup(sys.stderr.fileno())) as screen:
         display = Display(name, total, Console(file=screen), unit, label)
         if total:
             display.say(f"{name}: {count_of(total, unit)} to do")

@@ -38,7 +38,7 @@ def run_range(
     Told to stop at whatever instant, the run ends as canceled before this raises: its open days are as they were.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came.
         sqlalchemy.exc.OperationalError: the run history takes nothing more; the run may be left without an end, which
             the next command gives it.
     """
@@ -110,7 +110,7 @@ def wait_for_the_account(
         show: told again and again of the wait while there is one, and then once that there is none.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came.
     """
     pool, wait = asset_key.path[0], None
     with signals_as_request() as request, ExitStack() as shown:

@@ -80,7 +80,7 @@ stop_request: ContextVar[StopRequest | None] = ContextVar("stop_request", defaul
 
 @contextmanager
 def signals_as_request() -> Iterator[StopRequest]:
-    """Take SIGINT and SIGTERM as a request while the context lasts.
+    """Take SIGINT, SIGTERM and SIGHUP (a terminal that was closed) as a request while the context lasts.
 
     Who ignores a signal goes on ignoring it. Signals belong to the main thread: in another one nobody makes a request.
 
@@ -93,7 +93,7 @@ def signals_as_request() -> Iterator[StopRequest]:
     request = StopRequest()
     heeded = {
         number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         if threading.current_thread() is threading.main_thread()
         and (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
     }

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from data_assets.cli.display import Display
+from data_assets.cli.display import Display, open_display
 from data_assets.ingest.outcome import Failed, Stored
 from data_assets.ingest.progress import Progress
 from data_assets.ingest.waiting import Wait
@@ -45,6 +45,19 @@ def test_a_wait_before_a_run_is_kept_in_sight_until_it_ends(terminal):
     )
     assert ("1 min 2 s so far" in text) == terminal
     assert text.rstrip().endswith("then the run")
+
+
+def test_a_run_goes_on_when_nobody_reads_its_screen_any_more(monkeypatch):
+    """As with ``2>&1 | head -1``: what a day's end is told after the day's file was published must not raise."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with open_display(DATASET, 2) as display:
+            assert b"2 days to do" in os.read(reader, 1000)
+            os.close(reader)
+            display.day_ended(date(2024, 1, 3), Stored(rows=390, size=12_000, sha256="", path=""))
+            display.say("x" * 100_000)
+            display.day_ended(date(2024, 1, 2), Failed("the body stopped short"))
 
 
 @pytest.mark.parametrize("columns", [80, 120])

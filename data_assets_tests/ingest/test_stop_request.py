@@ -38,7 +38,7 @@ def after_a_signal_in_a_callback(*arguments: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_that_python_drops_is_heeded_before_a_run_begins(number: str) -> None:
     assert after_a_signal_in_a_callback(number, "heeded") == ["dropped", "interrupted"]
 
