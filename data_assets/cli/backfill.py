@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import NoReturn
 
 import click
@@ -26,7 +27,7 @@ from data_assets.cli.project import datasets, enter_project, json_option, open_i
 from data_assets.cli.selection import Selection, takes_selection
 from data_assets.cli.status import WIDE
 from data_assets.ingest.engine import IngestReport
-from data_assets.ingest.outcome import Failed, NotStored, Stored
+from data_assets.ingest.outcome import Failed, NotStored, Outcome, Stored
 from data_assets.ingest.progress import count_of
 from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.lake.errors import LakeUnusable
@@ -46,6 +47,8 @@ WANTED: Mapping[str, frozenset[DayState]] = {
 BY_DEFAULT = WANTED["missing"] | WANTED["failed"] | {DayState.LACKING, DayState.STALE}
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
+
+BROKE_OFF = Failed("the run broke off; the UI's Runs page says why")
 
 
 @dataclass
@@ -309,7 +312,10 @@ def _run_ranges(
             return
         asked = [day for day in remaining if first <= day <= last]
         lost = [day for day in asked if day not in result.stored and day not in result.not_stored]
-        result.not_stored |= dict.fromkeys(lost, Failed("its run broke off; the UI's Runs page says why"))
+        if lost:
+            refuse_absent_lake(instance, lake)  # unplugged under the run
+            display.say(f"{dataset.name}: {BROKE_OFF.reason}")
+        result.not_stored |= dict.fromkeys(lost, BROKE_OFF)
         remaining = [day for day in remaining if day < first]
         if (verdict := _verdict_on_older_days(report)) is not None:
             result.not_stored |= dict.fromkeys(remaining, verdict)
@@ -324,7 +330,7 @@ def _run_watched(
     display: Display,
     result: BackfillResult,
 ) -> IngestReport | None:
-    display.report = None
+    display.run_begins()
     watching = run_watcher.set(display)
     try:
         ended = run_range(instance, dataset.asset_key, first, last)
@@ -332,13 +338,12 @@ def _run_watched(
         result.interrupted = stopped or _was_canceled(instance, ended.run_id)
     finally:
         run_watcher.reset(watching)
-        if display.report is not None:
-            _take(result, display.report)
+        _take(result, display.outcomes if display.report is None else display.report.outcomes)
     return display.report
 
 
-def _take(result: BackfillResult, report: IngestReport) -> None:
-    for day, outcome in report.outcomes.items():
+def _take(result: BackfillResult, outcomes: Mapping[date, Outcome]) -> None:
+    for day, outcome in outcomes.items():
         if isinstance(outcome, Stored):
             result.stored.append(day.isoformat())
         else:

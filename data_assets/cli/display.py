@@ -53,7 +53,8 @@ class Display:
     """Shows one backfill, which may take several runs; the `RunWatcher` of each.
 
     Attributes:
-        report: how the days of the newest run ended; None before its end.
+        report: how the days of the newest run ended; None before its end, and of a run that broke off.
+        outcomes: how those days of it ended that are recorded.
 
     Args:
         name: the dataset.
@@ -75,6 +76,11 @@ class Display:
         self._waiting: Live | None = None
         self._wait_said: float | None = None
         self.report: IngestReport | None = None
+        self.outcomes: dict[date, Outcome] = {}
+
+    def run_begins(self) -> None:
+        """Forget the run before."""
+        self.report, self.outcomes = None, {}
 
     def say(self, text: str) -> None:
         """One line above the live part."""
@@ -142,6 +148,7 @@ class Display:
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """One line for a day, above the live part; one for all days that what was said of a newer one settles."""
+        self.outcomes[day] = outcome
         if isinstance(outcome, NotStored) and not outcome.tried and outcome.reason == self._last_reason:
             self._same_reason += 1
             return

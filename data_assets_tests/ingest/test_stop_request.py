@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from data_assets.ingest.stop_request import signals_as_request
 
 DROPPED = """
 import os, signal, sys, weakref
@@ -45,3 +48,13 @@ def test_an_interrupt_that_python_drops_is_heeded_before_a_run_begins(number: st
 
 def test_who_ignores_a_signal_goes_on_ignoring_it() -> None:
     assert after_a_signal_in_a_callback("SIGINT", "ignored") == ["ignored", "works on"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_way_to_end_a_command_is_a_request_to_stop(number: signal.Signals) -> None:
+    before = signal.signal(number, lambda *_: None)
+    try:
+        with pytest.raises(KeyboardInterrupt), signals_as_request():
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)

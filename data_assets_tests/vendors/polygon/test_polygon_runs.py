@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
+from io import StringIO
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +19,8 @@ from data_assets.cli.display import Display, open_display
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
 from data_assets.cli.verify import Verified, record_verdicts, verify_dataset
+from data_assets.ingest.outcome import Outcome
+from data_assets.lake.errors import LakeUnusable
 from data_assets.orchestration.day_states import states_on_disk
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
@@ -230,6 +234,36 @@ def test_a_damaged_raw_file_is_found_and_fetched_again(project: FlatFileProject)
     assert project.raw.states([DAY]) == {DAY: "stored"}
     assert project.days_read() == [DAY, DAY]
     assert verify_dataset(project.instance, open_lake(), raw, [DAY]) == Verified([DAY])
+
+
+class BreakingOff(Display):
+    """Ends the run at the first day that is recorded, perhaps with the lake gone, as a pulled plug does."""
+
+    unplugged: Path | None = None
+
+    def day_ended(self, day: date, outcome: Outcome) -> None:
+        super().day_ended(day, outcome)
+        if self.unplugged is not None:
+            self.unplugged.rename(self.unplugged.with_name("unplugged"))
+        raise RuntimeError("the run breaks off")
+
+
+def test_of_a_run_that_breaks_off_what_was_recorded_counts_as_stored(project: FlatFileProject) -> None:
+    screen = StringIO()
+    display = BreakingOff("polygon/minute_aggs", len(WEEK), Console(file=screen, width=200))
+    result = run_backfill(project.instance, find_dataset("polygon/minute_aggs"), WEEK, display, open_lake())
+    assert result.stored == [day for day, state in project.bars.states(WEEK).items() if state == "stored"]
+    assert len(result.stored) == 1
+    assert set(result.not_stored) == set(WEEK) - set(result.stored)
+    assert "polygon/minute_aggs: the run broke off" in screen.getvalue()
+
+
+def test_a_lake_unplugged_under_a_run_is_named(project: FlatFileProject) -> None:
+    display = BreakingOff("polygon/minute_aggs", len(WEEK), Console(file=StringIO()))
+    display.unplugged = Path(open_lake().url)
+    with pytest.raises(LakeUnusable, match="is not there"):
+        run_backfill(project.instance, find_dataset("polygon/minute_aggs"), WEEK, display, open_lake())
+    assert not display.unplugged.exists()
 
 
 def backfill(project: FlatFileProject, days: list[str], only: str) -> BackfillResult:
