@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,16 @@ def test_what_a_dataset_is_made_from_comes_before_it_and_a_vendor_stays_together
     assert [name for name in ordered if name in chain] == chain, "flat files, days, months"
     others = [name for name in chosen if name not in chain]
     assert [name for name in ordered if name not in chain] == others, "all else as it was asked for"
+
+
+def test_a_month_is_named_by_its_first_day_though_no_session_is_on_it(project: InProcess) -> None:
+    new_year = DaysNamed("2024-01-01", date(2024, 1, 1), date(2024, 1, 1))
+
+    (days,) = Selection((MONTHS,), start=new_year, end=new_year).days().values()
+
+    assert days == ["2024-01-01"]
+    with pytest.raises(click.UsageError, match="2024-01-01 is a market holiday"):
+        Selection((MONTHS, BARS), start=new_year, end=new_year).days()
 
 
 def test_all_comes_vendor_by_vendor(project: InProcess) -> None:
