@@ -312,6 +312,11 @@ class _Run:
             except RunEnded as error:
                 self._end(one_line(error))
                 outcome = Failed(one_line(error))
+            except KeyboardInterrupt as error:
+                # While Polars works, SIGINT is its own, even where we ignore or handle it: it raises in the thread that
+                # called it, and the handler that this process has installed never hears of the signal.
+                self._stop.set()
+                raise asyncio.CancelledError from error
             except asyncio.CancelledError as error:
                 if not self._may_ask() or _cancellation_was_asked_for():
                     raise

@@ -121,11 +121,15 @@ class DayRecorder:
         context: the step's context.
         dataset: the dataset that is ingested.
         lake: where its files are.
+
+    Attributes:
+        ended: the days whose ends are recorded.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
         self._waiting = WaitingDays(context, dataset, lake)
+        self.ended: set[date] = set()
 
     def begin(self, days: Iterable[date]) -> None:
         """Prepare for the days that are about to be stored."""
@@ -134,6 +138,7 @@ class DayRecorder:
     async def record(self, day: date, outcome: Outcome) -> None:
         """Record how a day ended. Runs in a thread: every event waits for the database's disk."""
         await asyncio.to_thread(self._record, day, outcome)
+        self.ended.add(day)
         if (watcher := run_watcher.get()) is not None:
             watcher.day_ended(day, outcome)
 
@@ -252,8 +257,11 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     recorder.begin(todo)
     progress = Progress()
     watcher = run_watcher.get()
-    with watcher.watch(progress) if watcher else nullcontext():
-        report = asyncio.run(_ingest(context, dataset, lake, todo, recorder, progress))
+    try:
+        with watcher.watch(progress) if watcher else nullcontext():
+            report = asyncio.run(_ingest(context, dataset, lake, todo, recorder, progress))
+    except KeyboardInterrupt:  # of Polars, as it worked beside a day: see the engine
+        end_stopped_run(context, dataset, [day for day in todo if day not in recorder.ended])
     if watcher:
         watcher.run_ended(report)
     summary = summarize(report, progress.snapshot(), len(stored_before))

@@ -147,6 +147,23 @@ def test_stop_leaves_what_was_not_done_without_an_outcome():
     assert ended.took == 0
 
 
+def test_an_interrupt_that_polars_took_for_itself_is_a_stop():
+    """While Polars works in a thread, SIGINT is raised there, and the handler of the process does not hear of it."""
+
+    def script(day: date, _attempt: int) -> Answer:
+        return Answer(KeyboardInterrupt() if day == days(9)[4] else None)
+
+    async def main() -> IngestReport:
+        policy = EnginePolicy(max_concurrency=1)
+        return await ingest(days(9), ScriptedSource(script), ledger.record, policy=policy, progress=Progress())
+
+    ledger = Ledger()
+    report = run(main)
+    assert report.stopped
+    assert ledger.days == days(4)
+    assert report.unfinished == tuple(days(9)[4:])
+
+
 def test_stop_before_the_start_asks_for_nothing():
     source = ScriptedSource()
 
