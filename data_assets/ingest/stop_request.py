@@ -91,6 +91,8 @@ def signals_as_request() -> Iterator[StopRequest]:
     if _interrupt.made:
         raise KeyboardInterrupt
     request = StopRequest()
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Polars, imported since, has put a handler of its own before it
     heeded = {
         number: handler
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

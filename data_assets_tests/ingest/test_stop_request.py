@@ -58,3 +58,37 @@ def test_each_way_to_end_a_command_is_a_request_to_stop(number: signal.Signals) 
             signal.raise_signal(number)
     finally:
         signal.signal(number, before)
+
+
+IGNORED = """
+import os, signal, threading, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import polars as pl
+from data_assets.ingest.stop_request import signals_as_request
+
+rows = pl.LazyFrame({"a": range(300_000)}).with_columns(b=pl.col("a").hash())
+done = threading.Event()
+
+def interrupt():
+    while not done.wait(0.001):
+        os.kill(os.getpid(), signal.SIGINT)
+
+with signals_as_request():
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        for _ in range(10):
+            rows.sort("b").group_by(pl.col("b") % 100).agg(pl.col("a").sum()).collect()
+        print("worked on")
+    except KeyboardInterrupt:
+        print("raised")
+    finally:
+        done.set()
+        thread.join()
+"""
+
+
+def test_polars_does_not_heed_what_the_process_ignores() -> None:
+    """As of a command that a script has put into the background: a Ctrl-C is not for it."""
+    ended = subprocess.run([sys.executable, "-c", IGNORED], capture_output=True, text=True, check=True)
+    assert ended.stdout == "worked on\n"
