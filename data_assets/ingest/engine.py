@@ -313,8 +313,8 @@ class _Run:
                 self._end(one_line(error))
                 outcome = Failed(one_line(error))
             except KeyboardInterrupt as error:
-                # Polars, once imported, has a SIGINT handler before the process's own, even one that ignores: calls of it
-                # that are under way raise in their threads.
+                # Polars, once imported, has a SIGINT handler before the process's own, even before one that ignores:
+                # calls of it that are under way raise in their threads.
                 self._stop.set()
                 raise asyncio.CancelledError from error
             except asyncio.CancelledError as error:
