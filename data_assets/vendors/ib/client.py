@@ -1,11 +1,11 @@
-"""What is asked of IB: contracts, the beginning of their history, and the minute bars of a session.
+"""The requests to IB: contracts, the beginning of their history, and the minute bars of a session.
 
-Here: the questions, their pacing, and what takes more than one answer to believe. Not here: the wire (``connection``),
-what codes mean (``errors``), and whether a day of bars is whole (``day``).
+Here: the requests, their pacing, and which responses are believed only when they are repeated. Not here: the connection
+(``connection``), what codes mean (``errors``), and whether a day of bars is whole (``day``).
 
-An empty answer decides nothing, and neither does a single "no data": IB says it of stretches that it has, too. It is
-believed when it is said twice, at a time when IB's servers are there. The same holds of what else decides over days,
-which an answer may say as well as an error: that there is no such contract or more than one, where its history begins.
+An empty response decides nothing, and neither does a single "no data", which IB also says about data that it has. It is
+believed if it is said twice while IB's servers are there. The same holds for other responses that decide about days:
+that there is no such contract or more than one, and where its history begins.
 """
 
 from __future__ import annotations
@@ -55,19 +55,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionBars:
-    """The answer for one session.
+    """The response for one session.
 
     Attributes:
         bars: rows of ``schema.SCHEMA``, in the order they came, at least one.
         source: the request, as a URL.
         contract_id: IB's number of the contract.
-        requests: how many it took.
+        requests: how many requests it took.
         raw_size: bytes of the message.
         raw_sha256: hexadecimal digest of those bytes.
         fetched_at: when it was complete, UTC.
-        said: what TWS said of the request before it answered; it answers with data all the same.
-        doubt: why the day must not be given up over these bars, if they are not whole: IB was away meanwhile. Empty
-            where they are the last word.
+        said: what TWS said about the request before it sent the bars.
+        doubt: why bars that are not whole must not decide the day: IB was away meanwhile. Empty if they are final.
     """
 
     bars: pl.DataFrame
@@ -83,13 +82,13 @@ class SessionBars:
 
 @dataclass(slots=True)
 class _Known:
-    """What has been learnt of one ticker in this run."""
+    """What has been learnt about one ticker in this run."""
 
     contract: Contract | None = None
     head: datetime | None = None
     head_asked: bool = False
     head_doubted: bool = False
-    """Whether it was answered while IB was away: as long as IB is, asking again costs a turn and tells nothing."""
+    """Whether the response came while IB was away: until IB is back, asking again would tell nothing."""
     learning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -119,14 +118,14 @@ class IbClient:
             host: where TWS or Gateway runs.
             port: its API port.
             client_id: a number that no other client of it uses.
-            pacing: the account's budget.
+            pacing: the account's request budget.
             state_folder: where head timestamps are remembered, in ``HEADS_FILE``; those of a simulator are not.
-            real_data_only: refuse a server which says that its data is synthetic.
-            timeouts: how long answers, connections and outages are waited for.
-            now: the current instant, aware.
-            resets: the end of the reset of IB's servers that is under way at an instant; ``resets.never`` for a
+            real_data_only: refuse a server that says that its data is synthetic.
+            timeouts: how long to wait for responses, connections and outages.
+            now: returns the current instant, aware.
+            resets: returns the end of the reset of IB's servers that is under way at an instant; ``resets.never`` for a
                 simulator.
-            say: told, in one line each, of what makes the run wait.
+            say: called with one line for everything that makes the run wait.
         """
         self._pacing = pacing
         self._timeouts = timeouts
@@ -163,7 +162,7 @@ class IbClient:
         return self._connection.server_version
 
     async def wait_until_up(self) -> None:
-        """Return when TWS serves history again: after an outage, a reset of IB's servers, a restart of TWS.
+        """Wait until TWS serves history again: after an outage, a reset of IB's servers, a restart of TWS.
 
         Raises:
             RunEnded: the outage lasts too long.
@@ -171,12 +170,12 @@ class IbClient:
         await self._connection.ready()
 
     async def validate(self, tickers: Sequence[Ticker]) -> None:
-        """Make sure that TWS knows each of the tickers, and knows which contract is meant.
+        """Check that TWS knows each of the tickers as exactly one contract.
 
-        A question without an answer decides nothing here: the first day asks it again, and is retried as days are.
+        A request without a response decides nothing here: the first day sends it again, and is retried like any day.
 
         Raises:
-            RunEnded: it does not; names the row and the column of each ticker that is wrong.
+            RunEnded: it does not; the text names the row and the column of each ticker that is wrong.
         """
         wrong = []
         for ticker in tickers:
@@ -190,10 +189,10 @@ class IbClient:
             raise RunEnded("; ".join(wrong))
 
     async def head_timestamp(self, ticker: Ticker) -> datetime | None:
-        """When IB's history of a ticker begins, UTC, regular hours; asked for once in a lifetime.
+        """Return when IB's history of a ticker begins, UTC, regular hours; it is requested once and remembered.
 
         Returns:
-            None where IB cannot say: its call for it fails for some contracts that have a history.
+            None if IB does not say: the request fails for some contracts that have a history.
         """
         known = self._known_of(ticker)
         contract = await self._contract(ticker)
@@ -207,9 +206,9 @@ class IbClient:
         return known.head
 
     async def session_bars(self, ticker: Ticker, hours: Session) -> SessionBars:
-        """The one-minute bars of a session's regular hours.
+        """Return the one-minute bars of a session's regular hours.
 
-        A task that is cancelled while its request is in hand still gets the answer, if that comes soon and is bars.
+        A task that is cancelled while its request is in flight still gets the response, if bars come soon.
         """
         contract = await self._contract(ticker)
         asked = Asked(ticker.symbol, ticker.where, hours.day, contract.conId)
@@ -237,11 +236,11 @@ class IbClient:
         raise AssertionError
 
     def disbelieved(self, said: str, doubt: str) -> VendorDown:
-        """What to raise for bars that would decide over their day, and came while IB was away.
+        """Return what to raise for bars that would decide their day but came while IB was away.
 
         Args:
             said: what is wrong with them.
-            doubt: theirs.
+            doubt: their ``doubt``.
         """
         return self._connection.disbelieved(said, doubt)
 
@@ -266,7 +265,7 @@ class IbClient:
         return received, answer.doubt
 
     async def _ask_head(self, ticker: Ticker, contract: Contract) -> tuple[datetime | None, bool]:
-        """The head timestamp, and whether that is IB's last word; what it says while it is away serves nobody."""
+        """Return the head timestamp, and whether it is final; what IB says while it is away is not."""
         asked = Asked(ticker.symbol, ticker.where, contract_id=contract.conId)
         request = Request(
             asked,
@@ -305,7 +304,7 @@ class IbClient:
         self._say(f"IB does not say when its history begins, so every day is requested ({why})")
 
     async def _ask_history(self, request: Request, key: str, *, head: bool) -> Answer:
-        """Ask when it is our turn, on a connection that serves."""
+        """Send a request when the budget allows it, on a connection that serves history."""
         while True:
             await self._connection.ready()
             await self._pacing.turn(key, head=head)
@@ -372,7 +371,7 @@ class IbClient:
         )
 
     def _wrong(self, row: str, answer: Answer) -> IngestError:
-        """What to raise of a ticker's row, by an answer that IB may have given while it was away."""
+        """Return what to raise for a ticker's row, after a response that IB may have sent while it was away."""
         return self._connection.disbelieved(row, answer.doubt) if answer.doubt else RunEnded(row)
 
     def _known_of(self, ticker: Ticker) -> _Known:
@@ -393,7 +392,7 @@ class IbClient:
 
 
 def _heads_in(file: StateFile) -> dict[int, datetime]:
-    """What is remembered; nothing of a damaged file, which can be asked for again."""
+    """Read what is remembered; nothing from a damaged file, as IB can be asked again."""
     try:
         heads = {
             int(number): datetime.fromisoformat(instant).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""The tickers that are wanted: a `tickers.csv` read into values.
+"""The tickers of a `tickers.csv`, as values.
 
-Here: the file's columns, what a row may say, and which contracts the calendar covers. Not here: the file's text
-(``tickers_file``), and whether TWS knows such a contract (``client``).
+Here: the file's columns, the values that a row may have, and which contracts the calendar covers. Not here: the file's
+text (``tickers_file``), and whether TWS knows such a contract (``client``).
 
 A stock of a US exchange is the only kind of security so far: partitions and sessions are those of one calendar, and a
 contract of any other exchange is refused before its first day (`foreign`). A future or an option needs more columns

@@ -1,13 +1,13 @@
-"""A trading day of IB's minute bars: asked for, audited, and staged in the lake, or kept aside.
+"""A trading day of IB's minute bars: requested, audited, and staged in the lake, or kept aside.
 
-Here: what makes a day complete. Not here: asking (``client``), the columns (``schema``), the rules of bars
-(``quality``), and retries (the engine, to which `RETRY` says how patient IB wants it).
+Here: what makes a day complete, and IB's retry policy (`RETRY`). Not here: sending requests (``client``), the columns
+(``schema``), the rules of bars (``quality``), and retrying (the engine).
 
-A day is stored when it has a bar for each minute of the calendar's session, every bar can be one, and there are trades
-in them as this ticker has them (``quality.trading_minutes``): IB's feed can stand still for hours and write all of its
-bars, with the last close and without volume. IB says of no
-answer that it is whole, writes an answer that is short just like a whole one, and documents for neither case whether a
-minute without trades has a bar; so for tickers that trade seldom, absent minutes can be accepted, and are counted.
+A day is stored if it has a bar for each minute of the calendar's session, every bar is possible, and there are as many
+minutes with trades as is plausible for this ticker (``quality.trading_minutes``): IB's feed can freeze for hours and
+still send all bars, with the last close and without volume. IB does not say whether a response is whole, a short one
+looks just like a whole one, and it is not documented whether a minute without trades has a bar. So for tickers that
+trade seldom, absent minutes can be accepted, and are counted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _ib_async_version() -> str:
 
 
 def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
-    """How a ticker traded on the stored days nearest to one, earlier or later; damaged ones do not count.
+    """Return how a ticker traded on the stored days nearest to one, earlier or later; damaged days do not count.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -86,13 +86,13 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
 def evaluate_checks(
     bars: pl.DataFrame, hours: Session, completeness: Completeness, own_days: Callable[[], Sequence[TradingMinutes]]
 ) -> list[Verdict]:
-    """The verdicts on a day of bars, stored or about to be; a breach that is an error keeps it from being stored.
+    """Return the verdicts on a day of bars, stored or about to be; an error keeps it from being stored.
 
     Args:
         bars: rows of ``schema.SCHEMA``, sorted by timestamp.
         hours: the session.
         completeness: of the ticker.
-        own_days: how the ticker traded on other days; asked only where this one is not beyond doubt.
+        own_days: returns how the ticker traded on other days; called only if this day is in doubt.
     """
     rows = in_one_vocabulary(bars)
     return [
@@ -106,10 +106,10 @@ def evaluate_checks(
 
 
 def not_yet(hours: Session, now: datetime) -> str | None:
-    """Why it is too early to ask for a day, or None.
+    """Say why it is too early to request a day, or return None.
 
-    A quarter of an hour after the close: IB compresses and corrects bars after the fact, and the last minute holds the
-    closing auction.
+    It can be requested a quarter of an hour after the close: IB compresses and corrects bars after the fact, and the
+    last minute holds the closing auction.
     """
     if now < hours.option_close:
         return (
@@ -143,7 +143,7 @@ class IbBarsSource:
         await self._client.wait_until_up()
 
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
-        """See ``Source``. A day that is cancelled while its request is in hand still arrives, if it does so soon."""
+        """See ``Source``. A day that is cancelled while its request is in flight is still stored, if it comes soon."""
         hours = session(day)
         if reason := not_yet(hours, self._clock()):
             raise DayEnded(NotPublished(reason))
@@ -173,7 +173,7 @@ class IbBarsSource:
         return StagedDayFile(staged, self._metadata(bars, hours, answer))
 
     def _reject(self, bars: pl.DataFrame, hours: Session, answer: SessionBars, breaches: Sequence[Verdict]) -> str:
-        """Keep the bars aside; the reason, which says where."""
+        """Keep the bars aside, and return the reason, which says where."""
         found = _found(breaches)
         provenance = self._provenance(bars, hours, answer, rejected=found)
         stored = self._write(bars, provenance, rejected=True).publish()

@@ -1,15 +1,15 @@
 """What TWS's error codes and texts mean for a day.
 
-Here: one outcome per code, and per text where a code alone says nothing. Not here: who receives them (``connection``),
-and what is done about them (``client``, the engine).
+Here: one outcome per code, and per text if the code alone does not tell. Not here: receiving them (``connection``), and
+what is done about them (``client``, the engine).
 
-Sources: IBKR Campus "TWS API Documentation", Error Codes; for the texts behind 162 and 165, which IB does not list,
-what programs in public report of them. Code 162 is an umbrella: "no data", a pacing violation and a missing permission
-are the same code, so its text decides. A TWS that is set to another language translates that text; then its form
-decides, as far as names stand in it that are never translated (`_by_form`, a judgement), and else nothing does.
+Sources: IBKR Campus "TWS API Documentation", Error Codes; for the texts of 162 and 165, which IB does not list, what
+public programs report. Code 162 covers "no data", a pacing violation and a missing permission, so its text decides. A
+TWS that is set to another language translates that text; then names in it that are never translated decide
+(`_by_form`, a judgement), if there are any.
 
-Some codes only advise: TWS says that a part is not subscribed or is delayed, and then sends what was asked for. They
-end nothing. A code that is not known here may be such a one or not, so it ends a request only when nothing follows.
+Some codes only advise: TWS says that a part is not subscribed or is delayed, and then sends what was requested. They do
+not end a request. An unknown code may be of this kind, so it ends a request only if nothing follows.
 """
 
 from __future__ import annotations
@@ -59,30 +59,30 @@ _IB_162 = "IB Error 162"
 _LACKS = "the account lacks this market data subscription or API permission"
 
 _ADVISORIES = frozenset({10089, 10090, 10091, 10167})
-"""What comes before data of an account that is subscribed to a part of them, or to delayed ones."""
+"""Codes that come before data if the account is subscribed to a part of it, or to delayed data."""
 
 
 class SessionElsewhere(VendorDown):
-    """The account is logged in at another place, which takes the data away from this one."""
+    """The account is logged in elsewhere, so that no data comes here."""
 
 
 class Unreadable(VendorDown):
-    """TWS says in another language what happened to a request: perhaps that it was one too many."""
+    """TWS says in another language what happened to a request; it may be a pacing violation."""
 
 
 class Unknown(Transient):
-    """A code that is not known here; the answer may follow it, or it was the answer."""
+    """An unknown code; the response may follow it, or it was the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request was for, as messages name it.
+    """What was requested, for messages.
 
     Attributes:
-        symbol: the ticker's.
+        symbol: the ticker's symbol.
         where: the ticker's row in its file.
-        day: the session, where it was for bars.
-        contract_id: IB's number of the contract; None where TWS has not confirmed it in this run.
+        day: the session, if bars were requested.
+        contract_id: IB's number of the contract; None if TWS has not confirmed it in this run.
     """
 
     symbol: str
@@ -95,20 +95,20 @@ class Asked:
 
 
 def ib_error(code: int, message: str, asked: Asked) -> str:
-    """``IB Error 162: ... - Symbol: AAPL, Date: 2024-01-03``, on one line."""
+    """Write ``IB Error 162: ... - Symbol: AAPL, Date: 2024-01-03``, on one line."""
     return f"IB Error {code}: {one_line(message, _LENGTH)} - {asked}"
 
 
 def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
-    """The one error that an answer to a request means.
+    """Return the error that a message about a request means.
 
     Args:
         code: TWS's number.
         message: TWS's words.
-        asked: what was asked, for the reason.
+        asked: what was requested, for the reason.
 
     Returns:
-        None where the message only informs, and the request is still being answered.
+        None if the message only informs, and the response is still to come.
     """
     said = ib_error(code, message, asked)
     text = message.lower()
@@ -150,11 +150,11 @@ def error_of(code: int, message: str, asked: Asked) -> IngestError | None:
 
 
 def advice(codes: Collection[int], place: object) -> str:
-    """What to do when nothing came, after TWS said these codes of a request.
+    """Say what to do if no response came after these codes.
 
     Args:
-        codes: TWS's numbers; none where it said nothing.
-        place: where TWS is.
+        codes: TWS's numbers; none if it said nothing.
+        place: the address of TWS.
     """
     if not _ADVISORIES.isdisjoint(codes):
         return _LACKS
@@ -219,11 +219,11 @@ def _of_history_service(said: str, message: str, asked: Asked) -> IngestError:
 
 
 def _by_form(said: str, message: str, asked: Asked) -> IngestError:
-    """What a 162 in another language means, by the names in it that IB does not translate.
+    """Tell what a 162 in another language means, by the names in it that IB does not translate.
 
-    Of its texts "returned no data" alone names the query, as ``AAPL@SMART Trades`` or ``AAPL/STK@SMART``, and a missing
-    permission alone ends with an exchange and a kind of security, as ``ISLAND STK``. The others hold no such name, a
-    pacing violation among them: nothing is asked for a while.
+    Only the text of "returned no data" names the query, as ``AAPL@SMART Trades`` or ``AAPL/STK@SMART``, and only that
+    of a missing permission ends with an exchange and a kind of security, as ``ISLAND STK``. The others, a pacing
+    violation among them, hold no such name: no request is sent for a while.
     """
     symbol = re.escape(asked.symbol)
     if re.search(rf"(?<!\w){symbol}(/[A-Z]+)?@[A-Z]+", message):

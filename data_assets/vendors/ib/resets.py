@@ -1,6 +1,6 @@
-"""When IB resets its servers, and answers are not to be trusted or not to be had.
+"""When IB resets its servers, so that responses cannot be trusted or do not come.
 
-Here: the windows for North America, New York time. Not here: waiting for their end.
+Here: the windows for North America, New York time. Not here: waiting for their end (``connection``).
 
 Source: IB's system status page: 00:15 to 01:45 from Sunday to Friday, and Friday 23:00 to Saturday 03:00. What is asked
 then may be answered with "no data" or not at all, and TWS may log itself in again.

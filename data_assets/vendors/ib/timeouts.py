@@ -1,7 +1,4 @@
-"""How long is waited for TWS and IB's servers.
-
-Here: the numbers. Not here: the waiting (``connection``, ``tws_session``).
-"""
+"""How long to wait for TWS and IB's servers."""
 
 from __future__ import annotations
 
@@ -13,23 +10,22 @@ class Timeouts:
     """How long to wait for what, seconds.
 
     Attributes:
-        bars: for the answer with a session's bars; deadlines of answers begin when the request is sent, not while it
-            waits for its turn.
-        head: for that with a head timestamp.
-        details: for that with a contract.
-        finish: for the answer to a request in hand, once the run is told to stop.
-        connect: for TWS to accept a connection and to say who it is; some gateways accept and then stay silent.
-        attempts: tries (a number) of the first connection.
-        backoff: before the second try to connect, about; each further one doubles it, up to ``backoff_cap``.
+        bars: for a session's bars; the time begins when the request is sent, not while it waits for its turn.
+        head: for a head timestamp.
+        details: for a contract.
+        finish: for the response to a request in flight, once the run is told to stop.
+        connect: for TWS to accept a connection and to identify itself; some gateways accept and then stay silent.
+        attempts: how often the first connection is attempted (a number).
+        backoff: about, before the second attempt to connect; each further one doubles it, up to ``backoff_cap``.
         backoff_cap: see ``backoff``.
         outage: for a lost connection, in all, until the run gives up; resets of IB's servers do not count.
         farm: for the farm of historical data (2105), after which it is asked all the same.
-        hold: before asking again after an answer that says that IB's servers are away, or the session is elsewhere.
+        hold: before asking again after a response that says that IB's servers are away, or the session is elsewhere.
         settle: after IB's servers are back, before a "no" is believed.
-        linger: for the answer to a request of which TWS has said something that is not known here.
-        idle: without an answer, after which TWS is asked for the time before it is asked for more.
-        heartbeat: for that answer.
-        goodbye: after disconnecting: who comes back sooner finds the client id still taken.
+        linger: for the response to a request about which TWS has sent an unknown code.
+        idle: without a response, after which TWS is asked for the time before the next request.
+        heartbeat: for the response to that.
+        goodbye: after disconnecting: a client that comes back sooner finds its id still taken.
     """
 
     bars: float = 60.0
@@ -70,5 +66,5 @@ SANDBOX = Timeouts(
     heartbeat=3.0,
     goodbye=0.1,
 )
-"""The simulator answers at once or never will: whoever makes it fail wants to see the recovery, not the wait. What it
-says once it is back is its last word, so nothing has to settle."""
+"""The simulator answers at once or never; whoever makes it fail wants to see the recovery, not the wait. What it says
+after an outage is final, so nothing has to settle."""

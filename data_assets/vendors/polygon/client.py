@@ -1,11 +1,11 @@
-"""Polygon's wire: flat files in a bucket, or in a folder that mirrors it, and what each refusal means.
+"""The client of Polygon's flat files, in a bucket or in a folder that mirrors it.
 
-Here: listing and reading, and one error per answer. Not here: keeping the files (``raw_cache``), what is in them
-(``schema``), what an answer means (``refusals``), and what a file that is not listed means for its day (``day``).
+Here: listing and reading. Not here: keeping the files (``raw_cache``), what is in them (``schema``), what a refusal
+means (``refusals``), and what a file that is not listed means for its day (``day``).
 
 Sources: the vendor's "Flat Files Quickstart" for host, bucket and layout, and its knowledge base for the rest: every
-key is listed whatever the plan, while reading one outside the plan answers 403; a published file may be replaced, so a
-file is read by the ETag that was listed. So existence is the listing, and 403 is never "no data".
+key is listed whatever the plan, but reading one outside the plan answers 403; a published file may be replaced, so a
+file is read by the ETag that was listed. So the listing tells whether a file exists, and 403 is never "no data".
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class Replaced(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One day's file as the listing shows it.
+    """One day's file in the listing.
 
     Attributes:
         day: the trading day.
         key: its key, relative to the bucket or folder that was configured.
         etag: its version, opaque.
         size: its bytes.
-        last_modified: when this version appeared; says nothing of the trading day.
+        last_modified: when this version appeared, which may be long after the trading day.
     """
 
     day: date
@@ -80,11 +80,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class _Month:
-    """What a place holds of a month.
+    """The files of a month in a bucket or folder.
 
     Attributes:
-        days: the files named as the vendor's.
-        others: the names of those that are not.
+        days: the files with the vendor's names.
+        others: the names of the others.
     """
 
     days: dict[date, Listed]
@@ -92,7 +92,7 @@ class _Month:
 
 
 class FlatFileStore:
-    """The vendor's files, as one run sees them: each month is listed once and remembered."""
+    """The vendor's files for one run, which lists each month once."""
 
     def __init__(
         self,
@@ -113,10 +113,10 @@ class FlatFileStore:
             endpoint: the S3 server's http or https address; unused for a folder.
             key_id: the S3 access key id; unused for a folder.
             secret: the key that belongs to it.
-            region: what requests are signed for; of consequence for your own bucket alone.
-            real_data_only: refuse files which say that they are synthetic.
+            region: the region that requests are signed for; it matters for your own bucket only.
+            real_data_only: refuse files that say that they are synthetic.
             stall_seconds: how long a server may send no byte.
-            poll_seconds: pause between two questions while the server is away.
+            poll_seconds: pause between two requests while the server is away.
         """
         self._url = url.rstrip("/")
         self._endpoint = endpoint.rstrip("/")
@@ -136,11 +136,11 @@ class FlatFileStore:
         return f"FlatFileStore({self._url!r})"
 
     def source(self, listed: Listed) -> str:
-        """Where a file is, as a URL, for provenance and messages."""
+        """Return the URL of a file, for provenance and messages."""
         return f"{self._url}/{listed.key}"
 
     async def listed(self, day: date) -> Listed | None:
-        """A day's file, if the vendor lists one; its whole month is listed at the first question about it.
+        """Return a day's file, if the vendor lists one; the first call for a month lists it.
 
         Raises:
             IngestError: see ``refusals``.
@@ -157,13 +157,13 @@ class FlatFileStore:
         return names.misnamed(day, month.others, self._shown, named=bool(month.days))
 
     async def listed_anew(self, day: date) -> Listed | None:
-        """The same, after asking again: for a file that turned out to have been replaced."""
+        """Do as `listed` after listing again, for a file that has been replaced."""
         async with self._listing:
             self._months.pop(names.month_prefix(day), None)
         return await self.listed(day)
 
     async def listing(self, start: date, end: date) -> dict[date, Listed]:
-        """The files of the days from ``start`` to ``end``, both included, oldest first: one request a month."""
+        """List the files of the days from ``start`` to ``end``, both included, oldest first; one request per month."""
         found: dict[date, Listed] = {}
         month = start.replace(day=1)
         while month <= end:

@@ -1,8 +1,8 @@
-"""A trading day of Polygon: the vendor's raw file, and the bars of it that are wanted, staged in the lake.
+"""A trading day of Polygon: the vendor's raw file, and its bars of the wanted tickers, staged in the lake.
 
-Here: what a day that is not listed means, and two sources for the engine, of which the second needs the first one's
-file and fetches it only if it is not here. Not here: the wire (``client``), the files on this disk (``raw_cache``), the
-columns (``schema``), retries (the engine), and the judgement of plausible values (the checks, on the stored file).
+Here: what it means that a day is not listed, and two sources for the engine; the second needs the first one's file, and
+fetches it if it is not on this disk. Not here: the client (``client``), the files on this disk (``raw_cache``), the
+columns (``schema``), retries (the engine), and whether values are plausible (the checks, on the stored file).
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ _VERSIONS_TRIED = 3
 
 @dataclass(frozen=True, slots=True)
 class MinuteAggs:
-    """What to keep of a day, a few lines of a `defs.yaml`.
+    """What to keep of a day, from a block of `defs.yaml`.
 
     Attributes:
-        tickers: the tickers to keep, spelt as the vendor does; all of them if None.
+        tickers: the tickers to keep, in the vendor's spelling; all of them if None.
         names: what is known of renamed tickers, for the readers of a day.
         key: the dataset's key in the lake.
-        dated_by: which bars are of a day.
+        dated_by: which bars belong to a day.
     """
 
     tickers: Tickers | None
@@ -69,12 +69,12 @@ class MinuteAggs:
     dated_by: schema.DatedBy = CALENDAR_DATE
 
     def wanted(self, day: date) -> str | list[str]:
-        """As the footer says it: ``all``, or the tickers wanted on that day, sorted, each once."""
+        """Return what the footer says: ``all``, or the tickers wanted on that day, sorted, each once."""
         return ALL if self.tickers is None else list(self.tickers.on(day))
 
 
 def why_not_listed(day: date, now: datetime) -> NotStored:
-    """What it means that the vendor does not list a day.
+    """Return the outcome of a day that the vendor does not list.
 
     The vendor's page "Flat Files Quickstart": available by about 11:00 New York of the following day.
     """
@@ -90,11 +90,11 @@ def why_not_listed(day: date, now: datetime) -> NotStored:
 
 
 async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMeter, now: datetime) -> HeldFile:
-    """The vendor's file of a day in the version that is listed, from this disk or else over the wire.
+    """Return the vendor's file of a day in the listed version, from this disk or else by downloading it.
 
     Raises:
         DayEnded: the day is not listed, not in the plan, or damaged at the vendor.
-        Transient: also where the file is replaced again and again while it is read.
+        Transient: also if the file is replaced again and again while it is read.
         RunEnded: see the client and the cache.
     """
     listed = await store.listed(day)

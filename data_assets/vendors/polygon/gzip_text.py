@@ -3,8 +3,8 @@
 Here: decompression, and the checksum and length at the end of every member (RFC 1952). Not here: what the text says
 (``schema``).
 
-What mirrors made by hand put around a file is passed over where it says nothing: several members, zeros behind the last
-one (as tapes and block devices pad), and blank lines at the end of the text.
+What mirrors made by hand add to a file is ignored if it means nothing: several members, zeros behind the last one (as
+tapes and block devices pad), and blank lines at the end of the text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GzipCheck:
     """Decompresses a file as it arrives, a bounded piece at a time, keeps nothing, and tells whether it was whole.
 
     Attributes:
-        excess: why the file is more than a day can be; None while it is not. Nothing more is decompressed then.
+        excess: why the file is larger than a day can be; None while it is not. Once set, decompression stops.
         text_size: bytes of the text so far.
     """
 

@@ -1,10 +1,10 @@
-"""The monthly files of minute aggregates: one per ticker and month, built from the days that are in the lake.
+"""The monthly files of minute aggregates: one per ticker and month, built from the days in the lake.
 
-Here: which tickers' months are built from which days, with memory that does not grow with their number, and the source
-of them for the engine. Not here: a month's file (`lake.monthly`), reading it as one with the days (`Lake.bars`), and
-when a month is built (the assets).
+Here: which tickers' months are built from which days, in memory that does not grow with their number, and their source
+for the engine. Not here: a month's file (`lake.monthly`), reading it together with the days (`Lake.bars`), and when a
+month is built (`orchestration.assets`).
 
-A month is built with the days that are there and says which it lacks; readers take those from the days' files.
+A month is built from the days that are there and names those that it lacks; readers take them from the days' files.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ DAILY = POLYGON_BARS
 MONTHLY = monthly_dataset(DAILY)
 
 BATCH_ROWS = 2_000_000
-"""Rows that are held at once: some 150 MB, about a hundred liquid tickers' month or six hundred usual ones'."""
+"""Rows in memory at once: some 150 MB, about the month of a hundred liquid tickers, or of six hundred usual ones."""
 
 WRITERS = 4
-"""Files that are written at once: most of a small file's time is waiting for the disk to have it."""
+"""Files that are written at once: writing a small file is mostly waiting for the disk to sync it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The names of flat files: the vendor's, and what it means that a place holds files under other ones.
+"""The vendor's names of flat files, and files that have other names.
 
-A mirror that somebody made by hand may hold a day that nobody finds: unpacked, a folder higher or deeper, as a link to
-nothing. Such a day is not one that the vendor lacks, so it never counts as one without data.
+A mirror made by hand may hold a day under another name, which nobody finds: unpacked, a folder higher or deeper, or as
+a broken link. The vendor does have such a day, so it never counts as a day without data.
 
 Here: names, and folders of this machine. Not here: listing a bucket (``client``).
 """
@@ -21,17 +21,17 @@ _HOLDS_DATA = re.compile(r"\.(csv|gz|zst|bz2|xz|lz4|7z|zip|tar|parquet)\b", re.I
 
 
 def day_key(day: date) -> str:
-    """The key of a day's file: `us_stocks_sip/minute_aggs_v1/2024/01/2024-01-03.csv.gz`."""
+    """Return the key of a day's file: `us_stocks_sip/minute_aggs_v1/2024/01/2024-01-03.csv.gz`."""
     return f"{month_prefix(day)}/{day:%Y-%m-%d}.csv.gz"
 
 
 def month_prefix(day: date) -> str:
-    """The folder of a month's files: `us_stocks_sip/minute_aggs_v1/2024/01`."""
+    """Return the folder of a month's files: `us_stocks_sip/minute_aggs_v1/2024/01`."""
     return f"{DATASET}/{day:%Y/%m}"
 
 
 def day_of(key: str) -> date | None:
-    """The day whose file has this key; None where it is not named as the vendor's."""
+    """Return the day whose file has this key; None if it is not one of the vendor's names."""
     found = re.search(r"(\d{4}-\d\d-\d\d)\.csv\.gz$", key)
     try:
         day = date.fromisoformat(found[1]) if found else None
@@ -41,7 +41,7 @@ def day_of(key: str) -> date | None:
 
 
 def other_names(keys: Iterable[str]) -> list[str]:
-    """Those that are not named as the vendor's and look like data, sorted; hidden files do not count."""
+    """Return those without a vendor's name that look like data, sorted; hidden files do not count."""
     return sorted(
         key
         for key in keys
@@ -50,14 +50,14 @@ def other_names(keys: Iterable[str]) -> list[str]:
 
 
 def misnamed(day: date, others: Iterable[str], where: str, *, named: bool) -> str | None:
-    """Why a day that is not listed is not known to be without data; None where nothing speaks against that.
+    """Say why a day that is not listed may be there under another name; None if nothing suggests that.
 
     Args:
-        day: not listed.
+        day: the day that is not listed.
         others: what `other_names` found in its month.
         where: the folder or bucket, for the reason.
-        named: whether its month holds any file that is named as the vendor's. If it does, only a file that bears the
-            day's own date tells; if not, each does.
+        named: whether its month holds any file with a vendor's name. If so, only a file with the day's own date counts;
+            otherwise every file does.
     """
     own = [name for name in others if f"{day:%Y-%m-%d}" in name or f"{day:%Y%m%d}" in name]
     found = own or ([] if named else list(others))
@@ -71,13 +71,13 @@ def misnamed(day: date, others: Iterable[str], where: str, *, named: bool) -> st
 
 
 def of_month(day: date, names: Iterable[str]) -> list[str]:
-    """Those of the names that bear a date of the day's month."""
+    """Return those of the names that contain a date of the day's month."""
     bears = re.compile(rf"{day:%Y-%m}-\d\d|{day:%Y%m}\d\d(?!\d)")
     return [name for name in names if bears.search(name)]
 
 
 def wrong_place(where: str, others: list[str], *, more: bool) -> str:
-    """What to say of a place without a single file that is named as the vendor's."""
+    """Say what is wrong with a place without a single file that has a vendor's name."""
     held = f"{_files(len(others), more=more)}, none named as the vendor's, such as {others[0]}" if others else "no file"
     return (
         f"{where} holds {held}: expected are {PATTERN}; set POLYGON_FLAT_FILES_URL to the bucket or folder above "
@@ -86,7 +86,7 @@ def wrong_place(where: str, others: list[str], *, more: bool) -> str:
 
 
 def files_below(root: Path, folder: str) -> list[str]:
-    """The names of all files below a folder of ``root``, relative to ``root``; links to nothing are among them."""
+    """Return the names of all files below a folder of ``root``, relative to ``root``, broken links included."""
     walk = os.walk(root / folder, onerror=_raise_unless_missing, followlinks=True)
     return [Path(parent, name).relative_to(root).as_posix() for parent, _, files in walk for name in files]
 

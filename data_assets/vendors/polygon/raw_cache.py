@@ -1,14 +1,15 @@
-"""The vendor's own day files on this disk, within a budget: each whole or not there, gone when others need the room.
+"""The vendor's own day files on this disk, within a budget: each whole or not there, deleted when others need the room.
 
-A file keeps the vendor's name, ``<folder>/YYYY/MM/YYYY-MM-DD.csv.gz``. A hidden note beside it says which version it is
-(the listing's ETag) and the digest of its bytes, which are digested again at every use: whoever is killed between a
-file and its note, or whatever else befalls either, costs a download and never passes for another version.
+A file keeps the vendor's name, ``<folder>/YYYY/MM/YYYY-MM-DD.csv.gz``. A hidden note beside it holds its version (the
+listing's ETag) and the digest of its bytes, which are digested again at every use. So if a process is killed between a
+file and its note, or either is damaged, that costs a download, and a file never passes for another version.
 
-Who uses a file holds a shared lock on it, which the kernel drops when the process dies. Eviction needs the exclusive
-one, so it passes over files in use, of any process. A download takes its room before its first byte: its temporary
-file has the listed size from the start and counts as much.
+Whoever uses a file holds a shared lock on it, which the kernel releases when the process dies. Eviction needs the
+exclusive lock, so it skips files in use by any process. A download reserves its room before its first byte: its
+temporary file has the listed size from the start and counts in full.
 
-Here: the folder, its locks and its budget. Not here: where bytes come from (``client``), what they say (``schema``).
+Here: the folder, its locks and its budget. Not here: where bytes come from (``client``), and their content
+(``schema``).
 """
 
 from __future__ import annotations
@@ -73,13 +74,13 @@ class Note:
 
 
 class HeldFile:
-    """A cached file that nobody evicts while this object is open; a context manager.
+    """A cached file that is not evicted while this object is open; a context manager.
 
     Attributes:
         path: the file.
         note: what is known of it.
-        listed: what the listing said of it.
-        downloaded: whether it came over the wire just now.
+        listed: its entry in the listing.
+        downloaded: whether it was downloaded just now.
     """
 
     def __init__(

@@ -1,14 +1,14 @@
-"""What an answer of the bucket means, or the lack of one: one error each, which says what to do next.
+"""What a refusal of the bucket means, or a missing response: one error for each, which says what to do next.
 
 Here: the statuses of S3, and what stands between this machine and the bucket: certificates, proxies, sign-in pages,
-regions. Not here: asking (``client``), and what a file that is not listed means (``day``).
+regions. Not here: sending requests (``client``), and what a file that is not listed means (``day``).
 
-Sources: the vendor's knowledge base for the causes of a 403; Amazon's list of S3 error codes; what obstore 0.12 says,
-tried on each of these for its texts. Of its own texts nothing is shown: they may quote the request's headers.
+Sources: the vendor's knowledge base for the causes of a 403; Amazon's list of S3 error codes; the texts of obstore
+0.12, tried out for each of these errors. Its texts are never shown, because they may quote the request's headers.
 
-What is known to concern the account or the address ends the run. Any other refusal is of the day it was given for, and
-names a cause, so that the engine ends the run where it comes for several days in a row. A 5xx, known or not, is the
-server's trouble and worth another try.
+A refusal that is known to concern the account or the address ends the run. Any other refusal ends its day and names a
+cause, so that the engine ends the run if it comes for several days in a row. A 5xx, known or not, is a fault of the
+server and worth another attempt.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _WORDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where is asked.
+    """Where requests are sent.
 
     Attributes:
         shown: the bucket and its server, for people.
         endpoint: the server's address.
-        has_answered: whether it has answered in this run: then silence is an outage, and else a wrong setting.
+        has_answered: whether it has answered in this run; if so, silence is an outage, else a wrong setting.
         stall_seconds: how long it may send no byte.
     """
 
@@ -69,10 +69,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is no success.
+    """A response other than success.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         body: its text.
     """
 
@@ -81,12 +81,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The S3 error code; nothing where there is none."""
+        """The S3 error code; empty if there is none."""
         return self._element("Code")
 
     @property
     def region(self) -> str:
-        """The region that a request should have been signed for; nothing where that is not said."""
+        """The region that a request should have been signed for; empty if the response does not say."""
         return self._element("Region") or next(iter(re.findall(r"expecting '([\w-]+)'", self.body)), "")
 
     @property
@@ -106,30 +106,30 @@ class Answer:
 
 
 def answer_in(text: str) -> Answer | None:
-    """The answer that an error of obstore quotes; None where it is about none."""
+    """Return the response that an error of obstore quotes; None if it quotes none."""
     found = re.search(r"status code: (\d{3})[^:\n]*:?(.*?)(?:\n\nDebug source|\Z)", text, re.DOTALL)
     return Answer(int(found[1]), found[2]) if found else None
 
 
 def is_web_page(body: bytes) -> bool:
-    """Whether bytes begin as a web page does, and as neither a flat file nor an answer of S3."""
+    """Whether bytes begin like a web page, rather than like a flat file or a response of S3."""
     head = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower()
     return head.startswith((b"<!doctype html", b"<html", b"<head", b"<!--"))
 
 
 def page_instead(asked: str, place: Place) -> RunEnded:
-    """The error that a web page means where the bucket was asked."""
+    """Return the error for a web page in place of the bucket's response."""
     return RunEnded(f"a web page answers in place of {place.shown} when asked for {asked}: {_SIGN_IN}")
 
 
 def error_of(answer: Answer, asked: str, place: Place, *, reading: bool) -> IngestError:
-    """The one error that an answer of the bucket means.
+    """Return the error that a response of the bucket means.
 
     Args:
-        answer: what came.
-        asked: what was asked for, for the reason.
+        answer: the response.
+        asked: what was requested, for the reason.
         place: where, for the reason.
-        reading: whether a file was read, which plans restrict; listing they do not.
+        reading: whether a file was read, which plans restrict, rather than listed, which they do not.
     """
     shown, status, code = place.shown, answer.status, answer.code
     said = f"{status} {code}".rstrip()
@@ -169,11 +169,11 @@ def error_of(answer: Answer, asked: str, place: Place, *, reading: bool) -> Inge
 
 
 def error_without_answer(text: str, asked: str, place: Place) -> IngestError:
-    """The one error that a request without an answer means.
+    """Return the error that a request without a response means.
 
     Args:
-        text: what obstore says of it; not shown.
-        asked: what was asked for, for the reason.
+        text: obstore's text; not shown.
+        asked: what was requested, for the reason.
         place: where, for the reason.
     """
     if "Received redirect" in text:

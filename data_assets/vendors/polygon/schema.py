@@ -9,9 +9,9 @@ types are never taken from the date or from the first rows. Volume is fractional
 to report parts of shares. Tickers are text whatever they look like: NA, TRUE, NAN and INF are some, case tells them
 apart, and their order in the file is not that of bytes.
 
-What mirrors made by hand do to a text is read where it can only mean one thing: a byte-order mark, blank lines at the
+What mirrors made by hand do to a text is accepted if it can mean only one thing: a byte-order mark, blank lines at the
 end, counts such as 8.1e+03 or 27.000000 that are whole numbers. A last row without a line end is refused however whole
-it looks: its last number may be cut, and nothing else would tell.
+it looks: its last number may be cut, and nothing else would show it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from data_assets.vendors.polygon.gzip_text import MAGIC, first_line, pieces, unp
 SCHEMA_VERSION = 1
 
 DatedBy = Literal["calendar_date", "trade_date"]
-"""Whose bars a day's file holds: those of its calendar date in New York, as all files do that were seen, or those of
-its trade date, which begins at 20:00 of the evening before. US exchanges that open at night plan to count so."""
+"""Which bars a day's file holds: those of its calendar date in New York, as all files seen so far do, or those of its
+trade date, which begins at 20:00 on the evening before. US exchanges that will open at night plan to count so."""
 
 TEST_TICKERS = frozenset(
     (
@@ -195,10 +195,10 @@ def read_in_runs(
     write: Callable[[pl.DataFrame], None],
     dated_by: DatedBy = CALENDAR_DATE,
 ) -> Day | None:
-    """Read a day's CSV, all tickers, and hand it on while it is decompressed, so that writing does not wait for it.
+    """Read a day's CSV, all tickers, and pass it on while it is decompressed, so that writing begins before its end.
 
-    The vendor's files have the tickers of one first letter side by side, and the letters in order. So when the letter
-    changes, what came before is a run that can be sorted and written.
+    In the vendor's files the tickers with the same first letter are together, and the letters are in order. So when the
+    letter changes, the rows before it can be sorted and written as one run.
 
     Args:
         file: the compressed file, known to be whole.
@@ -208,8 +208,8 @@ def read_in_runs(
         dated_by: which bars are of the day.
 
     Returns:
-        What `read_day` returns; None, whatever has been written, where the file is not like that or anything in it is
-        odd: `read_day` then takes it or says what is wrong.
+        What `read_day` returns; None, whatever has been written, if the file is not in that order or anything in it is
+        odd: `read_day` then accepts it or says what is wrong.
     """
     runs: list[pl.DataFrame] = []
     tickers: list[pl.Series] = []

@@ -1,14 +1,14 @@
-"""The sensor that sees files which the vendor has replaced, and asks for exactly those days again.
+"""The sensor that finds files that the vendor has replaced, and fetches exactly those days again.
 
-Here: comparing the listing with what was recorded of each day. Not here: what a new version does to a stored day
+Here: comparing the listing with what was recorded for each day. Not here: what a new version does to a stored day
 (``day``), and the listing itself (``client``).
 
 The vendor's knowledge base: "a file that is already published can be replaced later". The newest days are compared at
-every look, one list call for each of their months. The whole history is compared once a month, and once more with each
-new session until everything is as it is listed.
+every tick, with one list call for each of their months. The whole history is compared once a month, and again with each
+new session until everything is as listed.
 
-A day is asked for once with each session and version, and not while a run is at it: a run that failed is followed by
-another one on the next trading day, and a vendor that keeps failing is asked no more often.
+A day is requested once per session and version, and not while a run is working on it: after a failed run, the next one
+follows on the next trading day, and a vendor that keeps failing is asked no more often.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from data_assets.vendors.polygon.client import FlatFileStore, Listed
 NEWEST_DAYS = 30
 LOOK_SECONDS = 3600
 AT_ONCE = 50
-"""Runs asked for at one look; a day that was left out is seen again at the next."""
+"""Runs requested per tick; a day that was left out is found again at the next."""
 RUN_KEY_TAG = "dagster/run_key"
 
 
@@ -47,8 +47,8 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
         target=[dataset.asset_key],
         minimum_interval_seconds=LOOK_SECONDS,
         description=f"Compares the vendor's listing of the newest {NEWEST_DAYS} trading days, and once a month of all "
-        "days, with what each stored day recorded, and asks for the days whose file was replaced; once more on each "
-        "trading day where that failed.",
+        "days, with what was recorded for each stored day, and fetches the days whose file was replaced; again on each "
+        "trading day if that failed.",
     )
     def polygon_republications(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         keys = partition_keys(partitions=dataset.partitions)

@@ -1,15 +1,15 @@
 """The tickers of a `defs.yaml`: which of them are wanted on which day.
 
-The vendor's files name a security as it was called on their day: FB until 2022-06-08, META from 2022-06-09 on, and the
-other way round either name is another security, or none. So a name may have a span of days, and say what it was before:
+The vendor's files name a security as it was called on that day: FB until 2022-06-08, META from 2022-06-09 on. Outside
+these days either name is another security, or none. So a name may have a span of days, and a former name:
 
     tickers: [SPY, {ticker: META, first_day: 2022-06-09, was: FB}]
 
-wants SPY on every day, META from its first day on and FB before it. Of a name before that, a block of its own says
-since when: {ticker: FB, first_day: 2012-05-18, last_day: 2022-06-08}.
+keeps SPY on every day, META from its first day on and FB before it. To say since when the former name was in use, give
+it an entry of its own: {ticker: FB, first_day: 2012-05-18, last_day: 2022-06-08}.
 
-Here: reading such a list, and what it wants on a day. Not here: what a name is, and how a stored day states them
-(`lake.kept`).
+Here: reading such a list, and which tickers it wants on a day. Not here: what a name is, and how a stored day states
+its names (`lake.kept`).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ class Tickers:
     """Names with the days on which they are wanted.
 
     Attributes:
-        names: as they were listed; one without days is wanted on every day.
+        names: in the order of the list; a name without days is wanted on every day.
     """
 
     names: tuple[Name, ...]
     _of_active: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict, init=False, compare=False)
 
     def on(self, day: date) -> tuple[str, ...]:
-        """The names wanted on a day, sorted, each once."""
+        """Return the names wanted on a day, sorted, each once."""
         return self.between(day, day)
 
     def between(self, first: date, last: date) -> tuple[str, ...]:
-        """The names wanted on any of the days from ``first`` to ``last``, sorted, each once."""
+        """Return the names wanted on any of the days from ``first`` to ``last``, sorted, each once."""
         active = tuple(
             name.ticker
             for name in self._spans
@@ -51,7 +51,7 @@ class Tickers:
         return self._of_active[active]
 
     def is_name(self, ticker: str, day: date) -> bool:
-        """Whether nothing in the list says that a security is called otherwise on that day."""
+        """Whether the list does not say that the security has another name on that day."""
         spans = [name for name in self._spans if name.ticker == ticker]
         return not spans or ticker in self._always or any(name.is_on(day) for name in spans)
 
