@@ -6,7 +6,6 @@ Not here: the work of a run (`ingest`), and what the display looks like (`displa
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from data_assets.cli.display import Display, open_display
+from data_assets.cli.documents import FilledDataset, NotStoredDay, write_document
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import datasets, enter_project, json_option, open_instance
 from data_assets.cli.selection import Selection, takes_selection
@@ -69,16 +69,18 @@ class BackfillResult:
     interrupted: bool = False
     error: str | None = None
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> FilledDataset:
         """The result as it is printed by `--json`."""
-        return {
-            "dataset": self.dataset.name,
-            "stored": [self.dataset.label(day) for day in sorted(self.stored)],
-            "not_stored": {
-                self.dataset.label(day): {"outcome": outcome.name, "reason": outcome.reason}
+        return FilledDataset(
+            dataset=self.dataset.name,
+            stored=[self.dataset.label(day) for day in sorted(self.stored)],
+            not_stored={
+                self.dataset.label(day): NotStoredDay(outcome.name, outcome.reason)
                 for day, outcome in sorted(self.not_stored.items())
             },
-        }
+            interrupted=self.interrupted,
+            error=self.error,
+        )
 
 
 @click.command()
@@ -129,7 +131,7 @@ def fill(selection: Selection, only: str | None, as_json: bool) -> NoReturn:
             _sum_up(instance, selection, selected, results, lake, only)
     if as_json:
         documents = [result.document() for result in results]
-        click.echo(json.dumps(documents[0] if selection.is_one_dataset else documents))
+        write_document(documents[0] if selection.is_one_dataset else documents)
     whole = not any(result.not_stored or result.error or result.interrupted for result in results)
     sys.exit(selection.exit_code(holds=whole))
 

@@ -5,15 +5,16 @@ Here: listing. Not here: closing them (`backfill`).
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TypedDict
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import click
 import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.documents import DatasetGaps, GapCounts, GapStretches, Stretch, write_document
 from data_assets.cli.project import enter_project, json_option, open_instance
 from data_assets.cli.selection import Selection, takes_selection
 from data_assets.lake.lake import Lake
@@ -23,12 +24,16 @@ from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
 
-class Gaps(TypedDict):
+@dataclass(frozen=True)
+class Gaps:
     """Open days by what is wrong with them; those that lack something with what."""
 
     missing: list[str]
     failed: list[str]
     lacking: dict[str, list[str]]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.failed or self.lacking)
 
 
 @click.command()
@@ -55,14 +60,16 @@ def gaps(selection: Selection, as_json: bool) -> None:
         if unreadable:
             click.echo(unreadable_text(dataset, unreadable), err=True)
     if as_json:
-        click.echo(json.dumps({dataset.name: _labelled(dataset, found[dataset.name]) for dataset in selected}))
+        write_document(
+            {dataset.name: _document(dataset, found[dataset.name], len(days)) for dataset, days in selected.items()}
+        )
     else:
         for dataset, days in selected.items():
             if days:
                 _print(dataset, found[dataset.name], len(days))
         if not any(selected.values()):
             click.echo("no day has failed")
-    sys.exit(selection.exit_code(holds=not any(any(each.values()) for each in (*found.values(), *closed.values()))))
+    sys.exit(selection.exit_code(holds=not any((*found.values(), *closed.values()))))
 
 
 def _gaps(
@@ -70,29 +77,43 @@ def _gaps(
 ) -> Gaps:
     states = states_on_disk(instance, dataset, days, lake, closed)
     # A day in progress has no file yet, so it is missing until its event says otherwise.
-    return {
-        "missing": [day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
-        "failed": [day for day, state in states.items() if state is DayState.FAILED],
-        "lacking": what_lacks(dataset, states, lake),
-    }
+    return Gaps(
+        missing=[day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
+        failed=[day for day, state in states.items() if state is DayState.FAILED],
+        lacking=what_lacks(dataset, states, lake),
+    )
 
 
-def _labelled(dataset: MarketDataset, gaps: Gaps) -> Gaps:
-    return {
-        "missing": [dataset.label(day) for day in gaps["missing"]],
-        "failed": [dataset.label(day) for day in gaps["failed"]],
-        "lacking": {dataset.label(day): names for day, names in gaps["lacking"].items()},
-    }
+def _document(dataset: MarketDataset, gaps: Gaps, asked: int) -> DatasetGaps:
+    return DatasetGaps(
+        missing=[dataset.label(day) for day in gaps.missing],
+        failed=[dataset.label(day) for day in gaps.failed],
+        lacking={dataset.label(day): names for day, names in gaps.lacking.items()},
+        counts=GapCounts(asked, len(gaps.missing), len(gaps.failed), len(gaps.lacking)),
+        ranges=GapStretches(
+            missing=_stretches(dataset, gaps.missing),
+            failed=_stretches(dataset, gaps.failed),
+            lacking=_stretches(dataset, gaps.lacking),
+        ),
+    )
+
+
+def _stretches(dataset: MarketDataset, days: Collection[str]) -> list[Stretch]:
+    """Days that lie side by side, oldest first."""
+    return [
+        Stretch(dataset.label(first), dataset.label(last), sum(first <= day <= last for day in days))
+        for first, last in reversed(contiguous_ranges(days, None, dataset.partitions))
+    ]
 
 
 def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
     console = Console(highlight=False)
-    open_days = len(gaps["failed"]) + len(gaps["missing"]) + len(gaps["lacking"])
+    open_days = len(gaps.failed) + len(gaps.missing) + len(gaps.lacking)
     console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored", soft_wrap=True)
-    _print_ranges(console, dataset, "[red]failed  [/red]", gaps["failed"])
-    _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps["missing"])
+    _print_ranges(console, dataset, "[red]failed  [/red]", gaps.failed)
+    _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps.missing)
     of_same: dict[str, list[str]] = {}
-    for day, names in sorted(gaps["lacking"].items(), reverse=True):
+    for day, names in sorted(gaps.lacking.items(), reverse=True):
         of_same.setdefault(names_text(names), []).append(day)
     for what, days in of_same.items():
         _print_ranges(console, dataset, "[yellow]lacking [/yellow]", days, what)

@@ -6,7 +6,6 @@ judging whether it is whole (the vendor's own modules do, as for a download), an
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from data_assets.cli.backfill import BY_DEFAULT, LEFT_TO_ANOTHER_RUN, run_backfill
 from data_assets.cli.display import open_display
+from data_assets.cli.documents import ImportedFiles, write_document
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -76,7 +76,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
             result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
             display.summary(result.stored, result.not_stored, result.interrupted, ["import", key, str(path)])
     if as_json:
-        click.echo(json.dumps({**result.document(), "skipped": skipped, "refused": _by_name(refused)}))
+        write_document(ImportedFiles(**vars(result.document()), skipped=skipped, refused=_by_name(refused)))
     whole = not (result.not_stored or result.interrupted or refused)
     sys.exit(EXIT_OK if whole else EXIT_SOME_DAY_DOES_NOT)
 

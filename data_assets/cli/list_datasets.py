@@ -6,7 +6,6 @@ Not here: how states are read (`day_states`), and the days of a dataset one by o
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.documents import FailedDay, ListedDataset, write_document
 from data_assets.cli.project import enter_project, json_option, open_instance
 from data_assets.cli.selection import Selection, takes_selection
 from data_assets.cli.status import WIDE, overview_table, summarize
@@ -50,24 +50,30 @@ def list_datasets(selection: Selection, as_json: bool) -> None:
         }
     overview = {dataset.name: summarize(dataset, of_days) for dataset, of_days in states.items()}
     if as_json:
-        if selection.failed:
-            for dataset, days in failed.items():
-                overview[dataset.name]["failed_days"] = [
-                    {"day": dataset.label(day), "outcome": outcome, "reason": reason}
-                    for day, (outcome, reason) in days.items()
-                ]
-        click.echo(json.dumps(overview))
+        write_document(
+            {
+                dataset.name: ListedDataset(
+                    **vars(overview[dataset.name]),
+                    failed_days=_documents(dataset, failed[dataset]) if selection.failed else None,
+                )
+                for dataset in states
+            }
+        )
     elif selection.failed:
         _print_failed(failed, selection)
     else:
         Console(width=WIDE).print(overview_table(overview))
-    sys.exit(selection.exit_code(holds=not any(each["failed"] for each in overview.values())))
+    sys.exit(selection.exit_code(holds=not any(each.failed for each in overview.values())))
 
 
 def _failed(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState]) -> dict[str, Why]:
     """The failed days, newest first, each with the outcome and the reason of its newest try."""
     red = [day for day, state in states.items() if state is DayState.FAILED]
     return {day: why_not_stored(instance, dataset.asset_key, day) or BROKE_OFF for day in reversed(red)}
+
+
+def _documents(dataset: MarketDataset, failed: Mapping[str, Why]) -> list[FailedDay]:
+    return [FailedDay(dataset.label(day), outcome, reason) for day, (outcome, reason) in failed.items()]
 
 
 def _print_failed(failed: Mapping[MarketDataset, Mapping[str, Why]], selection: Selection) -> None:

@@ -5,11 +5,11 @@ Here: the tables. Not here: what they are read from (`day_states`).
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
 from data_assets.cli.project import enter_project, json_option, open_instance
 from data_assets.cli.selection import Selection, takes_selection
 from data_assets.ingest.outcome import Scalar
@@ -79,13 +80,18 @@ def status(selection: Selection, as_json: bool) -> None:
             for dataset, days in selected.items()
             if selection.keys or selection.failed
         }
-    for dataset in selected:
-        overview[dataset.name]["unrecorded"] = len(unrecorded.get(dataset, ()))
-        overview[dataset.name]["unreadable"] = len(closed[dataset])
     if as_json:
-        for dataset, rows in days_shown.items():
-            overview[dataset.name]["days"] = [asdict(row) | {"day": dataset.label(row.day)} for row in rows]
-        click.echo(json.dumps(overview))
+        write_document(
+            {
+                dataset.name: DatasetStatus(
+                    **vars(overview[dataset.name]),
+                    unrecorded=len(unrecorded.get(dataset, ())),
+                    unreadable=len(closed[dataset]),
+                    days=_labelled(dataset, days_shown[dataset]) if dataset in days_shown else None,
+                )
+                for dataset in selected
+            }
+        )
     else:
         console = Console(width=WIDE)
         console.print(overview_table(overview))
@@ -101,39 +107,44 @@ def status(selection: Selection, as_json: bool) -> None:
             if unreadable:
                 console.print(unreadable_text(dataset, unreadable), soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
-    sys.exit(selection.exit_code(holds=not any(each["failed"] or each["unreadable"] for each in overview.values())))
+    whole = not any(each.failed for each in overview.values()) and not any(closed.values())
+    sys.exit(selection.exit_code(holds=whole))
 
 
-def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> dict[str, object]:
+def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> DayCounts:
     """Counts by state, and the first and last stored day."""
     counts = Counter(states.values())
     there = (DayState.STORED, DayState.LACKING)
     stored = [dataset.label(day) for day, state in states.items() if state in there]
-    return {
-        "sessions": len(states),
+    return DayCounts(
+        sessions=len(states),
         **{state.value.replace(" ", "_"): counts[state] for state in DayState},
-        "first_stored": stored[0] if stored else None,
-        "last_stored": stored[-1] if stored else None,
-    }
+        first_stored=stored[0] if stored else None,
+        last_stored=stored[-1] if stored else None,
+    )
 
 
-def overview_table(overview: dict[str, dict[str, object]]) -> Table:
+def _labelled(dataset: MarketDataset, rows: list[DayHealth]) -> list[DayHealth]:
+    return [replace(row, day=dataset.label(row.day)) for row in rows]
+
+
+def overview_table(overview: Mapping[str, DayCounts]) -> Table:
     """One row per dataset."""
     table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("stored", "failed", "missing"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("stored days", no_wrap=True)
     for name, row in overview.items():
-        at_work = f" +{row['in_progress']} at work" if row["in_progress"] else ""
-        lacking = f" +{row['lacking']} lacking" if row["lacking"] else ""
-        stale = f" +{row['stale']} stale" if row["stale"] else ""
-        holes = f" +{row['hole']} hole{'s' if row['hole'] != 1 else ''}" if row["hole"] else ""
+        at_work = f" +{row.in_progress} at work" if row.in_progress else ""
+        lacking = f" +{row.lacking} lacking" if row.lacking else ""
+        stale = f" +{row.stale} stale" if row.stale else ""
+        holes = f" +{row.hole} hole{'s' if row.hole != 1 else ''}" if row.hole else ""
         table.add_row(
             name,
-            f"[green]{row['stored']:,}[/green]{lacking}{stale}{at_work}{holes}",
-            f"[red]{row['failed']:,}[/red]" if row["failed"] else "0",
-            f"[yellow]{row['missing']:,}[/yellow]",
-            f"{row['first_stored']} to {row['last_stored']}" if row["first_stored"] else "-",
+            f"[green]{row.stored:,}[/green]{lacking}{stale}{at_work}{holes}",
+            f"[red]{row.failed:,}[/red]" if row.failed else "0",
+            f"[yellow]{row.missing:,}[/yellow]",
+            f"{row.first_stored} to {row.last_stored}" if row.first_stored else "-",
         )
     return table
 

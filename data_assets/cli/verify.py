@@ -5,7 +5,6 @@ Here: going through the stored days, and turning the damaged ones red. Not here:
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data_assets.cli.display import Display
+from data_assets.cli.documents import VerifiedDataset, write_document
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import enter_project, json_option, open_instance
 from data_assets.cli.selection import Selection, takes_selection
@@ -46,7 +46,7 @@ def verify(selection: Selection, as_json: bool) -> None:
     selected = selection.days()
     lake = open_lake()
     console, notices = Console(stderr=as_json), Console(stderr=True)
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, VerifiedDataset] = {}
     any_bad = False
     with open_instance() as instance:
         for dataset, days in selection.that_failed(instance, lake, selected).items():
@@ -56,13 +56,13 @@ def verify(selection: Selection, as_json: bool) -> None:
                 refuse_absent_lake(instance, lake)
                 verified = Verified(error=str(error))  # of this dataset's folder alone; nothing is recorded of its days
             summary = verified.days.summary()
-            found[dataset.name] = {
-                "ok": [dataset.label(day) for day in verified.ok],
-                "bad": {dataset.label(day): reason for day, reason in verified.bad.items()},
-                "unrecorded": [dataset.label(day) for day in verified.unrecorded],
-                "elsewhere": [dataset.label(day) for day in verified.elsewhere],
-                "error": verified.error,
-            }
+            found[dataset.name] = VerifiedDataset(
+                ok=[dataset.label(day) for day in verified.ok],
+                bad={dataset.label(day): reason for day, reason in verified.bad.items()},
+                unrecorded=[dataset.label(day) for day in verified.unrecorded],
+                elsewhere=[dataset.label(day) for day in verified.elsewhere],
+                error=verified.error,
+            )
             any_bad |= bool(verified.bad or verified.unrecorded or verified.elsewhere or verified.error)
             console.print(
                 f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
@@ -87,7 +87,7 @@ def verify(selection: Selection, as_json: bool) -> None:
             display = Display(dataset.name, len(days), notices)
             record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
     if as_json:
-        click.echo(json.dumps(found))
+        write_document(found)
     sys.exit(selection.exit_code(holds=not any_bad))
 
 

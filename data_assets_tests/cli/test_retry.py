@@ -12,6 +12,7 @@ import pytest
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.sandbox.faults import EOD_ENDPOINT, Fault
 from data_assets_tests.cli.called import Call, Called
+from data_assets_tests.end_to_end.project_folder import ALL_STORED
 from data_assets_tests.orchestration.in_process import InProcess, in_process_project
 
 QQQ, EOD = "theta/option_quotes/QQQ", "theta/option_eod/SPX"
@@ -77,7 +78,7 @@ def test_a_selection_narrows_what_is_listed_and_retried(project: InProcess, call
     retried = call("retry", QQQ, "--to", DAYS[1], "--json")
 
     assert retried.code == 0
-    assert retried.document == {"dataset": QQQ, "stored": [DAYS[1]], "not_stored": {}}
+    assert retried.document == {"dataset": QQQ, "stored": [DAYS[1]], **ALL_STORED}
     assert project.days_fetched()[before:] == [DAYS[1]]
     assert failed_days(call("list", "--failed", "--json")) == {
         EOD: [(DAYS[3], "Rejected")],

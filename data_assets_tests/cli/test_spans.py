@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from data_assets.orchestration.partitions import partition_keys
-from data_assets_tests.end_to_end.project_folder import write_project
+from data_assets_tests.end_to_end.project_folder import (
+    ALL_STORED,
+    open_days,
+    write_project,
+)
 
 OLD, SHORT = "theta/option_quotes/SPY", "theta/option_quotes/IWM"
 FLAT_FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
@@ -130,10 +134,10 @@ def test_datasets_of_different_spans_are_filled_by_one_command_and_moving_a_boun
     days = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
     assert filled.code == 0, filled.stderr
     assert filled.document == [
-        {"dataset": OLD, "stored": days, "not_stored": {}},
-        {"dataset": SHORT, "stored": days[2:], "not_stored": {}},
+        {"dataset": OLD, "stored": days, **ALL_STORED},
+        {"dataset": SHORT, "stored": days[2:], **ALL_STORED},
     ]
-    assert gaps.document == {SHORT: {"missing": ["2024-07-08", "2024-07-09"], "failed": [], "lacking": {}}}
+    assert open_days(gaps.document) == {SHORT: {"missing": ["2024-07-08", "2024-07-09"], "failed": [], "lacking": {}}}
     assert {name: each["ok"] for name, each in verified.document.items() if each["ok"]} == {OLD: days, SHORT: days[2:]}
     assert (status.document[SHORT]["sessions"], status.document[SHORT]["stored"]) == (4, 2)
     assert [row["day"] for row in status.document[SHORT]["days"]] == [*days[2:], "2024-07-08", "2024-07-09"]
@@ -156,7 +160,7 @@ def test_datasets_of_different_spans_are_filled_by_one_command_and_moving_a_boun
     )
     assert (status.document[OLD]["sessions"], status.document[OLD]["stored"]) == (2, 2)
     assert status.document[SHORT]["first_stored"] == "2024-07-05"
-    assert (gaps.code, gaps.document) == (0, {OLD: {"missing": [], "failed": [], "lacking": {}}})
+    assert (gaps.code, open_days(gaps.document)) == (0, {OLD: {"missing": [], "failed": [], "lacking": {}}})
     assert {name: each["ok"] for name, each in verified.document.items() if each["ok"]} == {
         OLD: ["2024-07-02", "2024-07-03"],
         SHORT: ["2024-07-05"],
@@ -166,7 +170,7 @@ def test_datasets_of_different_spans_are_filled_by_one_command_and_moving_a_boun
     clone.options(short=", first_day: 2024-07-01, last_day: 2024-07-05")
     status, gaps = clone.run(("status", "theta/option_quotes", "--json"), ("gaps", SHORT, "--json"))
     assert (status.document[OLD]["stored"], status.document[SHORT]["stored"]) == (4, 2)
-    assert gaps.document == {SHORT: {"missing": ["2024-07-01", "2024-07-02"], "failed": [], "lacking": {}}}
+    assert open_days(gaps.document) == {SHORT: {"missing": ["2024-07-01", "2024-07-02"], "failed": [], "lacking": {}}}
 
 
 def test_a_chain_begins_with_the_vendors_history_and_its_months_are_written_as_months(clone: Clone) -> None:
@@ -191,13 +195,15 @@ def test_a_chain_begins_with_the_vendors_history_and_its_months_are_written_as_m
     first = ["2003-09-10", "2003-09-11", "2003-09-12"]
     assert filled.code == 0, filled.stderr
     assert filled.document == [
-        {"dataset": FLAT_FILES, "stored": first, "not_stored": {}},
-        {"dataset": BARS, "stored": first, "not_stored": {}},
-        {"dataset": MONTHS, "stored": ["2003-09"], "not_stored": {}},
+        {"dataset": FLAT_FILES, "stored": first, **ALL_STORED},
+        {"dataset": BARS, "stored": first, **ALL_STORED},
+        {"dataset": MONTHS, "stored": ["2003-09"], **ALL_STORED},
     ]
     assert f"{MONTHS}: 1 of 1 months stored" in filled.stderr
     assert "✓ 2003-09  " in filled.stderr
-    assert gaps.document == {name: {"missing": [], "failed": [], "lacking": {}} for name in (FLAT_FILES, BARS, MONTHS)}
+    assert open_days(gaps.document) == {
+        name: {"missing": [], "failed": [], "lacking": {}} for name in (FLAT_FILES, BARS, MONTHS)
+    }
     assert "2003-09 to 2003-09" in table.stdout
     assert verified.document == {MONTHS: {"ok": ["2003-09"], "bad": {}, **NOTHING_ELSE}}
     (row,) = checked.document[MONTHS]["days"]
@@ -218,6 +224,6 @@ def test_months_that_are_missing_are_written_as_months(clone: Clone) -> None:
     )
 
     assert text.stdout.splitlines()[1].split() == ["missing", "2025-03", "to", "2025-04", "(2", "months)"]
-    assert document.document == {MONTHS: {"missing": ["2016-08", "2016-09"], "failed": [], "lacking": {}}}
+    assert open_days(document.document) == {MONTHS: {"missing": ["2016-08", "2016-09"], "failed": [], "lacking": {}}}
     missing = days.document[SHORT]["missing"]
     assert (missing[0], missing[-1], len(missing)) == ("2025-03-03", "2025-03-31", 21)

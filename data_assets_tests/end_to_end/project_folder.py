@@ -32,6 +32,8 @@ from data_assets_tests.end_to_end.warm_start import WarmProcess
 DATASET = "theta/option_quotes/QQQ"
 ASSET = dg.AssetKey(DATASET.split("/"))
 POOL = "theta"
+ALL_STORED = {"not_stored": {}, "interrupted": False, "error": None}
+"""What a document of `backfill` says of a dataset besides its stored days where nothing is left."""
 
 SOURCES = Path(__file__).resolve().parents[2]
 EXECUTABLE = Path(sys.executable).with_name("data-assets")
@@ -228,6 +230,12 @@ def document(ended: subprocess.CompletedProcess[str]) -> Any:
     assert ended.stdout.endswith("\n"), f"no document on stdout: {ended}"
     assert ended.stdout.count("\n") == 1, f"more than a document on stdout: {ended.stdout}"
     return json.loads(ended.stdout)
+
+
+def open_days(gaps: Any) -> dict[str, dict[str, Any]]:
+    """What a document of `gaps` says of each dataset's days, without the same once more as counts and stretches."""
+    states = ("missing", "failed", "lacking")
+    return {name: {state: each[state] for state in states} for name, each in gaps.items()}
 
 
 def recorded(instance: dg.DagsterInstance) -> list[str]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from data_assets.orchestration.day_states import DayState
-from data_assets_tests.end_to_end.project_folder import DATASET, document, sessions, span
+from data_assets_tests.end_to_end.project_folder import (
+    DATASET,
+    document,
+    open_days,
+    sessions,
+    span,
+)
 
 SEED = 7
 
@@ -46,7 +52,7 @@ def test_damage_is_found_shown_and_healed(new_project):
         also_whole: DayState.STORED,
     }
     listed = project.run("gaps", DATASET, *span(days), "--json")
-    assert (listed.returncode, document(listed)) == (
+    assert (listed.returncode, open_days(document(listed))) == (
         1,
         {DATASET: {"missing": [], "failed": [flipped, deleted], "lacking": {}}},
     )

@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_assets_tests.end_to_end.project_folder import DATASET, Project, live, sessions, span
+from data_assets_tests.end_to_end.project_folder import (
+    DATASET,
+    Project,
+    live,
+    open_days,
+    sessions,
+    span,
+)
 
 DAYS = sessions("2024-03-04", 2)
 CHEAP = {"DATA_ASSETS_SANDBOX_CONTRACTS": "8"}
@@ -21,7 +28,7 @@ def gaps(project: Project, **environment: str) -> tuple[int, dict[str, list[str]
     finally:
         project.environment.clear()
         project.environment.update(before)
-    return ended.returncode, json.loads(ended.stdout)[DATASET] if ended.stdout else {}, ended.stderr
+    return ended.returncode, open_days(json.loads(ended.stdout))[DATASET] if ended.stdout else {}, ended.stderr
 
 
 def test_the_live_profile_does_not_take_the_sandboxs_days_for_its_own(new_project: Any, theta: Any) -> None:

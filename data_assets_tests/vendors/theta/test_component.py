@@ -18,7 +18,11 @@ from data_assets.orchestration.partitions import trading_days
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, Span
 from data_assets.vendors.theta.component import ThetaDataset
-from data_assets_tests.end_to_end.project_folder import write_project
+from data_assets_tests.end_to_end.project_folder import (
+    ALL_STORED,
+    open_days,
+    write_project,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -152,8 +156,8 @@ def test_another_symbol_is_another_block_and_fills_by_the_same_command(clone: Pa
     days = ["2024-07-02", "2024-07-03"]
     result = run("backfill", "theta/option_quotes/IWM", "--from", days[0], "--to", days[-1])
 
-    assert result == {"dataset": "theta/option_quotes/IWM", "stored": days, "not_stored": {}}
-    gaps = run("gaps", "--from", days[0], "--to", days[-1])
+    assert result == {"dataset": "theta/option_quotes/IWM", "stored": days, **ALL_STORED}
+    gaps = open_days(run("gaps", "--from", days[0], "--to", days[-1]))
     assert gaps["theta/option_quotes/IWM"] == {"missing": [], "failed": [], "lacking": {}}
     assert gaps["theta/option_quotes/QQQ"] == {"missing": days, "failed": [], "lacking": {}}
     frame = pl.read_parquet(clone / "lake/sandbox/theta/option_quotes/IWM" / f"date={days[0]}" / "data.parquet")

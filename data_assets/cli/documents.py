@@ -1,0 +1,255 @@
+"""What the verbs print with `--json`: one document on stdout, of one of these shapes.
+
+Here: the shapes, their JSON Schema (`python -m data_assets.cli.documents`), and writing a document. Not here: what is
+in one (each verb).
+
+`gaps`, `list`, `status` and `verify` print an object of datasets by name. `backfill` and `retry` print one
+`FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came. Days are
+written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say otherwise.
+Whatever is said in words goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from data_assets.orchestration.day_states import DayHealth
+
+
+@dataclass(frozen=True)
+class NotStoredDay:
+    """Why a day did not store.
+
+    Attributes:
+        outcome: NoData, NotPublished, NotEntitled, Rejected or Failed.
+        reason: why, and what to do next.
+    """
+
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FilledDataset:
+    """`backfill` and `retry`: how the days that were asked for ended.
+
+    Attributes:
+        dataset: its name.
+        stored: the days that are stored now.
+        not_stored: the others, each with why.
+        interrupted: whether it was told to stop.
+        error: why nothing could be done of the dataset; null where something could.
+    """
+
+    dataset: str
+    stored: list[str]
+    not_stored: dict[str, NotStoredDay]
+    interrupted: bool
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ImportedFiles(FilledDataset):
+    """`import`: the same, of days that were taken in from files.
+
+    Attributes:
+        skipped: days that were stored already.
+        refused: files that no day was taken from, each with why.
+    """
+
+    skipped: list[str]
+    refused: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Days that lie side by side: no session between them is left out.
+
+    Attributes:
+        first: the oldest.
+        last: the newest.
+        count: how many there are.
+    """
+
+    first: str
+    last: str
+    count: int
+
+
+@dataclass(frozen=True)
+class GapCounts:
+    """How many days there are of each kind.
+
+    Attributes:
+        asked: days that were asked about.
+        missing: days without a file, in work or not.
+        failed: days that failed last.
+        lacking: stored days that lack something.
+    """
+
+    asked: int
+    missing: int
+    failed: int
+    lacking: int
+
+
+@dataclass(frozen=True)
+class GapStretches:
+    """The days of each kind as stretches.
+
+    Attributes:
+        missing: as in `DatasetGaps`.
+        failed: likewise.
+        lacking: likewise, whatever it is that they lack.
+    """
+
+    missing: list[Stretch]
+    failed: list[Stretch]
+    lacking: list[Stretch]
+
+
+@dataclass(frozen=True)
+class DatasetGaps:
+    """`gaps`: the days of a dataset that are not done.
+
+    Attributes:
+        missing: days without a file, in work or not.
+        failed: days that failed last.
+        lacking: stored days that lack something, each with what.
+        counts: how many there are.
+        ranges: the same days as stretches.
+    """
+
+    missing: list[str]
+    failed: list[str]
+    lacking: dict[str, list[str]]
+    counts: GapCounts
+    ranges: GapStretches
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """The days of a dataset that were asked about, by their state.
+
+    Attributes:
+        sessions: how many there are; of a monthly dataset its months.
+        stored: stored and whole.
+        lacking: stored, and lack something that was added since.
+        stale: months that are to be built again.
+        hole: accepted as holes.
+        failed: failed last.
+        in_progress: in work now.
+        missing: without a file.
+        first_stored: the oldest stored day; null if none is.
+        last_stored: the newest one.
+    """
+
+    sessions: int
+    stored: int
+    lacking: int
+    stale: int
+    hole: int
+    failed: int
+    in_progress: int
+    missing: int
+    first_stored: str | None
+    last_stored: str | None
+
+
+@dataclass(frozen=True)
+class FailedDay:
+    """A day that failed last.
+
+    Attributes:
+        day: the day.
+        outcome: NoData, NotPublished, NotEntitled, Rejected or Failed.
+        reason: why, and what to do next.
+    """
+
+    day: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ListedDataset(DayCounts):
+    """`list`: a dataset.
+
+    Attributes:
+        failed_days: the days that failed last, newest first; null without `--failed`.
+    """
+
+    failed_days: list[FailedDay] | None
+
+
+@dataclass(frozen=True)
+class DatasetStatus(DayCounts):
+    """`status`: a dataset.
+
+    Attributes:
+        unrecorded: days with a file that nothing was recorded of.
+        unreadable: days in a folder that may not be looked into.
+        days: the days one by one, oldest first; null where no KEY is given and `--failed` neither.
+    """
+
+    unrecorded: int
+    unreadable: int
+    days: list[DayHealth] | None
+
+
+@dataclass(frozen=True)
+class VerifiedDataset:
+    """`verify`: what was found of the stored days.
+
+    Attributes:
+        ok: days whose files are as recorded.
+        bad: the others, each with what is wrong.
+        unrecorded: days with a file that nothing was recorded of.
+        elsewhere: days that were stored in another lake.
+        error: why nothing could be read of the dataset; null where something could.
+    """
+
+    ok: list[str]
+    bad: dict[str, str]
+    unrecorded: list[str]
+    elsewhere: list[str]
+    error: str | None
+
+
+DOCUMENTS: dict[str, Any] = {
+    "backfill": FilledDataset | list[FilledDataset],
+    "retry": FilledDataset | list[FilledDataset],
+    "import": ImportedFiles,
+    "gaps": dict[str, DatasetGaps],
+    "list": dict[str, ListedDataset],
+    "status": dict[str, DatasetStatus],
+    "verify": dict[str, VerifiedDataset],
+}
+"""The document of each verb."""
+
+
+def write_document(document: object) -> None:
+    """Print a document on stdout, in one line."""
+    click.echo(json.dumps(document, default=asdict))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of all documents: that of a verb's stands under ``$defs`` by its name."""
+    from pydantic import TypeAdapter
+
+    adapters = [(verb, "serialization", TypeAdapter(kind)) for verb, kind in DOCUMENTS.items()]
+    of_verbs, shared = TypeAdapter.json_schemas(adapters)  # type: ignore[arg-type]
+    definitions = {**shared["$defs"], **{verb: found for (verb, _), found in of_verbs.items()}}
+    for each in definitions.values():
+        if "properties" in each:
+            each |= {"additionalProperties": False, "required": list(each["properties"])}
+            each["description"] = each["description"].split("\n")[0]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
+
+
+if __name__ == "__main__":
+    click.echo(json.dumps(schema(), indent=2))
