@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 import dagster as dg
+from click.shell_completion import CompletionItem
 
 from data_assets.cli.project import (
     EXIT_OK,
@@ -29,12 +30,14 @@ from data_assets.cli.project import (
     blocks_left_out,
     datasets,
     definitions,
+    enter_project,
     find_dataset,
 )
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, states_on_disk
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, partition_keys
+from data_assets.project import SettingsError
 from data_assets.span import read_days
 from data_assets.trading_calendar import FIRST_SESSION, sessions, utc_now, why_closed
 
@@ -246,6 +249,16 @@ def _named_day(day: date) -> DaysNamed:
     return DaysNamed(day.isoformat(), day, day)
 
 
+def complete_keys(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The datasets and folders that a shell offers for what was typed so far; none where there is no project."""
+    try:
+        enter_project()
+        names = [*datasets(), *folders()]
+    except (SettingsError, click.ClickException):
+        return []  # the command itself will say what is wrong
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
+
+
 def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The arguments of a `Selection`, which the command gets as `selection`.
 
@@ -253,7 +266,7 @@ def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Ca
         failed: whether ``--failed`` is one of them.
     """
     options = [
-        click.argument("keys", metavar="[KEY]...", nargs=-1),
+        click.argument("keys", metavar="[KEY]...", nargs=-1, shell_complete=complete_keys),
         click.option("--all", "everything", is_flag=True, help="All datasets."),
         click.option(
             "--from",
