@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ NOT_STORED: dict[str, tuple[str, str]] = {
         "NotEntitled",
         "the flat file of 2024-07-01 is refused, though it is listed (403 AccessDenied); known causes: the plan",
     ),
-    "missing_file": ("NoData", "the vendor lists no file of 2024-07-02"),
+    "missing_file": ("NoData", "the vendor lists no file for 2024-07-02"),
     "truncated_gzip": ("Rejected", "the gzip file is cut short, twice in the same way"),
     "wrong_crc": ("Rejected", "incorrect data check), twice in the same way"),
     "wrong_date": ("Rejected", "rows are of 2024-07-09 in New York, and the file is that of 2024-07-08"),
@@ -59,7 +60,7 @@ def test_each_fault_ends_as_it_should_and_says_why_where_the_user_looks(tmp_path
         assert project.bars.states(DAYS) == {**dict.fromkeys(lost, "failed"), **dict.fromkeys(stored, "stored")}
         assert [day for day in DAYS if project.bars.file(day).exists()] == stored
         (failed,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
-        table = str(failed.user_failure_data.metadata["not_stored"].value)
+        table = re.sub(" +", " ", str(failed.user_failure_data.metadata["not_stored"].value))  # its columns are aligned
         shown = {
             row.day: row for row in day_health(project.instance, find_dataset("polygon/minute_aggs"), DAYS, open_lake())
         }
