@@ -128,7 +128,7 @@ def fill(selection: Selection, only: str | None, as_json: bool) -> NoReturn:
             if results[-1].interrupted:
                 break
         if len(selected) > 1:
-            _sum_up(instance, selection, selected, results, lake, only)
+            _sum_up(selected, results, _all_again(instance, selection, selected, results, lake, only))
     if as_json:
         documents = [result.document() for result in results]
         write_document(documents[0] if selection.is_one_dataset else documents)
@@ -188,15 +188,8 @@ def _fill_one(
     return result
 
 
-def _sum_up(
-    instance: dg.DagsterInstance,
-    selection: Selection,
-    selected: Mapping[MarketDataset, list[str]],
-    results: Sequence[BackfillResult],
-    lake: Lake,
-    only: str | None,
-) -> None:
-    """Say of several datasets how each ended, and the one command that asks again for all that did not store."""
+def _sum_up(selected: Iterable[MarketDataset], results: Sequence[BackfillResult], again: Sequence[str]) -> None:
+    """Say of several datasets how each ended, and the one command, if any, that asks again for what did not store."""
     console = Console(stderr=True)
     table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stored", justify="right", no_wrap=True)
@@ -210,7 +203,7 @@ def _sum_up(
     console.print(table, width=WIDE)
     text = f"{count_of(stored, 'day')} stored, {left:,} not stored"
     console.print(text + (", then stopped" if results[-1].interrupted else ""), style="bold", highlight=False)
-    if again := _all_again(instance, selection, selected, results, lake, only):
+    if again:
         console.print(f"try all of them again with: {shlex.join(['data-assets', *again])}", soft_wrap=True)
 
 
