@@ -29,6 +29,8 @@ COMMANDS = {
     "status": "Show how complete and how healthy each dataset is.",
     "import": "Take in days from files of an older downloader.",
     "verify": "Read stored files again and find damage.",
+    "repair": "Find damage, and fetch exactly what is damaged.",
+    "reconcile": "Record days from their files, as after a lost history.",
     "accept-hole": "Accept that the vendor will never have a day.",
     "sandbox": "Serve the simulated vendors on their usual ports.",
     "demo": "Fill a synthetic lake with some days and open the UI.",

@@ -263,8 +263,18 @@ def run_backfill(
     display: Display,
     lake: Lake,
     wanted: frozenset[DayState] = BY_DEFAULT,
+    tags: Mapping[str, str] | None = None,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless.
+
+    Args:
+        instance: where the runs are recorded.
+        dataset: the dataset of the days.
+        days: their keys.
+        display: shows the runs.
+        lake: where the days are stored.
+        wanted: the states of the days to run; others are left as they are.
+        tags: further tags of the runs, such as one that asks for another mode.
 
     Raises:
         LakeUnusable: the dataset's folder may not be looked into, or is a link to what is not there.
@@ -273,7 +283,7 @@ def run_backfill(
         lake.check_dataset(dataset.name)
     result = BackfillResult(dataset)
     try:
-        _run_ranges(instance, dataset, days, wanted, display, lake, result)
+        _run_ranges(instance, dataset, days, wanted, display, lake, result, tags or {})
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         result.interrupted = True
     left = [day for day in days if day not in result.stored and day not in result.not_stored]
@@ -291,6 +301,7 @@ def _run_ranges(
     display: Display,
     lake: Lake,
     result: BackfillResult,
+    tags: Mapping[str, str],
 ) -> None:
     remaining = days
     while remaining:
@@ -302,7 +313,7 @@ def _run_ranges(
         if not remaining:
             return
         first, last = contiguous_ranges(remaining, dataset.days_per_run, dataset.partitions)[0]
-        report = _run_watched(instance, dataset, first, last, display, result)
+        report = _run_watched(instance, dataset, first, last, display, result, tags)
         if result.interrupted:
             return
         asked = [day for day in remaining if first <= day <= last]
@@ -324,11 +335,12 @@ def _run_watched(
     last: str,
     display: Display,
     result: BackfillResult,
+    tags: Mapping[str, str],
 ) -> IngestReport | None:
     display.run_begins()
     watching = run_watcher.set(display)
     try:
-        ended = run_range(instance, dataset.asset_key, first, last)
+        ended = run_range(instance, dataset.asset_key, first, last, tags=tags)
         stopped = display.report is not None and display.report.stopped
         result.interrupted = stopped or _was_canceled(instance, ended.run_id)
     finally:

@@ -3,9 +3,10 @@
 Here: the shapes, their JSON Schema (`python -m data_assets.cli.documents`), and writing a document. Not here: what is
 in one (each verb).
 
-`gaps`, `list`, `status` and `verify` print an object of datasets by name. `backfill` and `retry` print one
-`FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came. Days are
-written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say otherwise.
+`gaps`, `list`, `status`, `verify`, `repair` and `reconcile` print an object of datasets by name. `backfill` and `retry`
+print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
+Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
+otherwise.
 Whatever is said in words goes to stderr.
 """
 
@@ -220,6 +221,38 @@ class VerifiedDataset:
     error: str | None
 
 
+@dataclass(frozen=True)
+class RepairedDataset(VerifiedDataset):
+    """`repair`: the same, and what came of fetching the damaged days again.
+
+    Attributes:
+        filled: how they ended; null where none was damaged.
+    """
+
+    filled: FilledDataset | None
+
+
+@dataclass(frozen=True)
+class ReconciledDataset:
+    """`reconcile`: what was recorded of a dataset by its files.
+
+    Attributes:
+        recorded: days that were recorded from their files.
+        not_recorded: days with a file that could not be, each with why.
+        without_file: recorded days without a file, which are red now.
+        elsewhere: days that were stored in another lake.
+        interrupted: whether it was told to stop.
+        error: why nothing could be read of the dataset; null where something could.
+    """
+
+    recorded: list[str]
+    not_recorded: dict[str, NotStoredDay]
+    without_file: list[str]
+    elsewhere: list[str]
+    interrupted: bool
+    error: str | None
+
+
 DOCUMENTS: dict[str, Any] = {
     "backfill": FilledDataset | list[FilledDataset],
     "retry": FilledDataset | list[FilledDataset],
@@ -228,6 +261,8 @@ DOCUMENTS: dict[str, Any] = {
     "list": dict[str, ListedDataset],
     "status": dict[str, DatasetStatus],
     "verify": dict[str, VerifiedDataset],
+    "repair": dict[str, RepairedDataset],
+    "reconcile": dict[str, ReconciledDataset],
 }
 """The document of each verb."""
 

@@ -6,9 +6,10 @@ Here: going through the stored days, and turning the damaged ones red. Not here:
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import click
 import dagster as dg
@@ -45,50 +46,37 @@ def verify(selection: Selection, as_json: bool) -> None:
     enter_project()
     selected = selection.days()
     lake = open_lake()
-    console, notices = Console(stderr=as_json), Console(stderr=True)
+    console = Console(stderr=as_json)
     found: dict[str, VerifiedDataset] = {}
     any_bad = False
     with open_instance() as instance:
         for dataset, days in selection.that_failed(instance, lake, selected).items():
-            try:
-                verified = verify_dataset(instance, lake, dataset, days)
-            except LakeUnusable as error:
-                refuse_absent_lake(instance, lake)
-                verified = Verified(error=str(error))  # of this dataset's folder alone; nothing is recorded of its days
-            summary = verified.days.summary()
-            found[dataset.name] = VerifiedDataset(
-                ok=[dataset.label(day) for day in verified.ok],
-                bad={dataset.label(day): reason for day, reason in verified.bad.items()},
-                unrecorded=[dataset.label(day) for day in verified.unrecorded],
-                elsewhere=[dataset.label(day) for day in verified.elsewhere],
-                error=verified.error,
-            )
-            any_bad |= bool(verified.bad or verified.unrecorded or verified.elsewhere or verified.error)
-            console.print(
-                f"[bold]{dataset.name}[/bold]  {count_of(len(verified.ok), dataset.unit)} whole, "
-                f"damaged: {len(verified.bad)} · {' · '.join(summary.parts())}",
-                highlight=False,
-                soft_wrap=True,
-            )
-            for day, reason in verified.bad.items():
-                console.print(f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}", highlight=False, soft_wrap=True)
-            if verified.recovered:
-                names = names_text([dataset.label(day) for day in verified.recovered])
-                console.print(f"  [green]✓[/green] green again: {names}", highlight=False, soft_wrap=True)
-            if verified.unrecorded:
-                console.print(
-                    f"  [yellow]?[/yellow] {escape(unrecorded_text(dataset, verified.unrecorded))}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-            for text in (verified.error, elsewhere_text(dataset, verified.elsewhere)):
-                if text:
-                    console.print(f"  [yellow]?[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
-            display = Display(dataset.name, len(days), notices)
-            record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
+            verified = verify_and_record(instance, lake, dataset, days, console)
+            found[dataset.name] = VerifiedDataset(**verified.document_fields(dataset))
+            any_bad |= verified.any_bad
     if as_json:
         write_document(found)
     sys.exit(selection.exit_code(holds=not any_bad))
+
+
+def verify_and_record(
+    instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str], console: Console
+) -> Verified:
+    """Read a dataset's stored days, say what was found, and give those days another colour whose colour is wrong.
+
+    Raises:
+        LakeUnusable: the lake as a whole is not there.
+    """
+    try:
+        verified = verify_dataset(instance, lake, dataset, days)
+    except LakeUnusable as error:
+        refuse_absent_lake(instance, lake)
+        verified = Verified(error=str(error))  # of this dataset's folder alone; nothing is recorded of its days
+    for line in verified.lines(dataset):
+        console.print(line, highlight=False, soft_wrap=True)
+    display = Display(dataset.name, len(days), Console(stderr=True))
+    record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
+    return verified
 
 
 @dataclass(frozen=True)
@@ -113,6 +101,35 @@ class Verified:
     elsewhere: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     days: DaysRead = field(default_factory=DaysRead, compare=False)
+
+    @property
+    def any_bad(self) -> bool:
+        """Whether anything is other than it should be."""
+        return bool(self.bad or self.unrecorded or self.elsewhere or self.error)
+
+    def document_fields(self, dataset: MarketDataset) -> dict[str, Any]:
+        """The fields of a `VerifiedDataset`."""
+        return {
+            "ok": [dataset.label(day) for day in self.ok],
+            "bad": {dataset.label(day): reason for day, reason in self.bad.items()},
+            "unrecorded": [dataset.label(day) for day in self.unrecorded],
+            "elsewhere": [dataset.label(day) for day in self.elsewhere],
+            "error": self.error,
+        }
+
+    def lines(self, dataset: MarketDataset) -> Iterator[str]:
+        """What was found in words, with Rich's markup."""
+        parts = " · ".join(self.days.summary().parts())
+        whole = count_of(len(self.ok), dataset.unit)
+        yield f"[bold]{dataset.name}[/bold]  {whole} whole, damaged: {len(self.bad)} · {parts}"
+        for day, reason in self.bad.items():
+            yield f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}"
+        if self.recovered:
+            yield f"  [green]✓[/green] green again: {names_text([dataset.label(day) for day in self.recovered])}"
+        unrecorded = unrecorded_text(dataset, self.unrecorded) if self.unrecorded else ""
+        for text in (unrecorded, self.error, elsewhere_text(dataset, self.elsewhere)):
+            if text:
+                yield f"  [yellow]?[/yellow] {escape(text)}"
 
 
 def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str]) -> Verified:

@@ -473,17 +473,40 @@ class Lake:
         with self._opened(partition_path(dataset, day)) as (file, where):
             if sha256 is not None and (found := digest_of(file)) != sha256:
                 raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where, ANOTHER_FILE)
-            footer, schema = _footer(file, where)
-            counted = sum(frame.height for frame in row_groups(file, where))
-            for name, expected in (("its footer says", footer.rows), ("recorded were", rows)):
-                if expected is not None and counted != expected:
-                    raise Corrupt(f"it has {counted} rows, {name} {expected}", where)
-            if columns_of(schema) != footer.columns:
-                raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
-            said = footer.provenance
-            if (said.dataset, said.day, said.synthetic) != (dataset, day, self.synthetic):
-                found = f"{_kind(said.synthetic)} data of {said.dataset} {said.day}"
-                raise Corrupt(f"its footer says that it is {found}", where)
+            footer = self._audited(dataset, day, file, where)
+            if rows is not None and footer.rows != rows:
+                raise Corrupt(f"it has {footer.rows} rows, recorded were {rows}", where)
+
+    def audit(self, dataset: str, day: date) -> tuple[StoredFile, Provenance]:
+        """Re-read a day's file as a whole, of which nothing is recorded, and compare it with what it says of itself.
+
+        Returns:
+            What a record of the file would say, and what its footer says about where the rows came from.
+
+        Raises:
+            Corrupt: the file is missing, damaged, or of another dataset, day or kind than its place says.
+            LakeError: the file could not be read for a reason that says nothing about it.
+        """
+        name = partition_path(dataset, day)
+        with self._opened(name) as (file, where):
+            sha256 = digest_of(file)
+            size = file.tell()
+            footer = self._audited(dataset, day, file, where)
+        return StoredFile(name, footer.rows, size, sha256), footer.provenance
+
+    def _audited(self, dataset: str, day: date, file: BinaryIO, where: str) -> Footer:
+        """The footer of a day's file, once every page has been read and all that it says was found to hold."""
+        footer, schema = _footer(file, where)
+        counted = sum(frame.height for frame in row_groups(file, where))
+        if counted != footer.rows:
+            raise Corrupt(f"it has {counted} rows, its footer says {footer.rows}", where)
+        if columns_of(schema) != footer.columns:
+            raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
+        said = footer.provenance
+        if (said.dataset, said.day, said.synthetic) != (dataset, day, self.synthetic):
+            found = f"{_kind(said.synthetic)} data of {said.dataset} {said.day}"
+            raise Corrupt(f"its footer says that it is {found}", where)
+        return footer
 
     def _verify_once(self, names: Sequence[str]) -> None:
         """Check those files, of days or of months, that this object has not checked yet as they lie there now."""

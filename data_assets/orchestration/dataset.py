@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
 import dagster as dg
 import polars as pl
 
-from data_assets.ingest.outcome import Scalar
+from data_assets.ingest.outcome import Scalar, Stored
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
 from data_assets.lake.errors import LakeError
@@ -56,6 +56,21 @@ class Files(Protocol):
             Corrupt: the file is missing, damaged, or another one.
         """
 
+    def found(self, lake: Lake, day: date) -> Stored | None:
+        """Read a day's files as a whole and return what a record of them says; None if they do not tell.
+
+        Raises:
+            Corrupt: a file is missing, damaged, or of another place.
+            LakeError: it could not be read for a reason that says nothing about it.
+        """
+
+    def made_at(self, lake: Lake, day: date) -> datetime | None:
+        """Return when the day's file was made, by its footer, with a time zone; None if it does not tell.
+
+        Raises:
+            Corrupt: the file is missing or its footer is damaged.
+        """
+
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
         """Return the first rows of a day, for its page; None if there is nothing to show."""
 
@@ -84,6 +99,21 @@ class DayFiles:
         """See `Files`."""
         lake.verify(self.dataset, day, sha256=sha256, rows=rows)
         return f"sha256, page checksums, schema and {rows} rows are as recorded"
+
+    def found(self, lake: Lake, day: date) -> Stored:
+        """See `Files`; of what the download counted, the record has what the footer says."""
+        file, said = lake.audit(self.dataset, day)
+        metadata: dict[str, Scalar] = {
+            name: value for name, value in said.details.items() if isinstance(value, str | int | float)
+        }
+        metadata |= {"raw_size": said.raw_size, "fetched_at": said.fetched_at.isoformat(), "reconciled": True}
+        if said.etag is not None:
+            metadata["etag"] = said.etag
+        return Stored(file.path, file.rows, file.size, file.sha256, metadata)
+
+    def made_at(self, lake: Lake, day: date) -> datetime | None:
+        """See `Files`."""
+        return lake.provenance(self.dataset, day).fetched_at
 
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
         """See `Files`."""

@@ -46,6 +46,7 @@ from data_assets.orchestration.integrity import damaged_days, integrity, recorde
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.orchestration.partitions import RANGE_END, RANGE_START, asked_keys
+from data_assets.orchestration.reconcile_run import RECONCILE, FilesOfTheLake
 from data_assets.orchestration.waiting_checks import WaitingDays
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
@@ -330,7 +331,7 @@ async def _ingest(
 ) -> IngestReport:
     policy = EnginePolicy(
         dataset.max_concurrency,
-        dataset.typical_day_bytes,
+        0 if RECONCILE in context.run.tags else dataset.typical_day_bytes,
         dataset.retry,
         unit=dataset.day,
         label=dataset.label,
@@ -341,7 +342,7 @@ async def _ingest(
     store_wait.set(waiting_for_the_lake)
     with _stop_on_signals(stop):
         async with AsyncExitStack() as opened:
-            source = await _open(dataset, lake, days, opened, stop)
+            source = await _open(_opener(context, dataset), lake, days, opened, stop)
             ticker = asyncio.create_task(_tell_progress(context, progress))
             try:
                 return await ingest(
@@ -372,10 +373,20 @@ class _NotOpened:
         raise RunEnded(self._why)
 
 
+Opener = Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]]
+"""Opens, for one run, a source that writes to the given lake."""
+
+
+def _opener(context: dg.AssetExecutionContext, dataset: MarketDataset) -> Opener:
+    if RECONCILE in context.run.tags:
+        return lambda lake, _days: nullcontext(FilesOfTheLake(dataset, lake))
+    return run_source.get() or dataset.open_source
+
+
 async def _open(
-    dataset: MarketDataset, lake: Lake, days: list[date], opened: AsyncExitStack, stop: asyncio.Event
+    open_source: Opener, lake: Lake, days: list[date], opened: AsyncExitStack, stop: asyncio.Event
 ) -> Source:
-    """Open the dataset's source, unless told to stop meanwhile: opening may wait for a vendor that is away."""
+    """Open a source, unless told to stop meanwhile: opening may wait for a vendor that is away."""
     opening = asyncio.current_task()
     assert opening is not None
 
@@ -385,7 +396,7 @@ async def _open(
 
     watch = asyncio.create_task(cancel_when_told_to_stop())
     try:
-        return await opened.enter_async_context((run_source.get() or dataset.open_source)(lake, days))
+        return await opened.enter_async_context(open_source(lake, days))
     except IngestError as error:
         return _NotOpened(str(error))
     except asyncio.CancelledError:

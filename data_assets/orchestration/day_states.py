@@ -169,7 +169,7 @@ def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
     return (
         f"{dataset.name}: {count_of(len(days), dataset.day)} with a file and no record, as after a lost run history: "
         f"{names_text([dataset.label(day) for day in days])}. Put the folder {shown_state_folder()} back from its "
-        f"backup, or download them again: data-assets backfill {dataset.name}"
+        f"backup, or record them from their files: data-assets reconcile {dataset.name}"
     )
 
 

@@ -394,7 +394,7 @@ def test_a_lost_history_is_named_with_the_way_back(project: InProcess, command: 
     assert verified.code == 1
     for said in (verified.out, status.out):
         told = next(line for line in said.splitlines() if "no record" in line)
-        for word in ("3 days", *DAYS, ".state", f"data-assets backfill {KEY}"):
+        for word in ("3 days", *DAYS, ".state", f"data-assets reconcile {KEY}"):
             assert word in told
     assert json.loads(counted.out)[KEY]["unrecorded"] == len(DAYS)
     assert f"{KEY}: 1 day with a file and no record" in command("verify", KEY, "--from", DAYS[0], "--to", DAYS[0]).out

@@ -10,7 +10,7 @@ import asyncio
 from calendar import monthrange
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -20,13 +20,14 @@ import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
+from data_assets.ingest.outcome import Stored
 from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import DayFiles, MarketDataset
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.neighbours import NEAR, neighbours
@@ -41,6 +42,7 @@ from data_assets.vendors.polygon.months import (
     MONTHLY,
     MonthsSource,
     current_months,
+    found_month,
     is_built,
     month_completeness,
     verify_month,
@@ -272,6 +274,7 @@ class _MinuteAggs:
             typical_day_bytes=BARS_DAY_BYTES,
             span=self.span,
             upstream=(RAW_KEY,),
+            own_files=_BarFiles(BARS_KEY, self.cache),
             lacking=lacking,
             compares=("bar_count",),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
@@ -310,6 +313,25 @@ class _MinuteAggs:
 
 
 @dataclass(frozen=True)
+class _BarFiles(DayFiles):
+    """The bars of a day, whose footer also tells of the vendor's file that they were taken from."""
+
+    cache: RawCache
+
+    def found(self, lake: Lake, day: date) -> Stored:
+        """See ``Files``."""
+        bars, said = super().found(lake, day), lake.provenance(self.dataset, day)
+        raw = Stored(
+            path=str(self.cache.path(day)),
+            rows=int(said.details["file_rows"]),
+            size=said.raw_size,
+            sha256=said.raw_sha256,
+            metadata={"etag": said.etag or "", "reconciled": True},
+        )
+        return replace(bars, inputs={RAW_KEY: raw})
+
+
+@dataclass(frozen=True)
 class _CachedFiles:
     """The raw files; implements ``Files``."""
 
@@ -328,6 +350,14 @@ class _CachedFiles:
     def verify(self, _lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
         """See ``Files``."""
         return self.cache.verify(day, sha256=sha256)
+
+    def found(self, _lake: Lake, _day: date) -> Stored | None:
+        """See ``Files``: the bars' files tell of the file that they were taken from, in the cache or not."""
+        return None
+
+    def made_at(self, _lake: Lake, _day: date) -> datetime | None:
+        """See ``Files``."""
+        return None
 
     def preview(self, _lake: Lake, _day: date, _rows: int) -> pl.DataFrame | None:
         """See ``Files``."""
@@ -363,6 +393,14 @@ class _MonthFiles:
         """See ``Files``."""
         verify_month(lake, day, self.of_month(day), sha256=sha256, rows=rows or 0)
         return f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows"
+
+    def found(self, lake: Lake, day: date) -> Stored | None:
+        """See ``Files``."""
+        return found_month(lake, day, self.of_month(day))
+
+    def made_at(self, _lake: Lake, _day: date) -> datetime | None:
+        """See ``Files``: whether a month is older than its days is told by their versions."""
+        return None
 
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
         """See ``Files``."""

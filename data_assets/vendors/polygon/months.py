@@ -232,20 +232,54 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
         Corrupt: a file is missing, damaged, of another place, or not the one that was recorded.
         LakeError: a file could not be read for a reason that says nothing about it.
     """
+    files = _read_again(lake, month, tickers)
+    if (found := sum(file.rows for file in files.values())) != rows or _digest(files) != sha256:
+        raise Corrupt(
+            f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
+            f"recorded were {rows:,} rows and {sha256}",
+            f"{MONTHLY} {month:%Y-%m}",
+            ANOTHER_FILE,
+        )
+
+
+def found_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> Stored:
+    """Re-read a month's files as a whole, of which nothing is recorded, and return what a record of them says.
+
+    Args:
+        lake: holds the files.
+        month: its first day.
+        tickers: the tickers it was built for, or ``all`` for every ticker of the month's days.
+
+    Raises:
+        Corrupt: a file is missing, damaged, or of another place.
+        LakeError: a file could not be read for a reason that says nothing about it.
+    """
+    files = _read_again(lake, month, tickers)
+    return Stored(
+        path=_path(month),
+        rows=sum(file.rows for file in files.values()),
+        size=sum(file.size for file in files.values()),
+        sha256=_digest(files),
+        metadata={
+            "tickers": len(files),
+            "absent_tickers": sum(not file.rows for file in files.values()),
+            "reconciled": True,
+        },
+    )
+
+
+def _read_again(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> dict[str, StoredFile]:
     first, days = _days_of(month)
     if tickers == "all":
         stored = list(lake.day_versions(DAILY, days))
         names = _rows_of_tickers(lake.scan(DAILY, stored[0], stored[-1]), tickers)["ticker"].to_list() if stored else []
     else:
         names = sorted(set(tickers))
-    files = {ticker: lake.verify_month(MONTHLY, ticker, first) for ticker in names}
-    if (found := sum(file.rows for file in files.values())) != rows or _digest(files) != sha256:
-        raise Corrupt(
-            f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
-            f"recorded were {rows:,} rows and {sha256}",
-            f"{MONTHLY} {first:%Y-%m}",
-            ANOTHER_FILE,
-        )
+    return {ticker: lake.verify_month(MONTHLY, ticker, first) for ticker in names}
+
+
+def _path(month: date) -> str:
+    return f"{MONTHLY}/ticker_folder=*/month={month:%Y-%m}"
 
 
 class MonthsSource:
@@ -287,7 +321,7 @@ class _BuiltMonth:
         """See ``StagedDay``."""
         built = self._built
         return Stored(
-            path=f"{MONTHLY}/ticker_folder=*/month={built.month:%Y-%m}",
+            path=_path(built.month),
             rows=built.rows,
             size=built.size,
             sha256=built.sha256,

@@ -1,0 +1,102 @@
+"""`data-assets reconcile`: bring the run history and the lake into step again, by what lies in the lake.
+
+Here: the command. Not here: which days are out of step and how one is recorded from its file (`reconcile_run`).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+import dagster as dg
+from rich.console import Console
+
+from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill, upstream_first
+from data_assets.cli.display import open_display
+from data_assets.cli.documents import NotStoredDay, ReconciledDataset, write_document
+from data_assets.cli.project import enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.verify import elsewhere_text, record_verdicts
+from data_assets.ingest.progress import count_of
+from data_assets.ingest.stop_request import keep_interrupts
+from data_assets.lake.errors import LakeUnusable
+from data_assets.lake.lake import Lake
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import names_text
+from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.reconcile_run import RECONCILE, out_of_step
+from data_assets.wiring import open_lake
+
+
+@click.command()
+@takes_selection(failed=False)
+@json_option
+def reconcile(selection: Selection, as_json: bool) -> None:
+    """Record the days of each KEY (default: all) that lie in the lake without a record; nothing is downloaded.
+
+    For a run history that was lost or restored from an older backup, and for a lake that came from another machine.
+    Each such file is read as a whole and recorded from its footer, with its checks; one that is damaged turns red, and
+    so does a recorded day whose file is gone. Exit 1 if a day turned red, or was stored in another lake.
+    """
+    keep_interrupts(signal.SIGTERM, signal.SIGHUP)
+    enter_project()
+    selected = selection.days()
+    lake = open_lake()
+    console = Console(stderr=True)
+    found: dict[str, ReconciledDataset] = {}
+    with open_instance() as instance:
+        for dataset in upstream_first(selected):
+            try:
+                found[dataset.name] = _reconcile(instance, dataset, selected[dataset], lake, console)
+            except LakeUnusable as error:
+                refuse_absent_lake(instance, lake)
+                console.print(f"{dataset.name}: {error}", markup=False, highlight=False, soft_wrap=True)
+                found[dataset.name] = ReconciledDataset([], {}, [], [], interrupted=False, error=str(error))
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):  # while nothing was at work
+                found[dataset.name] = ReconciledDataset([], {}, [], [], interrupted=True, error=None)
+            if found[dataset.name].interrupted:
+                break
+    if as_json:
+        write_document(found)
+    recorded = sum(len(each.recorded) for each in found.values())
+    red = sum(len(each.not_recorded) + len(each.without_file) for each in found.values())
+    console.print(f"{count_of(recorded, 'day')} recorded from their files, {red:,} red", style="bold", highlight=False)
+    whole = not red and not any(each.elsewhere or each.interrupted or each.error for each in found.values())
+    sys.exit(selection.exit_code(holds=whole))
+
+
+def _reconcile(
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake, console: Console
+) -> ReconciledDataset:
+    step = out_of_step(instance, dataset, days, lake)
+    to_record = sorted([*step.unrecorded, *step.newer])
+    with open_display(dataset.name, len(to_record), dataset.day, dataset.label) as display:
+        result = BackfillResult(dataset)
+        if to_record:
+            result = run_backfill(instance, dataset, to_record, display, lake, WANTED["all"], {RECONCILE: "true"})
+        if not result.interrupted:
+            record_verdicts(instance, dataset, step.without_file, display)
+    parts = [
+        f"{count_of(len(days), dataset.day)} {what}: {names_text([dataset.label(day) for day in days])}"
+        for days, what in (
+            (sorted(result.stored), "recorded from their files"),
+            (sorted(result.not_stored), "not recorded"),
+            (step.without_file, f"recorded and without a file; fetch them again: data-assets backfill {dataset.name}"),
+        )
+        if days
+    ]
+    for text in [*parts, elsewhere_text(dataset, step.elsewhere)]:
+        if text:
+            console.print(f"{dataset.name}: {text}", markup=False, highlight=False, soft_wrap=True)
+    return ReconciledDataset(
+        recorded=[dataset.label(day) for day in sorted(result.stored)],
+        not_recorded={
+            dataset.label(day): NotStoredDay(outcome.name, outcome.reason)
+            for day, outcome in sorted(result.not_stored.items())
+        },
+        without_file=[dataset.label(day) for day in step.without_file],
+        elsewhere=[dataset.label(day) for day in step.elsewhere],
+        interrupted=result.interrupted,
+        error=None,
+    )
