@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
-from hashlib import sha256
 from time import perf_counter
 
 import polars as pl
@@ -26,7 +25,6 @@ from data_assets.ingest.outcome import (
     Rejected,
     Scalar,
     Stored,
-    Transient,
 )
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
@@ -89,8 +87,24 @@ def why_not_listed(day: date, now: datetime) -> NotStored:
     )
 
 
-async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMeter, now: datetime) -> HeldFile:
+async def raw_day(
+    store: FlatFileStore,
+    cache: RawCache,
+    day: date,
+    meter: DayMeter,
+    now: datetime,
+    *,
+    digested_by_reader: bool = False,
+) -> HeldFile:
     """Return the vendor's file of a day in the listed version, from this disk or else by downloading it.
+
+    Args:
+        store: the vendor's listing and files.
+        cache: the folder on this disk.
+        day: the day.
+        meter: told of downloaded bytes.
+        now: the current instant, with a time zone.
+        digested_by_reader: see `RawCache.get`.
 
     Raises:
         DayEnded: the day is not listed, not in the plan, or damaged at the vendor.
@@ -103,7 +117,7 @@ async def raw_day(store: FlatFileStore, cache: RawCache, day: date, meter: DayMe
             misnamed = await store.misnamed(day)
             raise DayEnded(why_not_listed(day, now) if misnamed is None else Failed(misnamed, cause="other names"))
         try:
-            return await cache.get(listed, store.read, meter)
+            return await cache.get(listed, store.read, meter, digested_by_reader=digested_by_reader)
         except Replaced:
             if not versions_left:
                 raise
@@ -182,7 +196,7 @@ class MinuteAggsSource:
                 )
             )
         started = perf_counter()
-        with await raw_day(self._store, self._cache, day, meter, self._clock()) as held:
+        with await raw_day(self._store, self._cache, day, meter, self._clock(), digested_by_reader=True) as held:
             raw = _stored_raw(held, perf_counter() - started)
             async with self._extracting:
                 staged = await asyncio.to_thread(self._extract, held, hours)
@@ -199,9 +213,9 @@ class MinuteAggsSource:
                 with self._writer(hours) as writer:
                     day = schema.read_in_runs(file, held.note.lines, hours, writer.write, self._dataset.dated_by)
                     if day is not None:
-                        _refuse_changed(file, held)  # only now, while the last rows are encoded
+                        held.refuse_changed(file)  # only now, while the last rows are encoded
                         return self._staged(writer, day, held, hours)
-            _refuse_changed(file, held)
+            held.refuse_changed(file)
             wanted = self._dataset.wanted(hours.day)
             day = schema.read_day(
                 file, held.note.lines, hours, None if wanted == ALL else wanted, self._dataset.dated_by
@@ -277,11 +291,6 @@ class _StagedRaw:
     def discard(self) -> None:
         """See ``StagedDay``. The file stays: it is whole, and whoever asks next need not fetch it."""
         self._held.close()
-
-
-def _refuse_changed(file: bytes, held: HeldFile) -> None:
-    if sha256(file).hexdigest() != held.note.sha256:
-        raise Transient(f"{held.path}: changed on this disk while it was read")
 
 
 def _stored_raw(held: HeldFile, seconds: float) -> Stored:

@@ -89,6 +89,16 @@ class HeldFile:
         self.path, self.note, self.listed, self.downloaded = path, note, listed, downloaded
         self._lock, self._released = lock, released
 
+    def refuse_changed(self, content: bytes) -> None:
+        """Refuse bytes that were read from the file and are not those that were kept; the file is fetched again then.
+
+        Raises:
+            Transient: the disk has altered them.
+        """
+        if sha256(content).hexdigest() != self.note.sha256:
+            _note_path(self.path).unlink(missing_ok=True)
+            raise Transient(f"{self.path}: changed on this disk since it was kept; it is fetched again")
+
     def __enter__(self) -> Self:
         return self
 
@@ -125,13 +135,22 @@ class RawCache:
         """Where a day's file is, if it is there."""
         return self.folder / f"{day:%Y/%m}" / f"{day:%Y-%m-%d}.csv.gz"
 
-    async def get(self, listed: Listed, read: Callable[[Listed], AsyncIterator[bytes]], meter: DayMeter) -> HeldFile:
+    async def get(
+        self,
+        listed: Listed,
+        read: Callable[[Listed], AsyncIterator[bytes]],
+        meter: DayMeter,
+        *,
+        digested_by_reader: bool = False,
+    ) -> HeldFile:
         """A day's file in the listed version, downloaded only if it is not here.
 
         Args:
             listed: the version wanted.
             read: its bytes; called only for a download.
             meter: told of downloaded bytes.
+            digested_by_reader: whether the caller reads the whole file anyway and compares it with
+                `HeldFile.refuse_changed`; otherwise a file that is here is digested before it is returned.
 
         Raises:
             Transient: what arrived is not whole.
@@ -140,7 +159,7 @@ class RawCache:
             IngestError: from ``read``.
         """
         with _on_disk(self.folder):
-            held = await asyncio.to_thread(self._cached, listed)
+            held = await asyncio.to_thread(self._cached, listed, digested_by_reader)
             if held is not None:
                 try:
                     _refuse_excess(listed, self._bounds.excess(held.note.lines - 1, held.note.text_size))
@@ -183,7 +202,7 @@ class RawCache:
             raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)), ANOTHER_FILE)
         return "the vendor's file in the cache has the recorded sha256"
 
-    def _cached(self, listed: Listed) -> HeldFile | None:
+    def _cached(self, listed: Listed, digested_by_reader: bool) -> HeldFile | None:
         path = self.path(listed.day)
         while True:
             try:
@@ -199,7 +218,7 @@ class RawCache:
                 if note is None or note.etag != listed.etag:
                     file.close()
                     return None
-                if digest_of(file) != note.sha256:
+                if not digested_by_reader and digest_of(file) != note.sha256:
                     logger.warning("%s: is damaged on this disk and is fetched again", path)
                     file.close()
                     return None

@@ -479,8 +479,8 @@ class RottingCache(RawCache):
         super().__init__(folder, 10**9)
         self._rot = rot
 
-    async def get(self, *asked: Any) -> HeldFile:
-        held = await super().get(*asked)
+    async def get(self, *asked: Any, **how: Any) -> HeldFile:
+        held = await super().get(*asked, **how)
         held.path.write_bytes(self._rot(held.path.read_bytes()))
         return held
 
@@ -499,7 +499,7 @@ class RottingCache(RawCache):
 )
 async def test_a_cached_file_that_changes_on_this_disk_is_not_stored(project, tickers, rot):
     source = project.bars(tickers, cache=RottingCache(project.folder / "cache", rot))
-    with pytest.raises(Transient, match="changed on this disk while it was read"):
+    with pytest.raises(Transient, match="changed on this disk since it was kept"):
         await source.fetch(DAY, project.meter)
     assert left_in(project.folder / "lake") == []
     await project.store(tickers)
@@ -615,3 +615,17 @@ async def test_the_vendor_s_return_is_waited_for():
         with pytest.raises(RunEnded):
             await FlatFileSource(store=store, cache=RawCache(Path("unused"), 0)).wait_until_up()
         await FlatFileSource(store=store_of(running), cache=RawCache(Path("unused"), 0)).wait_until_up()
+
+
+@pytest.mark.parametrize("tickers", [LIQUID, None])
+async def test_a_cached_file_that_rotted_is_fetched_again_by_the_next_attempt(project, tickers):
+    await project.store(LIQUID)
+    path = project.cache().path(DAY)
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+    received, source = project.meter.bytes, project.bars(tickers)
+    with pytest.raises(Transient, match="it is fetched again"):
+        await source.fetch(DAY, project.meter)
+    assert project.meter.bytes == received
+
+    assert (await source.fetch(DAY, project.meter)).publish().rows == bars_of(tickers=tickers).height
+    assert project.meter.bytes == received + path.stat().st_size
