@@ -27,7 +27,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states, names_text, unrecorded_days, unrecorded_text
-from data_assets.orchestration.integrity import integrity
+from data_assets.orchestration.integrity import read_back
 from data_assets.orchestration.lake_presence import refuse_absent_lake, stored_elsewhere
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.orchestration.verify_run import VERIFY, DaysRead
@@ -40,8 +40,9 @@ from data_assets.wiring import open_lake
 def verify(selection: Selection, as_json: bool) -> None:
     """Read the stored files of each KEY (default: all) again: sha256, page checksums, rows, schema.
 
-    A damaged day turns red in the grid, and the next backfill fetches it again; a red day whose file is found whole
-    turns green. Exit 1 if a day is damaged, or has a file without a record, or was stored in another lake.
+    A damaged day turns red in the grid, and the next backfill fetches it again. A red day whose file is found whole
+    turns green, and a whole file that is newer than its record, as after a killed run, is recorded. Exit 1 if a day is
+    damaged, or has a file without a record, or was stored in another lake.
     """
     enter_project()
     selected = selection.days()
@@ -75,7 +76,8 @@ def verify_and_record(
     for line in verified.lines(dataset):
         console.print(line, highlight=False, soft_wrap=True)
     display = Display(dataset.name, len(days), Console(stderr=True))
-    record_verdicts(instance, dataset, sorted([*verified.bad, *verified.recovered]), display)
+    wrong = {*verified.bad, *verified.recovered, *verified.renewed}
+    record_verdicts(instance, dataset, sorted(wrong), display)
     return verified
 
 
@@ -88,6 +90,8 @@ class Verified:
         bad: the others, with the reason.
         recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
             vendor when the day was asked for again. What was stored is there and whole.
+        renewed: those of ``ok`` whose file is newer than the recorded one, but for those that a run is at, which will
+            record it.
         unrecorded: days with a file that nothing was recorded of, so that nothing can be compared.
         elsewhere: recorded days without a file here that were stored in another lake -> where.
         error: why nothing could be read of the dataset.
@@ -97,6 +101,7 @@ class Verified:
     ok: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
     error: str | None = None
@@ -126,6 +131,8 @@ class Verified:
             yield f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}"
         if self.recovered:
             yield f"  [green]✓[/green] green again: {names_text([dataset.label(day) for day in self.recovered])}"
+        if self.renewed:
+            yield f"  [green]✓[/green] newer than recorded: {names_text([dataset.label(day) for day in self.renewed])}"
         unrecorded = unrecorded_text(dataset, self.unrecorded) if self.unrecorded else ""
         for text in (unrecorded, self.error, elsewhere_text(dataset, self.elsewhere)):
             if text:
@@ -151,12 +158,15 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         if where is not None and dataset.files.held(lake, when, when, passed_over) == set():
             found.elsewhere[day] = where
             continue
-        verdict = integrity(lake, dataset, when, record)
+        back = read_back(lake, dataset, when, record)
+        verdict = back.verdict
         found.days.judged(record, [verdict])
         if verdict.passed:
             found.ok.append(day)
             if state is DayState.FAILED:
                 found.recovered.append(day)
+            if back.unrecorded is not None and state is not DayState.IN_PROGRESS:
+                found.renewed.append(day)
         else:
             found.bad[day] = verdict.summary
     return found
@@ -175,7 +185,7 @@ def elsewhere_text(dataset: MarketDataset, elsewhere: Mapping[str, str]) -> str:
 
 
 def record_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], display: Display) -> None:
-    """Run the asset's verify mode over days whose colour is wrong, so that the grid shows what was found."""
+    """Run the asset's verify mode over days whose colour or record is wrong, so that these say what was found."""
     for first, last in contiguous_ranges(days, dataset.days_per_run, dataset.partitions):
         wait_for_the_account(instance, dataset.asset_key, display.show_wait)
         run_range(instance, dataset.asset_key, first, last, tags={VERIFY: "true"})

@@ -11,6 +11,9 @@ from typing import ClassVar
 
 Scalar = str | int | float | bool
 
+WRITTEN_AT = "written_at"
+"""Metadata of a stored day: when its file was made, ISO 8601, which tells its revisions apart in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

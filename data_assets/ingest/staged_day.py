@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from data_assets.ingest.lake_errors import ending_of
-from data_assets.ingest.outcome import Scalar, Stored
+from data_assets.ingest.outcome import WRITTEN_AT, Scalar, Stored
 from data_assets.lake.errors import LakeError
 from data_assets.lake.writer import StagedFile
 
@@ -48,7 +48,8 @@ class StagedDayFile:
         except LakeError as error:
             raise ending_of(error) from error
         self._published()
-        return Stored(stored.path, stored.rows, stored.size, stored.sha256, self.metadata, self.inputs)
+        metadata = {**self.metadata, WRITTEN_AT: self._staged.written_at.isoformat()}
+        return Stored(stored.path, stored.rows, stored.size, stored.sha256, metadata, self.inputs)
 
     def discard(self) -> None:
         """See ``StagedDay``."""

@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -58,12 +58,12 @@ from data_assets.lake.layout import (
     previous_path,
 )
 from data_assets.lake.migration import move_files
-from data_assets.lake.monthly import MonthProvenance, audit_month, write_month
-from data_assets.lake.parquet_file import digest_of, reading, row_groups, scan
+from data_assets.lake.monthly import AuditedMonth, MonthProvenance, audit_month, write_month
+from data_assets.lake.parquet_file import NOT_SEALED, FileDigest, file_digest, reading, row_groups, scan
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.storage import open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
-from data_assets.lake.writer import DayWriter, StoredFile
+from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
@@ -410,7 +410,7 @@ class Lake:
         """The days that a ticker's month was built from, as `day_versions` named them then; none without a month."""
         return built_from(self._storage, self._name_there(month_path(dataset, ticker, month)))
 
-    def verify_month(self, dataset: str, ticker: str, month: date) -> StoredFile:
+    def verify_month(self, dataset: str, ticker: str, month: date) -> AuditedMonth:
         """Re-read the file of a ticker's month as a whole, and compare it with what it says of itself.
 
         Returns:
@@ -422,11 +422,12 @@ class Lake:
         """
         name = self._name_there(month_path(dataset, ticker, month))
         with self._opened(name) as (file, where):
-            said, stored = audit_month(file, name, where)
+            audited = audit_month(file, name, where)
+            said = audited.provenance
             if (said.dataset, said.ticker, said.month, said.synthetic) != (dataset, ticker, month, self.synthetic):
                 found = f"{_kind(said.synthetic)} data of {said.dataset} {said.ticker} {said.month:%Y-%m}"
                 raise Corrupt(f"its footer says that it is {found}", where)
-        return stored
+        return audited
 
     def previous(self, dataset: str, day: date) -> pl.LazyFrame | None:
         """The rows of a day before its file was last replaced by another revision; None where none was kept.
@@ -457,44 +458,70 @@ class Lake:
         with self._opened(partition_path(dataset, day)) as (file, where):
             return _footer(file, where)[0].provenance
 
-    def verify(self, dataset: str, day: date, *, sha256: str | None, rows: int | None) -> None:
+    def verify(
+        self, dataset: str, day: date, *, sha256: str | None, rows: int | None, written_at: datetime | None = None
+    ) -> AuditedDay | None:
         """Re-read a day's file as a whole and compare it with what was recorded of it and with what it says of itself.
+
+        A file has its name before it is recorded. So whoever reads in between, or after a process that died in between,
+        finds another file than was recorded: one that is whole by its own seal and was written after the recorded one
+        is as good as that. An older one is not, such as one that came back from a backup.
 
         Args:
             dataset: the dataset's key.
             day: the day.
             sha256: the digest that was recorded when the file was published; None where none was.
             rows: the row count that was recorded; None where none was.
+            written_at: when the recorded file was written, with a time zone; None if no other will do.
+
+        Returns:
+            The file that is there instead of the recorded one, if it is not that.
 
         Raises:
             Corrupt: the file is missing, damaged, another file, or of another dataset, day or kind than its place says.
             LakeError: the file could not be read for a reason that says nothing about it.
         """
         with self._opened(partition_path(dataset, day)) as (file, where):
-            if sha256 is not None and (found := digest_of(file)) != sha256:
-                raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", where, ANOTHER_FILE)
-            footer = self._audited(dataset, day, file, where)
+            digest = None if sha256 is None else file_digest(file)
+            if digest is not None and digest.sha256 != sha256:
+                if digest.sealed and written_at is not None:
+                    newer = self._audited(dataset, day, file, where, digest)
+                    if newer.written_at is not None and newer.written_at > written_at:
+                        return newer
+                raise Corrupt(f"its sha256 is {digest.sha256}, recorded was {sha256}", where, ANOTHER_FILE)
+            footer = self._whole(dataset, day, file, where)
             if rows is not None and footer.rows != rows:
                 raise Corrupt(f"it has {footer.rows} rows, recorded were {rows}", where)
+            return None
 
-    def audit(self, dataset: str, day: date) -> tuple[StoredFile, Provenance]:
+    def audit(self, dataset: str, day: date) -> AuditedDay:
         """Re-read a day's file as a whole, of which nothing is recorded, and compare it with what it says of itself.
-
-        Returns:
-            What a record of the file would say, and what its footer says about where the rows came from.
 
         Raises:
             Corrupt: the file is missing, damaged, or of another dataset, day or kind than its place says.
             LakeError: the file could not be read for a reason that says nothing about it.
         """
-        name = partition_path(dataset, day)
-        with self._opened(name) as (file, where):
-            sha256 = digest_of(file)
-            size = file.tell()
-            footer = self._audited(dataset, day, file, where)
-        return StoredFile(name, footer.rows, size, sha256), footer.provenance
+        with self._opened(partition_path(dataset, day)) as (file, where):
+            return self._audited(dataset, day, file, where, file_digest(file))
 
-    def _audited(self, dataset: str, day: date, file: BinaryIO, where: str) -> Footer:
+    def written_at(self, dataset: str, day: date) -> datetime:
+        """When a day's file was written, by its footer; of one of an earlier version, when its rows were fetched.
+
+        Raises:
+            Corrupt: the file is missing or its footer is damaged.
+        """
+        with self._opened(partition_path(dataset, day)) as (file, where):
+            footer = _footer(file, where)[0]
+        return footer.written_at or footer.provenance.fetched_at
+
+    def _audited(self, dataset: str, day: date, file: BinaryIO, where: str, digest: FileDigest) -> AuditedDay:
+        footer = self._whole(dataset, day, file, where)
+        if digest.sealed is False:
+            raise Corrupt(NOT_SEALED, where)
+        stored = StoredFile(partition_path(dataset, day), footer.rows, digest.size, digest.sha256)
+        return AuditedDay(stored, footer.provenance, footer.written_at)
+
+    def _whole(self, dataset: str, day: date, file: BinaryIO, where: str) -> Footer:
         """The footer of a day's file, once every page has been read and all that it says was found to hold."""
         footer, schema = _footer(file, where)
         counted = sum(frame.height for frame in row_groups(file, where))

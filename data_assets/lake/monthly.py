@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from data_assets.lake.errors import Corrupt, write_error
 from data_assets.lake.layout import month_path
-from data_assets.lake.parquet_file import NewParquet, digest_of, reading, row_groups
+from data_assets.lake.parquet_file import NOT_SEALED, NewParquet, file_digest, reading, row_groups
 from data_assets.lake.provenance import PREFIX, columns_of
 from data_assets.lake.storage import Storage
 from data_assets.lake.writer import StoredFile
@@ -121,7 +121,22 @@ def month_footer(metadata: Mapping[str, str]) -> MonthFooter:
         raise ValueError(f"the footer holds no whole provenance ({type(error).__name__}: {error})") from None
 
 
-def audit_month(file: BinaryIO, name: str, where: str) -> tuple[MonthProvenance, StoredFile]:
+@dataclass(frozen=True, slots=True)
+class AuditedMonth:
+    """A ticker's month as it was read back, whole.
+
+    Attributes:
+        provenance: what its footer says.
+        file: what the file is now.
+        sealed: whether it is what was written, by its own seal; if not, only a recorded digest can tell.
+    """
+
+    provenance: MonthProvenance
+    file: StoredFile
+    sealed: bool
+
+
+def audit_month(file: BinaryIO, name: str, where: str) -> AuditedMonth:
     """Read a month's file as a whole, every page checked, and compare it with what its footer says.
 
     Args:
@@ -129,14 +144,10 @@ def audit_month(file: BinaryIO, name: str, where: str) -> tuple[MonthProvenance,
         name: its name, relative to the lake's root.
         where: its address, for errors.
 
-    Returns:
-        What the footer says the file is, and what the file is now.
-
     Raises:
         Corrupt: the file is damaged.
     """
-    sha256 = digest_of(file)
-    size = file.tell()
+    digest = file_digest(file)
     with reading(where):
         parquet = pq.ParquetFile(file)
         metadata, schema = parquet.metadata.metadata or {}, parquet.schema_arrow
@@ -149,7 +160,9 @@ def audit_month(file: BinaryIO, name: str, where: str) -> tuple[MonthProvenance,
         raise Corrupt(f"it has {rows} rows, its footer says {footer.rows}", where)
     if columns_of(schema) != footer.columns:
         raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
-    return footer.provenance, StoredFile(name, rows, size, sha256)
+    if digest.sealed is False:
+        raise Corrupt(NOT_SEALED, where)
+    return AuditedMonth(footer.provenance, StoredFile(name, rows, digest.size, digest.sha256), bool(digest.sealed))
 
 
 def write_month(storage: Storage, provenance: MonthProvenance, rows: pl.DataFrame, sort_by: str) -> StoredFile:

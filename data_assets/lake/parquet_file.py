@@ -1,7 +1,12 @@
 """One Parquet file: how it is encoded into a temporary file, and how it is read back with every page checked.
 
-Here: encoding, digest, sync, the reading back before anybody trusts the file, and what damage looks like to the reader.
-Not here: the order of rows (``writer``), where files lie (``storage``), what is to be done about damage (``lake``).
+A file proves itself. Its footer holds a seal: the sha256 of all of its bytes, taken with zeros in the place of the seal
+itself. So a file that nothing was recorded of, because the process died between the file's name and its record, can be
+told from a damaged one as surely as by a recorded digest.
+
+Here: encoding, digest, seal, sync, the reading back before anybody trusts the file, and what damage looks like to the
+reader. Not here: the order of rows (``writer``), where files lie (``storage``), what is to be done about damage
+(``lake``).
 """
 
 from __future__ import annotations
@@ -10,9 +15,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -32,6 +39,15 @@ READ_BYTES = 8 << 20
 AHEAD = 1
 WRITE_BYTES = 1 << 20  # at a time, lest the encoder wait for the interpreter at each of a thousand small writes
 
+SEAL = f"{PREFIX}seal"
+_BLANK = b"0" * 64
+_SEAL = re.compile(re.escape(SEAL).encode() + rb"\x18\x40([0-9a-f]{64})")
+"""Key and value as they lie in a footer: between them, Thrift's compact protocol says "binary" and "64 bytes"."""
+
+NOT_SEALED = "damaged (its bytes are not those that it was closed with)"
+
+_MAGIC = b"PAR1"
+
 
 def digest_of(file: BinaryIO) -> str:
     """The hexadecimal sha256 of the rest of ``file``."""
@@ -41,8 +57,57 @@ def digest_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """What the bytes of a whole Parquet file are.
+
+    Attributes:
+        sha256: their hexadecimal digest.
+        size: their number.
+        sealed: whether they are those that the file was closed with, by its seal; None where it has none, as those of
+            earlier versions and of other programs, and some that are damaged.
+    """
+
+    sha256: str
+    size: int
+    sealed: bool | None
+
+
+def file_digest(file: BinaryIO) -> FileDigest:
+    """Read a file from its first byte to its last, and compare it with its seal."""
+    size = file.seek(0, os.SEEK_END)
+    body = _footer_start(file, size)
+    file.seek(0)
+    digest, left = hashlib.sha256(), body
+    while left and (block := file.read(min(READ_BYTES, left))):
+        digest.update(block)
+        left -= len(block)
+    footer = file.read()
+    sealed = (seal := _SEAL.search(footer)) and _sealing(digest, footer, seal) == seal[1].decode()
+    digest.update(footer)
+    return FileDigest(digest.hexdigest(), size, sealed)
+
+
+def _footer_start(file: BinaryIO, size: int) -> int:
+    """Where the footer begins by the file's last bytes; at the end where they are not those of a Parquet file."""
+    if size < 3 * len(_MAGIC):
+        return size
+    file.seek(size - 8)
+    tail = file.read(8)
+    start = size - 8 - int.from_bytes(tail[:4], "little")
+    return start if tail[4:] == _MAGIC and start >= len(_MAGIC) else size
+
+
+def _sealing(body: hashlib._Hash, footer: bytes, seal: re.Match[bytes]) -> str:
+    """The digest of a file that has zeros in the place of its seal."""
+    sealing = body.copy()
+    for part in (footer[: seal.start(1)], _BLANK, footer[seal.end(1) :]):
+        sealing.update(part)
+    return sealing.hexdigest()
+
+
 class _HashedFile:
-    """What Arrow writes into: counts and digests the bytes on their way to the file."""
+    """What Arrow writes into: counts and digests the bytes on their way to the file, and seals the last of them."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -50,13 +115,28 @@ class _HashedFile:
         self.size = 0
         self.closed = False
         self.abandoned = False
+        self._held: list[bytes] | None = None
 
     def write(self, data: bytes) -> int:
-        if not self.abandoned:  # an encoder that is destroyed unfinished still writes its footer
+        if self._held is not None:
+            self._held.append(bytes(data))
+        elif not self.abandoned:  # an encoder that is destroyed unfinished still writes its footer
             self._file.write(data)
             self.digest.update(data)
         self.size += len(data)
         return len(data)
+
+    def hold_back(self) -> None:
+        """Keep what comes from now on, which is the footer with a blank seal, for `write_sealed`."""
+        self._held = []
+
+    def write_sealed(self) -> None:
+        """Write what was held back, with the seal in its place."""
+        footer, self._held = b"".join(self._held or []), None
+        (seal,) = _SEAL.finditer(footer)
+        footer = footer[: seal.start(1)] + _sealing(self.digest, footer, seal).encode() + footer[seal.end(1) :]
+        self._file.write(footer)
+        self.digest.update(footer)
 
     def tell(self) -> int:
         return self.size
@@ -153,30 +233,40 @@ class NewParquet:
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
+        self._end_rows()
+        self._end_footer()
+        self._file.flush()
+
+    def _end_rows(self) -> None:
         rows = pl.concat(self._pending)
         if rows.height:
             self._encode(rows)
         self._pending = []
         self._wait()
         self._thread.shutdown()
+
+    def _end_footer(self) -> None:
         self._encoder.close()
         self._stream.flush()
-        self._file.flush()
 
     def seal(self, metadata: Mapping[str, str]) -> None:
-        """End the file with ``metadata`` in its footer, sync it, and read back from the disk what was written.
+        """End the file with ``metadata`` and its seal in the footer, sync it, and read back from the disk what it is.
 
         Raises:
             OSError: the disk did not take it.
             LakeError: what lies on the disk is not what was written.
         """
-        self._encoder.add_key_value_metadata(metadata)
-        self.end()
+        self._encoder.add_key_value_metadata({**metadata, SEAL: _BLANK.decode()})
+        self._end_rows()
+        self._stream.flush()
+        self._sink.hold_back()
+        self._end_footer()
+        self._sink.write_sealed()
+        self._file.flush()
         os.fsync(self._file.fileno())
         if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         with os.fdopen(os.dup(self._file.fileno()), "rb") as file, reading(str(self.path)):
-            file.seek(0)
             problem = self._difference(file, metadata)
         if problem:
             raise LakeError(
@@ -185,16 +275,18 @@ class NewParquet:
             )
 
     def _difference(self, file: BinaryIO, metadata: Mapping[str, str]) -> str | None:
-        if (on_disk := os.fstat(file.fileno()).st_size) != self._sink.size:
-            return f"it has {on_disk} bytes instead of {self._sink.size}"
-        if (on_disk_digest := digest_of(file)) != self.sha256:
-            return f"its sha256 is {on_disk_digest} instead of {self.sha256}"
+        if (size := os.fstat(file.fileno()).st_size) != self._sink.size:
+            return f"it has {size} bytes instead of {self._sink.size}"
+        if (on_disk := file_digest(file)).sha256 != self.sha256:
+            return f"its sha256 is {on_disk.sha256} instead of {self.sha256}"
+        if not on_disk.sealed:
+            return "its seal is not that of its bytes"
+        file.seek(0)
         footer = pq.read_metadata(file)
         if footer.num_rows != self.rows:
             return f"it has {footer.num_rows} rows instead of {self.rows}"
-        if {k.decode(): v.decode() for k, v in footer.metadata.items() if k.startswith(PREFIX.encode())} != dict(
-            metadata
-        ):
+        said = {key.decode(): value.decode() for key, value in footer.metadata.items()}
+        if {key: value for key, value in said.items() if key.startswith(PREFIX) and key != SEAL} != dict(metadata):
             return "its footer lost its metadata"
         if footer.schema.names != self._schema.names:
             return f"it has the columns {footer.schema.names} instead of {self._schema.names}"

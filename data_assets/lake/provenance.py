@@ -87,11 +87,14 @@ class Footer:
         provenance: where the rows came from.
         rows: how many rows were written.
         columns: the columns as they were written: name and Arrow type, in order.
+        written_at: when the file was made, UTC, which is later than any of its rows was fetched; None in files of
+            earlier versions.
     """
 
     provenance: Provenance
     rows: int
     columns: tuple[tuple[str, str], ...]
+    written_at: datetime | None = None
 
 
 def columns_of(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
@@ -102,7 +105,9 @@ def columns_of(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
     return tuple((column.name, str(column.type).replace("large_string", "string")) for column in schema)
 
 
-def to_metadata(provenance: Provenance, rows: int, schema: pa.Schema) -> dict[str, str]:
+def to_metadata(
+    provenance: Provenance, rows: int, schema: pa.Schema, *, written_at: datetime | None = None
+) -> dict[str, str]:
     """The footer's key-value metadata.
 
     Raises:
@@ -123,6 +128,8 @@ def to_metadata(provenance: Provenance, rows: int, schema: pa.Schema) -> dict[st
     }
     if provenance.etag is not None:
         values["etag"] = provenance.etag
+    if written_at is not None:
+        values["written_at"] = written_at.isoformat()
     return {PREFIX + key: value for key, value in values.items()}
 
 
@@ -147,7 +154,10 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None) -> Footer:
             details=json.loads(values["details"]),
         )
         return Footer(
-            provenance, int(values["rows"]), tuple((name, kind) for name, kind in json.loads(values["columns"]))
+            provenance,
+            int(values["rows"]),
+            tuple((name, kind) for name, kind in json.loads(values["columns"])),
+            datetime.fromisoformat(values["written_at"]) if "written_at" in values else None,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"the footer holds no whole provenance ({type(error).__name__}: {error})") from None

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import reduce
 from types import TracebackType
 from typing import Self
@@ -30,6 +30,7 @@ from data_assets.lake.layout import partition_path, previous_path, rejected_path
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading, row_groups
 from data_assets.lake.provenance import Provenance, to_metadata
 from data_assets.lake.storage import Storage
+from data_assets.trading_calendar import utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,21 @@ class StoredFile:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuditedDay:
+    """A day's file as it was read back, whole.
+
+    Attributes:
+        file: what it is now.
+        provenance: what its footer says of where the rows came from.
+        written_at: when it was written, UTC; None in files of earlier versions.
+    """
+
+    file: StoredFile
+    provenance: Provenance
+    written_at: datetime | None
+
+
 class StagedFile:
     """A whole, synced and verified file under a temporary name; it goes with this object unless it is published.
 
@@ -58,11 +74,14 @@ class StagedFile:
         size: its bytes.
         sha256: hexadecimal digest of those bytes.
         provenance: what its footer says.
+        written_at: when it was made, UTC.
     """
 
-    def __init__(self, storage: Storage, name: str, file: NewParquet, provenance: Provenance) -> None:
+    def __init__(
+        self, storage: Storage, name: str, file: NewParquet, provenance: Provenance, written_at: datetime
+    ) -> None:
         self._storage, self._file = storage, file
-        self.name, self.provenance = name, provenance
+        self.name, self.provenance, self.written_at = name, provenance, written_at
         self.rows, self.size, self.sha256 = file.rows, file.size, file.sha256
         weakref.finalize(self, file.discard)  # a cancelled task never receives the file that its thread finished
 
@@ -209,8 +228,9 @@ class DayWriter:
             index = pl.concat(self._index)
             if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
                 self._merge(index)
-            self._file.seal(to_metadata(provenance, self._file.rows, self._schema))
-            staged = StagedFile(self._storage, self._name, self._file, provenance)
+            written_at = utc_now()
+            self._file.seal(to_metadata(provenance, self._file.rows, self._schema, written_at=written_at))
+            staged = StagedFile(self._storage, self._name, self._file, provenance, written_at)
             self._file, self._ended = None, True
             return staged
 

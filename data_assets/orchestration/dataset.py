@@ -19,14 +19,43 @@ from typing import Protocol
 import dagster as dg
 import polars as pl
 
-from data_assets.ingest.outcome import Scalar, Stored
+from data_assets.ingest.outcome import WRITTEN_AT, Scalar, Stored
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
+from data_assets.lake.writer import AuditedDay
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.quality.verdict import Verdict
 from data_assets.span import Span
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the event log says of a stored day's file.
+
+    Attributes:
+        sha256: its digest; of a month, that of all its files.
+        rows: its rows.
+        written_at: when it was written, UTC; where that was not recorded, when the day was, which is later.
+    """
+
+    sha256: str
+    rows: int | None
+    written_at: datetime
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found of a stored day whose file is whole.
+
+    Attributes:
+        said: what was verified, in one line.
+        unrecorded: the file that is there, if it is a newer one than the recorded; to be recorded.
+    """
+
+    said: str
+    unrecorded: Stored | None = None
 
 
 class Files(Protocol):
@@ -46,14 +75,15 @@ class Files(Protocol):
     def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
         """Return those of some recorded days, not held, whose files are there but were made from data since changed."""
 
-    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
         """Compare what is on disk with what was recorded.
 
-        Returns:
-            What was verified, in one line.
+        A file is published before it is recorded, so another one than the recorded file is no damage by itself: it may
+        have been replaced by a run that is at it now, or that died in between. It has to prove that it is whole, and
+        newer than the recorded one.
 
         Raises:
-            Corrupt: the file is missing, damaged, or another one.
+            Corrupt: the file is missing, damaged, or another one that proves neither.
         """
 
     def found(self, lake: Lake, day: date) -> Stored | None:
@@ -95,29 +125,39 @@ class DayFiles:
         """See `Files`: a day is made from nothing of this lake."""
         return set()
 
-    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
         """See `Files`."""
-        lake.verify(self.dataset, day, sha256=sha256, rows=rows)
-        return f"sha256, page checksums, schema and {rows} rows are as recorded"
+        rows, instant = recorded.rows, recorded.written_at
+        newer = lake.verify(self.dataset, day, sha256=recorded.sha256, rows=rows, written_at=instant)
+        if newer is None:
+            return Verified(f"sha256, page checksums, schema and {rows} rows are as recorded")
+        text = f"its {newer.file.rows} rows are whole by the file's own seal, and newer than the recorded ones"
+        return Verified(text, _by_its_footer(newer))
 
     def found(self, lake: Lake, day: date) -> Stored:
         """See `Files`; of what the download counted, the record has what the footer says."""
-        file, said = lake.audit(self.dataset, day)
-        metadata: dict[str, Scalar] = {
-            name: value for name, value in said.details.items() if isinstance(value, str | int | float)
-        }
-        metadata |= {"raw_size": said.raw_size, "fetched_at": said.fetched_at.isoformat(), "reconciled": True}
-        if said.etag is not None:
-            metadata["etag"] = said.etag
-        return Stored(file.path, file.rows, file.size, file.sha256, metadata)
+        return _by_its_footer(lake.audit(self.dataset, day))
 
     def made_at(self, lake: Lake, day: date) -> datetime | None:
         """See `Files`."""
-        return lake.provenance(self.dataset, day).fetched_at
+        return lake.written_at(self.dataset, day)
 
     def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame | None:
         """See `Files`."""
         return lake.scan(self.dataset, day, day).head(rows).collect()
+
+
+def _by_its_footer(day: AuditedDay) -> Stored:
+    file, said = day.file, day.provenance
+    metadata: dict[str, Scalar] = {
+        name: value for name, value in said.details.items() if isinstance(value, str | int | float)
+    }
+    metadata |= {"raw_size": said.raw_size, "fetched_at": said.fetched_at.isoformat(), "reconciled": True}
+    if said.etag is not None:
+        metadata["etag"] = said.etag
+    if day.written_at is not None:
+        metadata[WRITTEN_AT] = day.written_at.isoformat()
+    return Stored(file.path, file.rows, file.size, file.sha256, metadata)
 
 
 class FilesOfDays(Protocol):

@@ -22,6 +22,7 @@ from contextlib import (
     suppress,
 )
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import NoReturn, Protocol
@@ -42,7 +43,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
-from data_assets.orchestration.integrity import damaged_days, integrity, recorded_file, recorded_verdicts
+from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.orchestration.partitions import RANGE_END, RANGE_START, asked_keys
@@ -115,6 +116,35 @@ def _plain(value: Scalar) -> Scalar:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def record_stored(
+    context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake, day: date, stored: Stored
+) -> list[Verdict]:
+    """Record that a day is stored, and all verdicts on it, which are returned."""
+    context.log_event(_materialization(dataset, lake, day, stored))
+    key = day.isoformat()
+    record = latest_materialization(context.instance, dataset.asset_key, key)
+    assert record is not None, f"{dataset.name} {key} was recorded just now"
+    verdicts = recorded_verdicts(record, dataset, lake, day)
+    for verdict in verdicts:
+        context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
+    return verdicts
+
+
+def record_whole(
+    context: dg.AssetExecutionContext,
+    dataset: MarketDataset,
+    lake: Lake,
+    day: date,
+    record: dg.EventLogRecord,
+    found: ReadBack,
+) -> None:
+    """Record once more a day that was read back whole: as it was, or, if its file is a newer one, as it is."""
+    if found.unrecorded is not None:
+        record_stored(context, dataset, lake, day, replace(found.unrecorded, attempts=0))
+    elif record.asset_materialization is not None:
+        context.log_event(record.asset_materialization)
+
+
 class DayRecorder:
     """Writes each day's end into the event log of the run it belongs to.
 
@@ -148,25 +178,16 @@ class DayRecorder:
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
                 self._record_input(datasets_of_this_process[name], day, stored)
-            self._waiting.judged(day, self._record_stored(self._dataset, day, outcome))
+            self._waiting.judged(day, record_stored(self._context, self._dataset, self._lake, day, outcome))
         else:
             self._context.log_event(not_stored_event(self._dataset, key, outcome))
 
     def _record_input(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
         """Record a day of another dataset, unless an attempt that was cut short has recorded it already."""
         record = latest_materialization(self._context.instance, dataset.asset_key, day.isoformat())
-        if record is None or recorded_file(record)[0] != stored.sha256:
-            self._record_stored(dataset, day, stored)
-
-    def _record_stored(self, dataset: MarketDataset, day: date, stored: Stored) -> list[Verdict]:
-        self._context.log_event(_materialization(dataset, self._lake, day, stored))
-        key = day.isoformat()
-        record = latest_materialization(self._context.instance, dataset.asset_key, key)
-        assert record is not None, f"{dataset.name} {key} was recorded just now"
-        verdicts = recorded_verdicts(record, dataset, self._lake, day)
-        for verdict in verdicts:
-            self._context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
-        return verdicts
+        recorded = None if record is None else recorded_file(record)
+        if recorded is None or recorded.sha256 != stored.sha256:
+            record_stored(self._context, dataset, self._lake, day, stored)
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """Return the days that this run, or the run that it retries, has stored already; they are not fetched again.
@@ -182,10 +203,11 @@ class DayRecorder:
             record = latest_materialization(self._context.instance, self._dataset.asset_key, day.isoformat())
             if record is None or record.run_id not in {*kin, self._context.run.run_id}:
                 continue
-            if not integrity(self._lake, self._dataset, day, record).passed:
+            found = read_back(self._lake, self._dataset, day, record)
+            if not found.verdict.passed:
                 continue
-            if record.run_id != self._context.run.run_id and record.asset_materialization is not None:
-                self._context.log_event(record.asset_materialization)
+            if found.unrecorded or record.run_id != self._context.run.run_id:
+                record_whole(self._context, self._dataset, self._lake, day, record, found)
             stored.add(day)
         return stored
 
@@ -230,9 +252,8 @@ def days_of_run(context: dg.AssetExecutionContext, dataset: MarketDataset) -> li
             f"next {dataset.unit} to a range that ends on a closed day; end it on a {dataset.unit} that exists"
         )
         record = latest_materialization(context.instance, dataset.asset_key, key)
-        stored = record.asset_materialization if record else None
-        if record and stored and integrity(open_lake(), dataset, date.fromisoformat(key), record).passed:
-            context.log_event(stored)
+        if record and (found := read_back(open_lake(), dataset, date.fromisoformat(key), record)).verdict.passed:
+            record_whole(context, dataset, open_lake(), date.fromisoformat(key), record, found)
     return asked
 
 

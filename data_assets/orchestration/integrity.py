@@ -1,4 +1,4 @@
-"""A stored day read back: whether its file is still the recorded one, and all verdicts on it.
+"""A stored day read back: whether its file is still the recorded one, or a newer one, and all verdicts on it.
 
 Here: what is judged when a day has been stored, and whenever its checks run again. Not here: the rules (`quality`), how
 a file is verified (`lake`), and how a verdict is recorded (`asset_checks`).
@@ -7,53 +7,99 @@ a file is verified (`lake`), and how a verdict is recorded (`asset_checks`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from data_assets.ingest.outcome import WRITTEN_AT, Stored
 from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import MarketDataset, Recorded
 from data_assets.orchestration.holes import hole_reason
 from data_assets.quality.verdict import Verdict
 
 NOT_READABLE, NOT_RECORDED = "not readable", "without a record"
+NO_FILE = ""
+"""The digest that is recorded of a hole: that of no file."""
 DAMAGE = "damage"
 """Metadata of an integrity verdict that did not pass: what is wrong, in the words of `lake.errors` or one of these."""
 
 
-def recorded_file(record: dg.EventLogRecord) -> tuple[str | None, int | None]:
-    """Return the sha256 and the row count that a materialization recorded."""
+def recorded_file(record: dg.EventLogRecord) -> Recorded | None:
+    """Return what a materialization recorded of its file; None if that is not enough to know the file again."""
     materialization = record.asset_materialization
     metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
-    sha256, rows = metadata.get("sha256"), metadata.get("rows")
-    return (str(sha256.value) if sha256 else None, int(str(rows.value)) if rows else None)
+    if "sha256" not in metadata:
+        return None
+    rows, written_at = metadata.get("rows"), metadata.get(WRITTEN_AT)
+    return Recorded(
+        str(metadata["sha256"].value),
+        int(str(rows.value)) if rows else None,
+        datetime.fromisoformat(str(written_at.value)) if written_at else datetime.fromtimestamp(record.timestamp, UTC),
+    )
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What a stored day turned out to be.
+
+    Attributes:
+        verdict: whether it is whole: the integrity check.
+        unrecorded: the file that is there, if it is whole and newer than the recorded one: the run that replaced it has
+            not recorded it yet, or died before it could.
+    """
+
+    verdict: Verdict
+    unrecorded: Stored | None = None
 
 
 def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
-    """Check that the file on disk is the recorded one; a file that cannot be read does not pass.
+    """Check that the file on disk is whole: the recorded one, or a newer one (`read_back`)."""
+    return read_back(lake, dataset, day, record).verdict
+
+
+def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> ReadBack:
+    """Compare the file on disk with the record; a file that cannot be read does not pass.
+
+    Args:
+        lake: where the file is.
+        dataset: the dataset of the day.
+        day: the day.
+        record: its newest materialization, taken from the event log before this is called: of a file that is replaced
+            and recorded meanwhile, the older record must be the one to be compared.
 
     Raises:
         LakeUnusable: the lake as a whole is not there or does not answer, which says nothing about the day.
     """
-    if (why := hole_reason(record)) is not None:
-        text = f"a hole, accepted by hand: {why}"
-        return Verdict("integrity", passed=True, severity="warn", summary=text, metadata={"hole": why})
-    sha256, rows = recorded_file(record)
-    if sha256 is None:
+    recorded, why = recorded_file(record), hole_reason(record)
+    if why is not None:
+        recorded = Recorded(NO_FILE, None, datetime.fromtimestamp(record.timestamp, UTC))
+    if recorded is None:
         text = "no sha256 was recorded with this day; backfill it again"
-        return Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED})
+        return ReadBack(Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED}))
     try:
-        found = dataset.files.verify(lake, day, sha256=sha256, rows=rows)
+        found = dataset.files.verify(lake, day, recorded)
     except LakeUnusable:
         raise
     except LakeError as error:
+        if why is not None:
+            return _hole(why)
         if not isinstance(error, Corrupt):
             lake.is_there()
         kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
-        return Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind})
-    return Verdict("integrity", passed=True, severity="error", summary=found, metadata={"sha256": sha256})
+        return ReadBack(Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind}))
+    if why is not None and found.unrecorded is None:
+        return _hole(why)
+    sha256 = found.unrecorded.sha256 if found.unrecorded else recorded.sha256
+    whole = Verdict("integrity", passed=True, severity="error", summary=found.said, metadata={"sha256": sha256})
+    return ReadBack(whole, found.unrecorded)
+
+
+def _hole(why: str) -> ReadBack:
+    text = f"a hole, accepted by hand: {why}"
+    return ReadBack(Verdict("integrity", passed=True, severity="warn", summary=text, metadata={"hole": why}))
 
 
 def damaged_days(

@@ -26,6 +26,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DONE, DayState, day_states, states_on_disk, unrecorded_days
+from data_assets.orchestration.integrity import recorded_file
 from data_assets.orchestration.lake_presence import stored_elsewhere
 
 RECONCILE = "data_assets/reconcile"
@@ -84,7 +85,8 @@ def _is_newer(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, la
         raise
     except LakeError:  # damage: `verify` says so
         return False
-    return record is not None and made is not None and made.timestamp() > record.timestamp
+    recorded = None if record is None else recorded_file(record)
+    return recorded is not None and made is not None and made > recorded.written_at
 
 
 class FilesOfTheLake:

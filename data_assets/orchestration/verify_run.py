@@ -23,8 +23,8 @@ from data_assets.ingest.outcome import NotStored, Rejected
 from data_assets.ingest.run_summary import VerifySummary
 from data_assets.orchestration.asset_checks import Judged, day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event
-from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, integrity
+from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event, record_whole
+from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, read_back
 from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
@@ -73,7 +73,7 @@ def summed_up(instance: dg.DagsterInstance, run: dg.DagsterRun, dataset: MarketD
 
 
 def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:
-    """Read the files of this run's days again. Good days are recorded as they were; damaged and missing ones turn red.
+    """Read the files of this run's days again. Good days are recorded again; damaged and missing ones turn red.
 
     Raises:
         LakeUnusable: the lake as a whole is not there, which says nothing about any day.
@@ -86,11 +86,12 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         for key in sorted(keys, reverse=True):
             day = date.fromisoformat(key)
             record = latest_materialization(context.instance, dataset.asset_key, key)
-            verdict = integrity(lake, dataset, day, record) if record else None
+            found = read_back(lake, dataset, day, record) if record else None
+            verdict = found.verdict if found else None
             judged(record, [verdict] if verdict else [])
-            if record and record.asset_materialization and verdict and verdict.passed:
+            if record and found and found.verdict.passed:
                 # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
-                context.log_event(record.asset_materialization)
+                record_whole(context, dataset, lake, day, record, found)
             else:
                 if verdict:
                     context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))

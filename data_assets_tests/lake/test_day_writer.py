@@ -46,10 +46,16 @@ def lake(tmp_path):
     return Lake(str(tmp_path), synthetic=True)
 
 
+def stop_the_clock(patch):
+    """So that two files differ only if their rows do: a file says when it was written."""
+    patch.setattr(writer, "utc_now", lambda: datetime(2024, 1, 4, 3, tzinfo=UTC))
+
+
 @contextmanager
 def row_groups_of_16():
     """So that small frames take every path of large ones; without syncs, which cost time and are proven elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
+        stop_the_clock(patch)
         for module in (parquet_file, writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 16)
         patch.setattr(os, "fsync", lambda descriptor: None)
@@ -114,7 +120,8 @@ def test_any_order_of_arrival_gives_the_same_file(file_in_order, frames):
     assert stored(lake).equals(DAY_ROWS)
 
 
-def test_a_day_of_many_row_groups(lake, tmp_path):
+def test_a_day_of_many_row_groups(lake, tmp_path, monkeypatch):
+    stop_the_clock(monkeypatch)
     day = quotes(expirations=9, strikes=50, minutes=391)
     in_order = store(lake, *pieces(day, 50_001))
     groups = parquet(lake).metadata

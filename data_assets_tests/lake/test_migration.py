@@ -65,7 +65,7 @@ def assert_read(lake):
         assert bars.height
         assert bars.rows() == [row for day in DAYS for row in as_read(day_bars(day, ticker)).rows()]
         assert list(lake.month_versions(MONTHLY, ticker, DECEMBER)) == DAYS
-        assert lake.verify_month(MONTHLY, ticker, DECEMBER).rows == bars.height
+        assert lake.verify_month(MONTHLY, ticker, DECEMBER).file.rows == bars.height
 
 
 def assert_moved(url):

@@ -61,7 +61,7 @@ def test_a_month_comes_back_as_it_went_in(lake, lake_url):
     file = store_month(lake, "ABRpA", JANUARY)
     bars = pl.concat(day_bars(day, "ABRpA") for day in DAYS)
     assert file.path == month_path(MONTHLY, "ABRpA", JANUARY)
-    assert lake.verify_month(MONTHLY, "ABRpA", JANUARY) == file
+    assert lake.verify_month(MONTHLY, "ABRpA", JANUARY).file == file
     with open_storage(lake_url).open(file.path) as stored:
         parquet = pq.ParquetFile(stored, page_checksum_verification=True)
         assert pl.DataFrame(parquet.read()).equals(bars)
@@ -84,7 +84,7 @@ def test_a_month_is_no_day_and_no_dataset_of_days(lake):
 def test_a_ticker_that_did_not_trade_has_a_file_without_rows(lake):
     file = store_month(lake, "NOPE", JANUARY)
     assert file.rows == 0
-    assert lake.verify_month(MONTHLY, "NOPE", JANUARY) == file
+    assert lake.verify_month(MONTHLY, "NOPE", JANUARY).file == file
 
 
 def test_rows_out_of_order_are_refused_and_leave_the_old_file(lake):
@@ -92,7 +92,7 @@ def test_rows_out_of_order_are_refused_and_leave_the_old_file(lake):
     provenance, rows = month_of(lake, "SPY", JANUARY)
     with pytest.raises(ValueError, match="not sorted by window_start"):
         lake.write_month(provenance, rows.reverse(), TIME)
-    assert lake.verify_month(MONTHLY, "SPY", JANUARY) == file
+    assert lake.verify_month(MONTHLY, "SPY", JANUARY).file == file
 
 
 def test_real_rows_do_not_go_into_a_synthetic_lake(lake, lake_url):
@@ -125,7 +125,7 @@ def test_verify_finds_what_is_wrong_with_a_month(lake, lake_url):
     with pytest.raises(Corrupt, match="no whole provenance"):
         lake.verify_month(MONTHLY, "SPY", JANUARY)
     put(storage, here, good)
-    assert lake.verify_month(MONTHLY, "SPY", JANUARY).size == len(good)
+    assert lake.verify_month(MONTHLY, "SPY", JANUARY).file.size == len(good)
 
 
 def put(storage, name, data):

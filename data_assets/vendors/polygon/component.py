@@ -27,7 +27,8 @@ from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_ove
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
-from data_assets.orchestration.dataset import DayFiles, MarketDataset
+from data_assets.orchestration.dataset import DayFiles, MarketDataset, Recorded, Verified
+from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.neighbours import NEAR, neighbours
@@ -37,10 +38,18 @@ from data_assets.settings import settings
 from data_assets.span import Span, read_span
 from data_assets.trading_calendar import session
 from data_assets.vendors.polygon.client import FlatFileStore
-from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY, FlatFileSource, MinuteAggs, MinuteAggsSource
+from data_assets.vendors.polygon.day import (
+    BARS_KEY,
+    RAW_KEY,
+    FlatFileSource,
+    MinuteAggs,
+    MinuteAggsSource,
+    stored_raw,
+)
 from data_assets.vendors.polygon.months import (
     MONTHLY,
     MonthsSource,
+    as_stored,
     current_months,
     found_month,
     is_built,
@@ -347,9 +356,10 @@ class _CachedFiles:
         """See ``Files``: they are the vendor's own."""
         return set()
 
-    def verify(self, _lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+    def verify(self, _lake: Lake, day: date, recorded: Recorded) -> Verified:
         """See ``Files``."""
-        return self.cache.verify(day, sha256=sha256)
+        found = self.cache.verify(day, sha256=recorded.sha256, fetched_at=recorded.written_at)
+        return Verified(found.said, stored_raw(self.cache.path(day), found.newer) if found.newer else None)
 
     def found(self, _lake: Lake, _day: date) -> Stored | None:
         """See ``Files``: the bars' files tell of the file that they were taken from, in the cache or not."""
@@ -389,10 +399,15 @@ class _MonthFiles:
         """See ``Files``."""
         return {month for month in days if is_built(lake, month, self.of_month(month))}
 
-    def verify(self, lake: Lake, day: date, *, sha256: str, rows: int | None) -> str:
+    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
         """See ``Files``."""
-        verify_month(lake, day, self.of_month(day), sha256=sha256, rows=rows or 0)
-        return f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows"
+        rows, instant = recorded.rows or 0, recorded.written_at
+        found = verify_month(lake, day, self.of_month(day), sha256=recorded.sha256, rows=rows, built_at=instant)
+        if found.recorded:
+            return Verified(f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows")
+        if found.newer:
+            return Verified(f"the files of {day:%Y-%m} are whole, and newer than their record", as_stored(found.newer))
+        return Verified(f"the files of {day:%Y-%m} are whole; {STALE_REASON}, and a plain backfill builds it again")
 
     def found(self, lake: Lake, day: date) -> Stored | None:
         """See ``Files``."""

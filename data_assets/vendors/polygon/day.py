@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from time import perf_counter
 
 import polars as pl
 
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import (
+    WRITTEN_AT,
     DayEnded,
     Failed,
     NoData,
@@ -37,7 +39,7 @@ from data_assets.lake.writer import DayWriter
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
-from data_assets.vendors.polygon.raw_cache import HeldFile, RawCache
+from data_assets.vendors.polygon.raw_cache import HeldFile, Note, RawCache
 from data_assets.vendors.polygon.revision import difference
 from data_assets.vendors.polygon.tickers import Tickers
 
@@ -294,19 +296,28 @@ class _StagedRaw:
 
 
 def _stored_raw(held: HeldFile, seconds: float) -> Stored:
-    note = held.note
+    return stored_raw(
+        held.path,
+        held.note,
+        seconds=round(seconds, 3),
+        rows_per_second=round((held.note.lines - 1) / seconds),
+        downloaded=held.downloaded,
+        last_modified=held.listed.last_modified.isoformat(),
+    )
+
+
+def stored_raw(path: Path, note: Note, **more: Scalar) -> Stored:
+    """A raw file as the engine and the event log know it, with more metadata."""
     return Stored(
-        path=str(held.path),
+        path=str(path),
         rows=note.lines - 1,
         size=note.size,
         sha256=note.sha256,
         metadata={
             "raw_megabytes": round(note.size / 1e6, 3),
-            "seconds": round(seconds, 3),
-            "rows_per_second": round((note.lines - 1) / seconds),
-            "downloaded": held.downloaded,
             "etag": note.etag,
-            "last_modified": held.listed.last_modified.isoformat(),
+            WRITTEN_AT: note.fetched_at,
+            **more,
         },
     )
 

@@ -24,10 +24,10 @@ from typing import Literal
 import polars as pl
 
 from data_assets.ingest.lake_errors import ending_of
-from data_assets.ingest.outcome import DayEnded, NoData, Stored
+from data_assets.ingest.outcome import WRITTEN_AT, DayEnded, NoData, Scalar, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.bar_columns import POLYGON_BARS
-from data_assets.lake.errors import ANOTHER_FILE, Corrupt, LakeError
+from data_assets.lake.errors import ANOTHER_FILE, MISSING, Corrupt, LakeError
 from data_assets.lake.kept import statement
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
@@ -55,6 +55,7 @@ class StoredMonth:
 
     Attributes:
         month: its first day.
+        built_at: when, UTC.
         tickers: whose files were written, sorted; those of tickers that did not trade hold no rows.
         absent: those of ``tickers`` without a row.
         days: the days it was built from, oldest first.
@@ -65,6 +66,7 @@ class StoredMonth:
     """
 
     month: date
+    built_at: datetime
     tickers: tuple[str, ...]
     absent: tuple[str, ...]
     days: tuple[date, ...]
@@ -130,12 +132,17 @@ def build_month(
             (*others, last), (*rows, last_rows) = batch, _rows_of_each(bars, batch)
             files.update(zip(others, writers.map(write_beside, others, rows), strict=True))
             files[last] = write(last, last_rows)  # once all before it are there: it speaks for them
+    return _stored_month(provenance, files)
+
+
+def _stored_month(said: MonthProvenance, files: Mapping[str, StoredFile]) -> StoredMonth:
     return StoredMonth(
-        month=first,
+        month=said.month,
+        built_at=said.built_at,
         tickers=tuple(files),
         absent=tuple(ticker for ticker, file in files.items() if not file.rows),
-        days=tuple(versions),
-        lacking=provenance.lacking,
+        days=tuple(said.days),
+        lacking=said.lacking,
         rows=sum(file.rows for file in files.values()),
         size=sum(file.size for file in files.values()),
         sha256=_digest(files),
@@ -218,8 +225,36 @@ def _telling(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Li
         return ()
 
 
-def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"], *, sha256: str, rows: int) -> None:
+@dataclass(frozen=True, slots=True)
+class VerifiedMonth:
+    """A month whose files are all whole.
+
+    Attributes:
+        recorded: whether they are the recorded ones.
+        newer: what they are, if they are others and hold the days as these are now, so that nothing builds them again;
+            else the next build replaces them.
+    """
+
+    recorded: bool
+    newer: StoredMonth | None = None
+
+
+def verify_month(
+    lake: Lake,
+    month: date,
+    tickers: Sequence[str] | Literal["all"],
+    *,
+    sha256: str,
+    rows: int,
+    built_at: datetime | None = None,
+) -> VerifiedMonth:
     """Re-read a month's files as a whole and compare them with what was recorded when they were built.
+
+    A build replaces the files one by one and is recorded when all are there. So whoever reads meanwhile, or after a
+    build that was cut short, finds others than were recorded, or some of each build. Each is whole by its own seal, and
+    names the versions of the days that it holds: that is all that a reader needs, so these are no damage. Nor is it one
+    that the file of a ticker is not there yet, where the days have changed since, a later build has begun, or the
+    recorded files are all there and the ticker is wanted since.
 
     Args:
         lake: holds the files.
@@ -227,19 +262,39 @@ def verify_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"
         tickers: the tickers it was built for, or ``all`` for every ticker of the month's days.
         sha256: `StoredMonth.sha256` of the build.
         rows: `StoredMonth.rows` of the build.
+        built_at: `StoredMonth.built_at` of the build, or some time after it and before any other.
 
     Raises:
-        Corrupt: a file is missing, damaged, of another place, or not the one that was recorded.
+        Corrupt: a file is missing, damaged, of another place, or neither the one that was recorded nor sealed.
         LakeError: a file could not be read for a reason that says nothing about it.
     """
-    files = _read_again(lake, month, tickers)
-    if (found := sum(file.rows for file in files.values())) != rows or _digest(files) != sha256:
+    first, days = _days_of(month)
+    versions = lake.day_versions(DAILY, days)
+    is_current = bool(current_months(lake, [first], tickers))  # asked first: what a build replaces meanwhile is newer
+    audited, missing = {}, None
+    for ticker in _tickers_of(lake, versions, tickers):
+        try:
+            audited[ticker] = lake.verify_month(MONTHLY, ticker, first)
+        except Corrupt as error:
+            if is_current or error.kind != MISSING:
+                raise
+            missing = error
+    files = {ticker: each.file for ticker, each in audited.items()}
+    found = sum(file.rows for file in files.values())
+    if audited and (found, _digest(files)) == (rows, sha256):
+        return VerifiedMonth(recorded=True)
+    said = [each.provenance for each in audited.values()]
+    due = any(each.days != versions or (built_at and each.built_at > built_at) for each in said)
+    if missing and not due:
+        raise missing
+    if not audited or not all(each.sealed for each in audited.values()):
         raise Corrupt(
             f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
             f"recorded were {rows:,} rows and {sha256}",
             f"{MONTHLY} {month:%Y-%m}",
             ANOTHER_FILE,
         )
+    return VerifiedMonth(recorded=False, newer=_stored_month(_newest(said), files) if is_current else None)
 
 
 def found_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> Stored:
@@ -254,32 +309,28 @@ def found_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]
         Corrupt: a file is missing, damaged, or of another place.
         LakeError: a file could not be read for a reason that says nothing about it.
     """
-    files = _read_again(lake, month, tickers)
-    return Stored(
-        path=_path(month),
-        rows=sum(file.rows for file in files.values()),
-        size=sum(file.size for file in files.values()),
-        sha256=_digest(files),
-        metadata={
-            "tickers": len(files),
-            "absent_tickers": sum(not file.rows for file in files.values()),
-            "reconciled": True,
-        },
-    )
-
-
-def _read_again(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> dict[str, StoredFile]:
     first, days = _days_of(month)
-    if tickers == "all":
-        stored = list(lake.day_versions(DAILY, days))
-        names = _rows_of_tickers(lake.scan(DAILY, stored[0], stored[-1]), tickers)["ticker"].to_list() if stored else []
-    else:
-        names = sorted(set(tickers))
-    return {ticker: lake.verify_month(MONTHLY, ticker, first) for ticker in names}
+    names = _tickers_of(lake, lake.day_versions(DAILY, days), tickers)
+    audited = {ticker: lake.verify_month(MONTHLY, ticker, first) for ticker in names}
+    if not audited:
+        raise Corrupt("none of its days is in the lake, so nobody knows its files", f"{MONTHLY} {month:%Y-%m}", MISSING)
+    files = {ticker: each.file for ticker, each in audited.items()}
+    return as_stored(_stored_month(_newest([each.provenance for each in audited.values()]), files), reconciled=True)
 
 
-def _path(month: date) -> str:
-    return f"{MONTHLY}/ticker_folder=*/month={month:%Y-%m}"
+def _tickers_of(lake: Lake, stored: Mapping[date, str], tickers: Sequence[str] | Literal["all"]) -> list[str]:
+    """The tickers of a month, sorted: those that are wanted, or all of its stored days."""
+    if tickers != "all":
+        return sorted(set(tickers))
+    if not stored:
+        return []
+    with _reading_days(stored):
+        bars = lake.scan(DAILY, min(stored), max(stored))
+        return _rows_of_tickers(bars, tickers)["ticker"].to_list()
+
+
+def _newest(said: Sequence[MonthProvenance]) -> MonthProvenance:
+    return max(said, key=lambda each: each.built_at)
 
 
 class MonthsSource:
@@ -311,6 +362,25 @@ class MonthsSource:
         return _BuiltMonth(built, perf_counter() - started)
 
 
+def as_stored(built: StoredMonth, **more: Scalar) -> Stored:
+    """A month as the engine and the event log know it, with more metadata."""
+    return Stored(
+        path=f"{MONTHLY}/ticker_folder=*/month={built.month:%Y-%m}",
+        rows=built.rows,
+        size=built.size,
+        sha256=built.sha256,
+        metadata={
+            "tickers": len(built.tickers),
+            "absent_tickers": len(built.absent),
+            "sessions": len(built.days),
+            "sessions_lacking": len(built.lacking),
+            "lacking": ", ".join(map(str, built.lacking)),
+            WRITTEN_AT: built.built_at.isoformat(),
+            **more,
+        },
+    )
+
+
 class _BuiltMonth:
     """A month whose files have their names already, one ticker after another; implements ``StagedDay``."""
 
@@ -319,21 +389,7 @@ class _BuiltMonth:
 
     def publish(self) -> Stored:
         """See ``StagedDay``."""
-        built = self._built
-        return Stored(
-            path=_path(built.month),
-            rows=built.rows,
-            size=built.size,
-            sha256=built.sha256,
-            metadata={
-                "tickers": len(built.tickers),
-                "absent_tickers": len(built.absent),
-                "sessions": len(built.days),
-                "sessions_lacking": len(built.lacking),
-                "lacking": ", ".join(map(str, built.lacking)),
-                "seconds": round(self._seconds, 3),
-            },
-        )
+        return as_stored(self._built, seconds=round(self._seconds, 3))
 
     def discard(self) -> None:
         """See ``StagedDay``. Whole files stay: each says which days it was built from."""

@@ -2,7 +2,7 @@
 
 A file keeps the vendor's name, ``<folder>/YYYY/MM/YYYY-MM-DD.csv.gz``. A hidden note beside it holds its version (the
 listing's ETag) and the digest of its bytes, which are digested again at every use. So if a process is killed between a
-file and its note, or either is damaged, that costs a download, and a file never passes for another version.
+note and its file, or either is damaged, that costs a download, and a file never passes for another version.
 
 Whoever uses a file holds a shared lock on it, which the kernel releases when the process dies. Eviction needs the
 exclusive lock, so it skips files in use by any process. A download reserves its room before its first byte: its
@@ -114,6 +114,19 @@ class HeldFile:
             self._released()
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedRaw:
+    """What was found of a cached file that is not damaged.
+
+    Attributes:
+        said: what holds, in one line.
+        newer: the note of the file, if it is not the recorded one but came later.
+    """
+
+    said: str
+    newer: Note | None = None
+
+
 class RawCache:
     """A folder of the vendor's day files; any number of processes share it."""
 
@@ -180,27 +193,44 @@ class RawCache:
             finally:
                 new.discard()
 
-    def verify(self, day: date, *, sha256: str) -> str:
+    def verify(self, day: date, *, sha256: str, fetched_at: datetime | None = None) -> VerifiedRaw:
         """Compare a cached file with what was recorded of the day.
 
+        A file has its name before it is recorded: one that is another than the recorded one, is whole by its note and
+        came later is as good, for whoever replaced it died in between or is at it now.
+
+        Args:
+            day: the day.
+            sha256: the digest that was recorded.
+            fetched_at: when the recorded file came, with a time zone; None if no other will do.
+
         Returns:
-            What was found to hold, in one line; a file that is not here has nothing to be compared.
+            What was found to hold; a file that is not here has nothing to be compared.
 
         Raises:
             Corrupt: the file is here and is another.
             LakeError: it cannot be read.
         """
+        path = self.path(day)
         try:
-            with self.path(day).open("rb") as file:
+            with path.open("rb") as file:
                 locks.share(file)
                 found = digest_of(file)
+                note = _read_note(path)
+                replaced = not tempfiles.is_at(file, path)
         except FileNotFoundError:
-            return "the vendor's file is no longer in the cache; it is fetched again when something needs it"
+            said = "the vendor's file is no longer in the cache; it is fetched again when something needs it"
+            return VerifiedRaw(said)
         except OSError as error:
-            raise read_error(error, str(self.path(day))) from error
-        if found != sha256:
-            raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(self.path(day)), ANOTHER_FILE)
-        return "the vendor's file in the cache has the recorded sha256"
+            raise read_error(error, str(path)) from error
+        if found == sha256:
+            return VerifiedRaw("the vendor's file in the cache has the recorded sha256")
+        if replaced:  # meanwhile, and the note may be that of another
+            return self.verify(day, sha256=sha256, fetched_at=fetched_at)
+        is_whole = note is not None and note.sha256 == found
+        if note and is_whole and fetched_at and datetime.fromisoformat(note.fetched_at) > fetched_at:
+            return VerifiedRaw("the vendor's file in the cache is whole, and newer than the recorded one", note)
+        raise Corrupt(f"its sha256 is {found}, recorded was {sha256}", str(path), ANOTHER_FILE)
 
     def _cached(self, listed: Listed, digested_by_reader: bool) -> HeldFile | None:
         path = self.path(listed.day)
@@ -219,6 +249,9 @@ class RawCache:
                     file.close()
                     return None
                 if not digested_by_reader and digest_of(file) != note.sha256:
+                    if not tempfiles.is_at(file, path):  # being replaced: the note comes first
+                        file.close()
+                        continue
                     logger.warning("%s: is damaged on this disk and is fetched again", path)
                     file.close()
                     return None
@@ -243,10 +276,10 @@ class RawCache:
         path = self.path(listed.day)
         new.sync()
         with tempfiles.locked_folder(self.folder):
+            _write_note(path, note)  # first: so a file that nobody has recorded yet has the note that proves it whole
             lock = new.publish(path)
             try:
                 durable.sync_folder(path.parent)
-                _write_note(path, note)
             except BaseException:
                 lock.close()
                 raise

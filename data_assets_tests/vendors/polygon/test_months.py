@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +24,7 @@ from data_assets.vendors.polygon import months
 from data_assets.vendors.polygon.months import (
     DAILY,
     MONTHLY,
+    VerifiedMonth,
     build_month,
     current_months,
     month_completeness,
@@ -146,11 +147,9 @@ def test_a_month_that_is_built_again_takes_up_what_changed(lake):
 
 
 @pytest.mark.parametrize("tickers", ["all", TICKERS])
-def test_verify_finds_a_month_that_is_not_what_was_recorded(lake, tickers):
+def test_verify_finds_a_month_that_is_damaged(lake, tickers):
     month = build_month(lake, JANUARY, tickers, now=NOW)
     recorded = {"sha256": month.sha256, "rows": month.rows}
-    with pytest.raises(Corrupt, match="recorded were"):
-        verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=month.rows + 1)
     path = Path(lake.locate(month_path(MONTHLY, "ABRpA", JANUARY)))
     good = path.read_bytes()
     closes = pq.read_metadata(path).row_group(0).column(SCHEMA.names().index("close"))
@@ -161,14 +160,107 @@ def test_verify_finds_a_month_that_is_not_what_was_recorded(lake, tickers):
     path.unlink()
     with pytest.raises(Corrupt, match="missing"):
         verify_month(lake, JANUARY, tickers, **recorded)
-    path.write_bytes(good)
-    verify_month(lake, JANUARY, tickers, **recorded)
-    store(lake, DAYS[0], *TICKERS)
-    assert (
-        build_month(lake, JANUARY, ["ABRpA", "SPY"], now=NOW).rows < month.rows
-    )  # as many rows as before, other files
-    with pytest.raises(Corrupt, match="recorded were"):
+    footer = good.index(b"data_assets.lacking") + 40  # which no checksum covers but the seal
+    path.write_bytes(good[:footer] + bytes([good[footer] ^ 1]) + good[footer + 1 :])
+    with pytest.raises(Corrupt, match="not those that it was closed with"):
         verify_month(lake, JANUARY, tickers, **recorded)
+    path.write_bytes(good)
+    assert verify_month(lake, JANUARY, tickers, **recorded) == VerifiedMonth(recorded=True)
+
+
+@pytest.mark.parametrize("tickers", ["all", TICKERS])
+def test_a_file_without_a_seal_must_be_the_recorded_one(lake, tickers):
+    """As those of earlier versions, of which only the recorded digest can tell."""
+    month = build_month(lake, JANUARY, tickers, now=NOW)
+    paths = [Path(lake.locate(month_path(MONTHLY, ticker, JANUARY))) for ticker in TICKERS]
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"data_assets.seal", b"data_assets.none"))
+    with pytest.raises(Corrupt, match=f"recorded were 0 rows and {month.sha256}"):
+        verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=0)
+    with pytest.raises(Corrupt, match="recorded were") as told:
+        verify_month(lake, JANUARY, tickers, sha256=month.sha256, rows=month.rows)
+    digest = str(told.value).partition("have the digest ")[2][:64]
+    assert verify_month(lake, JANUARY, tickers, sha256=digest, rows=month.rows).recorded
+
+
+class Watched(Lake):
+    """A lake that calls `seen` after every file of a month that it has written."""
+
+    def write_month(self, *month):
+        file = super().write_month(*month)
+        self.seen(file)
+        return file
+
+
+@pytest.mark.parametrize("tickers", ["all", TICKERS])
+def test_a_month_is_whole_at_every_instant_of_its_rebuild(lake, tickers, monkeypatch):
+    """Whoever verifies it meanwhile finds some files of each build, the day replaced or not, and calls none damaged."""
+    monkeypatch.setattr(months, "WRITERS", 1)
+    month = build_month(lake, JANUARY, tickers, now=NOW)
+    recorded = {"sha256": month.sha256, "rows": month.rows, "built_at": month.built_at}
+    store(lake, DAYS[0], *TICKERS)
+    store(lake, date(2024, 1, 9), *TICKERS, "ZZZ")  # which has no file yet
+    found = [verify_month(lake, JANUARY, tickers, **recorded)]
+    building = Watched(lake.url, synthetic=True)
+    building.seen = lambda _file: found.append(verify_month(lake, JANUARY, tickers, **recorded))
+    again = build_month(building, JANUARY, tickers, now=NOW + timedelta(seconds=1))
+    assert len(found) == 1 + len(again.tickers)
+    assert [each.newer for each in found[1:-1]] == [None] * (len(again.tickers) - 1), "the last file tells"
+    assert found[-1] == VerifiedMonth(recorded=False, newer=again)
+
+
+DIE_AFTER = """
+import os, signal, sys
+from datetime import UTC, date, datetime
+from data_assets.lake.lake import Lake
+from data_assets.vendors.polygon.months import build_month
+
+left = int(sys.argv[2])
+
+class Dying(Lake):
+    def write_month(self, *month):
+        global left
+        file = super().write_month(*month)
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return file
+
+build_month(Dying(sys.argv[1], synthetic=True), date(2024, 1, 1), "all", now=datetime(2024, 2, 5, 12, tzinfo=UTC))
+"""
+
+
+@pytest.mark.parametrize("files", [1, 3, len(TICKERS)])
+def test_a_rebuild_that_is_killed_before_it_is_recorded_is_no_damage(lake, files):
+    month = build_month(lake, JANUARY, "all", now=NOW)
+    store(lake, DAYS[0], *TICKERS)
+    killed = subprocess.run([sys.executable, "-c", DIE_AFTER, lake.url, str(files)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    found = verify_month(lake, JANUARY, "all", sha256=month.sha256, rows=month.rows)
+    assert not found.recorded
+    assert (found.newer is None) == (files < len(TICKERS))
+    assert current_months(lake, [JANUARY], "all") == ({JANUARY} if found.newer else set())
+    path = Path(lake.locate(month_path(MONTHLY, TICKERS[0], JANUARY)))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Corrupt):
+        verify_month(lake, JANUARY, "all", sha256=month.sha256, rows=month.rows)
+
+
+def test_a_ticker_that_is_wanted_since_is_no_damage_and_a_month_without_files_is(lake, monkeypatch):
+    monkeypatch.setattr(months, "WRITERS", 1)
+    month = build_month(lake, JANUARY, TICKERS, now=NOW)
+    recorded = {"sha256": month.sha256, "rows": month.rows, "built_at": month.built_at}
+    wanted = [*TICKERS, "NEW"]
+    assert verify_month(lake, JANUARY, wanted, **recorded) == VerifiedMonth(recorded=True)
+    building, found = Watched(lake.url, synthetic=True), []
+    building.seen = lambda _file: found.append(verify_month(lake, JANUARY, wanted, **recorded))
+    again = build_month(building, JANUARY, wanted, now=NOW + timedelta(seconds=1))
+    assert found[-1] == VerifiedMonth(recorded=False, newer=again)
+    assert len(found) == len(wanted)
+    for ticker in wanted:
+        Path(lake.locate(month_path(MONTHLY, ticker, JANUARY))).unlink()
+    with pytest.raises(Corrupt, match="missing"):
+        verify_month(lake, JANUARY, [*TICKERS, "NEW"], **recorded)
 
 
 def test_a_file_that_cannot_be_written_ends_the_build(lake):
