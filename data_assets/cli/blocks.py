@@ -8,14 +8,17 @@ missing without a word.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import ValidationError
 
 from data_assets.lake.errors import one_line
 from data_assets.orchestration.dagster_private import ComponentDecl, ComponentTreeException, YamlDecl
+from data_assets.orchestration.dataset import datasets_of_this_process
 
 BLOCKS = "defs.yaml"
 _LENGTH = 300
@@ -33,6 +36,7 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
     root = Path(next(iter(importlib.import_module(package).__path__)))
     found: list[dg.Definitions] = []
     wrong: list[str] = []
+    defined: dict[dg.AssetKey, Path] = {}
     for file in sorted(root.rglob(BLOCKS)):
         try:
             blocks = list(_blocks(root, file, package))
@@ -40,10 +44,18 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
             wrong.append(_line(root, file, error))
             continue
         for tree, block in blocks:
+            before = dict(datasets_of_this_process)
             try:
-                found.append(tree.build_defs(block.loc))
+                built = tree.build_defs(block.loc)
+                keys = _keys(built)
+                _refuse_repeats(keys, defined)
             except Exception as error:  # noqa: BLE001  and here about this block
+                datasets_of_this_process.clear()  # it may have made some before it came to what is wrong
+                datasets_of_this_process.update(before)
                 wrong.append(_line(root, file, error))
+            else:
+                found.append(built)
+                defined |= dict.fromkeys(keys, file.relative_to(root.parent))
     return dg.Definitions.merge(*found), wrong
 
 
@@ -56,11 +68,41 @@ def _blocks(root: Path, file: Path, package: str) -> Iterator[tuple[dg.Component
             yield tree, each
 
 
+def _keys(defs: dg.Definitions) -> list[dg.AssetKey]:
+    """The assets that a block defines."""
+    return [
+        key
+        for each in defs.assets or ()
+        for key in (
+            each.keys if isinstance(each, dg.AssetsDefinition) else [each.key] if isinstance(each, dg.AssetSpec) else []
+        )
+    ]
+
+
+def _refuse_repeats(keys: Iterable[dg.AssetKey], defined: Mapping[dg.AssetKey, Path]) -> None:
+    """Refuse a block that defines what an earlier one does; Dagster would take none of all the blocks.
+
+    Raises:
+        ValueError: it does; the text names the first of these datasets, and the file that has it.
+    """
+    for key in keys:
+        if key in defined:
+            raise ValueError(
+                f"{key.to_user_string()} is defined by {defined[key]} already: name another symbol here, or remove "
+                "one of the two"
+            )
+
+
 def _line(root: Path, file: Path, error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, ComponentTreeException) and error.__cause__ is not None else error
-    if isinstance(cause, ValidationError):
-        found = [f"{'.'.join(map(str, each['loc']))}: {each['msg']} (got {each['input']!r})" for each in cause.errors()]
-        said = "; ".join(found)
-    else:
-        said = str(cause)
+    found = map(_said, cause.errors()) if isinstance(cause, ValidationError) else [str(cause)]
+    said = "; ".join(dict.fromkeys(found))
     return f"{root.name}/{file.relative_to(root)}: {one_line(said.replace(str(file), file.name), _LENGTH)}"
+
+
+def _said(error: Any) -> str:
+    """What is wrong with one value; of a text that YAML takes for something else (ON, 16:00:00), what to do."""
+    place = re.sub(r"\.(constrained-)?str\b", "", ".".join(map(str, error["loc"])))
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        return f"{place}: put it into quotes, because YAML reads it as {error['input']!r}"
+    return f"{place}: {error['msg']} (got {error['input']!r})"

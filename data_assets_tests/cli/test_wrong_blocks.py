@@ -10,8 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from data_assets.cli import blocks
 from data_assets.cli.blocks import load_blocks
 from data_assets.orchestration import assets as dagster_assets
+from data_assets.orchestration.dataset import MarketDataset
 from data_assets_tests.end_to_end.project_folder import write_project
 
 THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"
@@ -20,6 +22,11 @@ WRONG = {
     "value": (THETA + "  symbol: gme\n", "attributes.symbol at defs.yaml:4: String should match pattern"),
     "name": (THETA + "  symbol: GME\n  colour: 1\n", "attributes.colour at defs.yaml:5: Extra inputs"),
     "sense": (THETA + "  symbol: GME\n  interval: 7m\n", "interval '7m': must be one of 1s"),
+    "ON": (
+        THETA + "  symbol: ON\n",
+        "attributes.symbol at defs.yaml:4: put it into quotes, because YAML reads it as True",
+    ),
+    "clock": (THETA + "  symbol: GME\n  end_time: 16:00:00\n", "end_time at defs.yaml:5: put it into quotes, because"),
     "type": ("type: data_assets.vendors.theta.component.ThetaDatset\n", "no attribute `ThetaDatset`"),
     "module": ("type: data_asets.Dataset\n", "data_asets"),
     "yaml": ("type: [\n", 'in "defs.yaml", line 2'),
@@ -63,6 +70,51 @@ def test_a_wrong_block_leaves_the_others_of_its_file(tmp_path: Path, monkeypatch
     defs, wrong = load_blocks("project_of_two.defs")
 
     assert (names(defs), len(wrong)) == ({"theta/option_quotes/IWM"}, 1)
+
+
+IB = "type: data_assets.vendors.ib.component.IbMinuteBars\nattributes:\n  tickers_file: tickers.csv\n"
+ROWS = "symbol,secType,exchange,currency,first_day\nAAPL,STK,SMART,USD,\nMSFT,STK,SMART,USD,2024-02-30\n"
+
+
+def test_a_block_left_out_leaves_no_dataset_of_it_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows before the wrong one had made theirs: a dataset without an asset ends the command that touches it."""
+    datasets: dict[str, MarketDataset] = {}
+    for module in (dagster_assets, blocks):
+        monkeypatch.setattr(module, "datasets_of_this_process", datasets)
+    for folder, block in (("ib", IB), ("iwm", GOOD)):
+        (tmp_path / "project_of_rows" / "defs" / folder).mkdir(parents=True)
+        (tmp_path / "project_of_rows" / "defs" / folder / "defs.yaml").write_text(block)
+    (tmp_path / "project_of_rows" / "defs" / "ib" / "tickers.csv").write_text(ROWS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    defs, (line,) = load_blocks("project_of_rows.defs")
+
+    assert "tickers.csv row 3, column first_day '2024-02-30' is not a date" in line
+    assert names(defs) == set(datasets) == {"theta/option_quotes/IWM"}
+
+
+@pytest.mark.parametrize("again", ["folder", "file"])
+def test_a_block_copied_without_another_symbol_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """Of one asset in two blocks Dagster takes none of all the blocks."""
+    datasets: dict[str, MarketDataset] = {}
+    for module in (dagster_assets, blocks):
+        monkeypatch.setattr(module, "datasets_of_this_process", datasets)
+    package = f"project_with_a_copied_{again}"
+    repeated = f"{THETA}  symbol: IWM\n  first_day: 2020-01-02\n"
+    files = {"folder": {"a_iwm": GOOD, "b_iwm": repeated}, "file": {"a_iwm": f"{GOOD}---\n{repeated}"}}[again]
+    for folder, block in {**files, "c_spy": THETA + "  symbol: SPY\n"}.items():
+        (tmp_path / package / "defs" / folder).mkdir(parents=True)
+        (tmp_path / package / "defs" / folder / "defs.yaml").write_text(block)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    defs, (line,) = load_blocks(f"{package}.defs")
+
+    assert "theta/option_quotes/IWM is defined by defs/a_iwm/defs.yaml already: name another symbol here" in line
+    assert line.startswith("defs/b_iwm" if again == "folder" else "defs/a_iwm")
+    assert names(defs) == set(datasets) == {"theta/option_quotes/IWM", "theta/option_quotes/SPY"}
+    assert datasets["theta/option_quotes/IWM"].span.first_day.year == 2012
 
 
 def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
