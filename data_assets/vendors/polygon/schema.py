@@ -91,11 +91,18 @@ _READ_AS = {**SCHEMA, "window_start": pl.Int64()}
 _NUMBERS = (*PRICES, "volume", "transactions")
 _PER_SECOND = 1_000_000_000
 _PER_MICROSECOND = 1_000
+_AS_THE_VENDOR = (
+    "fetch the vendor's file again, or write its names in a first line, separated by commas, and compress it again"
+)
 _WHOLE_NUMBERS = ("window_start", "transactions")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 _PER_MINUTE = 60 * _PER_SECOND
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NIGHT = timedelta(hours=4)  # from 20:00 to midnight
+_PADDING = "\0\x1a \t\r"
+_BLANK = (pl.col("ticker").str.strip_chars(_PADDING).fill_null("") == "") & pl.all_horizontal(
+    pl.exclude("ticker").is_null()
+)
 _TICKER_BYTES = 64  # real ones have up to 10; escaped, three times as many must fit into a folder's name of 255
 
 
@@ -274,7 +281,9 @@ def _names(header: bytes) -> list[str]:
     if header.startswith(MAGIC):
         raise _rejected("the text inside is a gzip file itself: it was compressed twice, decompress it once")
     line = header.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    if not line.isprintable() or "\ufffd" in line:
+    if not line:
+        raise _rejected(f"the text begins with a line that is empty, or too long: {_AS_THE_VENDOR}")
+    if not line.replace("\t", "").isprintable() or "\ufffd" in line:
         raise _rejected(f"what is compressed is no text (it begins with {header[:8].hex(' ')}): fetch the day again")
     names = line.split(",")
     missing = [name for name in _VENDOR_COLUMNS if name not in names]
@@ -285,7 +294,9 @@ def _names(header: bytes) -> list[str]:
                 f"compress it again: got {one_line(line, 200)}"
             )
         what = f"lacks {', '.join(missing)}" if missing else "names a column twice"
-        raise _rejected(f"the header {what}: got {one_line(line, 200)}, expected {','.join(_VENDOR_COLUMNS)}")
+        raise _rejected(
+            f"the header {what}: got {one_line(line, 200)}, expected {','.join(_VENDOR_COLUMNS)}; {_AS_THE_VENDOR}"
+        )
     return names
 
 
@@ -344,6 +355,11 @@ def _cell_in(error: str) -> tuple[str, str]:
 
 def _why_unended(text: bytes, whole: int, fields: int) -> str:
     last = text.rpartition(b"\n")[2].decode("utf-8", errors="replace")
+    if not last.strip(_PADDING):
+        return (
+            f"{len(last):,} characters that nobody sees, such as zeros or blanks, follow the last of {whole:,} lines: "
+            "remove them, and compress it again"
+        )
     shown = one_line(last, 200)
     if last.count(",") + 1 != fields:
         return f"the text stops inside a line, after {whole:,} whole ones: {shown}"
@@ -368,8 +384,8 @@ def _refuse_values(rows: pl.DataFrame) -> None:
     for name in rows.columns:
         column = rows[name]
         if column.has_nulls():
-            if blank := rows.filter(pl.all_horizontal(pl.all().is_null())).height:
-                raise _rejected(f"{blank:,} lines inside the text are blank: remove them, and compress it again")
+            if blank := rows.filter(_BLANK).height:
+                raise _rejected(f"{blank:,} lines of the text are blank: remove them, and compress it again")
             raise _wrong_value(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
         if name in _NUMBERS:
             lowest, total = column.min(), column.sum()
@@ -503,7 +519,8 @@ def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         instant = datetime.fromtimestamp(start // _PER_SECOND, NEW_YORK)
         raise _rejected(
             f"{differing.height:,} minutes of a ticker have rows that differ, such as {ticker} at "
-            f"{instant:%H:%M} New York: which of them is true cannot be told"
+            f"{instant:%H:%M} New York: which of them is true cannot be told; nothing of the file is stored, run this "
+            "day again when it is replaced"
         )
     return rows.unique(SORT_BY, keep="first", maintain_order=True), len(again)
 

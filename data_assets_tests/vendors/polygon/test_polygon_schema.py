@@ -465,7 +465,7 @@ def test_what_is_no_whole_gzip_file_is_told_by_what_it_is(file, said, step):
 
 
 def test_blank_lines_inside_a_text_are_told_as_such():
-    assert "1 lines inside the text are blank" in refusal(line("A"), "", line("B"))
+    assert "1 lines of the text are blank" in refusal(line("A"), "", line("B"))
 
 
 def test_a_text_in_utf_16_is_told_as_such():
@@ -513,6 +513,39 @@ def test_what_is_no_text_inside_is_told_and_never_shown(header, words):
     reason = told.value.outcome.reason
     assert words in reason
     assert reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (
+            b"\0" * 100,
+            "100 characters that nobody sees, such as zeros or blanks, follow the last of 1 lines: remove them",
+        ),
+        (b"\x1a", "1 characters that nobody sees"),
+        (b"  \n", "1 lines of the text are blank: remove them"),
+        (b"\t\n,,,,,,,\n", "2 lines of the text are blank"),
+        (b",,,,,,,\n", "1 lines of the text are blank"),
+    ],
+    ids=["zeros", "end of file", "blanks", "cells", "empty cells"],
+)
+def test_what_nobody_sees_behind_the_rows_is_no_line_that_stops(end, words):
+    with pytest.raises(DayEnded) as told:
+        read_text(f"{HEADER}\n{line()}\n".encode() + end)
+    assert words in told.value.outcome.reason
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_header_of_other_names_or_separators_says_what_to_do(separator):
+    reason = refusal(line(), header=HEADER.replace(",", separator))
+    assert f"got {separator.join(HEADER.split(',')[:2])}".replace("\t", " ") in reason
+    assert "write its names in a first line, separated by commas, and compress it again" in reason
+
+
+@pytest.mark.parametrize("text", [b"\n" + HEADER.encode() + b"\n", HEADER.encode() + b"\r" + b"x" * 70_000 + b"\n"])
+def test_a_first_line_that_is_none_is_said(text):
+    with pytest.raises(DayEnded, match="the text begins with a line that is empty, or too long: fetch the vendor's"):
+        read_text(text + line().encode() + b"\n")
 
 
 def test_a_file_without_a_row_is_asked_for_again_later():
@@ -622,8 +655,11 @@ def test_a_ticker_that_cannot_be_seen_whole_is_refused(ticker: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [line(""), line("A", open="-1"), line("A", open="x"), line("A", transactions="1.5"), line("\x01")],
-    ids=["no ticker", "negative", "no number", "half a trade", "hidden"],
+    [
+        *(line(""), line("A", open="-1"), line("A", open="x"), line("A", transactions="1.5"), line("\x01")),
+        f"{line('A')}\n{line('A', volume='9')}",
+    ],
+    ids=["no ticker", "negative", "no number", "half a trade", "hidden", "two that differ"],
 )
 def test_what_refuses_a_file_says_what_to_do_next(text):
     assert refusal(text).endswith("nothing of the file is stored, run this day again when it is replaced")
