@@ -135,6 +135,7 @@ async def test_what_is_worth_plotting_and_where_it_came_from(tmp_path) -> None:
         "trades": expected["trades"].sum(),
         "requests": 1,
         "raw_megabytes": round(ib.meter.bytes / 1e6, 6),
+        "written_at": ib.lake.written_at("ib/bars_1m/AAPL", DAY).isoformat(),
     }
     provenance = ib.lake.provenance("ib/bars_1m/AAPL", DAY)
     assert provenance.source.startswith("tws://historical_data?conId=")
