@@ -6,6 +6,10 @@ name say what it is for.
 
 from __future__ import annotations
 
+from functools import cache
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -20,6 +24,7 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster.components.core.component_tree import ComponentTreeException
@@ -47,5 +52,25 @@ __all__ = [
     "get_log_record_metadata",
     "has_log_record_metadata",
     "location_origins_from_yaml_paths",
+    "read_migrations_once",
     "snapshot_from_execution_plan",
 ]
+
+
+@cache
+def read_migrations_once() -> None:
+    """Keep what Dagster reads of its database migrations for the life of this process.
+
+    It reads all 88 scripts for each database that it opens, and again for each that it makes, which is one a run.
+    """
+    read = ScriptDirectory.from_config
+    kept: list[ScriptDirectory] = []
+
+    def from_config(config: Config) -> ScriptDirectory:
+        if config.get_main_option("script_location") != ALEMBIC_SCRIPTS_LOCATION:  # somebody else's
+            return read(config)
+        if not kept:
+            kept.append(read(config))
+        return kept[0]
+
+    ScriptDirectory.from_config = staticmethod(from_config)  # type: ignore[method-assign]

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from data_assets.orchestration.dagster_private import DagsterSqliteStorage, LocalArtifactStorage, LocalComputeLogManager
+from data_assets.orchestration.dagster_private import (
+    DagsterSqliteStorage,
+    LocalArtifactStorage,
+    LocalComputeLogManager,
+    read_migrations_once,
+)
 from data_assets.project import state_folder
 
 
@@ -24,6 +29,7 @@ class RunHistory(DagsterSqliteStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
         """Open it; the folder is made if it is not there."""
+        read_migrations_once()
         return cls.from_local(str(state_folder() / "storage"), inst_data)
 
 

@@ -126,6 +126,7 @@ def serve(requests: socket.socket) -> None:
     sys.path.pop(0)  # this folder, where the executable's own is
     for name in LIBRARIES:
         importlib.import_module(name)
+    _read_the_migrations()
     gc.collect()
     gc.freeze()  # forks share these objects with this process, until a collection touches them
     while True:
@@ -137,6 +138,16 @@ def serve(requests: socket.socket) -> None:
             _watch(json.loads(message), *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _read_the_migrations() -> None:
+    """Dagster's database migrations, which belong to the libraries, and which the command reads once in its process."""
+    from alembic.script import ScriptDirectory
+    from dagster._core.storage import sql
+
+    read = ScriptDirectory.from_config(sql.get_alembic_config(sql.__file__, "runs/sqlite/alembic/alembic.ini"))
+    read.as_revision_number("head")
+    ScriptDirectory.from_config = staticmethod(lambda _: read)  # type: ignore[assignment, method-assign]
 
 
 def _watch(request: Mapping[str, Any], stdout: int, stderr: int, status: int) -> NoReturn:
