@@ -6,10 +6,14 @@ project's `defs/`, and the components they name.
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 
 import dagster as dg
+
+# A code server or a run holds hundreds of thousands of objects; by default Python goes through them again and again.
+gc.set_threshold(50_000)
 
 # Backfill policies are beta and partitioned checks a preview in Dagster 1.13; the tests hold what is used of them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

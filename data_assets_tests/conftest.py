@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import hypothesis
+
+gc.set_threshold(50_000)  # a collection goes through all of Dagster, and the default asks for thousands of them
 
 # A run of hypothesis on a busy machine is slow now and then; that says nothing about the code.
 hypothesis.settings.register_profile("shared_machine", deadline=None)
@@ -16,3 +19,14 @@ for name in list(os.environ):
         "AWS_PROFILE",
     ):
         del os.environ[name]
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no later collection has to go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """DuckDB's binding calls what is never collected a leak."""
+    gc.unfreeze()

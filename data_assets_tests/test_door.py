@@ -12,7 +12,7 @@ import pytest
 
 import data_assets
 from data_assets import Lake, create_views
-from data_assets_tests.lake.lake_days import DAY, quotes, store
+from data_assets_tests.lake.lake_days import DATASET, DAY, quotes, store
 from data_assets_tests.lake.minute_days import day_bars, store_day, store_ib_day
 
 HEAVY = {"dagster", "pandas", "pandas_market_calendars", "ib_async", "httpx", "moto"}
@@ -25,9 +25,14 @@ def test_the_door_names_what_readers_use_and_nothing_else() -> None:
         data_assets.Lakes  # noqa: B018
 
 
-def test_reading_loads_no_dagster_and_no_pandas() -> None:
+def test_reading_loads_no_dagster_and_no_pandas(tmp_path: Path) -> None:
+    """Nor does looking for damage, for which pyarrow is asked about instants."""
+    store(Lake(str(tmp_path), synthetic=True), quotes())
     program = (
-        "import sys; from data_assets import Lake, create_views; print(*{name.split('.')[0] for name in sys.modules})"
+        "import sys, datetime; from data_assets import Lake, create_views;"
+        f"lake = Lake({str(tmp_path)!r}, synthetic=True);"
+        f"assert lake.scan({DATASET!r}, {DAY!r}, {DAY!r}, verify=True).collect().height;"
+        "print(*{name.split('.')[0] for name in sys.modules})"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 

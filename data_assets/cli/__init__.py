@@ -76,6 +76,8 @@ class _Lazy(click.Group):
             ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
         name = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
         command: click.Command = getattr(importlib.import_module(f"data_assets.cli.{name}"), name)
+        gc.freeze()  # what is loaded stays, so no later collection has to go through it
+        gc.enable()
         if name != "init" and "project" not in {parameter.name for parameter in command.params}:
             command.params.append(_project_option())
         return command
@@ -94,11 +96,12 @@ def cli() -> None:
 def main() -> None:
     """Run the command; a wrong call or setting ends it with one line."""
     keep_interrupts(signal.SIGINT)  # before anything is loaded
+    # Imports make hundreds of thousands of objects and no garbage: collecting among them is a third of a short command.
+    gc.disable()
+    gc.set_threshold(50_000)
     from data_assets.ingest.state_folder import StateUnusable
     from data_assets.lake.errors import LakeError, one_line
 
-    # Imports make hundreds of thousands of objects and no garbage: collecting among them is a sixth of a short command.
-    gc.set_threshold(50_000)
     try:
         sys.exit(cli(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -364,8 +364,12 @@ def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None
         bounds = said.column(place).statistics
         if bounds is None or not bounds.has_min_max or rows[name].null_count() == rows.height:
             continue
-        lowest, highest = bounds.min, bounds.max
-        if not (lowest <= rows[name].min() and rows[name].max() <= highest):
+        values = rows[name]
+        if isinstance(values.dtype, pl.Datetime):  # as stored: pyarrow would import pandas to say an instant
+            values, lowest, highest = values.to_physical(), bounds.min_raw, bounds.max_raw
+        else:
+            lowest, highest = bounds.min, bounds.max
+        if not (lowest <= values.min() and values.max() <= highest):
             return name
     return None
 

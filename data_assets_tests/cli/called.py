@@ -47,7 +47,8 @@ Call = Callable[..., Called]
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """Calls the command as its executable does, in the folder and with the variables that the test has set."""
     monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own Ctrl-C stays
-    monkeypatch.setattr("gc.freeze", lambda: None)
+    for switch in ("disable", "enable", "freeze", "set_threshold"):  # the tests' own process goes on
+        monkeypatch.setattr(f"gc.{switch}", lambda *_: None)
 
     def call(*arguments: str) -> Called:
         capfd.readouterr()

@@ -119,6 +119,18 @@ def test_bounds_that_the_rows_leave_are_damage(day, damaged):
         lake.verify(DATASET, DAY, sha256=None, rows=None)
 
 
+def test_bounds_of_instants_are_looked_at_too(day, damaged):
+    lake, path, data, _ = day
+    damaged(data)
+    chunk = next(each for each in column_chunks(path) if each.path_in_schema == "timestamp")
+    highest = struct.pack("<q", chunk.statistics.max_raw)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    assert highest in data[footer:]
+    damaged(data[:footer] + data[footer:].replace(highest, struct.pack("<q", chunk.statistics.max_raw - 1)))
+    with pytest.raises(Corrupt, match="other bounds of timestamp"):
+        lake.verify(DATASET, DAY, sha256=None, rows=None)
+
+
 @pytest.mark.parametrize("place", ["first magic", "last magic", "footer length", "footer", "metadata", "page"])
 def test_a_flipped_bit_is_found_in_every_kind_of_place(day, damaged, place):
     lake, path, data, recorded = day
