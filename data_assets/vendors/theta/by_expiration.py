@@ -124,6 +124,7 @@ class _Collection:
         self._memory = job.memory
         self._on_disk: set[str] = set()
         self._silent: list[HistoryRequest] = []
+        self._without_words = False  # whether one of them came without rows, and without the vendor saying so
         self._confirmed: Counter[str] = Counter()
         self._failed: list[Exception] = []
         self._done = 0
@@ -177,6 +178,8 @@ class _Collection:
         await asyncio.gather(*first)
         listed = self._dataset.history.is_listed and self._listed_of(requests)
         if not self._failed and not self._done and not listed:
+            if self._without_words:
+                self._doubt_silence(())
             raise self._silence(requests)
         self._worth_it.set()
 
@@ -245,6 +248,7 @@ class _Collection:
             if not self._listed_of([request]):
                 raise Transient(f"the body stopped short: a header and no row ({self._bodies.source(request)})")
             self._silent.append(request)
+            self._without_words = True
             return None
         tolerance = self._dataset.absent_tolerance
         short = await short_end(request, end, intake.summary, self._listed, tolerance, self._bodies, self._memory)

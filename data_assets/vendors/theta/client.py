@@ -36,7 +36,7 @@ from data_assets.ingest.outcome import (
 from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.vendors.theta import schema
-from data_assets.vendors.theta.words import refuse_words, table
+from data_assets.vendors.theta.words import NO_DATA, refuse_words, table
 
 LIST_BYTES = 256_000_000
 """The most that a list may take; the longest, the contracts of a day, has a few megabytes."""
@@ -323,6 +323,8 @@ class ThetaClient:
         async with self._get(path, params, asked) as response:
             body = await _whole(response, asked)
         refuse_words(body, asked)
+        if not body:
+            raise Transient(f"the response to {asked} is empty")
         if not body.endswith(b"\n"):
             raise Transient(f"the response to {asked} stopped short, inside its last line")
         return body
@@ -378,6 +380,8 @@ def error_of(status: int, text: str, asked: str, base_url: str) -> IngestError:
     """
     said = f"{status}: {one_line(text, _REASON_LENGTH)}" if text.strip() else str(status)
     match status:
+        case 404 if NO_DATA.search(text):  # what NOT_FOUND is to the vendor's own client, which speaks gRPC
+            return DayEnded(NoData(f"Theta holds no data for {asked} ({said})"))
         case 472:
             return DayEnded(NoData(f"Theta holds no data for {asked} ({said})"))
         case 403 | 471:

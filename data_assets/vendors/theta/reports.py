@@ -44,8 +44,11 @@ async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAud
         return request, await _whole_body(job, request)
 
     answers = [answer for request in requests for answer in await job.answers(request, fetch, note_nothing)]
+    for request, body in answers:
+        if not body:
+            note_nothing(request, f"Theta answers {request} with an empty response ({bodies.source(request)})")
     table = dataset.table
-    read = [read_rows(table, body, request.asked()) for request, body in answers]
+    read = [read_rows(table, body, request.asked()) for request, body in answers if body]
     sent = pl.concat([table.schema.to_frame(), *(rows for rows, _ in read)])
     job.meter.parsed(sent.height)
     reports = newest_reports(sent, table.dated_by).sort(dataset.sort_by, maintain_order=True)
@@ -63,7 +66,7 @@ async def day_of_reports(job: DayJob, by: RequestBy) -> tuple[StagedFile, DayAud
     comparisons = await compare(summary, listed, dataset, day, bodies, job.memory, silent=silent)
     if sent.is_empty():
         raise DayEnded(NoData(next(iter(silent.values()))))
-    text = [body for _, body in answers]
+    text = [body for _, body in answers if body]
     first_line = text[0].partition(b"\n")[0]
     audited = DayAudit(
         summary=summary,
@@ -100,6 +103,8 @@ async def _whole_body(job: DayJob, request: HistoryRequest) -> bytes:
         async for chunk in chunks:
             job.meter.received(len(chunk))
             body += chunk
-    if not body.endswith(b"\n"):
+    if not body and job.listed.contracts is None:  # with a list, the day is compared with it
+        raise Transient(f"the response to {request} is empty")
+    if body and not body.endswith(b"\n"):
         raise Transient(f"the response to {request} stopped short, inside its last line")
     return bytes(body)

@@ -19,7 +19,8 @@ LONGEST = 4096
 """The most bytes that can be words; a longer body is read as a table."""
 
 _SHOWN = 200
-_NO_DATA = re.compile(r"\bno[\s_-]*data(?![a-z])", re.IGNORECASE)
+NO_DATA = re.compile(r"\bno[\s_-]*data(?![a-z])", re.IGNORECASE)
+_NAME = re.compile(r"\w*")
 _SOME_COLUMN = ("symbol", "expiration", "strike", "right", "timestamp", "date")
 """Every table that is requested of the terminal has one of these columns."""
 
@@ -49,7 +50,7 @@ def refuse_words(body: bytes, asked: str) -> None:
     if not body.strip() or len(body) > LONGEST or _is_table(body) or _begins_a_table(body):
         return
     said = one_line(body.decode("utf-8", errors="replace"), _SHOWN)
-    if _NO_DATA.search(said):
+    if NO_DATA.search(said):
         raise DayEnded(NoData(f"Theta holds no data for {asked} (200: {said})"))
     cause = f"200: {re.sub('[0-9]+', '0', said)}"  # what is alike on different days
     raise Transient(f"{asked}: the terminal sent words instead of a table (200: {said})", cause=cause)
@@ -70,7 +71,9 @@ def _names(body: bytes) -> tuple[list[str], str]:
 
 
 def _is_table(body: bytes) -> bool:
-    return any(name in _SOME_COLUMN for name in _names(body)[0])
+    """Whether the first line holds one of the columns, and no sentence that names them."""
+    names, _ = _names(body)
+    return any(name in _SOME_COLUMN for name in names) and all(map(_NAME.fullmatch, names))
 
 
 def _begins_a_table(body: bytes) -> bool:

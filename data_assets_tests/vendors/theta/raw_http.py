@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
+
 Answer = Callable[[str, dict[str, str], asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -92,6 +94,21 @@ def by_path(answers: dict[str, bytes]) -> Answer:
 
     async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
         writer.write(answers.get(path, response(404, b"no such path")))
+        await writer.drain()
+
+    return answer
+
+
+def in_place_of(base_url: str, answers: dict[str, bytes]) -> Answer:
+    """Answer the requests for some paths with these bytes, and all others as the server at `base_url` does."""
+
+    async def answer(path: str, query: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        if path in answers:
+            writer.write(answers[path])
+        else:
+            async with httpx.AsyncClient() as client:
+                asked = await client.get(f"{base_url}/{path}", params=query)
+            writer.write(response(asked.status_code, asked.content))
         await writer.drain()
 
     return answer

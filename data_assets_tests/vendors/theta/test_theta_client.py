@@ -59,6 +59,14 @@ async def error_of_answer(answer: Answer, stall_seconds: float = 5.0) -> IngestE
 
 
 @pytest.mark.parametrize(
+    ("words", "kind"), [("No data found for your request", DayEnded), ("No such endpoint", RunEnded)]
+)
+async def test_a_404_that_says_no_data_is_of_its_day(words: str, kind: type[IngestError]):
+    """The vendor's own client takes NOT_FOUND for no data; over HTTP that is 404."""
+    assert type(await error_of_answer(always(response(404, words.encode())))) is kind
+
+
+@pytest.mark.parametrize(
     ("status", "kind", "outcome", "says"),
     [
         (472, DayEnded, NoData, "holds no data"),

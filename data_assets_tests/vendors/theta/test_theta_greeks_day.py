@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_assets.ingest.outcome import DayEnded, NoData, NotEntitled, Stored
+from data_assets.ingest.outcome import DayEnded, NoData, NotEntitled, Stored, Transient
 from data_assets.sandbox.faults import GREEKS_ENDPOINT, Fault
 from data_assets.sandbox.market.option_chain import chain
 from data_assets.sandbox.market.option_greeks import greeks
@@ -29,6 +29,7 @@ from data_assets_tests.vendors.theta.option_days import (
     stored,
     verdicts,
 )
+from data_assets_tests.vendors.theta.raw_http import in_place_of, response, terminal
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +158,16 @@ async def test_greeks_of_an_index_begin_later_than_its_quotes_and_that_is_no_con
         with pytest.raises(DayEnded) as caught:
             await fetch(theta.base_url, tmp_path, SPX_GREEKS, date(2016, 12, 30))
         assert len(asked(theta)) == 5
+    assert type(caught.value.outcome) is NoData
+
+
+async def test_empty_bodies_are_no_word_of_the_vendor_before_they_come_twice(tmp_path: Path):
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        async with terminal(in_place_of(theta.base_url, {GREEKS_ENDPOINT: response(200, b"")})) as vendor:
+            with pytest.raises(Transient, match="the two contradict each other; asked again"):
+                await fetch(vendor.base_url, tmp_path, SPX_GREEKS)
+            with pytest.raises(DayEnded) as caught:
+                await fetch(vendor.base_url, tmp_path, SPX_GREEKS)
     assert type(caught.value.outcome) is NoData
 
 

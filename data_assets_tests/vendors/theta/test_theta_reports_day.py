@@ -30,7 +30,7 @@ from data_assets_tests.vendors.theta.option_days import (
     stored,
     verdicts,
 )
-from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal
+from data_assets_tests.vendors.theta.raw_http import by_path, in_place_of, response, terminal
 
 pytestmark = pytest.mark.slow
 
@@ -240,3 +240,21 @@ async def test_a_day_fills_through_the_engine_and_its_block_has_no_grid(tmp_path
     for wrong in ("interval: 5m", "end_time: '16:00:00'", "thresholds: {crossed: 0.1}"):
         with pytest.raises(ValueError, match=wrong.partition(":")[0]):
             ThetaDataset.resolve_from_yaml(block[:-1] + f", {wrong}}}").market_dataset()
+
+
+@pytest.mark.parametrize("dataset", [INTEREST, REPORTS], ids=lambda dataset: dataset.kind)
+async def test_an_empty_body_is_told_as_such_and_believed_the_second_time(tmp_path: Path, dataset: OptionDataset):
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        endpoint = dataset.history.request.endpoint
+        async with terminal(in_place_of(theta.base_url, {endpoint: response(200, b"")})) as vendor:
+            with pytest.raises(Transient, match=r"with an empty response .*the two contradict each other; asked again"):
+                await fetch(vendor.base_url, tmp_path, dataset)
+            with pytest.raises(DayEnded, match="with an empty response") as caught:
+                await fetch(vendor.base_url, tmp_path, dataset)
+    assert type(caught.value.outcome) is NoData
+
+
+async def test_an_empty_list_of_contracts_is_no_line_that_stops(tmp_path: Path):
+    async with terminal(by_path({LIST: response(200, b"")})) as vendor:
+        with pytest.raises(Transient, match="the response to the list of SPX, SPXW contracts of 2024-01-03 is empty"):
+            await fetch(vendor.base_url, tmp_path, INTEREST)

@@ -38,7 +38,9 @@ def test_a_table_comes_through_whole_however_early_it_is_cut(header: str, line_e
 
 
 @given(
-    st.sampled_from(["No data", "NO_DATA", '{"error":"no data found"}', "<p>\nno-data\n</p>"]),
+    st.sampled_from(
+        ["No data", "NO_DATA", '{"error":"no data found"}', "<p>\nno-data\n</p>", "No data for symbol, right"]
+    ),
     st.sampled_from(["", "\n", "\r\n"]),
     st.integers(1, 40),
 )
@@ -47,7 +49,9 @@ def test_no_data_is_seen_however_it_is_spelled(said: str, line_end: str, size: i
         body_of((said + line_end).encode(), size)
 
 
-@pytest.mark.parametrize("said", ["Connection to no database", "busy", "{}", "one,two,three\n1,2,3\n"])
+@pytest.mark.parametrize(
+    "said", ["Connection to no database", "busy", "{}", "one,two,three\n1,2,3\n", "send symbol, date\n"]
+)
 def test_other_words_are_shown(said: str):
     with pytest.raises(Transient, match="sent words instead of a table") as caught:
         body_of(said.encode(), 7)
