@@ -243,8 +243,15 @@ async def short_end(
         what_else = shortage(comparison, tolerance)
     raise Transient(
         f"{request}: the body stopped short: {end.short}, and {what_else}: it came like this before, so it was cut; "
-        "make requests smaller with request_by: expiration (or right) in defs.yaml"
+        f"{_smaller(request)}"
     )
+
+
+def _smaller(request: HistoryRequest) -> str:
+    if request.right != "both":
+        return "no request is smaller: ask Theta about this expiration"
+    unit = "expiration (or right)" if request.expiration == "*" else "right"
+    return f"make requests smaller with request_by: {unit} in defs.yaml"
 
 
 def contradiction(no_data: str, listed: int) -> str:
