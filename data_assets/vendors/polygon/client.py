@@ -147,14 +147,23 @@ class FlatFileStore:
         """
         return (await self._month(day)).days.get(day)
 
-    async def misnamed(self, day: date) -> str | None:
+    async def misnamed(self, day: date, *, anywhere: bool) -> str | None:
         """Why a day that is not listed may be there under another name; None where nothing says so.
+
+        Args:
+            day: the day.
+            anywhere: look for its date in other folders than its month's too, which lists all files, once.
 
         Raises:
             IngestError: see ``refusals``.
         """
         month = await self._month(day)
-        return names.misnamed(day, month.others, self._shown, named=bool(month.days))
+        found = names.misnamed(day, month.others, self._shown, named=bool(month.days))
+        if found is not None or not month.days or not anywhere:
+            return found
+        async with self._listing:
+            _, others = await self._all_files()
+        return names.misnamed(day, others, self._shown, named=True)
 
     async def listed_anew(self, day: date) -> Listed | None:
         """Do as `listed` after listing again, for a file that has been replaced."""
@@ -259,6 +268,16 @@ class FlatFileStore:
         Tells a month without files from a place without any, and from one that answered wrongly: only in a place that
         holds the vendor's names, and none of this month in the list of all of them, can there be no data.
         """
+        months, others = await self._all_files()
+        if names.month_prefix(day) in months:
+            self._everything = None
+            raise Transient(
+                f"the list of flat files of {day:%Y-%m} came back empty, and the list of all files holds some"
+            )
+        return names.of_month(day, others)
+
+    async def _all_files(self) -> tuple[frozenset[str], list[str]]:
+        """The months of which there are files with the vendor's names, and the names of the others."""
         if self._everything is None:
             years = await self._years()
             with self._asking("the list of all flat files"):
@@ -266,13 +285,7 @@ class FlatFileStore:
             if not listed and (others or not years):
                 await self._refuse_wrong_place(others)
             self._everything = frozenset(map(names.month_prefix, listed)), others
-        months, others = self._everything
-        if names.month_prefix(day) in months:
-            self._everything = None
-            raise Transient(
-                f"the list of flat files of {day:%Y-%m} came back empty, and the list of all files holds some"
-            )
-        return names.of_month(day, others)
+        return self._everything
 
     async def _years(self) -> list[str]:
         """The folders of years; a place without any is asked whether it is an S3 server at all."""

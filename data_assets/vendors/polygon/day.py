@@ -116,8 +116,9 @@ async def raw_day(
     listed = await store.listed(day)
     for versions_left in reversed(range(_VERSIONS_TRIED)):
         if listed is None:
-            misnamed = await store.misnamed(day)
-            raise DayEnded(why_not_listed(day, now) if misnamed is None else Failed(misnamed, cause="other names"))
+            absent = why_not_listed(day, now)
+            misnamed = await store.misnamed(day, anywhere=isinstance(absent, NoData))
+            raise DayEnded(absent if misnamed is None else Failed(misnamed, cause="other names"))
         try:
             return await cache.get(listed, store.read, meter, digested_by_reader=digested_by_reader)
         except Replaced:

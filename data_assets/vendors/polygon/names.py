@@ -17,7 +17,7 @@ from pathlib import Path
 DATASET = "us_stocks_sip/minute_aggs_v1"
 PATTERN = f"{DATASET}/YYYY/MM/YYYY-MM-DD.csv.gz"
 
-_HOLDS_DATA = re.compile(r"\.(csv|gz|zst|bz2|xz|lz4|7z|zip|tar|parquet)\b", re.IGNORECASE)
+_HOLDS_DATA = re.compile(r"\.(csv|gz|zst|bz2|xz|lz4|7z|zip|tar|parquet)\b|\d{4}-?\d\d-?\d\d$", re.IGNORECASE)
 
 
 def day_key(day: date) -> str:

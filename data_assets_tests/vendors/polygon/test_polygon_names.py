@@ -77,6 +77,7 @@ WAYS = {
     "packed otherwise": moved_to(f"{DAY}.csv.zst"),
     "capitals": moved_to(f"{DAY}.CSV.GZ"),
     "a date without hyphens": moved_to("20240103.csv.gz"),
+    "nothing but the date": moved_to(f"{DAY}"),
 }
 DEPTHS = {
     "the folder of the year": moved_to("..", NAME),
@@ -87,12 +88,13 @@ DEPTHS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *DEPTHS])
 async def test_a_day_under_another_name_fails_with_the_name_that_is_expected(mirror, way):
-    WAYS[way](mirror / MONTH / NAME)
+    (WAYS | DEPTHS)[way](mirror / MONTH / NAME)
     outcome = await outcome_of(mirror)
     assert isinstance(outcome, Failed)
-    assert f"holds 1 file of {DAY}, none named as the vendor's, such as {DATASET}/2024/01/" in outcome.reason
+    where = f"{DATASET}/2024/01/" if way in WAYS else f"{DATASET}/"
+    assert f"holds 1 file of {DAY}, none named as the vendor's, such as {where}" in outcome.reason
     assert key(DAY) in outcome.reason
     assert await store_of(mirror).listed(DAYS[0]), "the other days are listed"
 
@@ -159,10 +161,15 @@ async def test_names_in_a_bucket_are_told_as_those_in_a_folder_are():
         running._objects.put(f"{MONTH}/03/{NAME}", b"x")
         store = store_of(running)
         assert await store.listed(DAY) is None
-        said = await store.misnamed(DAY)
+        said = await store.misnamed(DAY, anywhere=False)
         assert said is not None
         assert f"holds 1 file of {DAY}, none named as the vendor's" in said
-        assert await store.misnamed(DAYS[2]) is None
+        before = len(running.requests)
+        assert await store.misnamed(DAYS[2], anywhere=False) is None
+        assert len(running.requests) == before, "a day that is not due asks for no other list"
+        for day in (DAYS[2], DAYS[3]):
+            assert await store.misnamed(day, anywhere=True) is None
+        assert len(running.requests) == before + 2, "the years and all files, once"
 
 
 async def test_a_month_before_the_first_file_asks_a_bucket_for_all_names_once():
@@ -170,7 +177,7 @@ async def test_a_month_before_the_first_file_asks_a_bucket_for_all_names_once():
         store = store_of(running)
         for month in range(1, 13):
             assert await store.listed(date(2023, month, 3)) is None
-            assert await store.misnamed(date(2023, month, 3)) is None
+            assert await store.misnamed(date(2023, month, 3), anywhere=True) is None
         prefixes = [request.prefix for request in running.requests]
         assert len(prefixes) == 12 + 2
 
