@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 
 from data_assets.cli.local_run import run_range
+from data_assets.ingest.outcome import Outcome
+from data_assets.orchestration.day_run import DayRecorder
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import (
     ASSET,
@@ -157,6 +159,26 @@ def test_a_stored_day_is_recorded_once_however_its_run_was_launched(project: InP
     assert Counter((each.check, each.day) for each in project.evaluations(result.run_id)) == Counter(
         (name, BAD) for name in CHECKS
     )
+
+
+def test_an_interrupt_that_polars_takes_while_a_day_is_recorded_stops_the_run(
+    project: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its SIGINT handler stands before the process's own: a call of it that is under way raises in its thread."""
+    record, stored = DayRecorder._record, []
+
+    def interrupted(recorder: DayRecorder, day: date, outcome: Outcome) -> None:
+        if stored:
+            raise KeyboardInterrupt
+        stored.append(day.isoformat())
+        record(recorder, day, outcome)
+
+    monkeypatch.setattr(DayRecorder, "_record", interrupted)
+    assert not run_range(project.instance, ASSET, WEEK[0], WEEK[-1]).success
+
+    (run,) = project.instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert project.states(WEEK) == {day: "stored" if day in stored else "missing" for day in WEEK}
 
 
 def test_the_sandbox_profile_needs_nothing_started_and_says_that_its_data_is_synthetic(
