@@ -419,7 +419,11 @@ def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, 
     """Tell a file that dates its bars otherwise, by some of an evening, from one of another day."""
     night = _NIGHT // timedelta(seconds=1) * _PER_SECOND
     counted = f"{len(others):,} of {len(starts):,} rows"
-    some = len(others) < len(starts)
+    oldest, newest = starts.min(), starts.max()
+    assert isinstance(oldest, int)
+    assert isinstance(newest, int)
+    # A file with bars of both evenings fits neither way of dating: each would advise the other one.
+    some = len(others) < len(starts) and newest - oldest < end - first
     if some and dated_by == CALENDAR_DATE and others.is_between(first - night, first, closed="left").all():
         return (
             f"{counted} are of the evening before {day}, from 20:00 New York on, as in a file that dates bars by "

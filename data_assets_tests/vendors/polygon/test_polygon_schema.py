@@ -329,6 +329,15 @@ def test_bars_of_the_evening_after_are_refused_with_the_setting_that_takes_them(
         of_trade_date(OPEN, nanoseconds(20, 0))
 
 
+@pytest.mark.parametrize("dated_by", ["calendar_date", "trade_date"])
+def test_bars_of_both_evenings_fit_neither_setting_and_none_is_advised(dated_by):
+    lines = [line(start=start) for start in (EVENING, OPEN, nanoseconds(20, 0))]
+    text = "".join(f"{each}\n" for each in (HEADER, *lines)).encode()
+    with pytest.raises(DayEnded, match="the file is that of 2024-01-03") as caught:
+        read_day(gzip.compress(text), len(lines) + 1, session(DAY), None, dated_by)
+    assert "dated_by" not in caught.value.outcome.reason
+
+
 @pytest.mark.parametrize("days", [-1, 1])
 @pytest.mark.parametrize("dated_by", ["calendar_date", "trade_date"])
 @pytest.mark.parametrize("starts", [[EVENING, NIGHT, OPEN], [NIGHT, OPEN]], ids=len)
