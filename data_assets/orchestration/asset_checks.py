@@ -136,7 +136,8 @@ def day_checks(
                         event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
                         context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if not days:
-            context.log.warning(f"{asset_key.to_user_string()}: no day is stored yet, so there is nothing to judge")
+            why = "the run was asked for closed days alone" if of_days else "no day is stored yet"
+            context.log.warning(f"{asset_key.to_user_string()}: {why}, so there is nothing to judge")
         # Every result has been logged. One that is yielded would be recorded for no day, or, in a run without days, not
         # at all: Dagster then fails to tell which materialization it judged.
         yield from ()

@@ -46,7 +46,7 @@ from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_pr
 from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_with_metadata
-from data_assets.orchestration.partitions import RANGE_END, RANGE_START, asked_keys
+from data_assets.orchestration.partitions import PARTITION, asked_bounds, asked_keys
 from data_assets.orchestration.reconcile_run import RECONCILE, FilesOfTheLake
 from data_assets.orchestration.waiting_checks import WaitingDays
 from data_assets.quality.verdict import Verdict
@@ -238,19 +238,25 @@ def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg
 
 
 def days_of_run(context: dg.AssetExecutionContext, dataset: MarketDataset) -> list[str]:
-    """Return the keys that this run was asked for; a day that Dagster adds to a range is logged and left as it is.
+    """Return the keys that this run was asked for; a day that Dagster adds to them is logged and left as it is.
 
     Dagster has planned such a day for this run, and would turn it red with the others if the run fails. So if it is
     stored, it is recorded once more as it was.
     """
     planned = list(context.partition_keys)
     asked = asked_keys(context.run.tags, planned)
-    for key in sorted(set(planned) - set(asked)):
-        bounds = " to ".join(context.run.tags.get(tag, "") for tag in (RANGE_START, RANGE_END))
-        context.log.warning(
-            f"{dataset.name}: {dataset.label(key)} is left alone: the run was asked for {bounds}, and Dagster adds the "
-            f"next {dataset.unit} to a range that ends on a closed day; end it on a {dataset.unit} that exists"
+    first, last = asked_bounds(context.run.tags)
+    if PARTITION in context.run.tags and first == last:
+        why = (
+            f"{first}, and for a closed day Dagster runs the next {dataset.unit}; ask for a {dataset.unit} that exists"
         )
+    else:
+        why = (
+            f"{first} to {last}, and Dagster adds the next {dataset.unit} to a range that ends on a closed day; end it "
+            f"on a {dataset.unit} that exists"
+        )
+    for key in sorted(set(planned) - set(asked)):
+        context.log.warning(f"{dataset.name}: {dataset.label(key)} is left alone: the run was asked for {why}")
         record = latest_materialization(context.instance, dataset.asset_key, key)
         if record and (found := read_back(open_lake(), dataset, date.fromisoformat(key), record)).verdict.passed:
             record_whole(context, dataset, open_lake(), date.fromisoformat(key), record, found)

@@ -33,6 +33,7 @@ from data_assets.trading_calendar import LAST_SESSION, closures, previous_sessio
 
 DAYS_PER_RUN = 50
 
+PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 """Dagster's tags of a run over a range of days; `cli.local_run` sets them for runs of the command."""
 
@@ -178,14 +179,24 @@ def asked_keys(tags: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     """Return those of a run's keys that its tags ask for.
 
     Dagster ends a range with the window that holds its end or follows it: a range that ends on Thanksgiving also runs
-    the Friday after it, and a weekend alone runs the Monday.
+    the Friday after it, and a weekend alone runs the Monday. So does a run for a closed day alone.
 
     Args:
         tags: the tags of the run.
         keys: the keys that Dagster derives from them.
     """
-    first, last = tags.get(RANGE_START, ""), tags.get(RANGE_END, "~")
+    first, last = asked_bounds(tags)
     return [key for key in keys if first <= key <= last]
+
+
+def asked_bounds(tags: Mapping[str, str]) -> tuple[str, str]:
+    """Return the first and the last key that a run's tags ask for; of a run without them, bounds that all keys are in.
+
+    Args:
+        tags: the tags of the run.
+    """
+    one = tags.get(PARTITION)
+    return tags.get(RANGE_START, one or ""), tags.get(RANGE_END, one or "~")
 
 
 def contiguous_ranges(

@@ -33,6 +33,7 @@ from data_assets_tests.orchestration.in_process import (
     RANGE_START,
     InProcess,
     in_process_project,
+    of_day,
     of_days,
     why_not_stored,
 )
@@ -74,6 +75,23 @@ def test_a_weekend_alone_asks_for_nothing(project: InProcess) -> None:
     assert project.days_fetched() == []
     assert project.states(["2024-07-08"]) == {"2024-07-08": "missing"}
     assert len(said(project, result.run_id)) == 1
+
+
+@pytest.mark.parametrize("verify", [False, True], ids=["fill", "verify"])
+def test_a_run_for_a_closed_day_alone_asks_for_no_session_after_it(project: InProcess, verify: bool) -> None:
+    """As a script launches it; the UI and the command offer no such day."""
+    result = project.materialize({**of_day("2024-07-04"), **({VERIFY: "true"} if verify else {})})
+
+    assert result.success
+    assert project.days_fetched() == []
+    assert project.states([ADDED]) == {ADDED: "missing"}
+    assert said(project, result.run_id) == [
+        f"theta/option_quotes/QQQ: {ADDED} is left alone: the run was asked for 2024-07-04, and for a closed day "
+        "Dagster runs the next session; ask for a session that exists"
+    ]
+    run = project.execute_checks(CHECKS, of_day("2024-07-04"))
+    assert project.evaluations(run.run_id) == []
+    assert "the run was asked for closed days alone, so there is nothing to judge" in project.messages(run.run_id)
 
 
 def test_a_failed_run_leaves_the_added_session_as_it_was(tmp_path: Path) -> None:

@@ -307,7 +307,13 @@ def test_what_dagster_adds_to_a_range_that_ends_on_a_closed_day_was_not_asked_fo
     assert keys == asked + added, "what Dagster makes of the range"
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     assert asked_keys(tags, keys) == asked
+
+
+def test_a_closed_day_alone_asks_for_no_session() -> None:
+    tag = {"dagster/partition": "2025-11-27"}
+    assert asked_keys(tag, ["2025-11-28"]) == [], "which is what Dagster makes of Thanksgiving"
     assert asked_keys({"dagster/partition": "2025-11-28"}, ["2025-11-28"]) == ["2025-11-28"]
+    assert asked_keys({}, ["2025-11-28"]) == ["2025-11-28"]
 
 
 # --- what is left of a subset -------------------------------------------------------------------------------------
