@@ -749,7 +749,7 @@ async def test_while_an_outage_lasts_nothing_is_answered_and_newcomers_are_told(
         struck = asyncio.create_task(client.bars())
         await client.until_told(lost)
         async with connected(tws, 2) as newcomer:
-            assert newcomer.codes() == greeting
+            await until(lambda: newcomer.codes() == greeting)
             assert len(await newcomer.bars(MSFT, timeout=0.1)) == 0
         assert not struck.done()
         struck.cancel()
@@ -771,6 +771,7 @@ async def test_a_word_on_a_request_comes_before_its_answer_or_instead_of_it():
     ):
         assert len(await client.bars()) == 390
         assert len(await client.bars(timeout=0.2)) == 0
+        await until(lambda: client.codes().count(10167) == 2)
         assert [(req_id > 0, code) for req_id, code, _ in client.told if code == 10167] == [(True, 10167)] * 2
 
 
@@ -783,7 +784,7 @@ async def test_a_word_on_no_request_comes_without_a_number():
 async def test_a_server_that_only_shakes_hands_greets_and_answers_nothing():
     async with faulty(Fault(kind="handshake_only", times=1, seconds=3600)) as (tws, client):
         assert len(await client.bars(timeout=0.1)) == 0
-        async with connected(tws, 2, timeout=0.5) as newcomer:
+        async with connected(tws, 2, timeout=3) as newcomer:
             assert newcomer.ib.isConnected()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(newcomer.ib.reqCurrentTimeAsync(), 0.1)

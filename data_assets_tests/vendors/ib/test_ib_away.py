@@ -54,7 +54,7 @@ async def test_what_is_said_in_a_reset_is_asked_again(tmp_path, code, text) -> N
     end = datetime.now(UTC)
     with SandboxTws(faults=[Fault(kind="tws_error", code=code, text=text, times=1)], pacing_scale=0) as tws:
         async with opened(tws, tmp_path, resets=lambda now: end if now < end else None) as ib:
-            end = datetime.now(UTC) + timedelta(seconds=0.8)  # from now on: however long connecting took
+            end = datetime.now(UTC) + timedelta(seconds=1.5)  # from now on: however long connecting took
             with pytest.raises(VendorDown, match=r"IB resets its servers until .* so this is not believed"):
                 await ib.bars()
             await ib.client.wait_until_up()

@@ -86,7 +86,7 @@ async def test_one_that_drops_some_requests_costs_their_days_alone(tmp_path) -> 
 
 
 async def test_a_gateway_that_speaks_again_is_used_again(tmp_path) -> None:
-    mute = Fault(kind="handshake_only", seconds=1.4, times=1)
+    mute = Fault(kind="handshake_only", seconds=3, times=1)
     with SandboxTws(faults=[mute], pacing_scale=0) as tws:
         timeouts = replace(SHORT, bars=0.5, connect=1, heartbeat=0.7)
         async with opened(tws, tmp_path, timeouts=timeouts) as ib:

@@ -244,7 +244,7 @@ async def test_failures_of_every_kind_do_not_keep_a_day_from_being_whole(tmp_pat
     faults = [fault.model_copy(update={"endpoint": endpoint}) for fault in EVERY_WAY]
     days = sessions(date(2024, 1, 2), date(2024, 1, 9))
     with SandboxTheta(contracts=80, faults=faults, fault_seed=2) as theta:
-        report = await run(theta.base_url, tmp_path, dataset, days, stall_seconds=0.3)
+        report = await run(theta.base_url, tmp_path, dataset, days, stall_seconds=1)
         assert len(statuses(theta)) > 2, "faults did strike"
         assert theta.most_in_service <= 4
     assert {type(outcome) for outcome in report.outcomes.values()} == {Stored}
