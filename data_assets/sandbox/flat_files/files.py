@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -36,6 +37,7 @@ class NotListed(LookupError):
     """The vendor has no file of the day asked for, or not yet; the text says which day."""
 
 
+@cache  # a listing makes those of all years
 def key(day: date) -> str:
     """The key of a day's file, such as ``us_stocks_sip/minute_aggs_v1/2024/01/2024-01-03.csv.gz``."""
     return f"{DATASET}/{day:%Y/%m}/{day}{SUFFIX}"
