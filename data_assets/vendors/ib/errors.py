@@ -184,6 +184,8 @@ def _of_contract(said: str, text: str, asked: Asked) -> IngestError:
 def _of_validation(said: str, text: str, asked: Asked) -> IngestError:
     if _any(_READ_ONLY, text):
         return RunEnded(f"{said}; take the tick off Read-Only API in the API settings of TWS or IB Gateway")
+    if _any(_ELSEWHERE, text):
+        return _elsewhere(said)
     if _any(_REACH, text):
         return _too_far_back(said)
     if _any(_REFUSED_TO_ACCOUNT, text):

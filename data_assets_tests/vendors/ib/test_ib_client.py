@@ -164,6 +164,7 @@ AMBIGUOUS = "The contract description specified for AAPL is ambiguous."
         (321, VALIDATING + "Please enter exchange", "correct it in tickers.csv row 2", "defect"),
         (321, VALIDATING + "Market data is not allowed for this account", "lacks this market data", "defect"),
         (321, VALIDATING + "Historical data request rejected. Max API Backfill Years=1", "no further back", "defect"),
+        (321, VALIDATING + "No market data during competing live session", "log out there", "defect"),
         (321, VALIDATING + "You are not logged in", "concerns the account or the login", "defect"),
         (321, "Die Anfrage wurde abgelehnt", "set it to English", "defect"),
         (321, VALIDATING + "The duration '1 X' is invalid", "this is a defect of data_assets", "English"),
