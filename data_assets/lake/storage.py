@@ -182,6 +182,15 @@ def _temp_name(name: str) -> str:
     return name.replace("/", "_")[-_TEMP_NAME_BYTES:]
 
 
+def _not_entered(folder: str) -> PermissionError | None:
+    """Why nobody may open what is in a folder that may be listed; None if that is allowed."""
+    try:
+        os.stat(f"{folder}/.")  # noqa: PTH116  a Path would leave the dot out
+    except PermissionError as error:
+        return PermissionError(error.errno, error.strerror, folder)
+    return None
+
+
 class LocalFolder:
     """A lake in a folder of this machine."""
 
@@ -309,6 +318,9 @@ class LocalFolder:
         for parent, folders, files in walk:
             within = "" if Path(parent) == self._root else Path(parent).relative_to(self._root).as_posix() + "/"
             folders[:] = [folder for folder in folders if may_hold_names(f"{within}{folder}/")]
+            if files and (closed := _not_entered(parent)):
+                not_listed(closed)
+                continue
             found += [within + file for file in files if not tempfiles.is_temp(file)]
         return sorted(name for name in found if after < name and (until is None or name <= until))
 

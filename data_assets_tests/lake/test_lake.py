@@ -22,6 +22,7 @@ from data_assets_tests.lake.lake_days import (
     temp_files,
     widths,
 )
+from data_assets_tests.permissions import closed
 
 
 @pytest.fixture
@@ -309,3 +310,17 @@ def test_a_dataset_on_another_disk_that_is_linked_into_the_lake_is_of_the_lake(t
     assert Lake(str(root), synthetic=True).datasets() == [DATASET]
     with pytest.raises(LakeError, match="holds synthetic data"):
         Lake(str(root), synthetic=False).writer(DATASET, DAY, SCHEMA, SORT_BY)
+
+
+@pytest.mark.parametrize("mode", [0, 0o600], ids=["nothing", "listing alone"])
+def test_a_day_in_a_closed_folder_is_told_in_one_line(tmp_path, mode):
+    lake = Lake(str(tmp_path), synthetic=True)
+    later = DAY + timedelta(days=1)
+    for day in (DAY, later):
+        store(lake, quotes(), day=day)
+    folder = tmp_path / DATASET / f"date={later}"
+    with closed(folder, mode=mode):
+        for verify in (False, True):
+            with pytest.raises(LakeError, match=f"^{folder}: cannot be read .Permission denied.; check the disk and"):
+                lake.scan(DATASET, DAY, later, verify=verify)
+        assert lake.scan(DATASET, DAY, DAY).collect().height == quotes().height

@@ -172,15 +172,14 @@ def test_a_closed_folder_is_told_and_hides_no_other(tmp_path, mode):
         storage.replace(name, b"")
     told = []
     with closed(tmp_path / "x" / "b", mode=mode):
-        if not mode:
-            names = storage.names("x", unreadable=lambda folder, why: told.append((folder, str(why))))
-            assert names == ["x/a/f", "x/c/f"]
-            why = f"{tmp_path}/x/b: cannot be read (Permission denied); check the disk and the file's permissions"
-            assert told == [("x/b", why)]
-            with pytest.raises(LakeError, match="x/b: cannot be read"):
-                storage.names("x")
-            with pytest.raises(LakeUnusable, match="x/b: cannot be read"):
-                storage.names("x/b")
+        names = storage.names("x", unreadable=lambda folder, why: told.append((folder, str(why))))
+        assert names == ["x/a/f", "x/c/f"]
+        why = f"{tmp_path}/x/b: cannot be read (Permission denied); check the disk and the file's permissions"
+        assert told == [("x/b", why)]
+        with pytest.raises(LakeError, match="x/b: cannot be read"):
+            storage.names("x")
+        with pytest.raises(LakeUnusable, match="x/b: cannot be read"):
+            storage.names("x/b")
         versions = storage.versions(["x/a/f", "x/b/f", "x/none"])
         assert sorted(versions) == ["x/a/f", "x/b/f"]
         assert versions["x/b/f"] == UNREADABLE
