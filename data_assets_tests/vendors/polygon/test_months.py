@@ -32,6 +32,7 @@ from data_assets.vendors.polygon.months import (
 )
 from data_assets.vendors.polygon.schema import ARROW_SCHEMA, SCHEMA, SORT_BY
 from data_assets_tests.lake.minute_days import as_read
+from data_assets_tests.small_disk import mount as mount  # a fixture
 
 JANUARY = date(2024, 1, 1)
 DAYS = [date(2024, 1, day) for day in (2, 3, 8, 31)]
@@ -273,6 +274,37 @@ def test_a_file_that_cannot_be_written_ends_the_build(lake):
     blocked.unlink()
     build_month(lake, JANUARY, TICKERS, now=NOW)
     assert read(lake, "NA").height
+
+
+@pytest.mark.parametrize("trouble", ["full", "full amid the files", "no inodes", "read-only"])
+def test_a_disk_that_takes_no_more_costs_a_rebuild_and_nothing_that_was_stored(tmp_path, mount, trouble):
+    disk = mount(tmp_path / "disk", "size=8m,nr_inodes=200")
+    lake = Lake(str(disk.folder / "lake"), synthetic=True)
+    for day in DAYS[:2]:
+        store(lake, day, *TICKERS)
+    month = build_month(lake, JANUARY, TICKERS, now=NOW)
+    recorded = {"sha256": month.sha256, "rows": month.rows, "built_at": month.built_at}
+    store(lake, DAYS[2], *TICKERS)
+    room = {"full": 0, "full amid the files": month.size // 2}
+    if trouble in room:
+        disk.fill(but=room[trouble])
+    elif trouble == "no inodes":
+        disk.take_inodes()
+    else:
+        disk.remount("ro")
+    try:
+        with pytest.raises(LakeError, match=r"no room to write it|mounted read-only") as told:
+            build_month(lake, JANUARY, TICKERS, now=NOW + timedelta(seconds=1))
+        assert "\n" not in str(told.value)
+        assert list(tempfiles.find(disk.folder)) == []
+        assert verify_month(lake, JANUARY, TICKERS, **recorded).newer is None
+        bars = pl.concat(bars_of(day, "SPY") for day in DAYS[:3])
+        assert lake.bars("SPY", JANUARY, DAYS[-1]).collect().equals(as_read(bars))
+    finally:
+        disk.remount("rw")
+    disk.empty()
+    again = build_month(lake, JANUARY, TICKERS, now=NOW)
+    assert verify_month(lake, JANUARY, TICKERS, sha256=again.sha256, rows=again.rows).recorded
 
 
 @pytest.mark.parametrize("tickers", ["all", TICKERS])
