@@ -7,7 +7,8 @@ in one (each verb).
 print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
-Whatever is said in words goes to stderr.
+`accept-hole --list` prints the days of each dataset that has holes, each with its reason. Whatever is said in words
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -263,6 +264,7 @@ DOCUMENTS: dict[str, Any] = {
     "verify": dict[str, VerifiedDataset],
     "repair": dict[str, RepairedDataset],
     "reconcile": dict[str, ReconciledDataset],
+    "accept-hole": dict[str, dict[str, str]],
 }
 """The document of each verb."""
 

@@ -19,7 +19,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dagster_private import get_and_update_asset_status_cache_value
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.holes import hole_reason, holes_among
+from data_assets.orchestration.holes import hole_reason, hole_reasons
 from data_assets.project import shown_state_folder
 from data_assets.quality.naming import NAMES_SHOWN
 
@@ -133,7 +133,7 @@ def _without_file(
 ) -> dict[str, DayState]:
     """What recorded days that are not in this lake are: holes, or stale, or missing."""
     without = dict.fromkeys(days, DayState.MISSING)
-    without |= dict.fromkeys(holes_among(instance, dataset, days), DayState.HOLE)
+    without |= dict.fromkeys(hole_reasons(instance, dataset, days), DayState.HOLE)
     stale = dataset.files.stale(lake, [date.fromisoformat(day) for day in days])
     return without | dict.fromkeys((day.isoformat() for day in stale), DayState.STALE)
 

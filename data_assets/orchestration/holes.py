@@ -15,7 +15,7 @@ import dagster as dg
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 
-HOLE = "hole"
+HOLE, TAKEN_BACK = "hole", "hole_taken_back"
 
 
 def accept_hole(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, reason: str) -> None:
@@ -30,6 +30,29 @@ def accept_hole(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, 
     )
 
 
+def take_back(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> None:
+    """Record that some days are holes no longer, outside of any run.
+
+    A materialization cannot be withdrawn, so the grid shows such a day as done until a run fails for it: a run that
+    verifies does, since there is no file.
+    """
+    for day in days:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=dataset.asset_key,
+                partition=day,
+                description="no longer accepted as a hole; there is no file",
+                metadata={TAKEN_BACK: True, "rows": 0},
+            )
+        )
+
+
+def is_taken_back(record: dg.EventLogRecord) -> bool:
+    """Whether a record says that its day is a hole no longer."""
+    materialization = record.asset_materialization
+    return materialization is not None and TAKEN_BACK in materialization.metadata
+
+
 def hole_reason(record: dg.EventLogRecord) -> str | None:
     """Return why a day was accepted as a hole; None if the record is that of a file."""
     materialization = record.asset_materialization
@@ -38,7 +61,7 @@ def hole_reason(record: dg.EventLogRecord) -> str | None:
     return str(materialization.metadata["reason"].value)
 
 
-def holes_among(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> set[str]:
-    """Find those of `days` whose newest record is a hole; one look-up per day."""
+def hole_reasons(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> dict[str, str]:
+    """Find those of `days` whose newest record is a hole, each with its reason; one look-up per day."""
     records = ((day, latest_materialization(instance, dataset.asset_key, day)) for day in days)
-    return {day for day, record in records if record is not None and hole_reason(record) is not None}
+    return {day: why for day, record in records if record is not None and (why := hole_reason(record)) is not None}

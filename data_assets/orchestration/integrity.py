@@ -17,7 +17,7 @@ from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, Recorded
-from data_assets.orchestration.holes import hole_reason
+from data_assets.orchestration.holes import hole_reason, is_taken_back
 from data_assets.quality.verdict import Verdict
 
 NOT_READABLE, NOT_RECORDED = "not readable", "without a record"
@@ -77,7 +77,8 @@ def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     if why is not None:
         recorded = Recorded(NO_FILE, None, datetime.fromtimestamp(record.timestamp, UTC))
     if recorded is None:
-        text = "no sha256 was recorded with this day; backfill it again"
+        lost = "it is no longer accepted as a hole" if is_taken_back(record) else "no sha256 was recorded with this day"
+        text = f"{lost}; backfill it again"
         return ReadBack(Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED}))
     try:
         found = dataset.files.verify(lake, day, recorded)

@@ -18,8 +18,11 @@ from data_assets.orchestration.day_states import states_on_disk
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
 from data_assets.wiring import open_lake
+from data_assets_tests.cli.called import Call, call
 from data_assets_tests.end_to_end.project_folder import open_days
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_day, why_not_stored
+
+__all__ = ["call"]
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 NAME = ASSET.to_user_string()
@@ -108,3 +111,69 @@ def test_what_cannot_be_a_hole_is_refused_in_one_line(failed: InProcess, day: st
     with pytest.raises(click.UsageError, match=said):
         cli.main(["accept-hole", NAME, day, "--reason", reason], standalone_mode=False)
     assert states(failed)[DAYS[1]] == "failed"
+
+
+def open_days_of(project: InProcess) -> dict[str, str]:
+    return {day: state for day, state in states(project).items() if state != "stored"}
+
+
+def test_a_range_takes_its_open_days_and_leaves_the_stored_ones(tmp_path: Path) -> None:
+    with in_process_project(tmp_path) as project:
+        assert run_range(project.instance, ASSET, DAYS[1], DAYS[1]).success
+
+        accepted = command("accept-hole", NAME, DAYS[0], DAYS[2], "--reason", REASON)
+
+        assert accepted["exit"] == 0
+        assert f"2 days ({DAYS[0]}, {DAYS[2]}): accepted as a hole" in str(accepted["stderr"])
+        assert open_days_of(project) == {DAYS[0]: "hole", DAYS[2]: "hole"}
+        listed = command("accept-hole", "--list")
+        assert listed["stdout"] == "".join(f"{NAME} {day}  {REASON}\n" for day in (DAYS[2], DAYS[0]))
+        assert json.loads(str(command("accept-hole", NAME, "--list", "--json")["stdout"])) == {
+            NAME: {DAYS[0]: REASON, DAYS[2]: REASON}
+        }
+
+
+def test_a_month_is_a_range(tmp_path: Path) -> None:
+    with in_process_project(tmp_path) as project:
+        assert command("accept-hole", NAME, "2024-07", "--reason", REASON)["exit"] == 0
+        assert set(states(project).values()) == {"hole"}
+        assert len(json.loads(str(command("accept-hole", NAME, "--list", "--json")["stdout"]))[NAME]) == 22
+
+
+def test_a_hole_is_taken_back_and_the_next_backfill_fetches_the_day(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path) as project:
+        assert command("accept-hole", NAME, DAYS[0], DAYS[1], "--reason", REASON)["exit"] == 0
+
+        undone = command("accept-hole", NAME, DAYS[0], "--undo")
+
+        assert undone["exit"] == 0
+        assert f"{NAME} {DAYS[0]}: no longer a hole" in str(undone["stderr"])
+        assert project.states(DAYS)[DAYS[0]] == "failed", "red in the grid, for there is no file"
+        assert open_days_of(project) == {DAYS[0]: "failed", DAYS[1]: "hole", DAYS[2]: "missing"}
+        why = why_not_stored(project.instance, ASSET, DAYS[0])
+        assert why == ("Rejected", "it is no longer accepted as a hole; backfill it again")
+        assert call("backfill", NAME, "--from", DAYS[0], "--to", DAYS[1]).code == 0
+        assert open_days_of(project) == {DAYS[1]: "hole", DAYS[2]: "missing"}
+        assert project.days_fetched() == [DAYS[0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([NAME, DAYS[0], "--undo"], "is no accepted hole: data-assets accept-hole --list"),
+        ([NAME, DAYS[0], "--undo", "--reason", REASON], "contradict"),
+        ([NAME, "--reason", REASON], "name a dataset and a day"),
+        ([NAME, DAYS[2], DAYS[0], "--reason", REASON], "swap them"),
+        ([NAME, DAYS[0], "--reason", REASON, "--json"], "--json goes with --list"),
+        ([NAME, "2024-07-04", "--reason", REASON], "nearest sessions"),
+        (["nothing/of/it", DAYS[0], "--reason", REASON], "there is no dataset"),
+    ],
+)
+def test_wrong_calls_are_refused_in_one_line(failed: InProcess, arguments: list[str], said: str) -> None:
+    with pytest.raises(click.UsageError, match=said):
+        cli.main(["accept-hole", *arguments], standalone_mode=False)
+    assert states(failed)[DAYS[1]] == "failed"
+
+
+def test_without_a_hole_the_list_says_so(failed: InProcess) -> None:
+    assert command("accept-hole", "--list") == {"exit": 0, "stdout": "no day is accepted as a hole\n", "stderr": ""}
