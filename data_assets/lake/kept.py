@@ -35,9 +35,12 @@ TRADE_DATE: Final = "trade_date"
 STRETCHES_SHOWN = 3
 FOOTERS_AT_ONCE = 16
 
-_NO_SPELLING = re.compile("[a-z]|.*[a-oqs-vx-z]")
-"""The vendor marks preferred shares, rights and when-issued ones by p, r and w behind a root of capitals; it has no
-other lower-case letters. So a day of all tickers tells that ``qqq`` is none, and not what ``TPC`` beside ``TpC`` is."""
+_SPELLING = re.compile(r"[A-Z0-9][A-Z0-9.prw]*")
+"""The vendor marks preferred shares, rights and when-issued ones by p, r and w behind a root of capitals, and classes
+by a dot; it has no other lower-case letters and no other signs. So a day of all tickers tells that ``qqq``, ``BRK B``
+and ``I:SPX`` are none, and not what ``TPC`` beside ``TpC`` is."""
+
+_BETWEEN = re.compile(r"[^A-Z0-9]+")
 
 
 class NotKept(LakeError):
@@ -108,7 +111,7 @@ class Statement:
         if self.wanted is None:
             return True
         if self.wanted == ALL:
-            return not _NO_SPELLING.match(ticker)
+            return _SPELLING.fullmatch(ticker) is not None
         return ticker in self.wanted
 
     def lacks(self, asked: Sequence[str] | str) -> list[str]:
@@ -244,6 +247,7 @@ def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement 
 
 def _spelt(ticker: str, wanted: frozenset[str] | str | None) -> list[str]:
     """How the ticker may have been meant."""
+    meant = _BETWEEN.sub(".", ticker.rpartition(":")[2].upper()).strip(".")
     if isinstance(wanted, frozenset):
-        return sorted(name for name in wanted if name.casefold() == ticker.casefold())
-    return [ticker.upper()] if wanted == ALL else []
+        return sorted(name for name in wanted if _BETWEEN.sub(".", name.upper()) == meant)
+    return [meant] if wanted == ALL and meant else []

@@ -257,7 +257,8 @@ class Lake:
         the days: the rows are the same. A day that the lake does not hold has no rows, with ``grid`` too. A ticker that
         did not trade has none either; one that a stored day was not asked to keep is an error, since nothing is known
         of its trading. Of days of all tickers any ticker counts as kept that can be one of the vendor's, whose only
-        lower-case letters are p, r and w behind capitals; days stored before footers said it count as kept.
+        lower-case letters are p, r and w behind capitals, and whose only sign is a dot; days stored before footers
+        said it count as kept.
 
         Args:
             ticker: as the vendor writes it (``BRK.A``, ``ABRpA``; IB's ``BRK B`` may be written ``BRK.B``).

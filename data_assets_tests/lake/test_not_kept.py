@@ -1,5 +1,6 @@
 """A ticker that a stored day was not asked to keep: what a reader of its bars is told, and renamed tickers."""
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def test_a_day_of_all_tickers_knows_what_can_be_none(lake, ticker):
     store_day(lake, DAYS[0], day_bars(DAYS[0], "QQQ", "SPY", "TpC"), wanted=ALL)
     with pytest.raises(NotKept, match=f"ask for {ticker.upper()};"):
         lake.bars(ticker, DAYS[0], DAYS[0])
+
+
+@pytest.mark.parametrize(
+    ("ticker", "meant"),
+    [("BRK B", "BRK.B"), ("BRK/B", "BRK.B"), ("brk-b", "BRK.B"), ("SPY ", "SPY"), ("$SPX", "SPX"), ("I:SPX", "SPX")],
+)
+def test_another_vendors_spelling_is_no_ticker_that_did_not_trade(lake, ticker, meant):
+    store_day(lake, DAYS[0], day_bars(DAYS[0], "BRK.B", "SPY"), wanted=ALL)
+    store_day(lake, DAYS[1], day_bars(DAYS[1], meant), wanted=[meant])
+    for day in DAYS[:2]:
+        with pytest.raises(NotKept, match=f"ask for {re.escape(meant)};"):
+            lake.bars(ticker, day, day, session="regular", grid=True, fill=True)
 
 
 @pytest.mark.parametrize("ticker", ["TPC", "TpC", "ABRpA", "BMYr", "FTVw", "BCATrw", "MTBpC.CL", "NFC.Uw", "NA", "KO"])
