@@ -23,13 +23,13 @@ FRAMINGS = pytest.mark.parametrize("framing", ["chunked", "content-length"])
 
 
 def quotes(theta: SandboxTheta, **changed: str) -> httpx.Response:
-    return httpx.get(theta.base_url + QUOTES, params=WHOLE_DAY | changed, timeout=60)
+    return httpx.get(theta.base_url + QUOTES, params=WHOLE_DAY | changed, timeout=60, verify=False)
 
 
 def read(theta: SandboxTheta) -> tuple[bytes, httpx.Headers, Exception | None]:
     """What of a day arrives, the headers before it, and how it ended."""
     body = b""
-    with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY, timeout=60) as answer:
+    with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY, timeout=60, verify=False) as answer:
         assert answer.status_code == 200
         try:
             for piece in answer.iter_raw():
@@ -73,8 +73,10 @@ def test_a_status_by_day_and_endpoint_leaves_the_others_alone():
         assert [quotes(theta).status_code for _ in range(3)] == [500] * 3
         assert quotes(theta, date="2024-01-04").status_code == 200
         listing = {"symbol": "QQQ", "date": "2024-01-04"}
-        assert httpx.get(theta.base_url + "/option/list/contracts/quote", params=listing).status_code == 571
-        probes = [httpx.get(theta.base_url + "/terminal/mdds/status").status_code for _ in range(2)]
+        assert (
+            httpx.get(theta.base_url + "/option/list/contracts/quote", params=listing, verify=False).status_code == 571
+        )
+        probes = [httpx.get(theta.base_url + "/terminal/mdds/status", verify=False).status_code for _ in range(2)]
         assert probes == [429, 200]
 
 
@@ -82,7 +84,7 @@ def test_a_rate_strikes_the_same_requests_in_every_server():
     def statuses(seed: int) -> list[int]:
         with (
             SandboxTheta(contracts=4, fault_seed=seed, faults=[Fault(kind="status", status=500, rate=0.5)]) as theta,
-            httpx.Client(base_url=theta.base_url, timeout=60) as client,
+            httpx.Client(base_url=theta.base_url, timeout=60, verify=False) as client,
         ):
             return [client.get(QUOTES, params=WHOLE_DAY | {"right": "call"}).status_code for _ in range(24)]
 
@@ -95,17 +97,17 @@ def test_a_lost_connection_is_474_for_every_request_and_the_status_says_so():
     with SandboxTheta(contracts=4, faults=[Fault(kind="disconnected", seconds=600, day=DAY)]) as theta:
         status = theta.base_url + "/terminal/mdds/status"
         assert quotes(theta, date="2024-01-04").status_code == 200
-        assert httpx.get(status).text == "CONNECTED"
+        assert httpx.get(status, verify=False).text == "CONNECTED"
         assert quotes(theta).status_code == 474
-        assert httpx.get(status).text == "DISCONNECTED"
+        assert httpx.get(status, verify=False).text == "DISCONNECTED"
         assert quotes(theta, date="2024-01-04").status_code == 474
-        assert httpx.get(theta.base_url + "/option/list/symbols").status_code == 474
+        assert httpx.get(theta.base_url + "/option/list/symbols", verify=False).status_code == 474
 
 
 def test_a_lost_connection_comes_back():
     with SandboxTheta(contracts=4, faults=[Fault(kind="disconnected", seconds=0.2, times=1)]) as theta:
         assert quotes(theta).status_code == 474
-        while httpx.get(theta.base_url + "/terminal/mdds/status").text == "DISCONNECTED":
+        while httpx.get(theta.base_url + "/terminal/mdds/status", verify=False).text == "DISCONNECTED":
             time.sleep(0.02)
         assert quotes(theta).status_code == 200
 
@@ -160,7 +162,7 @@ def test_a_stalled_body_sends_half_and_then_nothing_until_the_client_leaves(fram
 
 
 def test_a_server_stops_without_waiting_for_a_stalled_client(caplog):
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=60, verify=False) as client:
         with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="stall")]) as theta:
             request = client.build_request("GET", theta.base_url + QUOTES, params=WHOLE_DAY)
             pieces = client.send(request, stream=True).iter_raw()
@@ -173,7 +175,7 @@ def test_a_server_stops_without_waiting_for_a_stalled_client(caplog):
 def test_a_client_that_leaves_in_the_middle_makes_no_noise(caplog):
     with SandboxTheta(contracts=2000) as theta:
         for _ in range(3):
-            with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY, timeout=60) as answer:
+            with httpx.stream("GET", theta.base_url + QUOTES, params=WHOLE_DAY, timeout=60, verify=False) as answer:
                 next(answer.iter_raw())
         while any(record.end is None for record in theta.requests):
             time.sleep(0.01)
@@ -197,7 +199,9 @@ def test_a_missing_contract_is_missing_whole_and_still_listed(contracts, missing
     with SandboxTheta(contracts=contracts, faults=[Fault(kind="missing_contract", times=1)]) as theta:
         short, full = (pl.read_csv(BytesIO(quotes(theta).content)) for _ in range(2))
         answer = httpx.get(
-            theta.base_url + "/option/list/contracts/quote", params={"symbol": "QQQ", "date": "2024-01-03"}
+            theta.base_url + "/option/list/contracts/quote",
+            params={"symbol": "QQQ", "date": "2024-01-03"},
+            verify=False,
         )
         listed = pl.read_csv(BytesIO(answer.content)).select(contract)
     sent = short.select(contract).unique()
@@ -229,7 +233,9 @@ def test_a_fault_strikes_the_lists_too():
     contracts = "option/list/contracts/quote"
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="cut", endpoint=contracts, times=1)]) as theta:
         cut, full = (
-            httpx.get(f"{theta.base_url}/{contracts}", params={"symbol": "QQQ", "date": "2024-01-03"}).content
+            httpx.get(
+                f"{theta.base_url}/{contracts}", params={"symbol": "QQQ", "date": "2024-01-03"}, verify=False
+            ).content
             for _ in range(2)
         )
     assert full.startswith(cut)

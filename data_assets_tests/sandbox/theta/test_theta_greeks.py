@@ -48,7 +48,7 @@ def ask(theta: SandboxTheta, **changed: str | None) -> httpx.Response:
         "end_time": "16:15:00",
     }
     params = {name: text for name, text in (usual | changed).items() if text is not None}
-    return httpx.get(theta.base_url + GREEKS, params=params, timeout=60)
+    return httpx.get(theta.base_url + GREEKS, params=params, timeout=60, verify=False)
 
 
 def rows(answer: httpx.Response) -> pl.DataFrame:
@@ -149,6 +149,7 @@ def test_spx_has_nothing_on_its_last_day():
                 (symbol, day): httpx.get(
                     theta.base_url + path,
                     params={"symbol": symbol, "expiration": "20240119", "date": f"{day:%Y%m%d}", "interval": "1h"},
+                    verify=False,
                 ).status_code
                 for symbol in ("SPX", "SPXW")
                 for day in (before, third_friday)
@@ -168,6 +169,7 @@ def test_faults_strike_greeks_and_no_other_call(kind):
         other = httpx.get(
             theta.base_url + "/option/history/quote",
             params={"symbol": "SPXW", "expiration": an_expiration(0), "date": "20240103", "interval": "1m"},
+            verify=False,
         )
         struck, after = (ask(theta, expiration=an_expiration(0)) for _ in range(2))
     assert other.status_code == after.status_code == 200
@@ -192,7 +194,7 @@ async def test_the_tiers_limit_and_queue_are_shared_by_all_calls():
     interest_of = {"symbol": "SPXW", "expiration": "*", "date": "20240103"}
     with SandboxTheta(contracts=4, tier="standard", faults=[held]) as theta:
         limits = httpx.Limits(max_connections=100)
-        async with httpx.AsyncClient(base_url=theta.base_url, limits=limits, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=theta.base_url, limits=limits, timeout=60, verify=False) as client:
             holding = [asyncio.create_task(client.get(GREEKS, params=greeks_of)) for _ in range(4)]
             while [record.status for record in theta.requests] != [200] * 4:  # noqa: ASYNC110 - counted elsewhere
                 await asyncio.sleep(0.005)

@@ -32,7 +32,7 @@ def theta():
 
 
 def get(theta: SandboxTheta, path: str, **params: str) -> httpx.Response:
-    return httpx.get(theta.base_url + path, params=params, timeout=60)
+    return httpx.get(theta.base_url + path, params=params, timeout=60, verify=False)
 
 
 def quotes(theta: SandboxTheta, **changed: str | None) -> httpx.Response:
@@ -317,22 +317,22 @@ def test_status_is_plain_text(theta):
 
 def test_other_paths(theta):
     root = theta.base_url.removesuffix("/v3")
-    assert known(httpx.get(root + "/v2/bulk_hist/option/quote")) == (410, "text/plain; charset=utf-8")
-    assert known(httpx.get(root + "/v3/option/history/nothing")) == (404, "text/plain; charset=utf-8")
-    assert httpx.get(root + "/").status_code == 404
-    assert httpx.post(root + "/v3" + QUOTES).status_code == 405
+    assert known(httpx.get(root + "/v2/bulk_hist/option/quote", verify=False)) == (410, "text/plain; charset=utf-8")
+    assert known(httpx.get(root + "/v3/option/history/nothing", verify=False)) == (404, "text/plain; charset=utf-8")
+    assert httpx.get(root + "/", verify=False).status_code == 404
+    assert httpx.post(root + "/v3" + QUOTES, verify=False).status_code == 405
 
 
 def test_a_second_spelling_of_the_host_is_476():
     with SandboxTheta(contracts=4) as server:
         other = server.base_url.replace("127.0.0.1", "localhost")
         assert get(server, "/terminal/mdds/status").status_code == 200
-        refused = httpx.get(other + "/terminal/mdds/status")
+        refused = httpx.get(other + "/terminal/mdds/status", verify=False)
         assert known(refused) == (476, "text/plain; charset=utf-8")
         assert get(server, "/terminal/mdds/status").status_code == 200
     with SandboxTheta(contracts=4) as server:
         other = server.base_url.replace("127.0.0.1", "localhost")
-        assert httpx.get(other + "/terminal/mdds/status").status_code == 200
+        assert httpx.get(other + "/terminal/mdds/status", verify=False).status_code == 200
         assert get(server, "/terminal/mdds/status").status_code == 476
 
 
@@ -407,7 +407,7 @@ async def test_a_tier_serves_so_many_at_once_queues_sixteen_and_turns_the_rest_a
     held = Fault(kind="stall", endpoint="option/list/symbols", times=at_once)
     with SandboxTheta(contracts=4, tier=tier, faults=[held]) as server:
         limits = httpx.Limits(max_connections=100)
-        async with httpx.AsyncClient(base_url=server.base_url, limits=limits, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=server.base_url, limits=limits, timeout=60, verify=False) as client:
             holding = [asyncio.create_task(client.get(symbols)) for _ in range(at_once)]
             await until(lambda: [record.status for record in server.requests] == [200] * at_once)
             waiting = [asyncio.create_task(client.get(symbols)) for _ in range(16)]
@@ -428,7 +428,7 @@ async def test_a_tier_serves_so_many_at_once_queues_sixteen_and_turns_the_rest_a
 
 async def test_clients_that_leave_give_their_places_back():
     with SandboxTheta(contracts=4, tier="value", faults=[Fault(kind="stall")]) as server:
-        async with httpx.AsyncClient(base_url=server.base_url, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=server.base_url, timeout=60, verify=False) as client:
             for round_ in range(1, 4):
                 leaving = [asyncio.create_task(client.get(QUOTES, params=WHOLE_DAY)) for _ in range(18)]
                 await until(lambda seen=18 * round_: len(server.requests) == seen)
@@ -470,7 +470,7 @@ def test_a_body_file_is_every_days_body(tmp_path, framing, pace):
 def test_a_body_file_leaves_its_connection_usable(tmp_path, caplog):
     path = tmp_path / "day.csv"
     path.write_bytes(HEADER + b"\n" + b"x" * 1_000_000)
-    with SandboxTheta(body_file=path, framing="content-length") as server, httpx.Client() as client:
+    with SandboxTheta(body_file=path, framing="content-length") as server, httpx.Client(verify=False) as client:
         connections = set()
         for _ in range(2):
             answer = client.get(server.base_url + QUOTES, params=WHOLE_DAY)

@@ -106,7 +106,7 @@ def in_place_of(base_url: str, answers: dict[str, bytes]) -> Answer:
         if path in answers:
             writer.write(answers[path])
         else:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(verify=False) as client:
                 asked = await client.get(f"{base_url}/{path}", params=query)
             writer.write(response(asked.status_code, asked.content))
         await writer.drain()
