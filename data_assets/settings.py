@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
@@ -171,12 +171,11 @@ class Settings(SandboxSettings):
         validation_alias="POLYGON_SECRET_ACCESS_KEY",
         description="S3 secret that belongs to the access key id; not the API key",
     )
-    polygon_cache_bytes: int = Field(
-        default=100_000_000_000,
-        ge=0,
+    polygon_cache_bytes: ByteSize = Field(
+        default=ByteSize(100_000_000_000),
         validation_alias="POLYGON_CACHE_BYTES",
-        description="most bytes that the vendor's files may take on this disk, 0 or more; the least recently used are "
-        "deleted first",
+        description="most that the vendor's files may take on this disk: a size such as 100GB or 1.5TB, or bytes; the "
+        "least recently used are deleted first",
     )
     polygon_tickers: Annotated[str, AfterValidator(_tickers)] | None = Field(
         default=None,

@@ -63,7 +63,7 @@ def test_a_url_stays_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("POLYGON_FLAT_FILES_URL", "s3://"),
         ("POLYGON_FLAT_FILES_URL", "file://relative/folder"),
         ("POLYGON_S3_ENDPOINT", "files.massive.com"),
-        ("POLYGON_CACHE_BYTES", "100 GB"),
+        ("POLYGON_CACHE_BYTES", "100 chests"),
         ("POLYGON_CACHE_BYTES", "-1"),
         ("POLYGON_TICKERS", "SPY,,QQQ"),
         ("POLYGON_TICKERS", "../SPY"),
@@ -204,3 +204,11 @@ def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(
         read_settings()
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("100GB", 100 * 10**9), ("1.5 TB", 15 * 10**11), ("2GiB", 2 * 2**30), ("5000", 5000), ("0", 0)]
+)
+def test_a_size_is_bytes_or_has_a_unit(monkeypatch, text, size):
+    monkeypatch.setenv("POLYGON_CACHE_BYTES", text)
+    assert read_settings().polygon_cache_bytes == size
