@@ -20,7 +20,7 @@ LONGEST = 4096
 
 _SHOWN = 200
 NO_DATA = re.compile(r"\bno[\s_-]*data(?![a-z])", re.IGNORECASE)
-_NAME = re.compile(r"\w*")
+_NAME = re.compile(r"\S*")
 _SOME_COLUMN = ("symbol", "expiration", "strike", "right", "timestamp", "date")
 """Every table that is requested of the terminal has one of these columns."""
 
@@ -73,7 +73,7 @@ def _names(body: bytes) -> tuple[list[str], str]:
 def _is_table(body: bytes) -> bool:
     """Whether the first line holds one of the columns, and no sentence that names them."""
     names, _ = _names(body)
-    return any(name in _SOME_COLUMN for name in names) and all(map(_NAME.fullmatch, names))
+    return any(name in _SOME_COLUMN for name in names) and _NAME.fullmatch(names[0]) is not None
 
 
 def _begins_a_table(body: bytes) -> bool:

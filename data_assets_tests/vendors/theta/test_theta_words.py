@@ -14,7 +14,7 @@ from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES
 from data_assets.vendors.theta.words import LONGEST, table
 
 HEADERS = [",".join(each.columns) for each in (QUOTES, GREEKS, OPEN_INTEREST, EOD)]
-HEADERS += ["date", "symbol,expiration", '"symbol","expiration"', "\ufeffsymbol,strike", "timestamp,symbol,bid_price"]
+HEADERS += ["date", "symbol,expiration", '"symbol","expiration"', "\ufeffsymbol,strike", "timestamp,symbol,bid price"]
 
 
 def body_of(text: bytes, size: int) -> bytes:
