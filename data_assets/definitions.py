@@ -19,6 +19,8 @@ gc.set_threshold(50_000)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process  # noqa: E402
+from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
 from data_assets.project import mount_defs, project_folder  # noqa: E402
 from data_assets.settings import settings  # noqa: E402
@@ -34,8 +36,19 @@ def defs() -> dg.Definitions:
 
 def with_policy(blocks: dg.Definitions) -> dg.Definitions:
     """What blocks define, and what holds for all of them."""
+    defined = {
+        key.to_user_string()
+        for each in blocks.assets or ()
+        if isinstance(each, dg.AssetsDefinition)
+        for key in each.keys
+    }
+    requested: dict[str, list[MarketDataset]] = {}
+    for name in sorted(defined & datasets_of_this_process.keys()):
+        if is_requested(dataset := datasets_of_this_process[name]):
+            requested.setdefault(dataset.vendor, []).append(dataset)
     return dg.Definitions.merge(
         blocks,
+        dg.Definitions(sensors=[day_requests(vendor, datasets) for vendor, datasets in requested.items()]),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
         dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),
     )

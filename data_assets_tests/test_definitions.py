@@ -84,7 +84,7 @@ def asset(columns: dict[str, str], checks: set[str], **others: Any) -> dict[str,
         "kinds": {"parquet"},
         "partitions": TRADING_DAYS,
         "days_per_run": 50,
-        "automation": "catch_up_recent_days",
+        "automation": None,
         "upstream": set(),
     }
     return {"columns": columns, "checks": checks, **usual, **others}
@@ -122,7 +122,9 @@ SENSORS = {
     "interrupted_runs": True,
     "polygon_months": True,
     "polygon_republications": False,
-    "default_automation_condition_sensor": False,
+    "request_ib_days": False,
+    "request_polygon_days": False,
+    "request_theta_days": False,
 }
 """Name -> whether it is on by itself."""
 
@@ -233,8 +235,8 @@ def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> N
             "for unequal ones the launch dialog loses 'missing and failed only'"
         )
         assert node.backfill_policy == dg.BackfillPolicy.multi_run(expected["days_per_run"])
-        assert node.automation_condition is not None
-        assert node.automation_condition.get_label() == expected["automation"]
+        condition = node.automation_condition
+        assert (condition and condition.get_label()) == expected["automation"]
         assert {key.to_user_string() for key in node.parent_keys} == expected["upstream"]
         assert {key.name for key in node.check_keys} == expected["checks"]
         schema = node.metadata["dagster/column_schema"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import date
 from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import PurePosixPath
@@ -36,15 +36,13 @@ from data_assets.cli.project import (
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, states_on_disk
-from data_assets.orchestration.partitions import OutsideSpan, check_reach, partition_keys
+from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
 from data_assets.span import read_days
-from data_assets.trading_calendar import FIRST_SESSION, sessions, utc_now, why_closed
+from data_assets.trading_calendar import FIRST_SESSION, sessions, why_closed
 
 GLOB = frozenset("*?[")
 DAGSTERS = ":"
-
-_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,7 @@ class Selection:
         return days_between(self.datasets(), start, end)
 
     def _counted_back(self) -> tuple[DaysNamed | None, DaysNamed | None]:
-        today = utc_now().astimezone(UTC).date()  # a day's partition exists when its day of UTC is over
-        last = min(self.end.last, today - _ONE_DAY) if self.end else today - _ONE_DAY
+        last = min(self.end.last, newest_day()) if self.end else newest_day()
         days = sessions(FIRST_SESSION, last)[-(self.newest or 0) :]
         return (_named_day(days[0]), _named_day(days[-1])) if days else (None, self.end)
 

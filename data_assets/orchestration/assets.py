@@ -1,14 +1,14 @@
 """The asset and the checks made of a dataset: the policy that every dataset shares.
 
-Here: partitions, runs of many days, one pool per vendor, catching up by itself. Not here: what happens inside a run
-(`day_run`, `verify_run`).
+Here: partitions, runs of many days, one pool per vendor. Not here: what happens inside a run (`day_run`, `verify_run`),
+and asking for days by itself (`day_requests`).
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -39,30 +39,6 @@ RECORDED_ALREADY = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 Dagster would record every day of the run again. Without any output it would skip the steps of assets made from this one
 in the same run. The mark is what Dagster puts on the output of observed sources, which log their events themselves.
 """
-
-CATCH_UP_DAYS = 10
-"""How far back the switched-on automation looks for missing days by itself."""
-
-
-def catch_up_recent_days() -> dg.AutomationCondition:
-    """Ask by itself for the missing sessions of the last ten days; off until switched on in the UI.
-
-    Bounded on purpose: a bare "missing" would ask for years at the first tick. A day that failed is left to a person.
-    One whose run was canceled, by a person or because the lake's disk is away, is missing still, and is asked for again
-    in the next hour, not at the next tick: at a tick every half a minute, a disk that is away for a day would leave
-    thousands of canceled runs. The hour is a judgement.
-    The ten days end with the dataset's newest one, so of a dataset that has a last day they are its own last ten.
-    """
-    asked_this_hour = dg.AutomationCondition.newly_requested().since(
-        dg.AutomationCondition.cron_tick_passed("0 * * * *")
-    )
-    return (
-        dg.AutomationCondition.in_latest_time_window(timedelta(days=CATCH_UP_DAYS))
-        & dg.AutomationCondition.missing()
-        & ~dg.AutomationCondition.in_progress()
-        & ~dg.AutomationCondition.execution_failed()
-        & ~asked_this_hour
-    ).with_label("catch_up_recent_days")
 
 
 def rebuild_when_days_change() -> dg.AutomationCondition:
@@ -126,7 +102,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         partitions_def=dataset.partitions,
         deps=[_dependency(dataset, dg.AssetKey(name.split("/"))) for name in dataset.upstream],
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=dataset.days_per_run),
-        automation_condition=dataset.automation or catch_up_recent_days(),
+        automation_condition=dataset.automation,
         dagster_type=dg.Nothing,  # no value between assets: files are in the lake
         metadata={
             **dataset.metadata,

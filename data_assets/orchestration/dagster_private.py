@@ -27,6 +27,7 @@ from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.load import location_origins_from_yaml_paths
+from dagster._time import get_current_datetime
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.core.decl import ComponentDecl, YamlDecl
 
@@ -49,6 +50,7 @@ __all__ = [
     "create_execution_plan",
     "execute_run",
     "get_and_update_asset_status_cache_value",
+    "get_current_datetime",
     "get_log_record_metadata",
     "has_log_record_metadata",
     "location_origins_from_yaml_paths",

@@ -26,6 +26,7 @@ from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.writer import AuditedDay
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
+from data_assets.orchestration.publication import Publication
 from data_assets.quality.verdict import Verdict
 from data_assets.span import Span
 
@@ -196,7 +197,8 @@ class MarketDataset:
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
             since; days that lack nothing are left out.
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
-        automation: when days are requested automatically; the catch-up of recent days by default.
+        publication: when the vendor has a session's day; of months, the day's.
+        automation: when partitions are requested by Dagster's conditions, if they are; days are by ``day_requests``.
         retry: how many attempts a day gets, and the pauses between them.
         expected: what is known of a day before it is stored, under the names of its metadata.
         shown: metadata that `status` shows for each day -> its heading.
@@ -222,6 +224,7 @@ class MarketDataset:
     files_of_days: FilesOfDays | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     compares: tuple[str, ...] = ()
+    publication: Publication | None = None
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}

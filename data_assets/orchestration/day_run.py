@@ -32,7 +32,17 @@ import polars as pl
 
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.markdown import markdown_table
-from data_assets.ingest.outcome import IngestError, NotStored, Outcome, Rejected, RunEnded, Scalar, Stored
+from data_assets.ingest.outcome import (
+    IngestError,
+    NoData,
+    NotPublished,
+    NotStored,
+    Outcome,
+    Rejected,
+    RunEnded,
+    Scalar,
+    Stored,
+)
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
@@ -48,6 +58,7 @@ from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_abs
 from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.orchestration.partitions import PARTITION, asked_bounds, asked_keys
 from data_assets.orchestration.reconcile_run import RECONCILE, FilesOfTheLake
+from data_assets.orchestration.request_tags import is_asked_again, what_follows
 from data_assets.orchestration.waiting_checks import WaitingDays
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
@@ -180,7 +191,8 @@ class DayRecorder:
                 self._record_input(datasets_of_this_process[name], day, stored)
             self._waiting.judged(day, record_stored(self._context, self._dataset, self._lake, day, outcome))
         else:
-            self._context.log_event(not_stored_event(self._dataset, key, outcome))
+            said = _with_what_follows(outcome, self._context.run.tags)
+            self._context.log_event(not_stored_event(self._dataset, key, said))
 
     def _record_input(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
         """Record a day of another dataset, unless an attempt that was cut short has recorded it already."""
@@ -217,6 +229,12 @@ class DayRecorder:
             return set()
         group = self._context.instance.get_run_group(run.run_id)
         return {other.run_id for other in (group[1] if group else ())} - {run.run_id}
+
+
+def _with_what_follows(outcome: NotStored, tags: Mapping[str, str]) -> NotStored:
+    if isinstance(outcome, NoData):
+        return outcome  # the vendor's word, which is not asked for again
+    return replace(outcome, reason=outcome.reason + what_follows(tags))
 
 
 def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg.AssetObservation:
@@ -297,11 +315,31 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     report_with_metadata(context.instance, context.run, f"{dataset.name}: {text}", numbers)
     if report.stopped:
         end_stopped_run(context, dataset, report.unfinished)
-    not_stored = {day: outcome for day, outcome in report.outcomes.items() if isinstance(outcome, NotStored)}
-    if not_stored:
+    not_stored = {
+        day: _with_what_follows(outcome, context.run.tags)
+        for day, outcome in report.outcomes.items()
+        if isinstance(outcome, NotStored)
+    }
+    if not_stored and _only_too_early(context, dataset, not_stored):
+        context.log.info(f"{dataset.name}: not published yet{what_follows(context.run.tags)}")
+    elif not_stored:
         if report.ended is not None:
             refuse_absent_lake(context.instance, lake, dataset)  # unplugged since: that is no fault of these days
         raise failure(dataset, not_stored, len(days))
+
+
+def _only_too_early(
+    context: dg.AssetExecutionContext, dataset: MarketDataset, not_stored: Mapping[date, NotStored]
+) -> bool:
+    """Whether nothing is wrong with the days that a run did not store: they stay missing, and are asked for again.
+
+    A day that was stored and is damaged would turn green again.
+    """
+    return (
+        is_asked_again(context.run.tags)
+        and all(isinstance(outcome, NotPublished) for outcome in not_stored.values())
+        and not red_before(context.instance, dataset, not_stored, context.run.run_id)
+    )
 
 
 def end_run_without_lake(

@@ -10,10 +10,12 @@ differ, the launch dialog loses "missing and failed only", and the UI refuses a 
 exception is a dataset that others fetch by themselves: if its definition equalled that of the downstream asset, the
 dialog would say that days which it lacks "cannot be materialized", whatever the asset does.
 
-A window is one day of UTC, so a day's partition exists from the next 00:00 UTC on: 19:00 or 20:00 in New York on the
-same evening, when even the late option trading has ended. With a cron of weekdays alone, a Friday's window would end,
-and its partition appear, on Monday. Weekends are excluded by one cron string, which makes look-ups much faster than
-dates would.
+A window is one day of the zone seven hours ahead of UTC, so a day's partition exists from noon in New York on, in
+summer from 13:00: as early as the earliest close. With days of UTC it would appear at 19:00 or 20:00, and Dagster takes
+no request for it before, although Theta and IB have the day by then. There is no zone whose days end when sessions do,
+so the grid shows a day some hours before its session has ended; `partition_keys`, and with it the command and the
+automation, does not. With a cron of weekdays alone, a Friday's window would end, and its partition appear, on Monday.
+Weekends are excluded by one cron string, which makes look-ups much faster than dates would.
 
 Dagster's subsets hold windows, not days, and a subset of one day may begin on the closed days before it: a lone Monday
 becomes Saturday to Monday. Its keys are right, but the key range made from it begins on the Friday. So ask for keys and
@@ -23,15 +25,19 @@ for statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
 
 import dagster as dg
 
+from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.span import SHIPPED, Span, read_day
-from data_assets.trading_calendar import LAST_SESSION, closures, previous_session, session, utc_now
+from data_assets.trading_calendar import LAST_SESSION, closures, last_ended_session, previous_session, session
 
 DAYS_PER_RUN = 50
+
+ZONE = "Etc/GMT-7"
+"""Of the partitions' windows; the sign is POSIX's, so it is seven hours ahead of UTC, without summer time."""
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -70,7 +76,7 @@ def _trading_days(span: Span, fetched_downstream: bool) -> dg.TimeWindowPartitio
         end=(last + _ONE_DAY).isoformat() if span.last_day else None,
         fmt="%Y-%m-%d",
         cron_schedule="0 0 * * *",
-        timezone="UTC",
+        timezone=ZONE,
         exclusions=[
             "0 0 * * 6,0",
             *(datetime.combine(day, time.min) for day in sorted(excluded)),
@@ -89,7 +95,7 @@ def _months(first: date, end: date | None) -> dg.MonthlyPartitionsDefinition:
     return dg.MonthlyPartitionsDefinition(
         start_date=first.isoformat(),
         end_date=end.isoformat() if end else None,
-        timezone="UTC",
+        timezone=ZONE,
         end_offset=1,  # the month under way has a partition too: its days so far are worth a file
     )
 
@@ -109,17 +115,29 @@ def partition_keys(
     now: datetime | None = None,
     partitions: dg.TimeWindowPartitionsDefinition = TRADING_DAYS,
 ) -> list[str]:
-    """The keys that exist, oldest first.
+    """The keys of sessions that have ended, oldest first, and of months up to the one under way.
 
     Args:
         start: the oldest day wanted, included; None for no bound.
         end: the newest day wanted, included; None for no bound.
-        now: an aware datetime, the moment asked about; None for this one.
+        now: an aware datetime, the moment asked about; None for this one, by Dagster's clock.
         partitions: a dataset's own; months are those that hold any of the days.
     """
+    now = now or get_current_datetime()
     start, newest = start or date.min, (end or date.max).isoformat()
     oldest = (start.replace(day=1) if is_monthly(partitions) else start).isoformat()
+    if not is_monthly(partitions):
+        newest = min(newest, newest_day(now).isoformat())
     return [key for key in partitions.get_partition_keys(current_time=now) if oldest <= key <= newest]
+
+
+def newest_day(now: datetime | None = None) -> date:
+    """The newest day that datasets without a last day have: the newest session that has ended, late trading included.
+
+    Args:
+        now: as in ``partition_keys``.
+    """
+    return last_ended_session(now or get_current_datetime())
 
 
 def check_day(text: str, now: datetime | None = None, span: Span = SHIPPED, of: str = "the dataset") -> str:
@@ -162,12 +180,11 @@ def check_reach(
         raise OutsideSpan(f"{asked} lies before {span.first_day}, the first_day of {of}")
     if span.last_day is not None and first > span.last_day:
         raise OutsideSpan(f"{asked} lies after {span.last_day}, the last_day of {of}")
-    # Days appear when their day of UTC is over.
-    newest = previous_session((now or utc_now()).astimezone(UTC).date())
+    newest = newest_day(now)
     if newest < span.first_day:
         raise OutsideSpan(f"{of} has no day yet: its first_day is {span.first_day}")
     if first > newest:
-        raise OutsideSpan(f"{asked} lies after {newest}, the newest day that has a partition")
+        raise OutsideSpan(f"{asked} lies after {newest}, the newest session that has ended")
 
 
 def label(key: str | date, partitions: dg.TimeWindowPartitionsDefinition) -> str:

@@ -1,84 +1,389 @@
-"""The automation that catches up by itself: which days it asks for at a tick, on a real instance."""
+"""What is asked for by itself, and when: the sensors of the real definitions at given instants, on a real instance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent
+from dagster._core.test_utils import freeze_time
 
-from data_assets.cli.local_run import run_range
-from data_assets.cli.project import definitions
-from data_assets.sandbox.faults import Fault
-from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_days
+from data_assets.cli.project import datasets, definitions
+from data_assets.ingest.outcome import DayEnded, NotPublished, NotStored
+from data_assets.orchestration.day_run import not_stored_event, run_source
+from data_assets.orchestration.day_states import day_states
+from data_assets.orchestration.holes import accept_hole
+from data_assets.orchestration.publication import Publication, Request, new_york
+from data_assets.orchestration.request_tags import ASKED_AGAIN, REQUEST, REQUESTED_AT
+from data_assets.trading_calendar import sessions
+from data_assets_tests.orchestration.in_process import (
+    RANGE_END,
+    RANGE_START,
+    InProcess,
+    in_process_project,
+    of_days,
+    open_project,
+    why_not_stored,
+)
 
-NOW = datetime(2024, 7, 12, 6, tzinfo=UTC)
-"""A Friday, some hours after Thursday's partition came to be."""
-LAST_TEN_DAYS = {"2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08", "2024-07-09", "2024-07-10", "2024-07-11"}
-"""Sessions from 2024-07-02 on, so without Independence Day and the weekend, and without the day that has no end yet."""
-STORED, FAILED, IN_PROGRESS = "2024-07-08", "2024-07-09", "2024-07-10"
+NEW_YORK = ZoneInfo("America/New_York")
+QUOTES, FLAT_FILES, BARS = "theta/option_quotes/QQQ", "polygon/minute_aggs", "ib/bars_1m/AAPL"
+VENDOR_OF = {QUOTES: "theta", FLAT_FILES: "polygon", BARS: "ib"}
 
 
-def asked_for(project: InProcess, now: datetime) -> set[str]:
-    result = dg.evaluate_automation_conditions(defs=definitions(), instance=project.instance, evaluation_time=now)
-    return result.get_requested_partitions(ASSET)
+def at(text: str) -> datetime:
+    """An instant by New York's clock."""
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK)
+
+
+@dataclass
+class Month:
+    """A project of one dataset per vendor, whose runs end as the test says.
+
+    Attributes:
+        asked: what was asked for so far: dataset -> (instant in New York, first day, last day).
+        outcome: how a day of a dataset ends that is asked for at an instant; None if it is stored.
+    """
+
+    instance: dg.DagsterInstance
+    outcome: Callable[[str, str, datetime], str | None] = lambda _name, _day, _now: None
+    asked: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    _jobs: dict[str, dg.JobDefinition] = field(default_factory=dict)
+
+    def store(self, name: str, days: Sequence[date]) -> None:
+        for day in days:
+            event = dg.AssetMaterialization(dg.AssetKey(name.split("/")), partition=day.isoformat())
+            self.instance.report_runless_asset_event(event)
+
+    def requests(self, vendor: str, now: datetime) -> list[dg.RunRequest]:
+        """What the sensor of a vendor asks for at an instant."""
+        repository = definitions().get_repository_def()
+        with freeze_time(now), dg.build_sensor_context(self.instance, repository_def=repository) as context:
+            return list(repository.get_sensor_def(f"request_{vendor}_days").evaluate_tick(context).run_requests or ())
+
+    def tick(self, vendor: str, now: datetime) -> None:
+        """Do as the daemon does: a run for each request, which ends at the same instant."""
+        for request in self.requests(vendor, now):
+            (name,) = {key.to_user_string() for key in request.asset_selection or ()}
+            first, last = request.tags[RANGE_START], request.tags[RANGE_END]
+            self.asked.setdefault(name, []).append((f"{now:%m-%d %H:%M}", first[5:], last[5:]))
+            with freeze_time(now):
+                self._end(self.begin(name, request.tags), name, first, last, now)
+
+    def begin(self, name: str, tags: Any) -> dg.DagsterRun:
+        key = dg.AssetKey(name.split("/"))
+        if name not in self._jobs:
+            job = definitions().resolve_implicit_global_asset_job_def()
+            self._jobs[name] = job.get_subset(asset_selection={key}, asset_check_selection=set())
+        return self.instance.create_run_for_job(self._jobs[name], asset_selection={key}, tags=dict(tags))
+
+    def _end(self, run: dg.DagsterRun, name: str, first: str, last: str, now: datetime) -> None:
+        days = sessions(date.fromisoformat(first), date.fromisoformat(last))
+        outcomes = {day.isoformat(): self.outcome(name, day.isoformat(), now) for day in days}
+        self.store(name, [day for day in days if outcomes[day.isoformat()] is None])
+        for day, outcome in outcomes.items():
+            if outcome is not None:
+                event = not_stored_event(datasets()[name], day, type(outcome, (NotStored,), {"name": outcome})("why"))
+                self.instance.report_runless_asset_event(event)
+        bad = [outcome for outcome in outcomes.values() if outcome is not None]
+        if bad and not (ASKED_AGAIN in run.tags and set(bad) == {"NotPublished"}):
+            self.instance.report_run_failed(run)
+        else:
+            self.instance.report_dagster_event(DagsterEvent("PIPELINE_SUCCESS", run.job_name), run.run_id)
+
+    def states(self, name: str, days: Sequence[date]) -> dict[str, str]:
+        dataset = datasets()[name]
+        keys = [day.isoformat() for day in days]
+        return dict(day_states(self.instance, dataset.asset_key, keys, dataset.partitions))
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Iterator[Month]:
+    with open_project(tmp_path) as instance:
+        for block in (tmp_path / "defs" / "theta").glob("*"):
+            if block.name != "option_quotes_qqq":
+                shutil.rmtree(block)
+        (tmp_path / "defs/ib/bars_1m/tickers.csv").write_text(
+            "symbol,secType,exchange,currency,primaryExchange\nAAPL,STK,SMART,USD,NASDAQ\n"
+        )
+        yield Month(instance)
+
+
+# --- a month -------------------------------------------------------------------------------------------------------
+
+OCTOBER = sessions(date(2024, 10, 18), date(2024, 10, 31))
+"""The ten sessions before the month."""
+NOVEMBER = sessions(date(2024, 11, 1), date(2024, 11, 30))
+"""Without Thanksgiving (28); the day after it closes at 13:00. On the 3rd summer time ends."""
+OUTAGE = {"2024-11-12", "2024-11-13"}
+LATE = "2024-11-19"
+
+LOOKS = {
+    "theta": ["09:15", "17:44", "17:45", "18:15", "21:15"],
+    "ib": ["13:20", "16:19", "16:20"],
+    "polygon": ["11:15", "21:59", "22:00"],
+}
+"""When each sensor looks, every day: at its hours, a minute before, and at those of the repeats."""
+
+
+def test_a_month_asks_for_exactly_what_is_written_here(month: Month) -> None:
+    """An outage of two days, a file that is late, a holiday, an early close, and the end of summer time."""
+
+    def outcome(name: str, day: str, now: datetime) -> str | None:
+        outage = at("2024-11-12 00:00") <= now < at("2024-11-14 00:00")
+        if name == QUOTES and outage:
+            return "Failed"
+        if name == FLAT_FILES and day == LATE and now < at("2024-11-20 08:00"):
+            return "NotPublished"
+        return None
+
+    month.outcome = outcome
+    for name in VENDOR_OF:
+        month.store(name, OCTOBER)
+    for day in range(1, 31):
+        for vendor, looks in LOOKS.items():
+            for look in looks:
+                month.tick(vendor, at(f"2024-11-{day:02} {look}"))
+
+    usual = [f"{day:%m-%d}" for day in NOVEMBER]
+    assert month.asked[BARS] == [(f"{day} {'13:20' if day == '11-29' else '16:20'}", day, day) for day in usual], (
+        "20 minutes after the close"
+    )
+    assert month.asked[QUOTES] == [
+        *((f"{day} 17:45", day, day) for day in usual if day < "11-12"),
+        ("11-12 17:45", "11-12", "11-12"),
+        ("11-12 18:15", "11-12", "11-12"),
+        ("11-12 21:15", "11-12", "11-12"),
+        ("11-13 09:15", "11-12", "11-12"),  # the last time: it is left to a person
+        ("11-13 17:45", "11-13", "11-13"),
+        ("11-13 18:15", "11-13", "11-13"),
+        ("11-13 21:15", "11-13", "11-13"),
+        ("11-14 09:15", "11-13", "11-13"),  # the outage is over
+        *((f"{day} 17:45", day, day) for day in usual if day > "11-13"),
+    ]
+    assert month.asked[FLAT_FILES] == [
+        *((f"{day} 22:00", day, day) for day in usual if day < "11-19"),
+        ("11-19 22:00", "11-19", "11-19"),
+        ("11-20 11:15", "11-19", "11-19"),
+        *((f"{day} 22:00", day, day) for day in usual if day > "11-19"),
+    ]
+    left = {
+        day: state for name in VENDOR_OF for day, state in month.states(name, NOVEMBER).items() if state != "stored"
+    }
+    assert left == {"2024-11-12": "failed"}
+
+
+# --- one tick ------------------------------------------------------------------------------------------------------
+
+FRIDAY = at("2024-07-12 17:45")
+
+
+def asked_at(month: Month, now: datetime, vendor: str = "theta") -> list[tuple[str, str]]:
+    return [(each.tags[RANGE_START], each.tags[RANGE_END]) for each in month.requests(vendor, now)]
+
+
+def test_on_an_empty_history_it_asks_for_ten_sessions_the_newest_alone_and_nothing_older(month: Month) -> None:
+    assert asked_at(month, FRIDAY) == [("2024-07-12", "2024-07-12"), ("2024-06-28", "2024-07-11")]
+    (newest, _) = month.requests("theta", FRIDAY)
+    assert newest.tags[REQUEST] == QUOTES
+    assert datetime.fromisoformat(newest.tags[REQUESTED_AT]) == FRIDAY
+    assert newest.tags[ASKED_AGAIN] == "2024-07-12 18:15 New York"
+
+
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        ("2024-07-03 13:19", "2024-07-02"),  # before Independence Day it closes at 13:00, in summer
+        ("2024-07-03 13:20", "2024-07-03"),
+        ("2024-07-04 20:00", "2024-07-03"),
+        ("2024-07-05 16:19", "2024-07-03"),
+        ("2024-07-05 16:20", "2024-07-05"),
+        ("2024-07-07 12:00", "2024-07-05"),
+        ("2024-12-24 13:20", "2024-12-24"),
+        ("2024-12-25 18:00", "2024-12-24"),
+    ],
+)
+def test_the_newest_day_is_asked_for_as_soon_as_the_vendor_has_it(month: Month, now: str, newest: str) -> None:
+    assert max(asked_at(month, at(now), "ib"))[1] == newest
+
+
+def test_it_leaves_alone_what_is_stored_accepted_in_work_or_said_to_have_no_data(month: Month) -> None:
+    days = sessions(date(2024, 6, 28), date(2024, 7, 12))
+    quotes = datasets()[QUOTES]
+    month.store(QUOTES, [day for day in days if day.isoformat() < "2024-07-05"])
+    accept_hole(month.instance, quotes, "2024-07-05", "the vendor lost it")
+    month.begin(QUOTES, of_days("2024-07-08", "2024-07-08"))  # of a person, not begun yet
+    month.outcome = lambda _name, day, _now: "NoData" if day == "2024-07-09" else None
+    assert asked_at(month, FRIDAY) == [("2024-07-12", "2024-07-12"), ("2024-07-09", "2024-07-11")]
+    month.tick("theta", FRIDAY)
+
+    assert {day: state for day, state in month.states(QUOTES, days).items() if state != "stored"} == {
+        "2024-07-08": "in progress",
+        "2024-07-09": "failed",
+    }
+    assert asked_at(month, FRIDAY + timedelta(hours=20)) == []
+
+
+def test_days_before_the_first_and_after_the_last_are_never_asked_for(month: Month, tmp_path: Path) -> None:
+    block = tmp_path / "defs/theta/option_quotes_qqq/defs.yaml"
+    block.write_text(block.read_text().replace("2016-08-04", "2024-07-09\n  last_day: 2024-07-11"))
+    assert asked_at(month, FRIDAY) == [("2024-07-11", "2024-07-11"), ("2024-07-09", "2024-07-10")]
+    assert asked_at(month, at("2024-08-12 17:45")) == []
+
+
+def test_a_run_that_has_not_begun_is_not_asked_for_a_second_time_and_a_daemon_that_starts_anew_counts_on(
+    month: Month,
+) -> None:
+    month.store(QUOTES, sessions(date(2024, 6, 28), date(2024, 7, 11)))
+    (first,) = month.requests("theta", FRIDAY)
+    (same,) = month.requests("theta", FRIDAY + timedelta(minutes=1))
+    assert first.run_key == same.run_key, "Dagster starts no second run of the same key"
+    run = month.begin(QUOTES, first.tags)
+    assert asked_at(month, FRIDAY + timedelta(days=1)) == []
+
+    with freeze_time(FRIDAY + timedelta(hours=2)):
+        month.instance.report_run_failed(run)
+    assert asked_at(month, FRIDAY + timedelta(hours=2, minutes=29)) == [], "the pause begins at the run's end"
+    definitions.cache_clear()
+    (again,) = month.requests("theta", FRIDAY + timedelta(hours=2, minutes=30))
+    assert again.run_key != first.run_key
+
+
+def test_while_the_lake_is_away_it_asks_once_an_hour_and_that_is_no_repeat(month: Month) -> None:
+    """A run whose lake is not there is canceled, and its days are missing as they were before."""
+    month.store(QUOTES, sessions(date(2024, 6, 28), date(2024, 7, 11)))
+    asked = []
+    for minutes in range(0, 400, 20):
+        now = FRIDAY + timedelta(minutes=minutes)
+        for request in month.requests("theta", now):
+            asked.append(minutes)
+            with freeze_time(now):
+                run = month.begin(QUOTES, request.tags)
+                month.instance.report_run_canceled(run)
+    assert asked == [0, 60, 120, 180, 240, 300, 360]
+
+
+def test_the_last_request_says_so(month: Month) -> None:
+    month.store(QUOTES, sessions(date(2024, 6, 28), date(2024, 7, 11)))
+    month.outcome = lambda *_: "Failed"
+    again = []
+    for hours in (0, 0.5, 3.5, 15.5, 40):
+        for request in month.requests("theta", now := FRIDAY + timedelta(hours=hours)):
+            again.append(request.tags.get(ASKED_AGAIN))
+            month.tick("theta", now)
+    assert again == [
+        "2024-07-12 18:15 New York",
+        "2024-07-12 21:15 New York",
+        "2024-07-13 09:15 New York",
+        None,
+    ]
+
+
+# --- the rule ------------------------------------------------------------------------------------------------------
+
+TWICE = Publication(lambda hours: [new_york(hours.day, time(22)), new_york(hours.day, time(11, 15), 1)], time(15), "")
+DAY = date(2024, 7, 12)
+
+
+def test_a_machine_that_was_off_at_the_first_hour_asks_at_once_and_then_at_the_second() -> None:
+    late = Request(at("2024-07-13 03:00"), at("2024-07-13 03:05"))
+    assert TWICE.next_request(DAY, [late]) == at("2024-07-13 11:15")
+    later = Request(at("2024-07-15 09:00"), at("2024-07-15 09:05"))
+    assert TWICE.next_request(DAY, [later]) == at("2024-07-15 09:35"), "both hours are over: the pauses begin"
+
+
+def test_after_three_repeats_a_person_decides_and_a_canceled_run_is_none() -> None:
+    times = [f"2024-07-1{day} 12:00" for day in (3, 4, 5, 6)]
+    requests = [Request(at(text), at(text)) for text in times]
+    assert [TWICE.next_request(DAY, requests[:count]) for count in (2, 3, 4)] == [
+        at("2024-07-14 15:00"),
+        at("2024-07-16 00:00"),
+        None,
+    ]
+    canceled = Request(at("2024-07-17 12:00"), at("2024-07-17 12:00"), canceled=True)
+    assert TWICE.next_request(DAY, [*requests, canceled]) is None
+    assert TWICE.next_request(DAY, [canceled]) == at("2024-07-17 13:00")
+
+
+# --- a run that comes too early ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[InProcess]:
-    with in_process_project(
-        tmp_path, faults=[Fault(kind="renamed_column", day=datetime.fromisoformat(FAILED).date())]
-    ) as project:
+    with in_process_project(tmp_path) as project:
         yield project
 
 
-def test_on_an_empty_history_it_asks_for_the_sessions_of_ten_days_and_nothing_older(project: InProcess) -> None:
-    assert asked_for(project, NOW) == LAST_TEN_DAYS
+@contextmanager
+def too_early() -> Iterator[None]:
+    """The vendor has no day yet."""
+
+    class Source:
+        async def fetch(self, day: date, _meter: object) -> None:
+            raise DayEnded(NotPublished(f"{day} is not there yet"))
+
+        async def wait_until_up(self) -> None: ...
+
+    @asynccontextmanager
+    async def open_source(*_: object) -> Any:
+        yield Source()
+
+    before = run_source.set(open_source)
+    try:
+        yield
+    finally:
+        run_source.reset(before)
 
 
-def test_it_leaves_stored_failed_and_running_days_alone(project: InProcess) -> None:
-    run_range(project.instance, ASSET, STORED, FAILED)
-    job = definitions().resolve_implicit_global_asset_job_def()
-    project.instance.create_run_for_job(
-        job, asset_selection={ASSET}, status=dg.DagsterRunStatus.STARTED, tags=of_days(IN_PROGRESS, IN_PROGRESS)
-    )
-    states = project.states([STORED, FAILED, IN_PROGRESS])
-    assert states == {STORED: "stored", FAILED: "failed", IN_PROGRESS: "in progress"}
-
-    assert asked_for(project, NOW) == LAST_TEN_DAYS - {STORED, FAILED, IN_PROGRESS}
-
-
-def test_a_weekend_adds_no_day_and_friday_is_asked_for_on_friday_evening_in_new_york(project: InProcess) -> None:
-    friday_evening = datetime(2024, 7, 13, 0, 5, tzinfo=UTC)
-    assert "2024-07-12" not in asked_for(project, datetime(2024, 7, 12, 23, 55, tzinfo=UTC))
-    assert "2024-07-12" in asked_for(project, friday_evening)
-    assert max(asked_for(project, datetime(2024, 7, 15, 20, tzinfo=UTC))) == "2024-07-12"
-
-
-def test_while_the_lake_is_away_it_asks_once_an_hour_not_at_every_tick(project: InProcess) -> None:
-    """The disk of the lake is not plugged in: a run ends as canceled, and its days are missing as they were before."""
-    run_range(project.instance, ASSET, STORED, STORED)
-    away = project.folder / "away"
-    lake = project.folder / "lake" / "live"
-    lake.rename(away)
-    cursor = None
-    asked: list[set[str]] = []
-    for minutes in (1, 2, 3, 58, 62, 63):
-        tick = dg.evaluate_automation_conditions(
-            defs=definitions(),
-            instance=project.instance,
-            evaluation_time=NOW + timedelta(minutes=minutes),
-            cursor=cursor,
+def test_a_day_that_is_not_published_stays_missing_while_it_is_asked_again_and_is_red_after_the_last_time(
+    project: InProcess,
+) -> None:
+    day = "2024-07-12"
+    asked = {**of_days(day, day), REQUEST: QUOTES, REQUESTED_AT: FRIDAY.isoformat()}
+    with too_early():
+        early = project.materialize({**asked, ASKED_AGAIN: "2024-07-12 18:15 New York"})
+        assert early.success
+        assert project.states([day]) == {day: "missing"}
+        assert why_not_stored(project.instance, project.asset, day) == (
+            "NotPublished",
+            f"{day} is not there yet (asked again by itself after 2024-07-12 18:15 New York)",
         )
-        cursor = tick.cursor
-        asked.append(tick.get_requested_partitions(ASSET))
-        if asked[-1]:
-            run = project.materialize(of_days(min(asked[-1]), max(asked[-1])))
-            ended = project.instance.get_run_by_id(run.run_id)
-            assert ended is not None
-            assert ended.status == dg.DagsterRunStatus.CANCELED
+        assert project.times_materialized() == {}
 
-    missing = LAST_TEN_DAYS - {STORED}
-    assert asked == [missing, set(), set(), set(), missing, set()]
+        assert not project.materialize(asked).success
+        assert project.states([day]) == {day: "failed"}
+        assert why_not_stored(project.instance, project.asset, day) == (
+            "NotPublished",
+            f"{day} is not there yet (this was the last request by itself: it is left to you)",
+        )
+        assert not project.materialize(of_days(day, day)).success, "a person's own request says how it ended"
+
+
+def test_a_damaged_day_does_not_turn_green_because_it_is_not_published(project: InProcess) -> None:
+    day = "2024-07-12"
+    assert project.materialize(of_days(day, day)).success
+    with too_early():
+        assert not project.materialize(of_days(day, day)).success
+        project.materialize({**of_days(day, day), REQUEST: QUOTES, ASKED_AGAIN: "2024-07-12 18:15 New York"})
+    assert project.states([day]) == {day: "failed"}
+
+
+# --- on and off ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("profile", "status"), [("live", "RUNNING"), ("sandbox", "STOPPED")])
+def test_days_are_asked_for_by_themselves_in_the_live_profile_only(tmp_path: Path, profile: str, status: str) -> None:
+    with open_project(tmp_path, DATA_ASSETS_PROFILE=profile):
+        repository = definitions().get_repository_def()
+        for vendor, hours in (("theta", "17:45"), ("ib", "20 minutes after the close"), ("polygon", "22:00")):
+            sensor = repository.get_sensor_def(f"request_{vendor}_days")
+            assert sensor.default_status.name == status
+            assert hours in (sensor.description or "")

@@ -29,6 +29,7 @@ from data_assets import trading_calendar as calendar
 from data_assets.orchestration.partitions import (
     DAYS_PER_RUN,
     TRADING_DAYS,
+    ZONE,
     OutsideSpan,
     asked_keys,
     check_day,
@@ -71,27 +72,39 @@ def test_partition_keys_keeps_both_bounds():
     assert partition_keys(date(2024, 7, 8), date(2024, 7, 3), now=NOW) == []
 
 
-@pytest.mark.parametrize(("friday", "hour"), [("2024-01-12", 19), ("2024-07-12", 20)])
-def test_fridays_partition_exists_on_friday_evening_in_new_york_and_all_weekend(friday, hour):
-    day = date.fromisoformat(friday)
-    evening = datetime(day.year, day.month, day.day, hour, tzinfo=NEW_YORK)
-    assert not is_partition(friday, evening - timedelta(seconds=1))
+@pytest.mark.parametrize("friday", ["2024-01-12", "2024-07-12"])
+def test_friday_is_a_day_from_the_end_of_its_late_trading_on_and_all_weekend(friday):
+    end = calendar.session(date.fromisoformat(friday)).option_close
+    assert not is_partition(friday, end - timedelta(seconds=1))
     for hours in (0, 12, 24, 48, 60):
-        moment = evening + timedelta(hours=hours)
+        moment = end + timedelta(hours=hours)
         assert partition_keys(now=moment)[-1] == friday, moment
 
 
-def test_a_partition_never_exists_before_its_session_and_the_late_option_trading_ended():
-    for day in calendar.sessions(FIRST_DAY, calendar.LAST_SESSION):
-        appears = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-        assert calendar.session(day).option_close < appears
+@pytest.mark.parametrize(
+    "day",
+    ["2024-03-08", "2024-03-11", "2024-07-03", "2024-11-01", "2024-11-04", "2024-11-29"],
+    ids=["winter", "summer", "summer, 13:00", "still summer", "winter again", "winter, 13:00"],
+)
+def test_dagster_has_the_partition_of_a_day_when_its_session_ends_and_not_in_the_morning(day):
+    """Otherwise it refuses to run what a vendor publishes at once; of a closed day there is none at any hour."""
+    hours = calendar.session(date.fromisoformat(day))
+    morning = datetime.combine(hours.day, datetime.min.time(), NEW_YORK).replace(hour=11, minute=59)
+    at_the_close = TRADING_DAYS.get_partition_keys(current_time=hours.close)[-1]
+    before = TRADING_DAYS.get_partition_keys(current_time=morning)[-1]
+    assert (at_the_close, before) == (day, calendar.previous_session(hours.day).isoformat())
+
+
+def test_a_closed_day_has_no_partition_at_any_hour():
+    thanksgiving = datetime(2024, 11, 28, 20, tzinfo=NEW_YORK)
+    assert TRADING_DAYS.get_partition_keys(current_time=thanksgiving)[-1] == "2024-11-27"
 
 
 @settings(max_examples=40)
 @given(st.integers(0, int((datetime(2040, 12, 31, tzinfo=UTC) - datetime(2016, 8, 6, tzinfo=UTC)).total_seconds())))
-def test_at_any_moment_the_newest_partition_is_the_newest_session_of_a_day_of_utc_that_is_over(second):
+def test_at_any_moment_the_newest_day_is_the_newest_session_that_has_ended(second):
     now = datetime(2016, 8, 6, tzinfo=UTC) + timedelta(seconds=second)
-    assert partition_keys(now=now)[-1] == calendar.previous_session(now.date()).isoformat()
+    assert partition_keys(now=now)[-1] == calendar.last_ended_session(now).isoformat()
 
 
 # --- one definition, in every process -----------------------------------------------------------------------------
@@ -222,9 +235,9 @@ def test_a_day_with_a_partition_is_its_own_key(day):
     [
         ("2024-07-04", "2024-07-04 is a market holiday; the nearest sessions are 2024-07-03 and 2024-07-05"),
         ("2024-07-06", "2024-07-06 is a weekend day; the nearest sessions are 2024-07-05 and 2024-07-08"),
-        ("2024-08-05", "2024-08-05 lies after 2024-08-02, the newest day that has a partition"),
-        ("2024-08-03", "2024-08-03 lies after 2024-08-02, the newest day that has a partition"),
-        ("2050-01-03", "2050-01-03 lies after 2024-08-02, the newest day that has a partition"),
+        ("2024-08-05", "2024-08-05 lies after 2024-08-02, the newest session that has ended"),
+        ("2024-08-03", "2024-08-03 lies after 2024-08-02, the newest session that has ended"),
+        ("2050-01-03", "2050-01-03 lies after 2024-08-02, the newest session that has ended"),
         ("2016-08-03", "2016-08-03 lies before 2016-08-04, the first_day of the dataset"),
         ("1999-12-25", "1999-12-25 lies before 2016-08-04, the first_day of the dataset"),
         ("20240703", "'20240703' is not a date: write it as YYYY-MM-DD, such as 2016-08-04"),
@@ -489,7 +502,11 @@ def test_a_backfill_of_missing_and_failed_days_asks_for_exactly_each_lone_day(de
 
     # The hard case is there: what remains of the failed week begins on the closed days before the lone day.
     failed = {found["startTime"] for found in deployment.health()[1] if found["status"] == "FAILED"}
-    assert {datetime.fromtimestamp(start, UTC).strftime("%a %d") for start in failed} == {"Sat 11", "Fri 17", "Sat 25"}
+    assert {datetime.fromtimestamp(start, ZoneInfo(ZONE)).strftime("%a %d") for start in failed} == {
+        "Sat 11",
+        "Fri 17",
+        "Sat 25",
+    }
 
     wanted = deployment.missing_and_failed(days[0], days[-1])
     assert wanted == [monday, friday, tuesday]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, time, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.publication import Publication
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
@@ -33,6 +34,13 @@ from data_assets.vendors.ib.timeouts import IBS_OWN, SANDBOX
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
 
 DAY_BYTES = 1_000_000
+
+PUBLICATION = Publication(
+    hours=lambda hours: [hours.close + timedelta(minutes=20)],
+    expected_by=time(9, 30),
+    text="20 minutes after the close, early closes included.",
+)
+"""IB serves a session a quarter of an hour after its close (``day.not_yet``). Expected before the next open."""
 
 CHECKS = {
     "bar_count": "One bar for each minute of the regular session: 390, or 210 when it ends at 13:00.",
@@ -128,6 +136,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,
         span=span,
+        publication=PUBLICATION,
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},

@@ -11,7 +11,7 @@ from calendar import monthrange
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -30,6 +30,7 @@ from data_assets.orchestration.assets import dataset_definitions, rebuild_when_d
 from data_assets.orchestration.dataset import DayFiles, MarketDataset, Recorded, Verified
 from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, partition_keys
+from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.price_spikes import bar_spikes
@@ -64,6 +65,13 @@ from data_assets.wiring import flat_files_url, raw_cache_folder
 
 FLAT_FILES = Span(date(2003, 9, 10))
 """The vendor's history; a plan may reach back less far."""
+
+PUBLICATION = Publication(
+    hours=lambda hours: [new_york(hours.day, time(22)), new_york(hours.day, time(11, 15), days_later=1)],
+    expected_by=time(15),
+    text="At 22:00 New York, and if it is not there, at 11:15 the next day.",
+)
+"""The vendor promises a day's file by about 11:00 New York of the next day; most are there the same evening."""
 
 DOWNLOADS = 4
 """Files in flight at once; the vendor documents no limit, and people run five to ten."""
@@ -242,6 +250,7 @@ class _MinuteAggs:
             max_concurrency=DOWNLOADS,
             typical_day_bytes=RAW_DAY_BYTES,
             span=self.span,
+            publication=PUBLICATION,
             days_per_run=RAW_DAYS_PER_RUN,
             fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
@@ -282,6 +291,7 @@ class _MinuteAggs:
             max_concurrency=DOWNLOADS,
             typical_day_bytes=BARS_DAY_BYTES,
             span=self.span,
+            publication=PUBLICATION,
             upstream=(RAW_KEY,),
             own_files=_BarFiles(BARS_KEY, self.cache),
             lacking=lacking,
@@ -314,6 +324,7 @@ class _MinuteAggs:
             max_concurrency=1,
             typical_day_bytes=MONTH_BYTES,
             span=self.span,
+            publication=PUBLICATION,
             monthly=True,
             upstream=(BARS_KEY,),
             own_files=_MonthFiles(self.of_month, self.span),

@@ -23,8 +23,7 @@ from data_assets.ingest.outcome import IngestError
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states
-from data_assets.orchestration.partitions import partition_keys, trading_days
-from data_assets.span import Span
+from data_assets.orchestration.partitions import newest_day, partition_keys
 from data_assets.vendors.polygon.client import FlatFileStore, Listed
 
 NEWEST_DAYS = 30
@@ -53,7 +52,7 @@ def republications(dataset: MarketDataset, store: Callable[[Sequence[date]], Fla
     def polygon_republications(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         keys = partition_keys(partitions=dataset.partitions)
         # The clock, which goes on where a dataset has a last day.
-        session = trading_days(Span(dataset.span.first_day)).get_last_partition_key() or ""
+        session = newest_day().isoformat()
         month = session[:7]
         sweep = context.cursor not in (month, session)
         recorded = recorded_versions(context.instance, dataset, keys if sweep else keys[-NEWEST_DAYS:])

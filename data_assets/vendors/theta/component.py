@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +22,7 @@ from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -37,6 +38,14 @@ from data_assets.vendors.theta.values import Limits
 from data_assets.wiring import theta_endpoint
 
 T = TypeVar("T")
+
+PUBLICATION = Publication(
+    hours=lambda hours: [new_york(hours.day, time(17, 45))],
+    expected_by=time(9, 30),
+    text="At 17:45 New York, after early closes too.",
+)
+"""A judgement: the last quotes are of 16:15, and the end-of-day reports are made from 17:15 to 17:21; the terminal is
+asked for all histories at one time. Expected before the next morning's open."""
 
 WHOLE_DAY_BYTES = 100_000_000
 """Disk space that a day takes while it is written: the vendor's 200 to 400 MB of CSV become 20 to 40 MB of Parquet."""
@@ -144,6 +153,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             first_day_alone=True,
             typical_day_bytes=_day_bytes(options),
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
+            publication=PUBLICATION,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             metadata={
                 "source": f"Theta Data, {options.history.request.endpoint} (v3), through the local Theta Terminal",
