@@ -4,6 +4,9 @@ SERVE ?= 1
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile this project again
 WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than processors: many tests wait
+# The tests' files lie in memory where 4 GB are free for them: on a disk, each event of their many databases waits for it.
+MEMORY = $(shell df -Pk /dev/shm 2>/dev/null | awk '$$6 == "/dev/shm" && $$4 > 4000000' | grep -q . && ! grep -q ' /dev/shm .*noexec' /proc/mounts && echo TMPDIR=/dev/shm)
+CLEAN := -o tmp_path_retention_policy=failed -o tmp_path_retention_count=1
 
 .PHONY: demo dev test test-fast lint bench docs readers storm setup browser lock
 
@@ -14,11 +17,11 @@ dev: setup           ## the UI and the daemon, on the same history
 	DAGSTER_HOME=$(CURDIR) PYTHONWARNINGS='ignore:Function' $(BIN)/dagster dev
 
 test: setup browser  ## the whole suite
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(MEMORY) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(CLEAN)
 
 FAST := quality files ingest lake vendors/ib vendors/theta
 test-fast: setup     ## unit and property tests, for the inner loop
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(addprefix data_assets_tests/,$(FAST))
+	$(MEMORY) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(CLEAN) -m "not slow" $(addprefix data_assets_tests/,$(FAST))
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/dg check defs && $(BIN)/dg check toml
