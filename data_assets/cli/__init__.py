@@ -32,6 +32,7 @@ COMMANDS = {
     "repair": "Find damage, and fetch exactly what is damaged.",
     "reconcile": "Record days from their files, as after a lost history.",
     "accept-hole": "Accept that the vendor will never have a day.",
+    "doctor": "Look for what would keep days from being stored.",
     "sandbox": "Serve the simulated vendors on their usual ports.",
     "demo": "Fill a synthetic lake with some days and open the UI.",
 }

@@ -7,7 +7,8 @@ in one (each verb).
 print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
-`accept-hole --list` prints the days of each dataset that has holes, each with its reason. Whatever is said in words
+`doctor` prints a list of findings, and
+`accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -254,6 +255,21 @@ class ReconciledDataset:
     error: str | None
 
 
+@dataclass(frozen=True)
+class Finding:
+    """`doctor`: one thing that was looked at.
+
+    Attributes:
+        subject: what it is.
+        state: ok; warn, if it will be in the way; or error, if it is.
+        text: what was found, and what to do about it.
+    """
+
+    subject: str
+    state: Literal["ok", "warn", "error"]
+    text: str
+
+
 DOCUMENTS: dict[str, Any] = {
     "backfill": FilledDataset | list[FilledDataset],
     "retry": FilledDataset | list[FilledDataset],
@@ -264,6 +280,7 @@ DOCUMENTS: dict[str, Any] = {
     "verify": dict[str, VerifiedDataset],
     "repair": dict[str, RepairedDataset],
     "reconcile": dict[str, ReconciledDataset],
+    "doctor": list[Finding],
     "accept-hole": dict[str, dict[str, str]],
 }
 """The document of each verb."""

@@ -9,7 +9,7 @@ about datasets in general, "day" means either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -194,6 +194,8 @@ class MarketDataset:
         fetched_downstream: whether the datasets made from it fetch what they need of it themselves.
         own_files: how its days are stored, if not as one Parquet file per day.
         files_of_days: how days are imported from files of another program, if they can be.
+        probe: asks the vendor for the beginning of a day, and returns what it said in one line; raises
+            `ingest.outcome.IngestError` as a download does. None where no vendor is asked.
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
             since; days that lack nothing are left out.
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
@@ -222,6 +224,7 @@ class MarketDataset:
     fetched_downstream: bool = False
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
+    probe: Callable[[Lake, date], Awaitable[str]] | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     compares: tuple[str, ...] = ()
     publication: Publication | None = None

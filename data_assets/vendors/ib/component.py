@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from datetime import date, time, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from data_assets.ingest.outcome import DayEnded, NoData
 from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
@@ -32,6 +34,9 @@ from data_assets.vendors.ib.resets import never, reset_ends
 from data_assets.vendors.ib.schema import COLUMNS
 from data_assets.vendors.ib.timeouts import IBS_OWN, SANDBOX
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
+
+if TYPE_CHECKING:
+    from data_assets.vendors.ib.client import IbClient
 
 DAY_BYTES = 1_000_000
 
@@ -97,7 +102,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
     """The dataset of one ticker."""
 
     @asynccontextmanager
-    async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
+    async def connected() -> AsyncIterator[IbClient]:
         # Not at the top: it brings in ib_async, which no process needs that only loads the definitions.
         from data_assets.vendors.ib.client import IbClient
 
@@ -115,7 +120,21 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
             )
             async with client:
                 await client.validate([ticker])
-                yield IbBarsSource(ticker, lake=lake, client=client)
+                yield client
+
+    @asynccontextmanager
+    async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
+        async with connected() as client:
+            yield IbBarsSource(ticker, lake=lake, client=client)
+
+    async def probe(_lake: Lake, day: date) -> str:
+        async with connected() as client:
+            head = await client.head_timestamp(ticker)
+            if head is not None and head.date() > day:
+                begins = f"IB's history of {ticker.symbol} begins on {head:%Y-%m-%d}: set first_day to that in its row"
+                raise DayEnded(NoData(begins))
+            begins = "does not say when its history begins" if head is None else f"has history since {head:%Y-%m-%d}"
+            return f"knows {ticker.symbol} and {begins}; {client.account_kind} account"
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
         bars = pl.concat(lake.batches(ticker.dataset, day))
@@ -132,6 +151,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
         checks=CHECKS,
         open_source=open_source,
         evaluate=evaluate,
+        probe=probe,
         compares=("trades",),
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,

@@ -11,7 +11,7 @@ file is read by the ETag that was listed. So the listing tells whether a file ex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -180,7 +180,7 @@ class FlatFileStore:
             month = (month + timedelta(days=31)).replace(day=1)
         return {day: found[day] for day in sorted(found) if start <= day <= end}
 
-    async def read(self, listed: Listed) -> AsyncIterator[bytes]:
+    async def read(self, listed: Listed) -> AsyncGenerator[bytes, None]:
         """The bytes of exactly the version that was listed.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from calendar import monthrange
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
@@ -20,7 +20,7 @@ import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
-from data_assets.ingest.outcome import Stored
+from data_assets.ingest.outcome import DayEnded, Stored
 from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
@@ -37,7 +37,7 @@ from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
-from data_assets.trading_calendar import session
+from data_assets.trading_calendar import session, utc_now
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
@@ -46,6 +46,7 @@ from data_assets.vendors.polygon.day import (
     MinuteAggs,
     MinuteAggsSource,
     stored_raw,
+    why_not_listed,
 )
 from data_assets.vendors.polygon.months import (
     MONTHLY,
@@ -222,6 +223,16 @@ class _MinuteAggs:
             real_data_only=settings().profile == "live",
         )
 
+    async def probe(self, _lake: Lake, day: date) -> str:
+        """What the vendor says of a day: whether it lists the file, and whether it lets it be read."""
+        store = await asyncio.to_thread(self.store, [day])
+        listed = await store.listed(day)
+        if listed is None:
+            raise DayEnded(why_not_listed(day, utc_now()))
+        async with aclosing(store.read(listed)) as chunks:
+            await anext(chunks)
+        return f"lists a file of {listed.size / 1e6:.1f} MB and sends it"
+
     @cached_property
     def cache(self) -> RawCache:
         """The vendor's files on this disk."""
@@ -254,6 +265,7 @@ class _MinuteAggs:
             days_per_run=RAW_DAYS_PER_RUN,
             fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
+            probe=self.probe,
             kinds=frozenset({"csv", "s3"}),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )

@@ -17,6 +17,7 @@ import dagster as dg
 from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
+from data_assets.ingest.outcome import DayEnded, NoData
 from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
@@ -141,6 +142,22 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
             return evaluate_checks(lake, options, day, limits)
 
+        async def probe(lake: Lake, day: date) -> str:
+            async with _terminal(lake) as terminal:
+                listed = (await terminal.listed_contracts(options.roots, day)).contracts
+                if listed is None or listed.is_empty():
+                    return "answers, and lists no contracts"
+                symbol, expiration = listed.select("symbol", "expiration").row(0)
+                request = options.request(day, symbol, expiration.isoformat())
+                try:
+                    async with terminal.history(request) as chunks:
+                        await anext(chunks)
+                except DayEnded as ended:
+                    if not isinstance(ended.outcome, NoData):
+                        raise
+                    return f"lists {listed.height:,} contracts, and has no {request}"
+            return f"lists {listed.height:,} contracts and sends {request}"
+
         one_body_a_day = options.history.legacy_files and len(options.roots) == 1
         return MarketDataset(
             key=tuple(options.key.split("/")),
@@ -155,6 +172,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
             publication=PUBLICATION,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
+            probe=probe,
             metadata={
                 "source": f"Theta Data, {options.history.request.endpoint} (v3), through the local Theta Terminal",
             },

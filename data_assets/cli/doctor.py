@@ -1,0 +1,201 @@
+"""`data-assets doctor`: whether this project could fill and keep its lake, and what to do where it could not.
+
+Here: what is looked at, and the words for it. Not here: what a vendor is asked (`MarketDataset.probe`).
+
+Judgements: a clock more than a minute off is named, for nights and publication times are told by it; a disk that takes
+less than 20 MB a second is, for a day of ten million rows is 70 MB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import click
+import dagster as dg
+import httpx
+from rich.console import Console
+
+from data_assets.cli.documents import Finding, write_document
+from data_assets.cli.project import blocks_left_out, enter_project, json_option, open_instance
+from data_assets.cli.selection import Selection, takes_selection
+from data_assets.files import tempfiles
+from data_assets.ingest.outcome import DayEnded, IngestError, NotPublished
+from data_assets.ingest.state_folder import StateUnusable
+from data_assets.lake.errors import NO_SPACE, LakeError, one_line
+from data_assets.lake.lake import Lake
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.partitions import partition_keys
+from data_assets.project import SettingsError, project_folder, shown_state_folder, state_folder
+from data_assets.settings import settings
+from data_assets.trading_calendar import LAST_SESSION, utc_now
+from data_assets.wiring import open_lake
+
+SHOWN_VERSIONS = ("dagster", "polars", "pyarrow", "httpx", "ib_async", "pandas-market-calendars")
+CLOCK_SECONDS = 60.0
+SLOW_BYTES_PER_SECOND = 20_000_000
+WRITTEN_BYTES = 32_000_000
+CALENDAR_DAYS = 365
+VENDOR_SECONDS = 60.0
+"""How long one question to a vendor may take: a vendor that is away would be waited for, and this is no download."""
+
+MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "error": "[red]✗[/red]"}
+Verdict = tuple[Literal["ok", "warn", "error"], str]
+
+
+@click.command()
+@takes_selection(failed=False)
+@json_option
+def doctor(selection: Selection, as_json: bool) -> None:
+    """Look at settings, calendar, clock, disks, run history, daemon and vendors, and say what to do about each finding.
+
+    Of each vendor, one dataset of each kind is asked for its newest day and its first day, which tells whether your
+    plan includes them; with KEYs, each of those datasets. Nothing is downloaded or stored. Exit 1 if a finding is an
+    error.
+    """
+    enter_project()
+    findings = []
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    for finding in _examine(selection):
+        findings.append(finding)
+        console.print(f"{MARKS[finding.state]} [bold]{finding.subject}[/bold]  ", end="")
+        console.print(finding.text, markup=False)
+    if as_json:
+        write_document(findings)
+    sys.exit(selection.exit_code(holds=not any(finding.state == "error" for finding in findings)))
+
+
+def _examine(selection: Selection) -> Iterator[Finding]:
+    lake = open_lake()
+    datasets = selection.datasets()
+    yield Finding("settings", "ok", f"{settings().profile} profile, project {project_folder()}, lake {lake.url}")
+    for line in blocks_left_out:
+        yield Finding("defs", "error", f"{line}; correct it: its dataset is left out")
+    yield Finding("versions", "ok", _versions())
+    yield Finding("calendar", *_calendar())
+    yield Finding("clock", *_clock())
+    yield Finding("lake", *_lake(lake, datasets))
+    yield Finding("state", *_folder(state_folder()))
+    yield from _history()
+    for dataset in datasets if selection.keys else _one_of_each_kind(datasets):
+        yield from _vendor(lake, dataset)
+
+
+def _versions() -> str:
+    found = [f"{name} {version(name)}" for name in SHOWN_VERSIONS]
+    return f"data_assets {version('data-assets')}, Python {platform.python_version()}, {', '.join(found)}"
+
+
+def _calendar() -> Verdict:
+    left = (LAST_SESSION - utc_now().date()).days
+    if left < CALENDAR_DAYS:
+        return "warn", f"sessions are known to {LAST_SESSION}, {left} days from now: update data_assets"
+    return "ok", f"sessions are known to {LAST_SESSION}"
+
+
+def _clock() -> Verdict:
+    here = utc_now()
+    shown = f"{here.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    if settings().profile != "live":
+        return "ok", f"{shown}; compared with no other in the sandbox"
+    try:
+        answer = httpx.head(settings().polygon_s3_endpoint, timeout=10)
+        there = parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        return "ok", f"{shown}; {settings().polygon_s3_endpoint} could not be asked for its time ({one_line(error)})"
+    off = (here - there).total_seconds()
+    if abs(off) > CLOCK_SECONDS:
+        direction = "fast" if off > 0 else "slow"
+        return "error", f"{shown}, {abs(off):,.0f} s {direction} of {settings().polygon_s3_endpoint}: set it by NTP"
+    return "ok", f"{shown}, within {CLOCK_SECONDS:.0f} s of {settings().polygon_s3_endpoint}"
+
+
+def _lake(lake: Lake, datasets: list[MarketDataset]) -> Verdict:
+    try:
+        there = lake.is_there()
+        if there:
+            lake.check_there()
+    except LakeError as error:
+        return "error", str(error)
+    if "://" in lake.url:
+        return "ok", f"{lake.url} {'is there' if there else 'is new: it is made as the first day is stored'}"
+    state, text = _folder(Path(lake.url))
+    needed = max((dataset.typical_day_bytes * dataset.max_concurrency for dataset in datasets), default=0)
+    if state == "ok" and (free := lake.free_bytes()) is not None and free < needed:
+        return "error", f"{text}; the days in work at once need {needed / 1e9:.1f} GB: make room"
+    return state, text
+
+
+def _folder(folder: Path) -> Verdict:
+    """Whether a folder takes files, and how fast: what is written is synced, and removed again."""
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    started = time.perf_counter()
+    try:
+        temp, file = tempfiles.create(existing, ".doctor")
+        try:
+            with file:
+                file.write(os.urandom(WRITTEN_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            tempfiles.remove(temp)
+    except OSError as error:
+        todo = "make room" if error.errno in NO_SPACE else "check its owner, permissions and mount"
+        return "error", f"{existing}: takes no file ({error.strerror}): {todo}"
+    speed = WRITTEN_BYTES / (time.perf_counter() - started)
+    room = os.statvfs(existing)
+    text = f"{folder}: {room.f_bavail * room.f_frsize / 1e9:,.1f} GB free, takes {speed / 1e6:,.0f} MB/s"
+    if speed < SLOW_BYTES_PER_SECOND:
+        return "warn", f"{text}: slower than a vendor sends; use another disk"
+    return "ok", text
+
+
+def _history() -> Iterator[Finding]:
+    try:
+        with open_instance() as instance:
+            runs = instance.get_runs_count()
+            yield Finding("run history", "ok", f"{runs:,} runs in {shown_state_folder()}")
+            yield Finding("daemon", *_daemon(instance))
+    except (SettingsError, LakeError, StateUnusable) as error:
+        yield Finding("run history", "error", str(error))
+
+
+def _daemon(instance: dg.DagsterInstance) -> Verdict:
+    statuses = instance.get_daemon_statuses()
+    away = sorted(name for name, status in statuses.items() if status.required and not status.healthy)
+    if not away:
+        return "ok", "at work"
+    if len(away) == sum(status.required for status in statuses.values()):
+        return "warn", "not at work: nothing is requested by itself, and backfills of the UI wait; run dagster dev"
+    return "error", f"{', '.join(away)} not at work: look at the log of dagster dev, and start it again"
+
+
+def _one_of_each_kind(datasets: list[MarketDataset]) -> list[MarketDataset]:
+    return list({dataset.key[:2]: dataset for dataset in reversed(datasets)}.values())[::-1]
+
+
+def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:
+    days = partition_keys(partitions=dataset.partitions)
+    if dataset.probe is None or not days:
+        return
+    for what, day in {"first day": days[0], "newest day": days[-1]}.items():
+        try:
+            asking = dataset.probe(lake, date.fromisoformat(day))
+            verdict: Verdict = ("ok", asyncio.run(asyncio.wait_for(asking, VENDOR_SECONDS)))
+        except TimeoutError:
+            verdict = ("error", f"no answer within {VENDOR_SECONDS:.0f} s: is the vendor's program up, and connected?")
+        except DayEnded as ended:
+            early = isinstance(ended.outcome, NotPublished)
+            verdict = ("ok" if early else "error", f"{ended.outcome.name}: {ended.outcome.reason}")
+        except IngestError as error:
+            verdict = ("error", str(error))
+        yield Finding(f"{dataset.name} {what} {day}", *verdict)

@@ -1,0 +1,182 @@
+"""Each thing that `doctor` looks at, whole and broken on purpose."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._daemon.types import DaemonHeartbeat
+
+from data_assets.cli import doctor
+from data_assets.orchestration.profile_mark import mark_history
+from data_assets_tests.cli.called import Call
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, open_project
+from data_assets_tests.permissions import closed
+from data_assets_tests.small_disk import SmallDisk, mount
+from data_assets_tests.vendors.polygon.flat_file_project import bucket_of, project_of
+
+__all__ = ["mount"]
+
+QQQ = ASSET.to_user_string()
+GREEKS = "theta/option_greeks/SPX"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[InProcess]:
+    with in_process_project(tmp_path) as project:
+        yield project
+
+
+def found(call: Call, *arguments: str) -> dict[str, tuple[str, str]]:
+    """What was found, by subject."""
+    ended = call("doctor", *arguments, "--json")
+    findings = {each["subject"]: (each["state"], each["text"]) for each in ended.document}
+    assert ended.code == int(any(state == "error" for state, _ in findings.values()))
+    for _, text in findings.values():
+        assert "\n" not in text
+    return findings
+
+
+def of(findings: dict[str, tuple[str, str]], beginning: str) -> tuple[str, str]:
+    (one,) = [finding for subject, finding in findings.items() if subject.startswith(beginning)]
+    return one
+
+
+def test_a_project_in_order_has_no_error_and_stores_nothing(project: InProcess, call: Call) -> None:
+    findings = found(call, QQQ)
+
+    assert {state for state, _ in findings.values()} == {"ok", "warn"}
+    assert findings["daemon"] == (
+        "warn",
+        "not at work: nothing is requested by itself, and backfills of the UI wait; run dagster dev",
+    )
+    for when in ("first day 2016-08-04", "newest day"):
+        assert "contracts and sends QQQ" in of(findings, f"{QQQ} {when}")[1]
+    assert f"dagster {dg.__version__}" in findings["versions"][1]
+    assert "MB/s" in findings["lake"][1]
+    assert not (project.folder / "lake").exists()
+    assert project.instance.get_runs() == []
+
+
+def test_a_vendor_that_is_away_is_said_with_what_to_do(tmp_path: Path, call: Call) -> None:
+    with open_project(tmp_path, THETA_BASE_URL="http://127.0.0.1:9/v3"):
+        state, text = of(found(call, QQQ), f"{QQQ} newest")
+    assert state == "error"
+    assert "start it with `java -jar" in text
+
+
+def test_a_plan_without_a_dataset_is_said(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path, tier="value"):
+        findings = found(call, QQQ, GREEKS)
+    assert of(findings, f"{QQQ} newest")[0] == "ok"
+    state, text = of(findings, f"{GREEKS} newest")
+    assert state == "error"
+    assert text.startswith("NotEntitled: ")
+
+
+def test_without_keys_one_dataset_of_each_kind_is_asked(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path):
+        asked = {subject.split()[0] for subject in found(call, "theta/option_quotes/*")}
+        assert {name for name in asked if "/" in name} == {"theta/option_quotes/QQQ", "theta/option_quotes/SPX"}
+        asked = {subject.split()[0] for subject in found(call, "--all") if subject.startswith("theta/")}
+    assert len({name.split("/")[1] for name in asked}) == len(asked) == 4
+
+
+def test_flat_files_are_listed_and_read(tmp_path: Path, call: Call) -> None:
+    newest = "2024-07-03"
+    with bucket_of([newest]) as bucket, project_of(tmp_path, bucket) as project:
+        block = project.folder / "defs" / "polygon" / "minute_aggs" / "defs.yaml"
+        span = f"attributes:\n  first_day: '{newest}'\n  last_day: '{newest}'\n"
+        block.write_text(block.read_text().replace("attributes:\n", span))
+        doctor_says = found(call, "polygon/minute_aggs", "polygon/flat_files/minute_aggs")
+    assert "and sends it" in of(doctor_says, "polygon/flat_files/minute_aggs newest")[1]
+    assert doctor_says["clock"][0] == "ok"
+    assert "within 60 s of" in doctor_says["clock"][1]
+
+
+class _OldClock(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        self.send_response_only(200)
+        self.send_header("Date", "Wed, 01 Jan 2020 00:00:00 GMT")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_wrong_clock_is_said(tmp_path: Path, call: Call) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _OldClock) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        with in_process_project(tmp_path), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("POLYGON_S3_ENDPOINT", endpoint)
+            doctor.settings.cache_clear()
+            state, text = found(call, QQQ)["clock"]
+        server.shutdown()
+    assert state == "error"
+    assert f"fast of {endpoint}: set it by NTP" in text
+
+
+def test_a_calendar_that_ends_soon_is_said(project: InProcess, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "utc_now", lambda: datetime(2040, 6, 1, tzinfo=UTC))
+    state, text = found(call, QQQ)["calendar"]
+    assert state == "warn"
+    assert "2040-12-31, 213 days from now: update data_assets" in text
+
+
+def test_a_folder_that_may_not_be_written_is_said(project: InProcess, call: Call) -> None:
+    lake = project.folder / "lake"
+    lake.mkdir()
+    with closed(lake, mode=0o500):
+        state, text = found(call, QQQ)["lake"]
+    assert state == "error"
+    assert text == f"{lake}: takes no file (Permission denied): check its owner, permissions and mount"
+
+
+def test_a_full_disk_is_said(project: InProcess, call: Call, mount: Callable[..., SmallDisk]) -> None:
+    disk = mount(project.folder / "lake", "size=1m")
+    state, text = found(call, QQQ)["lake"]
+    assert state == "error"
+    assert text == f"{disk.folder}: takes no file (No space left on device): make room"
+
+
+def test_a_lake_that_is_not_there_and_a_foreign_history_are_said(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path):
+        assert call("backfill", QQQ, "--from", "2024-07-01", "--to", "2024-07-01").code == 0
+        (tmp_path / "lake").rename(tmp_path / "unplugged")
+        state, text = found(call, QQQ)["run history"]
+        assert state == "error"
+        assert "not there" in text or "is gone" in text or "no lake" in text, text
+    with open_project(tmp_path / "other") as instance, pytest.MonkeyPatch.context() as patch:
+        mark_history(instance)
+        patch.setenv("DATA_ASSETS_PROFILE", "sandbox")
+        doctor.settings.cache_clear()
+        state, text = found(call, QQQ)["run history"]
+    assert state == "error"
+    assert "profile" in text
+
+
+def test_a_daemon_at_work_is_seen_and_a_part_that_stopped_is_named(project: InProcess, call: Call) -> None:
+    instance, now = project.instance, datetime.now(UTC).timestamp()
+    assert found(call, QQQ)["daemon"][0] == "warn"
+    kinds = sorted(instance.get_required_daemon_types())
+    for kind in kinds:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(now, kind, "one", []))
+    assert found(call, QQQ)["daemon"] == ("ok", "at work")
+    instance.add_daemon_heartbeat(DaemonHeartbeat(now - 86_400, kinds[0], "one", []))
+    state, text = found(call, QQQ)["daemon"]
+    assert state == "error"
+    assert text.startswith(f"{kinds[0]} not at work: look at the log of dagster dev")
+
+
+def test_a_block_that_is_wrong_is_said(project: InProcess, call: Call) -> None:
+    block = project.folder / "defs" / "theta" / "option_eod_spx" / "defs.yaml"
+    block.write_text(block.read_text().replace("attributes:\n", "attributes:\n  interval: 1m\n"))
+    state, text = found(call, QQQ)["defs"]
+    assert state == "error"
+    assert "correct it: its dataset is left out" in text
