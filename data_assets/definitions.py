@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process  # noqa: E402
 from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.orchestration.standing_checks import missing_days_sensor  # noqa: E402
 from data_assets.project import mount_defs, project_folder  # noqa: E402
 from data_assets.settings import settings  # noqa: E402
 
@@ -42,13 +43,15 @@ def with_policy(blocks: dg.Definitions) -> dg.Definitions:
         if isinstance(each, dg.AssetsDefinition)
         for key in each.keys
     }
+    datasets = [datasets_of_this_process[name] for name in sorted(defined & datasets_of_this_process.keys())]
     requested: dict[str, list[MarketDataset]] = {}
-    for name in sorted(defined & datasets_of_this_process.keys()):
-        if is_requested(dataset := datasets_of_this_process[name]):
+    for dataset in datasets:
+        if is_requested(dataset):
             requested.setdefault(dataset.vendor, []).append(dataset)
     return dg.Definitions.merge(
         blocks,
-        dg.Definitions(sensors=[day_requests(vendor, datasets) for vendor, datasets in requested.items()]),
+        dg.Definitions(sensors=[day_requests(vendor, of_vendor) for vendor, of_vendor in requested.items()]),
+        dg.Definitions(sensors=[missing_days_sensor(datasets)] if datasets else []),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
         dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),
     )

@@ -15,6 +15,7 @@ import pytest
 
 from data_assets.definitions import defs
 from data_assets.orchestration.partitions import TRADING_DAYS, months, trading_days
+from data_assets.orchestration.standing_checks import STANDING
 from data_assets.settings import settings
 from data_assets.span import SHIPPED
 from data_assets_tests.end_to_end.project_folder import write_project
@@ -87,7 +88,7 @@ def asset(columns: dict[str, str], checks: set[str], **others: Any) -> dict[str,
         "automation": None,
         "upstream": set(),
     }
-    return {"columns": columns, "checks": checks, **usual, **others}
+    return {"columns": columns, "checks": checks | STANDING.keys(), **usual, **others}
 
 
 EVERY_ASSET = {
@@ -122,6 +123,7 @@ SENSORS = {
     "interrupted_runs": True,
     "polygon_months": True,
     "polygon_republications": False,
+    "look_for_missing_days": True,
     "request_ib_days": False,
     "request_polygon_days": False,
     "request_theta_days": False,
@@ -247,12 +249,12 @@ def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> N
         assert ("Synthetic" in (node.description or "")) is (in_profile == "sandbox")
 
 
-def test_every_check_is_of_a_day_and_none_holds_a_run_up() -> None:
+def test_every_check_but_the_standing_ones_is_of_a_day_and_none_holds_a_run_up() -> None:
     graph = defs().resolve_asset_graph()
 
     for key in graph.asset_check_keys:
         spec = graph.get_check_spec(key)
-        assert spec.partitions_def is graph.get(key.asset_key).partitions_def
+        assert spec.partitions_def is (None if key.name in STANDING else graph.get(key.asset_key).partitions_def)
         assert spec.description
         assert not spec.blocking, "what must hold is validated before a day is published"
 

@@ -25,6 +25,7 @@ from data_assets.orchestration.integrity import day_verdicts
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.profile_mark import mark_history
 from data_assets.orchestration.run_liveness import end_as_canceled
+from data_assets.orchestration.standing_checks import standing_checks
 from data_assets.orchestration.verify_run import VERIFY, summed_up, verify_days
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -73,7 +74,10 @@ def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
 
     return dg.Definitions(
         assets=[_asset(dataset)],
-        asset_checks=[day_checks(dataset.asset_key, dataset.checks, verdicts, dataset.partitions, judging)],
+        asset_checks=[
+            day_checks(dataset.asset_key, dataset.checks, verdicts, dataset.partitions, judging),
+            *([standing_checks(dataset, dataset.publication)] if dataset.publication else []),
+        ],
     )
 
 

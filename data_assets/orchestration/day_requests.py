@@ -199,8 +199,14 @@ class _Looks:
         return list(_grouped(dataset, publication, due, days[-1], now)) if due else []
 
 
-def _newest_events(instance: dg.DagsterInstance, datasets: Sequence[MarketDataset]) -> dict[dg.AssetKey, object]:
-    """Return for each dataset what differs once an event of it was recorded; one query for all."""
+def newest_events(
+    instance: dg.DagsterInstance, datasets: Sequence[MarketDataset]
+) -> dict[dg.AssetKey, tuple[int | None, str | None, int | None]]:
+    """Return for each dataset what differs once an event of it was recorded; one query for all.
+
+    Returns:
+        The newest materialization, run and observation.
+    """
     entries = [each.asset_entry for each in instance.get_asset_records([dataset.asset_key for dataset in datasets])]
     return {
         each.asset_key: (each.last_materialization_storage_id, each.last_run_id, each.last_observation_storage_id)
@@ -233,7 +239,7 @@ def day_requests(vendor: str, datasets: Iterable[MarketDataset]) -> dg.SensorDef
     def request_days(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         refuse_foreign_history(context.instance)
         now = get_current_datetime()
-        events = _newest_events(context.instance, [dataset for dataset, _ in requested])
+        events = newest_events(context.instance, [dataset for dataset, _ in requested])
         asked = [
             request
             for dataset, publication in requested
