@@ -100,6 +100,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         key=dataset.asset_key,
         description=dataset.description + (SYNTHETIC if synthetic else ""),
         group_name=dataset.vendor,
+        owners=[dataset.owner] if dataset.owner else None,
         kinds=dataset.kinds | ({"synthetic"} if synthetic else set()),
         tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,

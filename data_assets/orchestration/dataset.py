@@ -9,6 +9,7 @@ about datasets in general, "day" means either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -199,6 +200,7 @@ class MarketDataset:
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
             since; days that lack nothing are left out.
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
+        owner: who sees to it, for the UI: an e-mail address or `team:name`; None for nobody.
         publication: when the vendor has a session's day; of months, the day's.
         automation: when partitions are requested by Dagster's conditions, if they are; days are by ``day_requests``.
         retry: how many attempts a day gets, and the pauses between them.
@@ -227,6 +229,7 @@ class MarketDataset:
     probe: Callable[[Lake, date], Awaitable[str]] | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     compares: tuple[str, ...] = ()
+    owner: str | None = None
     publication: Publication | None = None
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -275,6 +278,22 @@ class MarketDataset:
     def files(self) -> Files:
         """How its days are stored."""
         return self.own_files or DayFiles(self.name)
+
+
+OWNER = "for the UI: who sees to it, an e-mail address or team:name; default: nobody"
+
+_OWNER = re.compile(r"[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+|team:.+")
+
+
+def read_owner(text: str | None) -> str | None:
+    """An owner as a block of YAML states it, in the forms that Dagster takes.
+
+    Raises:
+        ValueError: it is neither; one line.
+    """
+    if text is not None and not _OWNER.fullmatch(text):
+        raise ValueError(f"owner: {text!r} is neither an e-mail address nor team:name, such as team:research")
+    return text
 
 
 datasets_of_this_process: dict[str, MarketDataset] = {}

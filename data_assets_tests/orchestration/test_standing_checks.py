@@ -12,9 +12,10 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from data_assets.cli.project import datasets, definitions
+from data_assets.orchestration.dataset import read_owner
 from data_assets.orchestration.holes import accept_hole
 from data_assets.trading_calendar import sessions
-from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_days
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_days, open_project
 
 NAME = "theta/option_quotes/QQQ"
 DAYS = [day.isoformat() for day in sessions(date(2024, 7, 1), date(2024, 7, 12))]
@@ -93,3 +94,18 @@ def test_a_failed_day_counts_at_once_and_a_person_may_execute_the_checks(project
     assert not verdicts["no_missing_days"].passed
     assert " and 1 failed of " in (verdicts["no_missing_days"].summary or "")
     assert project.check_states("fresh")[None] == "FAILED"
+
+
+def test_every_block_takes_an_owner_whom_the_asset_names(tmp_path: Path) -> None:
+    with open_project(tmp_path):
+        for block in (tmp_path / "defs").rglob("defs.yaml"):
+            block.write_text(block.read_text().rstrip() + "\n  owner: team:research\n")
+        graph = definitions().resolve_asset_graph()
+        assert {tuple(graph.get(key).owners) for key in graph.get_all_asset_keys()} == {("team:research",)}
+
+
+@pytest.mark.parametrize("owner", ["research", "team:", "a@b", ""])
+def test_another_owner_is_refused_in_one_line(owner: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        read_owner(owner)
+    assert str(refused.value) == f"owner: {owner!r} is neither an e-mail address nor team:name, such as team:research"

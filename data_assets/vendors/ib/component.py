@@ -21,7 +21,7 @@ from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import OWNER, MarketDataset, read_owner
 from data_assets.orchestration.publication import Publication
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -65,6 +65,7 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
         description="a CSV beside this file: symbol,secType,exchange,currency[,primaryExchange][,completeness]"
         "[,first_day][,last_day], separated by commas, semicolons or tabs; a # begins a comment"
     )
+    owner: str | None = Field(default=None, description=OWNER)
     first_day: str | None = Field(
         default=None,
         description=f"YYYY-MM-DD: first day of the tickers whose row names none; default: {FIRST_DAY}, as the vendor "
@@ -81,9 +82,10 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
             ValueError: the list is wrong; the text names the row and the column.
         """
         usual = read_span(self.first_day, self.last_day, SHIPPED)
+        owner = read_owner(self.owner)
         tickers = read_tickers(Path(context.path) / self.tickers_file)
         return dg.Definitions.merge(
-            *(dataset_definitions(market_dataset(ticker, ticker.span(usual))) for ticker in tickers)
+            *(dataset_definitions(market_dataset(ticker, ticker.span(usual), owner)) for ticker in tickers)
         )
 
 
@@ -98,7 +100,7 @@ def request_pacing() -> RequestPacing:
     return RequestPacing(path, budget.scaled(scale), head_budget=STRICT.scaled(scale))
 
 
-def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
+def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> MarketDataset:
     """The dataset of one ticker."""
 
     @asynccontextmanager
@@ -156,6 +158,7 @@ def market_dataset(ticker: Ticker, span: Span) -> MarketDataset:
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,
         span=span,
+        owner=owner,
         publication=PUBLICATION,
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},

@@ -27,7 +27,7 @@ from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_ove
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
-from data_assets.orchestration.dataset import DayFiles, MarketDataset, Recorded, Verified
+from data_assets.orchestration.dataset import OWNER, DayFiles, MarketDataset, Recorded, Verified, read_owner
 from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
@@ -125,6 +125,7 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         "`coverage` report minutes without them"
     )
 
+    owner: str | None = Field(default=None, description=OWNER)
     first_day: str | None = Field(
         default=None, description=f"YYYY-MM-DD: first day of all three datasets; default: {FLAT_FILES.first_day}"
     )
@@ -151,7 +152,7 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         span = read_span(self.first_day, self.last_day, FLAT_FILES)
         bounds = DayBounds(self.max_day_rows, self.max_day_bytes)
         chosen = chosen_tickers(self.tickers, self.liquid)
-        minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by)
+        minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by, read_owner(self.owner))
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dg.Definitions.merge(
             *(dataset_definitions(dataset) for dataset in datasets),
@@ -192,6 +193,7 @@ class _MinuteAggs:
         span: the days of the datasets.
         bounds: the most that a day may hold.
         dated_by: which bars belong to a day.
+        owner: who sees to them.
     """
 
     tickers: Tickers | None
@@ -199,6 +201,7 @@ class _MinuteAggs:
     span: Span
     bounds: DayBounds
     dated_by: DatedBy = CALENDAR_DATE
+    owner: str | None = None
 
     @property
     def chosen(self) -> MinuteAggs:
@@ -261,6 +264,7 @@ class _MinuteAggs:
             max_concurrency=DOWNLOADS,
             typical_day_bytes=RAW_DAY_BYTES,
             span=self.span,
+            owner=self.owner,
             publication=PUBLICATION,
             days_per_run=RAW_DAYS_PER_RUN,
             fetched_downstream=True,
@@ -303,6 +307,7 @@ class _MinuteAggs:
             max_concurrency=DOWNLOADS,
             typical_day_bytes=BARS_DAY_BYTES,
             span=self.span,
+            owner=self.owner,
             publication=PUBLICATION,
             upstream=(RAW_KEY,),
             own_files=_BarFiles(BARS_KEY, self.cache),
@@ -336,6 +341,7 @@ class _MinuteAggs:
             max_concurrency=1,
             typical_day_bytes=MONTH_BYTES,
             span=self.span,
+            owner=self.owner,
             publication=PUBLICATION,
             monthly=True,
             upstream=(BARS_KEY,),

@@ -22,7 +22,7 @@ from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import OWNER, MarketDataset, read_owner
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
@@ -103,6 +103,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
         le=1,
         description="share of contracts off the regular grid above which `grid` warns",
     )
+    owner: str | None = Field(default=None, description=OWNER)
     first_day: str | None = Field(
         default=None,
         description="YYYY-MM-DD: first day of the dataset, such as the first day of your plan or of the symbol; "
@@ -170,6 +171,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             first_day_alone=True,
             typical_day_bytes=_day_bytes(options),
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
+            owner=read_owner(self.owner),
             publication=PUBLICATION,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
