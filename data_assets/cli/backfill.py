@@ -34,7 +34,7 @@ from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_run import run_watcher
-from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.day_states import NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
@@ -44,7 +44,6 @@ WANTED: Mapping[str, frozenset[DayState]] = {
     "failed": frozenset({DayState.FAILED}),
     "all": frozenset(DayState) - {DayState.IN_PROGRESS},
 }
-BY_DEFAULT = WANTED["missing"] | WANTED["failed"] | {DayState.LACKING, DayState.STALE}
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
 
@@ -174,7 +173,7 @@ def _backfill(
 def _fill_one(
     instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None
 ) -> BackfillResult:
-    wanted = WANTED[only] if only else BY_DEFAULT
+    wanted = WANTED[only] if only else NOT_DONE
     states = states_on_disk(instance, dataset, keys, lake)
     days = [day for day, state in states.items() if state in wanted]
     elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
@@ -251,7 +250,7 @@ def again_with(instance: dg.DagsterInstance, result: BackfillResult, lake: Lake,
         return []
     left = set(states_on_disk(instance, dataset, days, lake).values()) - {DayState.IN_PROGRESS}
     if only in (None, "all") or not left <= WANTED[only]:
-        only = None if left <= BY_DEFAULT else "all"
+        only = None if left <= NOT_DONE else "all"
     bounds = ["--from", dataset.label(days[0]), "--to", dataset.label(days[-1])]
     return ["backfill", dataset.name, *bounds, *(["--only", only] if only else [])]
 
@@ -262,7 +261,7 @@ def run_backfill(
     days: list[str],
     display: Display,
     lake: Lake,
-    wanted: frozenset[DayState] = BY_DEFAULT,
+    wanted: frozenset[DayState] = NOT_DONE,
     tags: Mapping[str, str] | None = None,
 ) -> BackfillResult:
     """Run the asset over `days`, in runs of contiguous days, newest first, until done, stopped or pointless.

@@ -133,10 +133,10 @@ def _command(folder: Path) -> Path:
 
 
 def _backfill(instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake) -> BackfillResult:
-    from data_assets.cli.backfill import BY_DEFAULT, run_backfill
+    from data_assets.cli.backfill import run_backfill
     from data_assets.cli.display import open_display
-    from data_assets.orchestration.day_states import states_on_disk
+    from data_assets.orchestration.day_states import NOT_DONE, states_on_disk
 
-    missing = [key for key, state in states_on_disk(instance, dataset, keys, lake).items() if state in BY_DEFAULT]
+    missing = [key for key, state in states_on_disk(instance, dataset, keys, lake).items() if state in NOT_DONE]
     with open_display(dataset.name, len(missing), dataset.day, dataset.label) as display:
         return run_backfill(instance, dataset, missing, display, lake)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from data_assets.cli.backfill import BY_DEFAULT, LEFT_TO_ANOTHER_RUN, run_backfill
+from data_assets.cli.backfill import LEFT_TO_ANOTHER_RUN, run_backfill
 from data_assets.cli.display import open_display
 from data_assets.cli.documents import ImportedFiles, write_document
 from data_assets.cli.project import (
@@ -25,7 +25,7 @@ from data_assets.cli.project import (
     open_instance,
 )
 from data_assets.orchestration.day_run import run_source
-from data_assets.orchestration.day_states import DONE, DayState, states_on_disk
+from data_assets.orchestration.day_states import DONE, NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.partitions import check_day
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
@@ -60,7 +60,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
         lake = open_lake()
         states = states_on_disk(instance, dataset, sorted(of_days), lake)
         skipped = [day for day, state in states.items() if state in DONE]
-        days = [day for day, state in states.items() if state in BY_DEFAULT]
+        days = [day for day, state in states.items() if state in NOT_DONE]
         elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]
         with open_display(dataset.name, len(days)) as display:
             for file, why in refused.items():

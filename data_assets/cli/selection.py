@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import fnmatchcase
 from functools import wraps
 from pathlib import PurePosixPath
 from typing import Any
@@ -34,7 +33,7 @@ from data_assets.cli.project import (
     find_dataset,
 )
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import MarketDataset, matching
 from data_assets.orchestration.day_states import DayState, states_on_disk
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
@@ -176,15 +175,10 @@ def folders() -> list[str]:
 
 
 def _matching(glob: str) -> list[MarketDataset]:
-    pattern = glob.strip("/")
-    found = [
-        each
-        for name, each in datasets().items()
-        if any(fnmatchcase(str(path), pattern) for path in (name, *PurePosixPath(name).parents))
-    ]
+    found = matching(datasets(), glob)
     if not found:
         raise _nothing_matches(glob)
-    return found
+    return [datasets()[name] for name in found]
 
 
 def _by_dagster(text: str) -> list[MarketDataset]:

@@ -16,6 +16,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import EngineEventData
 from dagster._core.execution.api import create_execution_plan, execute_run
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
@@ -27,7 +28,7 @@ from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.load import location_origins_from_yaml_paths
-from dagster._time import get_current_datetime
+from dagster._time import get_current_datetime, get_current_timestamp
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.core.decl import ComponentDecl, YamlDecl
 
@@ -43,6 +44,7 @@ __all__ = [
     "LocalArtifactStorage",
     "LocalComputeLogManager",
     "NoOpComputeLogManager",
+    "PartitionBackfill",
     "PartitionKeyFilter",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
@@ -51,6 +53,7 @@ __all__ = [
     "execute_run",
     "get_and_update_asset_status_cache_value",
     "get_current_datetime",
+    "get_current_timestamp",
     "get_log_record_metadata",
     "has_log_record_metadata",
     "location_origins_from_yaml_paths",

@@ -41,6 +41,8 @@ class DayState(StrEnum):
 
 
 DONE = frozenset({DayState.STORED, DayState.LACKING, DayState.HOLE})
+NOT_DONE = frozenset({DayState.MISSING, DayState.FAILED, DayState.LACKING, DayState.STALE})
+"""What a backfill asks for unless told otherwise: a lacking day is done, and yet there is something to add to it."""
 
 STALE_REASON = "its days were stored or replaced after it was built"
 LACKING_REASON = "stored before this was asked for: {}; a plain backfill adds it"
