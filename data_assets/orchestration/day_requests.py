@@ -227,7 +227,7 @@ def day_requests(vendor: str, datasets: Iterable[MarketDataset]) -> dg.SensorDef
 
     @dg.sensor(
         name=f"request_{vendor}_days",
-        target=[dataset.asset_key for dataset, _ in requested],
+        asset_selection=[dataset.asset_key for dataset, _ in requested],  # a target has to be of one first day
         minimum_interval_seconds=LOOK_SECONDS,
         default_status=(
             dg.DefaultSensorStatus.RUNNING if settings().profile == "live" else dg.DefaultSensorStatus.STOPPED

@@ -33,7 +33,7 @@ def test_keys_and_folders_are_completed(verb: str, tmp_path: Path) -> None:
 
 
 def test_verbs_are_completed(tmp_path: Path) -> None:
-    assert offered(Project(tmp_path), "data-assets", "re") == ["retry"]
+    assert offered(Project(tmp_path), "data-assets", "re") == ["retry", "repair", "reconcile"]
 
 
 def test_outside_of_a_project_nothing_is_offered_and_nothing_said(tmp_path: Path) -> None:

@@ -387,3 +387,21 @@ def test_days_are_asked_for_by_themselves_in_the_live_profile_only(tmp_path: Pat
             sensor = repository.get_sensor_def(f"request_{vendor}_days")
             assert sensor.default_status.name == status
             assert hours in (sensor.description or "")
+
+
+def test_datasets_of_a_vendor_may_begin_on_different_days(tmp_path: Path) -> None:
+    """A code location with jobs of assets that have different partitions does not load."""
+    younger = tmp_path / "defs" / "theta" / "iwm" / "defs.yaml"
+    younger.parent.mkdir(parents=True)
+    younger.write_text(
+        "type: data_assets.vendors.theta.component.ThetaDataset\n"
+        "attributes: {dataset: quotes, symbol: IWM, first_day: '2012-06-01'}\n"
+    )
+    with open_project(tmp_path) as instance:
+        repository = definitions().get_repository_def()
+        repository.load_all_definitions()
+        now = at("2024-07-02 17:45")
+        with freeze_time(now), dg.build_sensor_context(instance, repository_def=repository) as context:
+            asked = repository.get_sensor_def("request_theta_days").evaluate_tick(context).run_requests or ()
+    newest = {request.tags[REQUEST] for request in asked if request.tags[RANGE_END] == "2024-07-02"}
+    assert {"theta/option_quotes/IWM", QUOTES} <= newest
