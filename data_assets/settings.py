@@ -130,6 +130,13 @@ class Settings(SandboxSettings):
         description="folder for the run history, the vendor clients' memory and caches; default: .state in the project",
     )
 
+    automation: Literal["on", "off"] | None = Field(
+        default=None,
+        validation_alias="DATA_ASSETS_AUTOMATION",
+        description="on or off: whether days are asked for by themselves while the daemon runs; default: on in the "
+        "live profile, off in the sandbox. A sensor that was switched in the UI stays as it is there",
+    )
+
     theta_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
         default="http://127.0.0.1:25503/v3",
         validation_alias="THETA_BASE_URL",
@@ -229,6 +236,11 @@ class Settings(SandboxSettings):
         validation_alias="ALERT_COMMAND",
         description="program that gets the message of a failed run on its standard input, with its arguments",
     )
+
+    @property
+    def asks_by_itself(self) -> bool:
+        """Whether the sensors that ask for days are on unless switched in the UI."""
+        return (self.automation or ("on" if self.profile == "live" else "off")) == "on"
 
     @property
     def lake_url(self) -> str:

@@ -230,7 +230,7 @@ def day_requests(vendor: str, datasets: Iterable[MarketDataset]) -> dg.SensorDef
         asset_selection=[dataset.asset_key for dataset, _ in requested],  # a target has to be of one first day
         minimum_interval_seconds=LOOK_SECONDS,
         default_status=(
-            dg.DefaultSensorStatus.RUNNING if settings().profile == "live" else dg.DefaultSensorStatus.STOPPED
+            dg.DefaultSensorStatus.RUNNING if settings().asks_by_itself else dg.DefaultSensorStatus.STOPPED
         ),
         description=f"Asks for each session's day once the vendor has it: {hours} What is missing or failed of the "
         f"newest {SESSIONS} sessions is asked for again after half an hour, three hours and twelve hours; then it is "

@@ -23,7 +23,7 @@ from data_assets.orchestration.day_requests import newest_events
 from data_assets.orchestration.day_states import DONE, DayState, day_states, names_text
 from data_assets.orchestration.partitions import newest_day
 from data_assets.orchestration.publication import Publication
-from data_assets.quality.verdict import Verdict
+from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import previous_session, sessions
 
 LOOK_SECONDS = 60
@@ -83,7 +83,9 @@ def _no_missing_days(dataset: MarketDataset, missing: Sequence[str], failed: Seq
     sample = names_text([dataset.label(day) for day in open_days])
     summary = f"{len(missing):,} missing and {len(failed):,} failed of {days:,} {dataset.day}s: {sample}; {command}"
     counts: dict[str, int | float | str | list[str]] = {"missing": len(missing), "failed": len(failed)}
-    return Verdict("no_missing_days", False, "error", summary, {**counts, "newest": sample, "command": command})
+    # A warning: of a history that was never asked for, years are missing, and that is no fault.
+    severity: Severity = "error" if failed else "warn"
+    return Verdict("no_missing_days", False, severity, summary, {**counts, "newest": sample, "command": command})
 
 
 def _fresh(

@@ -221,8 +221,8 @@ class Project:
 
 
 def live(base_url: str, **more: str) -> dict[str, str]:
-    """The environment of a project whose Theta Terminal answers at `base_url`."""
-    return {"DATA_ASSETS_PROFILE": "live", "THETA_BASE_URL": base_url, **more}
+    """The environment of a project whose Theta Terminal answers at `base_url`, and that asks for nothing by itself."""
+    return {"DATA_ASSETS_PROFILE": "live", "DATA_ASSETS_AUTOMATION": "off", "THETA_BASE_URL": base_url, **more}
 
 
 def document(ended: subprocess.CompletedProcess[str]) -> Any:

@@ -187,7 +187,7 @@ class DagsterDev:
         return {"green": stats["numMaterialized"], "red": stats["numFailed"], "blue": stats["numMaterializing"]}
 
     def checks(self) -> dict[str, dict[str, str]]:
-        """Check name -> day -> status, as the check's own grid shows it."""
+        """Check name -> day -> status, as the check's own grid shows it; of those of a day."""
         node = self.graphql(CHECKS, key=ASSET_KEY)["assetNodeOrError"]
         return {
             check["name"]: {
@@ -196,6 +196,7 @@ class DagsterDev:
                 for day in partition_keys(date.fromisoformat(each["startKey"]), date.fromisoformat(each["endKey"]))
             }
             for check in node["assetChecksOrError"]["checks"]
+            if check["partitionStatuses"] is not None
         }
 
 

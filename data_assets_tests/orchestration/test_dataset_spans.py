@@ -10,20 +10,23 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster_graphql.schema import create_schema
 
 from data_assets.cli.local_run import run_range
+from data_assets.definitions import with_policy
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import datasets_of_this_process
 from data_assets.orchestration.day_states import DayState, day_states
 from data_assets.orchestration.partitions import months, partition_keys, trading_days
+from data_assets.orchestration.request_tags import REQUEST
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
 from data_assets.settings import settings
 from data_assets.span import SHIPPED, Span
+from data_assets.trading_calendar import sessions
 from data_assets.vendors.theta.component import ThetaDataset
 from data_assets_tests.end_to_end.project_folder import write_project
 from data_assets_tests.orchestration.in_process import (
@@ -135,6 +138,20 @@ def key(symbol: str) -> dg.AssetKey:
     return dg.AssetKey(["theta", "option_quotes", symbol])
 
 
+def days_asked_for(instance: dg.DagsterInstance, blocks: dg.Definitions) -> dict[str, list[str]]:
+    """The days that the sensor of these blocks asks for at `NOW`, by symbol."""
+    repository = with_policy(blocks).get_repository_def()
+    repository.load_all_definitions()
+    with freeze_time(NOW), dg.build_sensor_context(instance, repository_def=repository) as context:
+        requests = repository.get_sensor_def("request_theta_days").evaluate_tick(context).run_requests or ()
+    days: dict[str, list[str]] = {}
+    for request in requests:
+        first, last = (date.fromisoformat(request.tags[bound]) for bound in (RANGE_START, RANGE_END))
+        symbol = request.tags[REQUEST].rpartition("/")[2]
+        days[symbol] = sorted([*days.get(symbol, []), *map(str, sessions(first, last))])
+    return days
+
+
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     (tmp_path / "dagster.yaml").touch()
@@ -157,30 +174,26 @@ def test_automation_asks_each_dataset_for_its_own_newest_days_only(instance: dg.
         TOCOME="first_day: 2024-07-12",
     )
 
-    asked = dg.evaluate_automation_conditions(defs=defs, instance=instance, evaluation_time=NOW)
+    asked = days_asked_for(instance, defs)
 
-    def of(symbol: str) -> list[str]:
-        return sorted(asked.get_requested_partitions(key(symbol)))
-
-    newest = ["2024-07-02", "2024-07-03", "2024-07-05", "2024-07-08", "2024-07-09", "2024-07-10", "2024-07-11"]
-    assert of("OLD") == newest
-    assert of("YOUNG") == newest[3:]
-    assert of("ENDED") == ["2024-07-01", *newest[:5]], "ten days that end with its last one"
-    assert of("LONGAGO") == ["2022-05-31", *(f"2022-06-0{day}" for day in (1, 2, 3, 6, 7, 8))]
-    assert of("TOCOME") == []
+    newest = [day.isoformat() for day in sessions(date(2024, 6, 27), date(2024, 7, 11))]
+    assert len(newest) == 10
+    assert asked == {
+        "OLD": newest,
+        "YOUNG": [day for day in newest if day >= "2024-07-08"],
+        "ENDED": [day for day in newest if day <= "2024-07-09"],
+    }, "and none of what ended long ago, or is to come"
 
 
 def test_a_moved_bound_asks_for_no_day_outside_and_forgets_none_within(instance: dg.DagsterInstance) -> None:
-    first = dg.evaluate_automation_conditions(
-        defs=blocks(MOVED="first_day: 2024-07-03"), instance=instance, evaluation_time=NOW
-    )
-    assert min(first.get_requested_partitions(key("MOVED"))) == "2024-07-03"
+    first = days_asked_for(instance, blocks(MOVED="first_day: 2024-07-03"))
+    assert min(first["MOVED"]) == "2024-07-03"
 
-    later = dg.evaluate_automation_conditions(
-        defs=blocks(MOVED="first_day: 2024-07-09"), instance=instance, evaluation_time=NOW, cursor=first.cursor
-    )
+    later = days_asked_for(instance, blocks(MOVED="first_day: 2024-07-09"))
+    back = days_asked_for(instance, blocks(MOVED="first_day: 2024-07-03"))
 
-    assert later.get_requested_partitions(key("MOVED")) <= {"2024-07-09", "2024-07-10", "2024-07-11"}
+    assert later == {"MOVED": ["2024-07-09", "2024-07-10", "2024-07-11"]}
+    assert back == first
 
 
 def test_moving_first_day_and_back_shows_what_was_stored_again(instance: dg.DagsterInstance) -> None:
