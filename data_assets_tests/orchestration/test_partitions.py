@@ -472,10 +472,9 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         (home / "probe.py").write_text(PROBE)
         socket, workspace_file = str(home / "code.sock"), home / "workspace.yaml"
         workspace_file.write_text(f"load_from: [grpc_server: {{socket: {socket}, host: localhost}}]\n")
-        server = process(
-            home / "server.log", "dagster", "api", "grpc", "-f", str(home / "probe.py"), "--socket", socket
-        )
-        with server, dg.DagsterInstance.get() as instance:
+        command = ("dagster", "api", "grpc", "-f", str(home / "probe.py"), "--socket", socket)
+        # The instance first: of two processes that make its databases at the same instant, one fails.
+        with dg.DagsterInstance.get() as instance, process(home / "server.log", *command):
 
             def answers() -> bool:
                 try:
