@@ -1,6 +1,6 @@
 """The project a command works in: its folder, its Dagster instance, its datasets.
 
-Here: finding them, and refusing a name or a day that does not exist. Not here: choosing several of them (`selection`),
+Here: finding them, and refusing a name that does not exist. Not here: choosing several of them (`selection`),
 and what is done with them.
 """
 
@@ -22,7 +22,6 @@ from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.lake_presence import refuse_absent_lake
-from data_assets.orchestration.partitions import check_day
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.orchestration.run_liveness import end_interrupted_runs
 from data_assets.orchestration.state_storage import RunHistory
@@ -130,18 +129,6 @@ def find_dataset(name: str, also: Iterable[str] = ()) -> MarketDataset:
         raise click.UsageError(f"there is no dataset {name!r} in the blocks that could be loaded: correct the other")
     near = difflib.get_close_matches(name, [*datasets(), *also], n=1, cutoff=0.0)
     raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
-
-
-def check_named_day(dataset: MarketDataset, text: str) -> str:
-    """The key of a day that a person named for one dataset.
-
-    Raises:
-        click.UsageError: it does not have that day; one line.
-    """
-    try:
-        return check_day(text, span=dataset.span, of=dataset.name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 
 import click
 import dagster as dg
@@ -27,6 +28,8 @@ from data_assets.orchestration.day_states import names_text
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.reconcile_run import RECONCILE, out_of_step
 from data_assets.wiring import open_lake
+
+NOTHING = ReconciledDataset([], {}, [], [], interrupted=False, error=None)
 
 
 @click.command()
@@ -52,9 +55,9 @@ def reconcile(selection: Selection, as_json: bool) -> None:
             except LakeUnusable as error:
                 refuse_absent_lake(instance, lake)
                 console.print(f"{dataset.name}: {error}", markup=False, highlight=False, soft_wrap=True)
-                found[dataset.name] = ReconciledDataset([], {}, [], [], interrupted=False, error=str(error))
+                found[dataset.name] = replace(NOTHING, error=str(error))
             except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):  # while nothing was at work
-                found[dataset.name] = ReconciledDataset([], {}, [], [], interrupted=True, error=None)
+                found[dataset.name] = replace(NOTHING, interrupted=True)
             if found[dataset.name].interrupted:
                 break
     if as_json:

@@ -135,11 +135,11 @@ class DayFiles:
         if newer is None:
             return Verified(f"sha256, page checksums, schema and {rows} rows are as recorded")
         text = f"its {newer.file.rows} rows are whole by the file's own seal, and newer than the recorded ones"
-        return Verified(text, _by_its_footer(newer))
+        return Verified(text, stored_by_its_footer(newer))
 
     def found(self, lake: Lake, day: date) -> Stored:
-        """See `Files`; of what the download counted, the record has what the footer says."""
-        return _by_its_footer(lake.audit(self.dataset, day))
+        """See `Files`."""
+        return stored_by_its_footer(lake.audit(self.dataset, day))
 
     def made_at(self, lake: Lake, day: date) -> datetime | None:
         """See `Files`."""
@@ -150,7 +150,8 @@ class DayFiles:
         return lake.scan(self.dataset, day, day).head(rows).collect()
 
 
-def _by_its_footer(day: AuditedDay) -> Stored:
+def stored_by_its_footer(day: AuditedDay) -> Stored:
+    """What a record of a day says by its file alone; of what the download counted, it has what the footer says."""
     file, said = day.file, day.provenance
     metadata: dict[str, Scalar] = {
         name: value for name, value in said.details.items() if isinstance(value, str | int | float)

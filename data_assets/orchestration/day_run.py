@@ -86,9 +86,10 @@ run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=N
 """Set by the command around a run in its own process."""
 
 
-run_source: ContextVar[Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]] | None] = ContextVar(
-    "run_source", default=None
-)
+Opener = Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]]
+"""Opens, for one run, a source that writes to the given lake."""
+
+run_source: ContextVar[Opener | None] = ContextVar("run_source", default=None)
 """Set by the command around a run in its own process whose days come from elsewhere than the vendor."""
 
 
@@ -436,10 +437,6 @@ class _NotOpened:
 
     async def wait_until_up(self) -> None:
         raise RunEnded(self._why)
-
-
-Opener = Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]]
-"""Opens, for one run, a source that writes to the given lake."""
 
 
 def _opener(context: dg.AssetExecutionContext, dataset: MarketDataset) -> Opener:

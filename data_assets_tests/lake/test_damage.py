@@ -104,15 +104,19 @@ def test_a_file_is_checked_once_and_again_when_it_was_replaced(day, damaged, mon
     assert checked == [(DATASET, DAY)] * 2
 
 
+def with_another_bound(data, packed, bound, other):
+    """The bytes of a file whose footer says `other` for `bound`, each as `packed` lays it out."""
+    before, footer = struct.pack(packed, bound), len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    assert before in data[footer:]
+    return data[:footer] + data[footer:].replace(before, struct.pack(packed, other))
+
+
 def test_bounds_that_the_rows_leave_are_damage(day, damaged):
     """A reader skips row groups by them, and no checksum covers them."""
     lake, path, data, _ = day
     damaged(data)
     chunk = next(each for each in column_chunks(path) if each.path_in_schema == "strike")
-    highest = struct.pack("<d", chunk.statistics.max)
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    assert highest in data[footer:]
-    damaged(data[:footer] + data[footer:].replace(highest, struct.pack("<d", chunk.statistics.max - 50)))
+    damaged(with_another_bound(data, "<d", chunk.statistics.max, chunk.statistics.max - 50))
     missed = pl.col("strike") == chunk.statistics.max
     assert lake.scan(DATASET, DAY, DAY).filter(missed).collect().is_empty()
     with pytest.raises(Corrupt, match="other bounds of strike"):
@@ -123,10 +127,7 @@ def test_bounds_of_instants_are_looked_at_too(day, damaged):
     lake, path, data, _ = day
     damaged(data)
     chunk = next(each for each in column_chunks(path) if each.path_in_schema == "timestamp")
-    highest = struct.pack("<q", chunk.statistics.max_raw)
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    assert highest in data[footer:]
-    damaged(data[:footer] + data[footer:].replace(highest, struct.pack("<q", chunk.statistics.max_raw - 1)))
+    damaged(with_another_bound(data, "<q", chunk.statistics.max_raw, chunk.statistics.max_raw - 1))
     with pytest.raises(Corrupt, match="other bounds of timestamp"):
         lake.verify(DATASET, DAY, sha256=None, rows=None)
 

@@ -27,7 +27,15 @@ from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_ove
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
-from data_assets.orchestration.dataset import OWNER, DayFiles, MarketDataset, Recorded, Verified, read_owner
+from data_assets.orchestration.dataset import (
+    OWNER,
+    DayFiles,
+    MarketDataset,
+    Recorded,
+    Verified,
+    read_owner,
+    stored_by_its_footer,
+)
 from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
@@ -358,7 +366,8 @@ class _BarFiles(DayFiles):
 
     def found(self, lake: Lake, day: date) -> Stored:
         """See ``Files``."""
-        bars, said = super().found(lake, day), lake.provenance(self.dataset, day)
+        audited = lake.audit(self.dataset, day)
+        said = audited.provenance
         raw = Stored(
             path=str(self.cache.path(day)),
             rows=int(said.details["file_rows"]),
@@ -366,7 +375,7 @@ class _BarFiles(DayFiles):
             sha256=said.raw_sha256,
             metadata={"etag": said.etag or "", "reconciled": True},
         )
-        return replace(bars, inputs={RAW_KEY: raw})
+        return replace(stored_by_its_footer(audited), inputs={RAW_KEY: raw})
 
 
 @dataclass(frozen=True)
