@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -35,12 +35,13 @@ from data_assets.lake.errors import Corrupt, LakeError
 from data_assets.lake.kept import ALL, CALENDAR_DATE, Name, names_detail
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
+from data_assets.lake.revision import difference
 from data_assets.lake.writer import DayWriter
+from data_assets.quality.minute_bars import PRICES
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.polygon import schema
 from data_assets.vendors.polygon.client import FlatFileStore, Replaced
 from data_assets.vendors.polygon.raw_cache import HeldFile, Note, RawCache
-from data_assets.vendors.polygon.revision import difference
 from data_assets.vendors.polygon.tickers import Tickers
 
 RAW_KEY = "polygon/flat_files/minute_aggs"
@@ -248,9 +249,9 @@ class MinuteAggsSource:
         metadata = _metadata(day, held, hours, wanted)
         changed = False
         if (before := self._bars_before(hours.day, held)) is not None:
-            change = difference(before, day.bars)
-            changed = change.rows_added + change.rows_removed + change.rows_altered > 0
-            metadata |= asdict(change)
+            change = difference([before], [day.bars.sort(schema.SORT_BY)], schema.SORT_BY, PRICES)
+            changed = not change.is_none
+            metadata |= change.metadata
             del before
         file = writer.finish(
             Provenance(
