@@ -25,12 +25,15 @@ class Turns:
         self._matched: Counter[int] = Counter()
         self._struck: Counter[int] = Counter()
 
-    def take(self, place: int, rate: float, times: int | None) -> bool:
-        """Whether the fault at ``place`` strikes now: with probability ``rate``, and ``times`` times at most."""
+    def take(self, place: int, rate: float, times: int | None, skip: int = 0) -> bool:
+        """Whether the fault at ``place`` strikes now: with probability ``rate``, and ``times`` times at most.
+
+        Not at the first ``skip`` requests.
+        """
         number = self._matched[place]
         self._matched[place] += 1
         spent = times is not None and self._struck[place] >= times
-        if spent or uniform("fault", self._seed, place, number) >= rate:
+        if number < skip or spent or uniform("fault", self._seed, place, number) >= rate:
             return False
         self._struck[place] += 1
         return True
@@ -66,7 +69,7 @@ class FaultSchedule:
         """
         for place, fault in enumerate(self._faults):
             if _matches(fault, endpoint, first, last, rows, symbol) and self._turns.take(
-                place, fault.rate, fault.times
+                place, fault.rate, fault.times, fault.skip
             ):
                 return fault
         return None

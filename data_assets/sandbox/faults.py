@@ -35,6 +35,7 @@ FaultKind = Literal[
     "zero_tail",  # the same without any quote
     "empty_greeks",  # no greeks in one minute of a hundred, as of an index without a price
     "large_sizes",  # bid and ask sizes of three billion, a row in a hundred
+    "revised",  # the vendor's second thoughts: a bid, or a number of contracts, moves in one row of a hundred
     "quote_spike",  # a quote at noon is ten times its neighbours, in each block of rows
     "repeated_messages",  # open interest: every contract is sent again, at once or later, perhaps with another number
     "empty_expiration",  # the farthest expiration of each root has no history, though it is listed
@@ -66,6 +67,7 @@ FaultKind = Literal[
     "frozen",  # IB: from half an hour after the open on, bars of the last close without volume and trades
     "flat",  # IB: such bars all day
     "silent_bars",  # IB: a minute without trades has such a bar, too
+    "revised_bars",  # IB: one bar in a hundred has closed a cent higher, on more volume
     "reverse_split",  # IB: prices and volumes as a later reverse split, one for ten, leaves them
 ]
 THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
@@ -74,6 +76,7 @@ THETA_ROWS_OF: dict[FaultKind, tuple[str, ...]] = {
     "zero_tail": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "empty_greeks": (GREEKS_ENDPOINT,),
     "large_sizes": (QUOTE_ENDPOINT, EOD_ENDPOINT),
+    "revised": THETA_HISTORIES,
     "quote_spike": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
     "repeated_messages": (OPEN_INTEREST_ENDPOINT,),
     "one_row": (QUOTE_ENDPOINT, GREEKS_ENDPOINT),
@@ -87,7 +90,7 @@ HISTORIES_ONLY: frozenset[FaultKind] = frozenset(
 IB_BARS_ONLY: frozenset[FaultKind] = frozenset(
     {
         *("short_day", "wrong_count", "bad_bar", "price_spike", "fractional_volume", "wrong_session"),
-        *("frozen", "flat", "silent_bars", "reverse_split"),
+        *("frozen", "flat", "silent_bars", "reverse_split", "revised_bars"),
     }
 )
 _IB_REQUESTS_TO_HMDS: frozenset[FaultKind] = frozenset({"pacing", "permissions", "hmds_disconnect"})
@@ -108,6 +111,8 @@ _IB_ENDPOINTS: dict[str, frozenset[FaultKind]] = {
 class Fault(BaseModel):
     """One fault, and the requests it strikes: all that match, `rate` of them, or the first `times` of them.
 
+    The first `skip` requests that match pass it unharmed.
+
     Without an `endpoint` a fault strikes the requests for its vendor's data: quotes, or what has such rows, or bars.
     `symbol` narrows a fault of IB to one ticker.
     """
@@ -120,6 +125,7 @@ class Fault(BaseModel):
     symbol: str | None = None
     rate: float = Field(default=1.0, gt=0, le=1)
     times: int | None = Field(default=None, ge=1)
+    skip: int = Field(default=0, ge=0)
     status: int | None = Field(default=None, ge=400, le=599)
     seconds: float = Field(default=2.0, gt=0)
     rows: int = Field(default=1_000_000, ge=1)

@@ -117,11 +117,20 @@ def _with_tail(rows: pl.DataFrame, values: Mapping[str, float]) -> pl.DataFrame:
     return together.drop("contract")
 
 
+def _revised(rows: pl.DataFrame) -> pl.DataFrame:
+    """The vendor's second thoughts, in one row of a hundred: a bid is half, or a number of contracts one more."""
+    struck = pl.int_range(pl.len()) % _ONE_IN == 0
+    name = "bid" if "bid" in rows.columns else "open_interest"
+    changed = (pl.col(name) / 2).round(2) if name == "bid" else pl.col(name) + 1
+    return rows.with_columns(pl.when(struck).then(changed).otherwise(name).alias(name))
+
+
 UNUSUAL_ROWS: Mapping[str | None, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "carried_tail": _carried_tail,
     "zero_tail": _zero_tail,
     "empty_greeks": _empty_greeks,
     "large_sizes": _large_sizes,
+    "revised": _revised,
     "quote_spike": _quote_spike,
     "volume_only": _volume_only,
     "repeated_messages": _repeated_messages,

@@ -37,6 +37,7 @@ _CALENDAR_DAYS: dict[Unit, int] = {"D": 1, "W": 7, "M": 30, "Y": 365}
 _A_MOMENT = timedelta(microseconds=1)
 _SHARES_IN_A_LOT = 100
 _SPLIT = 10
+_ONE_IN = 100
 _STANDING_STILL = {"frozen": timedelta(minutes=30), "flat": timedelta(0), "silent_bars": timedelta(days=1)}
 _WALL_CLOCK = f"%Y%m%d %H:%M:%S {TIME_ZONE}"
 _SCHEDULE_CLOCK = "%Y%m%d-%H:%M:%S"  # in the zone that the message names: this dash does not mean UTC
@@ -168,6 +169,12 @@ def spoiled(bars: pl.DataFrame, kind: FaultKind) -> pl.DataFrame:
     if kind == "price_spike":
         return bars.with_columns(
             high=pl.col("high") * pl.when(pl.int_range(pl.len()) == bars.height // 2).then(10).otherwise(1)
+        )
+    if kind == "revised_bars":
+        struck = (pl.int_range(pl.len()) % _ONE_IN == 0) & (pl.col("close") < pl.col("high"))
+        return bars.with_columns(
+            close=(pl.col("close") + struck.cast(pl.Float64) / 100).round(2),
+            volume=pl.col("volume") + struck.cast(pl.Int64),
         )
     if kind == "reverse_split":
         prices = pl.col("open", "high", "low", "close", "vwap")
