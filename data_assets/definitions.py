@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process  # noqa: E402
 from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.jobs import JOBS  # noqa: E402
+from data_assets.orchestration.revision_looks import revision_looks  # noqa: E402
 from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
 from data_assets.orchestration.standing_checks import missing_days_sensor  # noqa: E402
 from data_assets.project import mount_defs, project_folder  # noqa: E402
@@ -49,9 +50,14 @@ def with_policy(blocks: dg.Definitions) -> dg.Definitions:
     for dataset in datasets:
         if is_requested(dataset):
             requested.setdefault(dataset.vendor, []).append(dataset)
+    revised: dict[str, list[MarketDataset]] = {}
+    for dataset in datasets:
+        if dataset.revisions is not None:
+            revised.setdefault(dataset.vendor, []).append(dataset)
     return dg.Definitions.merge(
         blocks,
         dg.Definitions(sensors=[day_requests(vendor, of_vendor) for vendor, of_vendor in requested.items()]),
+        *(revision_looks(vendor, of_vendor) for vendor, of_vendor in revised.items()),
         dg.Definitions(sensors=[missing_days_sensor(datasets)] if datasets else []),
         dg.Definitions(jobs=JOBS),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.

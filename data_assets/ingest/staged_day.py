@@ -5,7 +5,9 @@ Here: publishing it, and what the engine is told about it. Not here: writing the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+import polars as pl
 
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import WRITTEN_AT, Scalar, Stored
@@ -19,6 +21,7 @@ class StagedDayFile:
     Attributes:
         metadata: for its materialization.
         inputs: days of other datasets that were stored on the way, by name.
+        keep_previous: whether to keep the file that it replaces, as the day's previous revision.
     """
 
     def __init__(
@@ -34,17 +37,26 @@ class StagedDayFile:
         Args:
             staged: its file.
             metadata: for its materialization.
-            keep_previous: whether to keep the file that it replaces, as the day's previous revision.
+            keep_previous: see the attribute.
             published: called once the file has its final name.
         """
         self.metadata = dict(metadata)
         self.inputs: dict[str, Stored] = {}
-        self._staged, self._keep_previous, self._published = staged, keep_previous, published
+        self.keep_previous = keep_previous
+        self._staged, self._published = staged, published
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The rows, a row group at a time; not after ``publish`` or ``discard``.
+
+        Raises:
+            LakeError: the temporary file cannot be read.
+        """
+        return self._staged.batches()
 
     def publish(self) -> Stored:
         """See ``StagedDay``."""
         try:
-            stored = self._staged.publish(keep_previous=self._keep_previous)
+            stored = self._staged.publish(keep_previous=self.keep_previous)
         except LakeError as error:
             raise ending_of(error) from error
         self._published()

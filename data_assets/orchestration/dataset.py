@@ -10,13 +10,13 @@ about datasets in general, "day" means either.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 import dagster as dg
 import polars as pl
@@ -164,6 +164,24 @@ def stored_by_its_footer(day: AuditedDay) -> Stored:
     return Stored(file.path, file.rows, file.size, file.sha256, metadata)
 
 
+@dataclass(frozen=True)
+class Revisions:
+    """How a stored day is compared with what its vendor says of it later.
+
+    Attributes:
+        keys: the columns that tell a day's rows apart, in the order of the file.
+        prices: the columns whose change is measured; the first is the usual one.
+        stamps: the columns that say when a row was made; another stamp alone makes no revision.
+        replaced: given what was recorded of some days (day -> metadata), returns those that the vendor has in another
+            version; where it is None, only the day itself, asked for again, can tell.
+    """
+
+    keys: tuple[str, ...]
+    prices: tuple[str, ...]
+    stamps: tuple[str, ...] = ()
+    replaced: Callable[[Mapping[date, Mapping[str, object]]], Coroutine[Any, Any, set[date]]] | None = None
+
+
 class FilesOfDays(Protocol):
     """Days in files of another program, to be imported as if they had been downloaded."""
 
@@ -204,6 +222,8 @@ class MarketDataset:
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
         owner: who sees to it, for the UI: an e-mail address or `team:name`; None for nobody.
         publication: when the vendor has a session's day; of months, the day's.
+        revisions: how days are compared with later answers (``revision_looks``), if the vendor revises what it has
+            published; None if nothing says that it does.
         automation: when partitions are requested by Dagster's conditions, if they are; days are by ``day_requests``.
         retry: how many attempts a day gets, and the pauses between them.
         expected: what is known of a day before it is stored, under the names of its metadata.
@@ -233,6 +253,7 @@ class MarketDataset:
     compares: tuple[str, ...] = ()
     owner: str | None = None
     publication: Publication | None = None
+    revisions: Revisions | None = None
     automation: dg.AutomationCondition | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -86,6 +86,8 @@ run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=N
 """Set by the command around a run in its own process."""
 
 
+StepContext = dg.AssetExecutionContext | dg.OpExecutionContext
+
 Opener = Callable[[Lake, list[date]], AbstractAsyncContextManager[Source]]
 """Opens, for one run, a source that writes to the given lake."""
 
@@ -128,9 +130,7 @@ def _plain(value: Scalar) -> Scalar:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def record_stored(
-    context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake, day: date, stored: Stored
-) -> list[Verdict]:
+def record_stored(context: StepContext, dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> list[Verdict]:
     """Record that a day is stored, and all verdicts on it, which are returned."""
     context.log_event(_materialization(dataset, lake, day, stored))
     key = day.isoformat()
@@ -138,8 +138,17 @@ def record_stored(
     assert record is not None, f"{dataset.name} {key} was recorded just now"
     verdicts = recorded_verdicts(record, dataset, lake, day)
     for verdict in verdicts:
-        context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
+        context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))  # type: ignore[arg-type]
     return verdicts
+
+
+def record_input(context: StepContext, name: str, lake: Lake, day: date, stored: Stored) -> None:
+    """Record a day of a dataset that another was made from, unless that very file is recorded already."""
+    dataset = datasets_of_this_process[name]
+    record = latest_materialization(context.instance, dataset.asset_key, day.isoformat())
+    recorded = None if record is None else recorded_file(record)
+    if recorded is None or recorded.sha256 != stored.sha256:
+        record_stored(context, dataset, lake, day, stored)
 
 
 def record_whole(
@@ -189,18 +198,11 @@ class DayRecorder:
         key = day.isoformat()
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
-                self._record_input(datasets_of_this_process[name], day, stored)
+                record_input(self._context, name, self._lake, day, stored)
             self._waiting.judged(day, record_stored(self._context, self._dataset, self._lake, day, outcome))
         else:
             said = _with_what_follows(outcome, self._context.run.tags)
             self._context.log_event(not_stored_event(self._dataset, key, said))
-
-    def _record_input(self, dataset: MarketDataset, day: date, stored: Stored) -> None:
-        """Record a day of another dataset, unless an attempt that was cut short has recorded it already."""
-        record = latest_materialization(self._context.instance, dataset.asset_key, day.isoformat())
-        recorded = None if record is None else recorded_file(record)
-        if recorded is None or recorded.sha256 != stored.sha256:
-            record_stored(self._context, dataset, self._lake, day, stored)
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """Return the days that this run, or the run that it retries, has stored already; they are not fetched again.
@@ -306,7 +308,8 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     watcher = run_watcher.get()
     try:
         with watcher.watch(progress) if watcher else nullcontext():
-            report = asyncio.run(_ingest(context, dataset, lake, todo, recorder, progress))
+            opener = _opener(context, dataset)
+            report = asyncio.run(ingest_through(context, dataset, lake, todo, recorder.record, progress, opener))
     except KeyboardInterrupt:  # of Polars, as it worked beside a day: see the engine
         end_stopped_run(context, dataset, [day for day in todo if day not in recorder.ended])
     if watcher:
@@ -387,14 +390,16 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
     )
 
 
-async def _ingest(
-    context: dg.AssetExecutionContext,
+async def ingest_through(
+    context: StepContext,
     dataset: MarketDataset,
     lake: Lake,
     days: list[date],
-    recorder: DayRecorder,
+    record: Callable[[date, Outcome], Awaitable[None]],
     progress: Progress,
+    open_source: Opener,
 ) -> IngestReport:
+    """Bring in days of a dataset through a source that is opened for them; a signal stops it, see `engine.ingest`."""
     policy = EnginePolicy(
         dataset.max_concurrency,
         0 if RECONCILE in context.run.tags else dataset.typical_day_bytes,
@@ -408,13 +413,13 @@ async def _ingest(
     store_wait.set(waiting_for_the_lake)
     with _stop_on_signals(stop):
         async with AsyncExitStack() as opened:
-            source = await _open(_opener(context, dataset), lake, days, opened, stop)
+            source = await _open(open_source, lake, days, opened, stop)
             ticker = asyncio.create_task(_tell_progress(context, progress))
             try:
                 return await ingest(
                     days,
                     source,
-                    recorder.record,
+                    record,
                     policy=policy,
                     progress=progress,
                     stop=stop,
@@ -442,6 +447,11 @@ class _NotOpened:
 def _opener(context: dg.AssetExecutionContext, dataset: MarketDataset) -> Opener:
     if RECONCILE in context.run.tags:
         return lambda lake, _days: nullcontext(FilesOfTheLake(dataset, lake))
+    return source_of_run(dataset)
+
+
+def source_of_run(dataset: MarketDataset) -> Opener:
+    """What opens the source of a run's days: the command's, if it brings one, else the vendor's."""
     return run_source.get() or dataset.open_source
 
 
@@ -470,7 +480,7 @@ async def _open(
         watch.cancel()
 
 
-async def _tell_progress(context: dg.AssetExecutionContext, progress: Progress) -> None:
+async def _tell_progress(context: StepContext, progress: Progress) -> None:
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
         await asyncio.to_thread(context.log.info, line(progress.snapshot()))

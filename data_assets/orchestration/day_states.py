@@ -202,10 +202,14 @@ def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: st
 def _newest_try(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> Mapping[str, dg.MetadataValue]:
     """What the newest attempt at a day left: its outcome, the reason and the number of attempts; empty if none did."""
     records = instance.fetch_observations(
-        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=1
+        dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[day]), limit=_LOOKS + 1
     ).records
-    observation = records[0].event_log_entry.asset_observation if records else None
-    return observation.metadata if observation else {}
+    observed = (record.asset_observation for record in records)
+    return next((each.metadata for each in observed if each and "outcome" in each.metadata), {})
+
+
+_LOOKS = 3
+"""Observations of a day that are no attempts at it: of each look at it once it was stored (``look_run``), one."""
 
 
 def _why(newest_try: Mapping[str, dg.MetadataValue]) -> tuple[str, str] | None:

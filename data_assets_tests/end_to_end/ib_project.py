@@ -43,7 +43,7 @@ def live_ib(tws: SandboxTws, **more: str) -> dict[str, str]:
 def last_asked_long_ago(folder: Path) -> None:
     """Leave in `folder` what a run of last week has: IB may be asked at once, and not only in ten seconds."""
     state = folder / ".state" / "vendors" / "live"
-    state.mkdir(parents=True)
+    state.mkdir(parents=True, exist_ok=True)
     (state / "ib_pacing.json").write_text(
         json.dumps({"format": "data_assets ib pacing 1", "requests": [], "refused": []})
     )

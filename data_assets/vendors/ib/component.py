@@ -21,8 +21,9 @@ from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
-from data_assets.orchestration.dataset import OWNER, MarketDataset, read_owner
+from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
 from data_assets.orchestration.publication import Publication
+from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
@@ -31,7 +32,7 @@ from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
 from data_assets.vendors.ib.resets import never, reset_ends
-from data_assets.vendors.ib.schema import COLUMNS
+from data_assets.vendors.ib.schema import COLUMNS, SORT_BY
 from data_assets.vendors.ib.timeouts import IBS_OWN, SANDBOX
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
 
@@ -46,6 +47,9 @@ PUBLICATION = Publication(
     text="20 minutes after the close, early closes included.",
 )
 """IB serves a session a quarter of an hour after its close (``day.not_yet``). Expected before the next open."""
+
+REVISIONS = Revisions(keys=SORT_BY, prices=PRICES)
+"""IB compresses and corrects bars after the fact, and announces none of it: the day has to be asked for again."""
 
 CHECKS = {
     "bar_count": "One bar for each minute of the regular session: 390, or 210 when it ends at 13:00.",
@@ -160,6 +164,7 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         span=span,
         owner=owner,
         publication=PUBLICATION,
+        revisions=REVISIONS,
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from calendar import monthrange
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
@@ -32,6 +32,7 @@ from data_assets.orchestration.dataset import (
     DayFiles,
     MarketDataset,
     Recorded,
+    Revisions,
     Verified,
     read_owner,
     stored_by_its_footer,
@@ -40,6 +41,7 @@ from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality import bar_coverage, minute_bars
+from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
@@ -67,8 +69,8 @@ from data_assets.vendors.polygon.months import (
     verify_month,
 )
 from data_assets.vendors.polygon.raw_cache import BOUNDS, RawCache
-from data_assets.vendors.polygon.schema import COLUMNS, DatedBy, first_instant
-from data_assets.vendors.polygon.sensor import republications
+from data_assets.vendors.polygon.schema import COLUMNS, SORT_BY, DatedBy, first_instant
+from data_assets.vendors.polygon.sensor import recorded_version, replaced_days, republications
 from data_assets.vendors.polygon.tickers import Tickers, tickers_of
 from data_assets.wiring import flat_files_url, raw_cache_folder
 
@@ -244,6 +246,17 @@ class _MinuteAggs:
             await anext(chunks)
         return f"lists a file of {listed.size / 1e6:.1f} MB and sends it"
 
+    async def replaced(self, recorded: Mapping[date, Mapping[str, object]]) -> set[date]:
+        """Those of some recorded days that the vendor lists in another version: one listing for each of their months.
+
+        The vendor's knowledge base: "a file that is already published can be replaced later".
+        """
+        versions = {day: version for day, said in recorded.items() if (version := recorded_version(said))}
+        if not versions:
+            return set()
+        store = await asyncio.to_thread(self.store, list(versions))
+        return set(replaced_days(await store.listing(min(versions), max(versions)), versions))
+
     @cached_property
     def cache(self) -> RawCache:
         """The vendor's files on this disk."""
@@ -317,6 +330,7 @@ class _MinuteAggs:
             span=self.span,
             owner=self.owner,
             publication=PUBLICATION,
+            revisions=Revisions(SORT_BY, PRICES, replaced=self.replaced),
             upstream=(RAW_KEY,),
             own_files=_BarFiles(BARS_KEY, self.cache),
             lacking=lacking,

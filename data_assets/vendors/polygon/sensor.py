@@ -102,10 +102,17 @@ def recorded_versions(
     for key in keys:
         record = latest_materialization(instance, dataset.asset_key, key) if key in stored else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
-        if "etag" in metadata and "raw_size" in metadata:
-            etag, size = metadata["etag"].value, metadata["raw_size"].value
-            versions[date.fromisoformat(key)] = (str(etag), int(str(size)))
+        version = recorded_version({name: value.value for name, value in metadata.items()})
+        if version is not None:
+            versions[date.fromisoformat(key)] = version
     return versions
+
+
+def recorded_version(metadata: Mapping[str, object]) -> tuple[str, int] | None:
+    """The ETag and the size of the file that a stored day was taken from, by what was recorded of the day."""
+    if "etag" in metadata and "raw_size" in metadata:
+        return str(metadata["etag"]), int(str(metadata["raw_size"]))
+    return None
 
 
 def replaced_days(listing: Mapping[date, Listed], recorded: Mapping[date, tuple[str, int]]) -> list[date]:

@@ -22,7 +22,7 @@ from data_assets.ingest.source import Source
 from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
-from data_assets.orchestration.dataset import OWNER, MarketDataset, read_owner
+from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
@@ -118,6 +118,11 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
     max_day_bytes: int = Field(
         default=BOUNDS.size, gt=0, description="bytes of text in a day's responses above which the day is rejected"
     )
+    look_again: bool | None = Field(
+        default=None,
+        description="whether each day is downloaded again 1, 3 and 30 sessions later and compared; default: end-of-day "
+        "reports only, which Theta has made more than once",
+    )
     thresholds: dict[str, float] = Field(
         default_factory=dict,
         description="shares above which `quotes` (crossed, locked, zero_bid, ...) or `iv` (failed, zero, ...) warns",
@@ -159,6 +164,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                     return f"lists {listed.height:,} contracts, and has no {request}"
             return f"lists {listed.height:,} contracts and sends {request}"
 
+        revised = options.history.revised if self.look_again is None else self.look_again
         one_body_a_day = options.history.legacy_files and len(options.roots) == 1
         return MarketDataset(
             key=tuple(options.key.split("/")),
@@ -173,6 +179,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
             owner=read_owner(self.owner),
             publication=PUBLICATION,
+            revisions=_revisions(options) if revised else None,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
             metadata={
@@ -245,6 +252,11 @@ def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:
     except TypeError:
         known = kind.__dataclass_fields__  # type: ignore[attr-defined]
         raise ValueError(f"thresholds: {sorted(set(values) - set(known))} unknown; known: {sorted(known)}") from None
+
+
+def _revisions(options: OptionDataset) -> Revisions:
+    stamps = () if options.by_minute else (options.table.dated_by,)
+    return Revisions(options.sort_by, options.history.prices, stamps)
 
 
 def _day_bytes(options: OptionDataset) -> int:

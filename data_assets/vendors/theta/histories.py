@@ -60,6 +60,9 @@ class History:
         legacy_files: whether the older downloader kept files of it, one a day.
         published: when a day is available, New York time; None for the end of the session.
         thresholds: the thresholds that a block may set for its checks; None if there are none.
+        prices: the columns that hold prices, or what comes nearest.
+        revised: whether Theta is known to make a day's rows anew. A judgement: of end-of-day reports the archive shows
+            several passes, live and stored quotes were found to be the same, and nothing is documented.
         gather: summarizes each row group of the session's rows for ``values``; None if they need only the summary of
             contracts.
     """
@@ -77,6 +80,8 @@ class History:
     legacy_files: bool = False
     published: time | None = None
     thresholds: type[QuoteThresholds | IvThresholds] | None = None
+    prices: tuple[str, ...] = ("bid", "ask")
+    revised: bool = False
     gather: Callable[[pl.DataFrame, Session], GreekSummary] | None = None
 
     @property
@@ -140,6 +145,7 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.open_interest,
         begins=date(2012, 6, 1),
+        prices=("open_interest",),
         absent_tolerance=0.2,  # contracts that nobody holds may have no row: 1.5 to 5.4 % were seen
     ),
     "eod": History(
@@ -156,6 +162,8 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.end_of_day,
         begins=date(2012, 6, 1),
+        prices=("bid", "ask", "open", "high", "low", "close"),
+        revised=True,
         published=time(17, 30),  # Theta makes its reports at 17:15 New York; captures show stamps up to 17:21
     ),
 }
