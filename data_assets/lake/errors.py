@@ -18,6 +18,8 @@ DAMAGED, ANOTHER_FILE, MISSING = "damaged", "another file than recorded", "missi
 """What can be wrong with a stored file, in words to follow a count of days."""
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+SOMETHING_ELSE = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY})
+"""A folder where a file is to be, or the other way round."""
 
 
 def one_line(said: object, longest: int | None = None) -> str:
@@ -52,13 +54,14 @@ class Corrupt(LakeError):
     """A stored file is not what was stored.
 
     Attributes:
-        reason: what is wrong with the file, without its name.
+        where: the file.
+        reason: what is wrong with it, without its name.
         kind: the same in a word or two, by which many days are counted.
     """
 
     def __init__(self, reason: str, where: str, kind: str = DAMAGED) -> None:
         super().__init__(f"{where}: {reason}; backfill this day again to replace the file")
-        self.reason, self.kind = reason, kind
+        self.where, self.reason, self.kind = where, reason, kind
 
 
 def passed_over(_what: object, _why: LakeError) -> None:
@@ -90,6 +93,11 @@ def write_error(error: OSError, where: str) -> LakeError:
         return LakeUnusable(
             f"{where}: cannot be written, as its file system is mounted read-only; mount it for writing (a disk is "
             "remounted read-only after an error: see the system's log), then run the backfill again"
+        )
+    if error.errno in SOMETHING_ELSE:
+        return LakeError(
+            f"{where}: cannot be written, as something else lies in its place or in its folder's ({error.strerror}); "
+            "move it away, then run the backfill again"
         )
     return LakeError(
         f"{where}: cannot be written ({error.strerror or error}); check the disk and the folder's permissions"

@@ -209,7 +209,7 @@ class Lake:
             start: the first day.
             end: the last day.
             columns: the columns wanted; all of the file's if None. The day is no column: rows have their own time.
-            verify: first, before this returns, read each of the days as a whole and check it (`verify`); a file that
+            verify: first, before this returns, read each of the days as a whole and check it (`audit`); a file that
                 has not been replaced since, once in the life of this object. Without it nothing checks the pages, and
                 what a flipped bit makes of a number is returned as the number.
 
@@ -548,7 +548,7 @@ class Lake:
                 with self._opened(name) as (file, where):
                     audit_month(file, name, where)
             else:
-                self.verify(dataset, day, sha256=None, rows=None)
+                self.audit(dataset, day)  # with its seal: no page checksum covers what the footer says
             self._verified[name] = versions.get(name, "")
 
     def sweep(self) -> list[str]:

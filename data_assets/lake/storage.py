@@ -276,7 +276,10 @@ class LocalFolder:
 
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
-        return (self._root / name).open("rb")
+        path = self._root / name
+        if path.is_fifo():  # opening it would wait for somebody who writes into it
+            raise OSError(errno.ESPIPE, "it is a named pipe", str(path))
+        return path.open("rb")
 
     def size(self, name: str) -> int | None:
         """See `Storage`."""

@@ -91,10 +91,25 @@ def test_what_is_read_without_a_word_is_refused_where_that_is_asked_for(day, dam
     assert lake.scan(DATASET, DAY, DAY, verify=True).collect().equals(right)
 
 
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_flipped_bit_anywhere_is_refused_where_that_is_asked_for(day, drawn):
+    """Also in what the footer says, as of the tickers that were asked for: a month repeats it."""
+    lake, path, data, _ = day
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    anywhere, in_footer = st.integers(0, len(data) - 1), st.integers(footer, len(data) - 1)
+    path.write_bytes(flipped(data, drawn.draw(anywhere | in_footer), drawn.draw(st.integers(0, 7))))
+    try:
+        with pytest.raises(Corrupt):
+            Lake(lake.url, synthetic=True).scan(DATASET, DAY, DAY, verify=True)
+    finally:
+        path.write_bytes(data)
+
+
 def test_a_file_is_checked_once_and_again_when_it_was_replaced(day, damaged, monkeypatch):
     lake, _, data, _ = day
     checked = []
-    monkeypatch.setattr(lake, "verify", lambda *file, **_: checked.append(file))
+    monkeypatch.setattr(lake, "audit", lambda *file, **_: checked.append(file))
     damaged(data)
     for _ in range(2):
         lake.scan(DATASET, DAY, DAY, verify=True)
@@ -252,3 +267,38 @@ class _FailingReader:
 
     def __exit__(self, *error):
         self._file.close()
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_full_folder(path: Path) -> None:
+    (path / "within").mkdir(parents=True)
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_file_for_the_folder(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.write_text("")
+
+
+@pytest.mark.parametrize("put", [a_folder, a_full_folder, a_pipe, a_file_for_the_folder])
+def test_something_else_in_the_place_of_a_file_is_told_at_once(tmp_path, put):
+    """A pipe, too, is not waited for; and where it cannot be replaced, the advice is not to look for permissions."""
+    lake = Lake(str(tmp_path), synthetic=True)
+    recorded = store(lake, quotes())
+    path = tmp_path / recorded.path
+    path.unlink()
+    put(path)
+    with pytest.raises(LakeError, match=f"date={DAY}"):
+        lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
+    if put is a_pipe:
+        store(lake, quotes())
+        lake.verify(DATASET, DAY, sha256=None, rows=None)
+        return
+    with pytest.raises(LakeError, match=r"something else lies in its place.*move it away"):
+        store(lake, quotes())
