@@ -9,15 +9,17 @@ disk: after a power failure the file may be empty, and whoever reads it has to c
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from data_assets.files import locks
 from data_assets.ingest.outcome import RunEnded
+from data_assets.lake.disk_room import shortage
+from data_assets.lake.errors import NO_SPACE
 
 LOOK_AGAIN_SECONDS = 0.02
 
@@ -76,12 +78,13 @@ class StateFile:
         Raises:
             RunEnded: it cannot be written.
         """
-        temp = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        temp = self.path.with_name(f".{self.path.name}.tmp")  # one name: only the lock's holder is at it
         try:
             temp.write_text(json.dumps(value), encoding="utf-8")
             temp.replace(self.path)
         except OSError as error:
-            temp.unlink(missing_ok=True)
+            with suppress(OSError):  # which the next write replaces
+                temp.unlink(missing_ok=True)
             raise self._unusable(error) from error
 
     def _open_lock(self) -> BinaryIO:
@@ -92,7 +95,9 @@ class StateFile:
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> RunEnded:
-        return RunEnded(
-            f"{self.path}: cannot be used ({error.strerror}); make it and its folder readable and writable, then run "
-            "again"
-        )
+        said = f"{self.path}: cannot be used ({error.strerror})"
+        if error.errno in NO_SPACE:
+            return RunEnded(f"{said}{shortage(self.path)}; make room on its disk, then run again")
+        if error.errno == errno.EROFS:
+            return RunEnded(f"{said}; mount its file system for writing, then run again")
+        return RunEnded(f"{said}; make it and its folder readable and writable, then run again")

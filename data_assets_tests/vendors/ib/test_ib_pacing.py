@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from data_assets.ingest.outcome import RunEnded
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
+from data_assets_tests.small_disk import mount as mount  # a fixture
 
 EPOCH = 1_700_000_000.0
 TICK = 1e-3
@@ -202,6 +203,30 @@ async def test_a_file_that_cannot_be_written_ends_the_run_by_its_name(tmp_path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(RunEnded, match=r"file/pacing\.json: cannot be used"):
         await World().pacing(tmp_path / "file" / "pacing.json").turn("a")
+
+
+async def test_a_disk_that_takes_no_more_is_told_as_such_and_nothing_is_forgotten(tmp_path, mount) -> None:
+    disk, world = mount(tmp_path / "disk", "size=1m"), World()
+    path = disk.folder / "pacing.json"
+    await world.ask(world.pacing(path), "a")
+    known = path.read_bytes()
+    disk.fill()
+    with pytest.raises(RunEnded, match=r"pacing\.json: cannot be used \(No space left.*make room on its disk"):
+        await world.pacing(path).turn("b")
+    disk.empty()
+    disk.take_inodes()
+    with pytest.raises(RunEnded, match=r"cannot be used \(No space left.*out of inodes.*make room on its disk"):
+        await world.pacing(path).turn("b")
+    disk.empty()
+    (disk.folder / ".pacing.json.tmp").write_text("{", encoding="utf-8")  # of a process that was killed there
+    disk.remount("ro")
+    with pytest.raises(RunEnded, match=r"cannot be used \(Read-only file system\); mount its file system for writing"):
+        await world.pacing(path).turn("b")
+    assert path.read_bytes() == known
+    disk.remount("rw")
+    await world.ask(world.pacing(path), "b")
+    assert sorted(entry.name for entry in disk.folder.iterdir()) == ["pacing.json", "pacing.json.lock"]
+    assert world.least_between() >= STRICT.seconds_between
 
 
 async def test_the_file_stays_small(tmp_path) -> None:
