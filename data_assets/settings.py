@@ -55,6 +55,12 @@ def _s3_endpoint(value: str) -> str:
     return _http_url(value)
 
 
+def _host(value: str) -> str:
+    if "@" in value or "/" in value:  # it is shown in messages
+        raise ValueError("must be a host alone, such as 127.0.0.1, without a scheme, user, password or path")
+    return value
+
+
 def _lake_url(value: str) -> str:
     if "://" in value:
         _refuse_credentials(value, "set the AWS_* variables")
@@ -190,7 +196,7 @@ class Settings(SandboxSettings):
         description="all, or tickers separated by commas; replaces the tickers in defs.yaml",
     )
 
-    ib_host: str = Field(
+    ib_host: Annotated[str, AfterValidator(_host)] = Field(
         default="127.0.0.1",
         min_length=1,
         validation_alias="IB_HOST",

@@ -194,6 +194,8 @@ def test_every_field_has_an_alias_and_says_what_it_accepts() -> None:
         ("DATA_ASSETS_LAKE", "s3://someone:hunter2@bucket/lake"),
         ("DATA_ASSETS_LAKE", "s3://bucket/lake#hunter2"),
         ("THETA_BASE_URL", "http://127.0.0.1:25503/v3?key=hunter2"),
+        ("IB_HOST", "someone:hunter2@127.0.0.1"),
+        ("IB_HOST", "http://127.0.0.1/hunter2"),
     ],
 )
 def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(
