@@ -31,7 +31,7 @@ from data_assets.lake.errors import ANOTHER_FILE, MISSING, Corrupt, LakeError
 from data_assets.lake.kept import statement
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import monthly_dataset
-from data_assets.lake.monthly import MonthProvenance
+from data_assets.lake.monthly import AuditedMonth, MonthProvenance
 from data_assets.lake.parquet_file import reading
 from data_assets.lake.writer import StoredFile
 from data_assets.quality.verdict import Verdict
@@ -252,9 +252,11 @@ def verify_month(
 
     A build replaces the files one by one and is recorded when all are there. So whoever reads meanwhile, or after a
     build that was cut short, finds others than were recorded, or some of each build. Each is whole by its own seal, and
-    names the versions of the days that it holds: that is all that a reader needs, so these are no damage. Nor is it one
-    that the file of a ticker is not there yet, where the days have changed since, a later build has begun, or the
-    recorded files are all there and the ticker is wanted since.
+    names the versions of the days that it holds: that is all that a reader needs, so these are no damage. Those of an
+    earlier version that a build has not reached yet have no seal, and pass by their page checksums (a judgement, for
+    nothing else can tell, and the next build replaces them). Nor is it damage that the file of a ticker is not there
+    yet, where the days have changed since, a later build has begun, or the recorded files are all there and the ticker
+    is wanted since.
 
     Args:
         lake: holds the files.
@@ -284,10 +286,11 @@ def verify_month(
     if audited and (found, _digest(files)) == (rows, sha256):
         return VerifiedMonth(recorded=True)
     said = [each.provenance for each in audited.values()]
-    due = any(each.days != versions or (built_at and each.built_at > built_at) for each in said)
+    rebuilt = built_at is not None and any(each.built_at > built_at for each in said)
+    due = rebuilt or any(each.days != versions for each in said)
     if missing and not due:
         raise missing
-    if not audited or not all(each.sealed for each in audited.values()):
+    if not audited or not all(each.sealed or (rebuilt and _is_of(each, built_at)) for each in audited.values()):
         raise Corrupt(
             f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
             f"recorded were {rows:,} rows and {sha256}",
@@ -295,6 +298,10 @@ def verify_month(
             ANOTHER_FILE,
         )
     return VerifiedMonth(recorded=False, newer=_stored_month(_newest(said), files) if is_current else None)
+
+
+def _is_of(month: AuditedMonth, built_at: datetime | None) -> bool:
+    return built_at is not None and month.provenance.built_at <= built_at
 
 
 def found_month(lake: Lake, month: date, tickers: Sequence[str] | Literal["all"]) -> Stored:

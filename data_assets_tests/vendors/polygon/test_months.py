@@ -27,6 +27,7 @@ from data_assets.vendors.polygon.months import (
     VerifiedMonth,
     build_month,
     current_months,
+    found_month,
     month_completeness,
     verify_month,
 )
@@ -208,6 +209,27 @@ def test_a_month_is_whole_at_every_instant_of_its_rebuild(lake, tickers, monkeyp
     assert len(found) == 1 + len(again.tickers)
     assert [each.newer for each in found[1:-1]] == [None] * (len(again.tickers) - 1), "the last file tells"
     assert found[-1] == VerifiedMonth(recorded=False, newer=again)
+
+
+def test_a_rebuild_of_a_month_of_an_earlier_version_that_is_cut_off_is_no_damage(lake, monkeypatch):
+    """Whose files have no seal: some of them are left beside those of the new build."""
+    monkeypatch.setattr(months, "WRITERS", 1)
+    month = build_month(lake, JANUARY, TICKERS, now=NOW)
+    paths = [Path(lake.locate(month_path(MONTHLY, ticker, JANUARY))) for ticker in TICKERS]
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"data_assets.seal", b"data_assets.none"))
+    recorded = {"sha256": found_month(lake, JANUARY, TICKERS).sha256, "rows": month.rows, "built_at": month.built_at}
+    assert verify_month(lake, JANUARY, TICKERS, **recorded).recorded
+    store(lake, DAYS[0], *TICKERS)
+    building, found = Watched(lake.url, synthetic=True), []
+    building.seen = lambda _file: found.append(verify_month(lake, JANUARY, TICKERS, **recorded))
+    old = paths[-1].read_bytes()
+    again = build_month(building, JANUARY, TICKERS, now=NOW + timedelta(seconds=1))
+    assert found[:-1] == [VerifiedMonth(recorded=False)] * (len(TICKERS) - 1)
+    assert found[-1] == VerifiedMonth(recorded=False, newer=again)
+    paths[-1].write_bytes(old[: len(old) // 2] + bytes([old[len(old) // 2] ^ 1]) + old[len(old) // 2 + 1 :])
+    with pytest.raises(Corrupt):
+        verify_month(lake, JANUARY, TICKERS, **recorded)
 
 
 DIE_AFTER = """
