@@ -1,4 +1,4 @@
-"""A run history that cannot be used: its disk is full, read-only or failing.
+"""A run history that cannot be used: its disk is full, read-only or failing, or its files are damaged.
 
 Here: how an error of SQLite or of the operating system there becomes one line. Not here: opening the history
 (`cli.project`), and the lake, which has errors of its own.
@@ -23,7 +23,12 @@ from data_assets.lake.errors import NO_SPACE, one_line
 _OF_THE_DISK = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _OF_THE_SYSTEM = NO_SPACE | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+HISTORY = "storage"
+"""Where the run history lies in the state folder, beside what vendors' clients remember and caches."""
 
 
 class StateUnusable(Exception):
@@ -55,12 +60,16 @@ def _said_by_the_disk(error: BaseException, folder: Path) -> sqlite3.Error | OSE
         seen.add(id(led))
         if isinstance(led, sqlite3.Error):
             # An extended code such as SQLITE_IOERR_SHMSIZE has the primary one in its last byte.
-            if getattr(led, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+            if _primary_code(led) in _OF_THE_DISK | _DAMAGED:
                 found = led
         elif isinstance(led, OSError) and led.errno in _OF_THE_SYSTEM and _lies_in(folder, led.filename):
             found = led
         led = led.__cause__ or led.__context__
     return found
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _lies_in(folder: Path, name: object) -> bool:
@@ -70,6 +79,12 @@ def _lies_in(folder: Path, name: object) -> bool:
 def _text(folder: Path, said: sqlite3.Error | OSError) -> str:
     reason = one_line(said.strerror if isinstance(said, OSError) else said)
     again = "then give the command again: what was stored before is as it was"
+    if isinstance(said, sqlite3.Error) and _primary_code(said) in _DAMAGED:
+        return (
+            f"{folder}: the run history is damaged ({reason}); put the folder back from its backup, or move "
+            f"{folder / HISTORY} away and record the days again from their files, which are as they were: "
+            "data-assets reconcile"
+        )
     full = said.errno in NO_SPACE if isinstance(said, OSError) else said.sqlite_errorcode == sqlite3.SQLITE_FULL
     if (short := shortage(folder)) or full:
         return f"{folder}: no room for the run history ({reason}){short}; make room on its disk, {again}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from data_assets.ingest.state_folder import HISTORY
 from data_assets.orchestration.dagster_private import (
     DagsterSqliteStorage,
     LocalArtifactStorage,
@@ -30,7 +31,7 @@ class RunHistory(DagsterSqliteStorage):
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Self:
         """Open it; the folder is made if it is not there."""
         read_migrations_once()
-        return cls.from_local(str(state_folder() / "storage"), inst_data)
+        return cls.from_local(str(state_folder() / HISTORY), inst_data)
 
 
 class Artifacts(LocalArtifactStorage):

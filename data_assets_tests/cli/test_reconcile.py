@@ -55,6 +55,30 @@ def test_a_lost_history_is_written_again_from_the_files_and_nothing_is_fetched(t
         assert (again.code, again.stderr) == (0, "0 days recorded from their files, 0 red\n")
 
 
+@pytest.mark.parametrize("content", [b"", bytes(5000)], ids=["cut short", "overwritten"])
+@pytest.mark.parametrize("name", ["runs.db", "runs/index.db"])
+def test_a_damaged_history_is_told_in_a_line_whose_advice_helps(
+    tmp_path: Path, call: Call, name: str, content: bytes
+) -> None:
+    with in_process_project(tmp_path):
+        assert call("backfill", QQQ, *JULY).code == 0
+    history = tmp_path / ".state" / "storage"
+    database = history / "history" / name
+    database.write_bytes(content or database.read_bytes()[:5000])
+    with pytest.MonkeyPatch.context() as patch:  # no instance can be opened here
+        patch.chdir(tmp_path)
+        patch.setenv("DAGSTER_HOME", str(tmp_path))
+        patch.setenv("DATA_ASSETS_PROFILE", "live")
+        for command in (("status", QQQ), ("verify", QQQ), ("reconcile",), ("backfill", QQQ, *JULY)):
+            told = call(*command)
+            assert (told.code, told.stderr.count("\n")) == (1, 1), told.stderr
+            assert f"move {history} away" in told.stderr
+    history.rename(tmp_path / "aside")
+    with in_process_project(tmp_path) as project:
+        assert call(*told.printed("as they were: ")).code == 0
+        assert project.states(DAYS) == dict.fromkeys(DAYS, "stored")
+
+
 def test_what_is_damaged_turns_red_and_the_printed_command_mends_it(tmp_path: Path, call: Call) -> None:
     with in_process_project(tmp_path) as project:
         assert call("backfill", QQQ, *JULY).code == 0
