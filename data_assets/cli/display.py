@@ -176,6 +176,10 @@ class Display:
         """Keep how the days of the run ended."""
         self.report = report
 
+    def lake_refused(self, reason: str) -> None:
+        """Say why the run does nothing."""
+        self.say(f"{self._name}: {escape(reason)}")
+
     def _picture(self, snapshot: Snapshot) -> RenderableType:
         done = self._done_before + snapshot.done
         count = f"{done}/{self._total} {self._unit}s"

@@ -81,6 +81,9 @@ class RunWatcher(Protocol):
     def run_ended(self, report: IngestReport) -> None:
         """Called when all days have ended, or the run was stopped."""
 
+    def lake_refused(self, reason: str) -> None:
+        """Called when the run ends because its lake cannot be used; its days keep the colour that they had."""
+
 
 run_watcher: ContextVar[RunWatcher | None] = ContextVar("run_watcher", default=None)
 """Set by the command around a run in its own process."""
@@ -355,6 +358,8 @@ def end_run_without_lake(
         DaysNotStored: one of them was red, and would turn green if the run were canceled.
         dagster.DagsterExecutionInterruptedError: none was red.
     """
+    if (watcher := run_watcher.get()) is not None:
+        watcher.lake_refused(str(error))
     red = dict.fromkeys(red_before(context.instance, dataset, days, context.run.run_id), Rejected(str(error)))
     if red:
         for day in [day for day in days if day not in red]:
