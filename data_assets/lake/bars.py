@@ -203,7 +203,7 @@ def month_provenance(storage: Storage, name: str) -> MonthProvenance | None:
             storage.locate(name), storage_options=POLARS_OPTIONS, credential_provider=None
         )
         return month_footer(metadata).provenance
-    except (pl.exceptions.PolarsError, OSError, ValueError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
         return None
 
 

@@ -176,7 +176,7 @@ def _statement_of(file: str, _version: str) -> Statement:
     try:
         metadata = pl.read_parquet_metadata(file, storage_options=POLARS_OPTIONS, credential_provider=None)
         return _shared(statement(json.loads(metadata[PREFIX + "details"])))
-    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, KeyError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError, KeyError):
         return Statement(None)
 
 

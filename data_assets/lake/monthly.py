@@ -148,6 +148,8 @@ def audit_month(file: BinaryIO, name: str, where: str) -> AuditedMonth:
         Corrupt: the file is damaged.
     """
     digest = file_digest(file)
+    if digest.sealed is False:  # asked first: nobody knows what a decoder makes of such bytes
+        raise Corrupt(NOT_SEALED, where)
     with reading(where):
         parquet = pq.ParquetFile(file)
         metadata, schema = parquet.metadata.metadata or {}, parquet.schema_arrow
@@ -160,8 +162,6 @@ def audit_month(file: BinaryIO, name: str, where: str) -> AuditedMonth:
         raise Corrupt(f"it has {rows} rows, its footer says {footer.rows}", where)
     if columns_of(schema) != footer.columns:
         raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
-    if digest.sealed is False:
-        raise Corrupt(NOT_SEALED, where)
     return AuditedMonth(footer.provenance, StoredFile(name, rows, digest.size, digest.sha256), bool(digest.sealed))
 
 

@@ -41,8 +41,9 @@ WRITE_BYTES = 1 << 20  # at a time, lest the encoder wait for the interpreter at
 
 SEAL = f"{PREFIX}seal"
 _BLANK = b"0" * 64
-_SEAL = re.compile(re.escape(SEAL).encode() + rb"\x18\x40([0-9a-f]{64})")
-"""Key and value as they lie in a footer: between them, Thrift's compact protocol says "binary" and "64 bytes"."""
+_SEAL = re.compile(re.escape(SEAL).encode() + rb"\x18\x40(.{64})", re.DOTALL)
+"""Key and value as they lie in a footer: between them, Thrift's compact protocol says "binary" and "64 bytes". What the
+value is does not matter here: a seal that is damaged itself is one that does not hold."""
 
 NOT_SEALED = "damaged (its bytes are not those that it was closed with)"
 
@@ -83,7 +84,7 @@ def file_digest(file: BinaryIO) -> FileDigest:
         digest.update(block)
         left -= len(block)
     footer = file.read()
-    sealed = (seal := _SEAL.search(footer)) and _sealing(digest, footer, seal) == seal[1].decode()
+    sealed = (seal := _SEAL.search(footer)) and _sealing(digest, footer, seal).encode() == seal[1]
     digest.update(footer)
     return FileDigest(digest.hexdigest(), size, sealed)
 
@@ -383,5 +384,5 @@ def reading(where: str) -> Iterator[None]:
         if error.errno is None or error.errno == errno.EIO:
             raise Corrupt(f"damaged ({one_line(error)})", where) from error
         raise read_error(error, where) from error
-    except (pa.ArrowException, pl.exceptions.PolarsError) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise Corrupt(f"damaged ({one_line(error)})", where) from error

@@ -114,7 +114,7 @@ class UnfinishedDay:
             if hashlib.sha256(content).hexdigest() != head["sha256"]:
                 return None
             rows, note = pl.read_ipc(io.BytesIO(content)), head["note"]
-        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return None
         return (rows, note) if rows.height == head["rows"] else None
 

@@ -308,3 +308,26 @@ def test_something_else_in_the_place_of_a_file_is_told_at_once(tmp_path, put):
         return
     with pytest.raises(LakeError, match=r"something else lies in its place.*move it away"):
         store(lake, quotes())
+
+
+def test_a_damaged_schema_is_damage_and_no_panic(tmp_path):
+    """In a file without a seal; Polars panics at some of these bits, with what is no `Exception`."""
+    lake = Lake(str(tmp_path), synthetic=True)
+    path = tmp_path / store(lake, quotes()).path
+    data = path.read_bytes().replace(SEAL[:16], b"data_assets.none")
+    found = 0
+    for position in range(data.index(b"ARROW:schema"), len(data)):
+        path.write_bytes(flipped(data, position, bit=5))
+        try:
+            lake.audit(DATASET, DAY)
+        except Corrupt:
+            found += 1
+    assert found > 100
+
+
+def test_a_sealed_file_is_not_decoded_before_its_seal_is_known_to_hold(day, damaged):
+    lake, _, data, _ = day
+    for position in (len(data) // 3, data.index(b"ARROW:schema") + 100):
+        damaged(flipped(data, position))
+        with pytest.raises(Corrupt, match="not those that it was closed with"):
+            lake.audit(DATASET, DAY)
