@@ -42,10 +42,9 @@ def days_not_stored(dataset: MarketDataset, not_stored: Mapping[date, NotStored]
     """
     counts = Counter(outcome.name for outcome in not_stored.values())
     outcomes = ", ".join(f"{counts[name]} {words}" for name, words in IN_WORDS.items() if name in counts)
-    newest, oldest = max(not_stored), min(not_stored)
+    newest = max(not_stored)
     reason = one_line(not_stored[newest].reason, LONGEST_REASON)
-    bounds = ["--from", dataset.label(oldest), "--to", dataset.label(newest)]
-    again = shlex.join(["data-assets", "backfill", dataset.name, *bounds, "--only", "failed"])
+    again = shlex.join(["data-assets", *dataset.backfill_command(not_stored, "failed")])
     return (
         f"{dataset.name}: {len(not_stored)} of {asked} {dataset.day}s did not store ({outcomes})\n"
         f"{dataset.label(newest)} {not_stored[newest].name}: {reason}\n"

@@ -297,6 +297,19 @@ class MarketDataset:
         """Write a partition for people: 2025-03-14, or 2025-03."""
         return label(key, self.partitions)
 
+    def backfill_command(self, days: Iterable[str | date], only: str | None = None) -> list[str]:
+        """The arguments of `data-assets` that ask for days of some states, from the oldest to the newest of `days`.
+
+        Args:
+            days: keys or days, in any order; not empty.
+            only: the states, as `--only` names them; None for all that are not done.
+        """
+        labels = sorted(map(self.label, days))
+        return [
+            *("backfill", self.name, "--from", labels[0], "--to", labels[-1]),
+            *(["--only", only] if only else []),
+        ]
+
     @property
     def files(self) -> Files:
         """How its days are stored."""

@@ -78,8 +78,7 @@ def _no_missing_days(dataset: MarketDataset, missing: Sequence[str], failed: Seq
     open_days = sorted([*missing, *failed], reverse=True)
     if not open_days:
         return Verdict("no_missing_days", True, "error", f"no {dataset.day} is missing", {"missing": 0, "failed": 0})
-    bounds = ["--from", dataset.label(open_days[-1]), "--to", dataset.label(open_days[0])]
-    command = shlex.join(["data-assets", "backfill", dataset.name, *bounds])
+    command = shlex.join(["data-assets", *dataset.backfill_command(open_days)])
     sample = names_text([dataset.label(day) for day in open_days])
     summary = f"{len(missing):,} missing and {len(failed):,} failed of {days:,} {dataset.day}s: {sample}; {command}"
     counts: dict[str, int | float | str | list[str]] = {"missing": len(missing), "failed": len(failed)}
