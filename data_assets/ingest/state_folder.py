@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_assets.lake.disk_room import is_read_only, shortage
-from data_assets.lake.errors import NO_SPACE, one_line
+from data_assets.lake.errors import NO_SPACE, SOMETHING_ELSE, one_line
 
 _OF_THE_DISK = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 )
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_OF_THE_SYSTEM = NO_SPACE | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_OF_THE_SYSTEM = NO_SPACE | SOMETHING_ELSE | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}
 
 
 HISTORY = "storage"

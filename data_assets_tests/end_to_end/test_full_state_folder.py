@@ -138,6 +138,15 @@ def test_out_of_inodes(project, run, disk):
     assert_nothing_lost(project, run, before)
 
 
+def test_a_file_in_the_place_of_the_folder_is_told_in_a_line(tmp_path):
+    (tmp_path / "state").write_text("")
+    with (
+        pytest.raises(StateUnusable, match=r"state: the run history cannot be read or written \(Not a directory\)"),
+        refusing_unusable_state(tmp_path / "state"),
+    ):
+        (tmp_path / "state" / "storage").mkdir()
+
+
 def test_an_error_that_is_not_of_that_disk_is_left_as_it_is(tmp_path):
     elsewhere = OSError(28, "No space left on device", "/elsewhere/file")
     with pytest.raises(OSError, match="elsewhere"), refusing_unusable_state(tmp_path):
