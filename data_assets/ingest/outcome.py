@@ -82,6 +82,10 @@ class Rejected(NotStored):
     name: ClassVar[str] = "Rejected"
 
 
+class DamagedFile(Rejected):
+    """The day's file in the lake was read, and is not whole; no vendor was asked. For people, a `Rejected`."""
+
+
 class Failed(NotStored):
     """Transient errors used up the attempts, or the run could not go on."""
 

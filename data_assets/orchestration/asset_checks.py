@@ -14,9 +14,11 @@ checks of each day itself.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
+from typing import Protocol
 
 import dagster as dg
 
+from data_assets.ingest.outcome import Stored
 from data_assets.orchestration.dagster_private import (
     AssetCheckEvaluationTargetMaterializationData as JudgedMaterialization,
 )
@@ -26,7 +28,16 @@ from data_assets.quality.verdict import Verdict
 
 NOTHING_STORED = "nothing is stored for this day"
 
-Judged = Callable[[dg.EventLogRecord | None, Sequence[Verdict]], None]
+
+class Judged(Protocol):
+    """Is told what was found of a day: its record, its verdicts, and the newer file that was read, if it was one."""
+
+    def __call__(
+        self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict], unrecorded: Stored | None = None, /
+    ) -> None:
+        """Take it down."""
+
+
 """Takes a day's record and all verdicts on it, also of checks that were not selected; without a record, no verdicts."""
 
 WAITS_FOR = "waits_for_days"

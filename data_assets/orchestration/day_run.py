@@ -33,6 +33,7 @@ import polars as pl
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.markdown import markdown_table
 from data_assets.ingest.outcome import (
+    DamagedFile,
     IngestError,
     NoData,
     NotPublished,
@@ -53,6 +54,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.day_states import DAMAGED_FILE
 from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_with_metadata
@@ -254,6 +256,7 @@ def not_stored_event(dataset: MarketDataset, day: str, outcome: NotStored) -> dg
             "reason": outcome.reason,
             "asked_the_vendor": outcome.tried,
             "attempts": outcome.attempts,
+            **({DAMAGED_FILE: True} if isinstance(outcome, DamagedFile) else {}),
         },
     )
 

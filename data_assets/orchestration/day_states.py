@@ -160,12 +160,17 @@ def unreadable_text(dataset: MarketDataset, unreadable: Mapping[str, str]) -> st
     return f"{dataset.name}: shown as recorded, since nobody can look for the files of {names}: {why}"
 
 
+DAMAGED_FILE = "damaged_file"
+"""Metadata of a day's end: its file was read and is not whole (`ingest.outcome.DamagedFile`)."""
+
+
 def unrecorded_days(
     instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
 ) -> list[str]:
     """Find days whose file is in this lake but is not recorded, because the run history was lost.
 
     Or the process that wrote it died between file and record; then it is a single day, and its next run replaces it.
+    Among them are those whose file was found damaged since.
     """
     open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
     if not open_days:

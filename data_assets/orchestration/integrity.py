@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from data_assets.ingest.outcome import WRITTEN_AT, Stored
-from data_assets.lake.errors import LakeError, LakeUnusable, one_line
+from data_assets.lake.errors import MISSING, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, Recorded
@@ -96,6 +96,24 @@ def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     sha256 = found.unrecorded.sha256 if found.unrecorded else recorded.sha256
     whole = Verdict("integrity", passed=True, severity="error", summary=found.said, metadata={"sha256": sha256})
     return ReadBack(whole, found.unrecorded)
+
+
+def damage_without_record(lake: Lake, dataset: MarketDataset, day: date) -> Verdict | None:
+    """Read a day's file, of which nothing is recorded, as a whole; None if it is whole, or there is none.
+
+    Raises:
+        LakeUnusable: the lake as a whole is not there or does not answer, which says nothing about the day.
+    """
+    try:
+        dataset.files.found(lake, day)
+    except LakeUnusable:
+        raise
+    except LakeError as error:
+        kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
+        if kind == MISSING:
+            return None
+        return Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind})
+    return None
 
 
 def _hole(why: str) -> ReadBack:

@@ -12,6 +12,7 @@ the history.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,7 @@ from datetime import date
 import dagster as dg
 
 from data_assets.ingest.lake_errors import ending_of
-from data_assets.ingest.outcome import DayEnded, NoData, Rejected, Stored
+from data_assets.ingest.outcome import DamagedFile, DayEnded, NoData, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
@@ -100,12 +101,12 @@ class FilesOfTheLake:
 
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``."""
-        name, label = self._dataset.name, self._dataset.label(day)
-        again = f"data-assets backfill {name} --from {label} --to {label}"
+        label = self._dataset.label(day)
+        again = shlex.join(["data-assets", *self._dataset.backfill_command([day])])
         try:
             found = await asyncio.to_thread(self._dataset.files.found, self._lake, day)
         except Corrupt as error:
-            raise DayEnded(Rejected(f"{error}; fetch it again: {again}")) from error
+            raise DayEnded(DamagedFile(f"{error.where}: {error.reason}; fetch it again: {again}")) from error
         except LakeError as error:
             raise ending_of(error) from error
         if found is None:

@@ -19,12 +19,14 @@ from datetime import date
 
 import dagster as dg
 
-from data_assets.ingest.outcome import NotStored, Rejected
+from data_assets.ingest.outcome import DamagedFile, NotStored, Rejected, Stored
 from data_assets.ingest.run_summary import VerifySummary
+from data_assets.lake.errors import passed_over
+from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import Judged, day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event, record_whole
-from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, read_back
+from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, damage_without_record, read_back
 from data_assets.orchestration.own_run import report_with_metadata
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
@@ -42,10 +44,15 @@ class DaysRead:
         self._not_whole: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
 
-    def judged(self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict]) -> None:
-        """Count a day by its record and verdicts: `integrity`, and the failed ones of the other checks."""
+    def judged(
+        self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict], unrecorded: Stored | None = None
+    ) -> None:
+        """Count a day by its record, or by the newer file that was read instead of the recorded one (`ReadBack`).
+
+        Its verdicts are `integrity`, and the failed ones of the other checks.
+        """
         verdict = next((each for each in verdicts if each.name == "integrity"), None)
-        if record is None or verdict is None:
+        if verdict is None:
             self._not_whole[NOT_RECORDED] += 1
             return
         if not verdict.passed:
@@ -53,7 +60,11 @@ class DaysRead:
             return
         self._whole += 1
         self._failed.update(each.name for each in verdicts if not each.passed)
-        metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+        if unrecorded is not None:
+            self._rows += unrecorded.rows
+            self._size += unrecorded.size
+            return
+        metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         self._rows += int(str(metadata["rows"].value)) if "rows" in metadata else 0
         self._size += int(str(metadata["size"].value)) if "size" in metadata else 0
 
@@ -87,16 +98,21 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
             day = date.fromisoformat(key)
             record = latest_materialization(context.instance, dataset.asset_key, key)
             found = read_back(lake, dataset, day, record) if record else None
-            verdict = found.verdict if found else None
-            judged(record, [verdict] if verdict else [])
+            verdict = found.verdict if found else damage_without_record(lake, dataset, day)
+            judged(record, [verdict] if verdict else [], found.unrecorded if found else None)
             if record and found and found.verdict.passed:
                 # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
                 record_whole(context, dataset, lake, day, record, found)
             else:
                 if verdict:
                     context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
-                never = "nothing was ever stored for this day; backfill it"
-                bad[day] = Rejected(verdict.summary if verdict else never)
+                bad[day] = DamagedFile(verdict.summary) if verdict else Rejected(_never_recorded(lake, dataset, day))
                 context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
         raise failure(dataset, bad, len(keys))
+
+
+def _never_recorded(lake: Lake, dataset: MarketDataset, day: date) -> str:
+    if day in (dataset.files.held(lake, day, day, passed_over) or ()):
+        return f"its file is whole and nothing was recorded of it: data-assets reconcile {dataset.name}"
+    return "nothing was ever stored for this day; backfill it"
