@@ -12,6 +12,7 @@ which the vendor said that it has no data; and days that have been asked for oft
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,12 +21,13 @@ from itertools import groupby
 import dagster as dg
 
 from data_assets.ingest.outcome import NoData
+from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, day_states, why_not_stored
+from data_assets.orchestration.day_states import DayState, day_states, names_text, why_not_stored
 from data_assets.orchestration.partitions import RANGE_END, RANGE_START, contiguous_ranges, newest_day
 from data_assets.orchestration.profile_mark import refuse_foreign_history
-from data_assets.orchestration.publication import SESSIONS, Publication, Request
+from data_assets.orchestration.publication import PAUSES, SESSIONS, Publication, Request
 from data_assets.orchestration.request_tags import ASKED_AGAIN, REQUEST, REQUESTED_AT
 from data_assets.settings import settings
 from data_assets.trading_calendar import NEW_YORK, previous_session, sessions
@@ -86,6 +88,29 @@ def open_days(
         )
         for day in wanted
     ]
+
+
+def left_to_you(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState]) -> list[str]:
+    """Those of some days, oldest first, that were asked for as often as it is done by itself: a person decides.
+
+    Args:
+        instance: the instance.
+        dataset: the dataset.
+        states: of its days; what is older than runs are remembered was left to a person long ago, and is passed over.
+    """
+    if dataset.publication is None or not is_requested(dataset):
+        return []
+    since = (get_current_datetime() - _REMEMBERED).date().isoformat()
+    still_open = (DayState.MISSING, DayState.FAILED)
+    recent = {day: state for day, state in sorted(states.items()) if day >= since and state in still_open}
+    found = open_days(instance, dataset, recent, dataset.publication)
+    return [each.day.isoformat() for each in found if each.before and each.due is None and not each.in_work]
+
+
+def left_text(dataset: MarketDataset, days: Sequence[str]) -> str:
+    """Say which days are left to a person, and the command that asks for them; it ends the line."""
+    command = shlex.join(["data-assets", *dataset.backfill_command(days)])
+    return f"{count_of(len(days), dataset.day)} left to you after {len(PAUSES)} repeats: {names_text(days)}; {command}"
 
 
 def _requests(

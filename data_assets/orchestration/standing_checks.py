@@ -19,10 +19,10 @@ import dagster as dg
 from data_assets.orchestration.asset_checks import day_evaluation
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_requests import newest_events
+from data_assets.orchestration.day_requests import left_to_you, newest_events
 from data_assets.orchestration.day_states import DONE, DayState, day_states, names_text
 from data_assets.orchestration.partitions import newest_day
-from data_assets.orchestration.publication import Publication
+from data_assets.orchestration.publication import PAUSES, Publication
 from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import previous_session, sessions
 
@@ -68,20 +68,32 @@ def standing_verdicts(
     missing = [day for day, state in states.items() if state is DayState.MISSING and day in awaited]
     failed = [day for day, state in states.items() if state is DayState.FAILED]
     verdicts = [
-        _no_missing_days(dataset, missing, failed, len(all_days)),
+        _no_missing_days(dataset, missing, failed, left_to_you(instance, dataset, states), len(all_days)),
         _fresh(dataset, expected[-1:], states, publication),
     ]
     return verdicts, DayState.IN_PROGRESS not in states.values()
 
 
-def _no_missing_days(dataset: MarketDataset, missing: Sequence[str], failed: Sequence[str], days: int) -> Verdict:
+def _no_missing_days(
+    dataset: MarketDataset, missing: Sequence[str], failed: Sequence[str], left: Sequence[str], days: int
+) -> Verdict:
     open_days = sorted([*missing, *failed], reverse=True)
     if not open_days:
         return Verdict("no_missing_days", True, "error", f"no {dataset.day} is missing", {"missing": 0, "failed": 0})
     command = shlex.join(["data-assets", *dataset.backfill_command(open_days)])
     sample = names_text([dataset.label(day) for day in open_days])
-    summary = f"{len(missing):,} missing and {len(failed):,} failed of {days:,} {dataset.day}s: {sample}; {command}"
     counts: dict[str, int | float | str | list[str]] = {"missing": len(missing), "failed": len(failed)}
+    given_up = ""
+    if left:
+        newest_left = names_text(sorted(left, reverse=True))
+        given_up = f"; {len(left):,} of them are left to you after {len(PAUSES)} repeats ({newest_left})"
+        counts |= {
+            "left_to_you": len(left),
+            "left": newest_left,
+            "left_command": shlex.join(["data-assets", *dataset.backfill_command(left)]),
+        }
+    total = f"{len(missing):,} missing and {len(failed):,} failed of {days:,} {dataset.day}s"
+    summary = f"{total}: {sample}{given_up}; {command}"
     # A warning: of a history that was never asked for, years are missing, and that is no fault.
     severity: Severity = "error" if failed else "warn"
     return Verdict("no_missing_days", False, severity, summary, {**counts, "newest": sample, "command": command})

@@ -13,16 +13,18 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
-from dagster._core.events import DagsterEvent
-from dagster._core.test_utils import freeze_time
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from data_assets.cli.project import datasets, definitions
-from data_assets.ingest.outcome import DayEnded, NotPublished, NotStored
+from data_assets.ingest.outcome import WRITTEN_AT, DayEnded, NotPublished, NotStored
+from data_assets.orchestration.day_requests import left_text, left_to_you
 from data_assets.orchestration.day_run import not_stored_event, run_source
 from data_assets.orchestration.day_states import day_states
 from data_assets.orchestration.holes import accept_hole
 from data_assets.orchestration.publication import Publication, Request, new_york
 from data_assets.orchestration.request_tags import ASKED_AGAIN, REQUEST, REQUESTED_AT
+from data_assets.orchestration.standing_checks import standing_verdicts
 from data_assets.trading_calendar import sessions
 from data_assets_tests.orchestration.in_process import (
     RANGE_END,
@@ -50,17 +52,22 @@ class Month:
 
     Attributes:
         asked: what was asked for so far: dataset -> (instant in New York, first day, last day).
+        looks: which stored days were to be looked at so far: dataset -> (instant in New York, day -> mark).
         outcome: how a day of a dataset ends that is asked for at an instant; None if it is stored.
     """
 
     instance: dg.DagsterInstance
     outcome: Callable[[str, str, datetime], str | None] = lambda _name, _day, _now: None
     asked: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    looks: dict[str, list[tuple[str, dict[str, int]]]] = field(default_factory=dict)
+    _cursors: dict[str, str | None] = field(default_factory=dict)
     _jobs: dict[str, dg.JobDefinition] = field(default_factory=dict)
 
-    def store(self, name: str, days: Sequence[date]) -> None:
+    def store(self, name: str, days: Sequence[date], now: datetime | None = None) -> None:
+        """Record days as stored, each at an instant, or else in its own evening."""
         for day in days:
-            event = dg.AssetMaterialization(dg.AssetKey(name.split("/")), partition=day.isoformat())
+            said = {"sha256": "0" * 64, WRITTEN_AT: (now or new_york(day, time(18))).isoformat()}
+            event = dg.AssetMaterialization(dg.AssetKey(name.split("/")), partition=day.isoformat(), metadata=said)
             self.instance.report_runless_asset_event(event)
 
     def requests(self, vendor: str, now: datetime) -> list[dg.RunRequest]:
@@ -76,7 +83,36 @@ class Month:
             first, last = request.tags[RANGE_START], request.tags[RANGE_END]
             self.asked.setdefault(name, []).append((f"{now:%m-%d %H:%M}", first[5:], last[5:]))
             with freeze_time(now):
-                self._end(self.begin(name, request.tags), name, first, last, now)
+                self._end(self._planned(name, request.tags, first, last), name, first, last, now)
+
+    def look(self, vendor: str, now: datetime, revised: Callable[[str, str, int], bool]) -> None:
+        """The same for stored days that are looked at again; what is revised is stored once more."""
+        repository, before = definitions().get_repository_def(), self._cursors.get(vendor)
+        with (
+            freeze_time(now),
+            dg.build_sensor_context(self.instance, repository_def=repository, cursor=before) as context,
+        ):
+            said = repository.get_sensor_def(f"look_again_at_{vendor}_days").evaluate_tick(context)
+            self._cursors[vendor] = said.cursor
+            for request in said.run_requests or ():
+                days_of = request.run_config["ops"][f"compare_{vendor}_days"]["config"]["days"]
+                for name, days in days_of.items():
+                    self.looks.setdefault(name, []).append(
+                        (f"{now:%m-%d %H:%M}", {day[5:]: mark for day, mark in days.items()})
+                    )
+                    again = [date.fromisoformat(day) for day, mark in days.items() if revised(name, day, mark)]
+                    self.store(name, again, now)
+
+    def _planned(self, name: str, tags: Any, first: str, last: str) -> dg.DagsterRun:
+        """A run as the event log knows it; to make its plan would take most of a month's time."""
+        key = dg.AssetKey(name.split("/"))
+        run = create_run_for_test(self.instance, "days", tags=dict(tags), asset_selection=frozenset({key}))
+        for day in sessions(date.fromisoformat(first), date.fromisoformat(last)):
+            planned = AssetMaterializationPlannedData(key, partition=day.isoformat())
+            self.instance.report_dagster_event(
+                DagsterEvent.build_asset_materialization_planned_event("days", "days", planned), run.run_id
+            )
+        return run
 
     def begin(self, name: str, tags: Any) -> dg.DagsterRun:
         key = dg.AssetKey(name.split("/"))
@@ -88,7 +124,7 @@ class Month:
     def _end(self, run: dg.DagsterRun, name: str, first: str, last: str, now: datetime) -> None:
         days = sessions(date.fromisoformat(first), date.fromisoformat(last))
         outcomes = {day.isoformat(): self.outcome(name, day.isoformat(), now) for day in days}
-        self.store(name, [day for day in days if outcomes[day.isoformat()] is None])
+        self.store(name, [day for day in days if outcomes[day.isoformat()] is None], now)
         for day, outcome in outcomes.items():
             if outcome is not None:
                 event = not_stored_event(datasets()[name], day, type(outcome, (NotStored,), {"name": outcome})("why"))
@@ -114,28 +150,36 @@ def month(tmp_path: Path) -> Iterator[Month]:
         (tmp_path / "defs/ib/bars_1m/tickers.csv").write_text(
             "symbol,secType,exchange,currency,primaryExchange\nAAPL,STK,SMART,USD,NASDAQ\n"
         )
-        yield Month(instance)
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield Month(instance)
 
 
 # --- a month -------------------------------------------------------------------------------------------------------
 
-OCTOBER = sessions(date(2024, 10, 18), date(2024, 10, 31))
-"""The ten sessions before the month."""
+BEFORE = sessions(date(2024, 9, 13), date(2024, 10, 31))
+"""The sessions before the month that a look of the month may be about."""
 NOVEMBER = sessions(date(2024, 11, 1), date(2024, 11, 30))
 """Without Thanksgiving (28); the day after it closes at 13:00. On the 3rd summer time ends."""
 OUTAGE = {"2024-11-12", "2024-11-13"}
 LATE = "2024-11-19"
 
-LOOKS = {
+REVISED = "2024-11-06"
+
+HOURS = {"theta": ["17:45"], "ib": ["16:20"], "polygon": ["22:00"]}
+"""When each sensor looks, every day: the vendors' hours by the clock of New York."""
+CLOSELY = {
     "theta": ["09:15", "17:44", "17:45", "18:15", "21:15"],
     "ib": ["13:20", "16:19", "16:20"],
     "polygon": ["11:15", "21:59", "22:00"],
 }
-"""When each sensor looks, every day: at its hours, a minute before, and at those of the repeats."""
+"""The same on days on which something happens: a minute before, too, and at the hours of the repeats."""
+EVENTFUL = {1, 3, 12, 13, 14, 15, 19, 20, 28, 29}
+OFF = "11-14"
+"""No machine was on that evening."""
 
 
 def test_a_month_asks_for_exactly_what_is_written_here(month: Month) -> None:
-    """An outage of two days, a file that is late, a holiday, an early close, and the end of summer time."""
+    """An outage of two days, a late file, a revision, a holiday, an early close, and the end of summer time."""
 
     def outcome(name: str, day: str, now: datetime) -> str | None:
         outage = at("2024-11-12 00:00") <= now < at("2024-11-14 00:00")
@@ -147,11 +191,14 @@ def test_a_month_asks_for_exactly_what_is_written_here(month: Month) -> None:
 
     month.outcome = outcome
     for name in VENDOR_OF:
-        month.store(name, OCTOBER)
+        month.store(name, BEFORE)
     for day in range(1, 31):
-        for vendor, looks in LOOKS.items():
-            for look in looks:
-                month.tick(vendor, at(f"2024-11-{day:02} {look}"))
+        for vendor, hours in (CLOSELY if day in EVENTFUL else HOURS).items():
+            for hour in hours:
+                month.tick(vendor, at(f"2024-11-{day:02} {hour}"))
+        for vendor in ("ib", "polygon"):
+            for hour in () if f"11-{day}" == OFF else ("19:59", "20:00") if day in EVENTFUL else ("20:00",):
+                month.look(vendor, at(f"2024-11-{day:02} {hour}"), lambda *of: of == (BARS, REVISED, 1))
 
     usual = [f"{day:%m-%d}" for day in NOVEMBER]
     assert month.asked[BARS] == [(f"{day} {'13:20' if day == '11-29' else '16:20'}", day, day) for day in usual], (
@@ -175,6 +222,17 @@ def test_a_month_asks_for_exactly_what_is_written_here(month: Month) -> None:
         ("11-20 11:15", "11-19", "11-19"),
         *((f"{day} 22:00", day, day) for day in usual if day > "11-19"),
     ]
+    all_days = [f"{day:%m-%d}" for day in [*BEFORE, *NOVEMBER]]
+    marks = {day: {all_days[place - mark]: mark for mark in (30, 3, 1)} for place, day in enumerate(all_days)}
+    assert month.looks[BARS] == [
+        ("11-01 19:59", marks["10-31"]),
+        *((f"{day} 20:00", marks[day]) for day in usual if day < OFF),
+        ("11-15 19:59", marks[OFF]),  # as soon as there is a machine again
+        ("11-15 20:00", marks["11-15"]),
+        *((f"{day} 20:00", marks[day]) for day in usual if day > "11-15"),
+    ], "the revision asks for nothing more"
+    assert marks["11-07"] == {"09-26": 30, "11-04": 3, "11-06": 1}
+    assert month.looks[FLAT_FILES] == month.looks[BARS], "the late file was there before its first mark"
     left = {
         day: state for name in VENDOR_OF for day, state in month.states(name, NOVEMBER).items() if state != "stored"
     }
@@ -285,6 +343,38 @@ def test_the_last_request_says_so(month: Month) -> None:
         "2024-07-13 09:15 New York",
         None,
     ]
+
+
+def test_what_was_asked_for_as_often_as_that_is_done_is_shown_and_left_to_a_person(
+    month: Month,
+) -> None:
+    dataset = datasets()[QUOTES]
+    days = sessions(date(2024, 6, 28), date(2024, 7, 12))
+    month.store(QUOTES, days[:-2])
+    month.outcome = lambda *_: "Failed"
+    command = f"data-assets backfill {QUOTES} --from 2024-07-11 --to 2024-07-12"
+
+    def shown(hours: float) -> tuple[list[str], dict[str, Any]]:
+        with freeze_time(FRIDAY + timedelta(hours=hours)):
+            states = day_states(month.instance, dataset.asset_key, [str(day) for day in days], dataset.partitions)
+            assert dataset.publication is not None
+            now = FRIDAY + timedelta(hours=hours)
+            (verdict, _), _ = standing_verdicts(month.instance, dataset, dataset.publication, now)
+            return left_to_you(month.instance, dataset, states), {**verdict.metadata, "says": verdict.summary}
+
+    for hours in (0, 0.5, 3.5):
+        month.tick("theta", FRIDAY + timedelta(hours=hours))
+    left, says = shown(4)
+    assert (left, says.get("left_to_you")) == ([], None), "it is asked for once more"
+    month.tick("theta", FRIDAY + timedelta(hours=15.5))
+    left, says = shown(16)
+    assert left == ["2024-07-11", "2024-07-12"]
+    assert (says["left_to_you"], says["left"], says["left_command"]) == (2, "2024-07-12, 2024-07-11", command)
+    assert "2 of them are left to you after 3 repeats (2024-07-12, 2024-07-11); data-assets backfill" in says["says"]
+    assert left_text(dataset, left).endswith(f"2024-07-11, 2024-07-12; {command}")
+
+    month.store(QUOTES, days[-1:])
+    assert shown(17)[0] == ["2024-07-11"], "a person has mended the other"
 
 
 # --- the rule ------------------------------------------------------------------------------------------------------
