@@ -103,7 +103,7 @@ EVERY_ASSET = {
     "polygon/flat_files/minute_aggs": asset(
         {},
         {"integrity"},
-        kinds={"csv", "s3"},
+        kinds={"csv"},
         days_per_run=25,
         partitions=trading_days(SHIPPED, fetched_downstream=True),
     ),
@@ -235,7 +235,8 @@ def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> N
         synthetic = {"synthetic"} if in_profile == "sandbox" else set()
         assert node.group_name == name.split("/")[0]
         assert node.pools == {name.split("/")[0]}
-        assert node.kinds == expected["kinds"] | synthetic
+        assert node.kinds == expected["kinds"] | {node.group_name} | synthetic
+        assert node.code_version, "of the columns"
         assert node.partitions_def is expected["partitions"], (
             "for unequal ones the launch dialog loses 'missing and failed only'"
         )

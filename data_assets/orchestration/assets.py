@@ -101,7 +101,8 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         description=dataset.description + (SYNTHETIC if synthetic else ""),
         group_name=dataset.vendor,
         owners=[dataset.owner] if dataset.owner else None,
-        kinds=dataset.kinds | ({"synthetic"} if synthetic else set()),
+        kinds={dataset.vendor, *sorted(dataset.kinds), *(["synthetic"] if synthetic else [])},
+        code_version=dataset.code_version,
         tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,
         partitions_def=dataset.partitions,
@@ -111,6 +112,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         dagster_type=dg.Nothing,  # no value between assets: files are in the lake
         metadata={
             **dataset.metadata,
+            **({"reference": dg.MetadataValue.url(dataset.reference)} if dataset.reference else {}),
             "dagster/column_schema": dg.TableSchema(
                 columns=[
                     dg.TableColumn(name=name, type=kind, description=meaning)

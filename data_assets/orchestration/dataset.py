@@ -228,7 +228,10 @@ class MarketDataset:
         retry: how many attempts a day gets, and the pauses between them.
         expected: what is known of a day before it is stored, under the names of its metadata.
         shown: metadata that `status` shows for each day -> its heading.
-        kinds: badges in the UI.
+        minutes: returns what a stored day's picture shows, a row a minute (`day_picture`).
+        reference: the vendor's page about such data.
+        code_version: of its columns; files of another version were written by other code.
+        kinds: badges in the UI, besides the vendor.
         metadata: static facts for the asset's page.
     """
 
@@ -258,6 +261,9 @@ class MarketDataset:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}
     shown: Mapping[str, str] = field(default_factory=dict)
+    minutes: Callable[[Lake, date], pl.DataFrame] | None = None
+    reference: str | None = None
+    code_version: str | None = None
     kinds: frozenset[str] = frozenset({"parquet"})
     metadata: Mapping[str, str] = field(default_factory=dict)
 

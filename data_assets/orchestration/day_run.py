@@ -54,6 +54,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.day_picture import day_picture
 from data_assets.orchestration.day_states import DAMAGED_FILE
 from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
@@ -112,6 +113,7 @@ def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
 
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
     first_rows = dataset.files.preview(lake, day, PREVIEW_ROWS)
+    drawn = None if dataset.minutes is None else day_picture(dataset.minutes(lake, day))
     return dg.AssetMaterialization(
         asset_key=dataset.asset_key,
         partition=day.isoformat(),
@@ -126,6 +128,7 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "synthetic": lake.synthetic,
             **({} if (identity := lake.identity()) is None else {LAKE: identity}),
             **({} if first_rows is None else {"preview": _preview(first_rows)}),
+            **({} if drawn is None else {"picture": dg.MetadataValue.md(drawn)}),
         },
     )
 

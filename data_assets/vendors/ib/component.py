@@ -32,7 +32,7 @@ from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
 from data_assets.vendors.ib.resets import never, reset_ends
-from data_assets.vendors.ib.schema import COLUMNS, SORT_BY
+from data_assets.vendors.ib.schema import COLUMNS, SCHEMA_VERSION, SORT_BY
 from data_assets.vendors.ib.timeouts import IBS_OWN, SANDBOX
 from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
 
@@ -168,6 +168,11 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},
+        minutes=lambda lake, day: (
+            lake.scan(ticker.dataset, day, day, columns=["close", "volume"]).rename({"close": "price"}).collect()
+        ),
+        reference="https://www.interactivebrokers.com/campus/ibkr-api-page/twsapi-doc/",
+        code_version=str(SCHEMA_VERSION),
         metadata={
             "source": "Interactive Brokers, historical bars (1 min, TRADES, regular hours) through TWS or IB Gateway",
             "contract": f"{ticker.sec_type} {ticker.symbol} {ticker.currency} {ticker.exchange} "

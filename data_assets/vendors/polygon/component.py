@@ -69,7 +69,7 @@ from data_assets.vendors.polygon.months import (
     verify_month,
 )
 from data_assets.vendors.polygon.raw_cache import BOUNDS, RawCache
-from data_assets.vendors.polygon.schema import COLUMNS, SORT_BY, DatedBy, first_instant
+from data_assets.vendors.polygon.schema import COLUMNS, SCHEMA_VERSION, SORT_BY, DatedBy, first_instant
 from data_assets.vendors.polygon.sensor import recorded_version, replaced_days, republications
 from data_assets.vendors.polygon.tickers import Tickers, tickers_of
 from data_assets.wiring import flat_files_url, raw_cache_folder
@@ -83,6 +83,8 @@ PUBLICATION = Publication(
     text="At 22:00 New York, and if it is not there, at 11:15 the next day.",
 )
 """The vendor promises a day's file by about 11:00 New York of the next day; most are there the same evening."""
+
+REFERENCE = "https://massive.com/docs/flat-files/stocks/minute-aggregates"
 
 DOWNLOADS = 4
 """Files in flight at once; the vendor documents no limit, and people run five to ten."""
@@ -291,7 +293,9 @@ class _MinuteAggs:
             fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
             probe=self.probe,
-            kinds=frozenset({"csv", "s3"}),
+            kinds=frozenset({"csv"}),
+            reference=REFERENCE,
+            code_version=str(SCHEMA_VERSION),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
 
@@ -312,6 +316,14 @@ class _MinuteAggs:
             said = lake.statements(BARS_KEY, days)
             lacked = {day: each.lacks(chosen.wanted(day)) for day, each in said.items()}
             return {day: tickers for day, tickers in lacked.items() if tickers}
+
+        def minutes(lake: Lake, day: date) -> pl.DataFrame:
+            """Of the first liquid ticker that is kept: a picture of all of them would show nothing."""
+            rows = lake.scan(BARS_KEY, day, day, columns=["ticker", "close", "volume"])
+            liquid = [each for each in self.liquid.on(day) if self.tickers is None or each in self.tickers.on(day)]
+            names = {"close": f"{liquid[0]} price", "volume": f"{liquid[0]} volume"} if liquid else {}
+            shown = rows.filter(pl.col("ticker") == (liquid[0] if liquid else "")).rename(names)
+            return shown.select(pl.exclude("ticker")).collect()
 
         kept = "every ticker" if self.tickers is None else ", ".join(name.ticker for name in self.tickers.names)
         return MarketDataset(
@@ -335,6 +347,9 @@ class _MinuteAggs:
             own_files=_BarFiles(BARS_KEY, self.cache),
             lacking=lacking,
             compares=("bar_count",),
+            minutes=minutes,
+            reference=REFERENCE,
+            code_version=str(SCHEMA_VERSION),
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
 
@@ -369,6 +384,7 @@ class _MinuteAggs:
             upstream=(BARS_KEY,),
             own_files=_MonthFiles(self.of_month, self.span),
             automation=rebuild_when_days_change(),
+            code_version=str(SCHEMA_VERSION),
         )
 
 

@@ -6,7 +6,7 @@ histories that a block may name (``histories``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, time
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
@@ -34,6 +35,7 @@ from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.histories import HISTORIES, Kind
 from data_assets.vendors.theta.legacy import LegacySource, find_files
+from data_assets.vendors.theta.schema import SCHEMA_VERSION
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
 from data_assets.wiring import theta_endpoint
@@ -182,6 +184,9 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             revisions=_revisions(options) if revised else None,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
+            minutes=_minutes(options),
+            reference=f"https://docs.thetadata.us/operations/{options.history.request.endpoint.replace('/', '_')}.html",
+            code_version=str(SCHEMA_VERSION),
             metadata={
                 "source": f"Theta Data, {options.history.request.endpoint} (v3), through the local Theta Terminal",
             },
@@ -252,6 +257,11 @@ def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:
     except TypeError:
         known = kind.__dataclass_fields__  # type: ignore[attr-defined]
         raise ValueError(f"thresholds: {sorted(set(values) - set(known))} unknown; known: {sorted(known)}") from None
+
+
+def _minutes(options: OptionDataset) -> Callable[[Lake, date], pl.DataFrame] | None:
+    minutes = options.history.minutes
+    return minutes and (lambda lake, day: minutes(lake.scan(options.key, day, day)))
 
 
 def _revisions(options: OptionDataset) -> Revisions:

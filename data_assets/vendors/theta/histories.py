@@ -18,7 +18,7 @@ from data_assets.quality.option_greeks import GreekSummary, IvThresholds, greek_
 from data_assets.quality.option_quotes import QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import Session
-from data_assets.vendors.theta import values
+from data_assets.vendors.theta import minutes, values
 from data_assets.vendors.theta.client import (
     EodRequest,
     GreeksRequest,
@@ -63,6 +63,7 @@ class History:
         prices: the columns that hold prices, or what comes nearest.
         revised: whether Theta is known to make a day's rows anew. A judgement: of end-of-day reports the archive shows
             several passes, live and stored quotes were found to be the same, and nothing is documented.
+        minutes: makes what a day's picture shows; None if its rows have no minutes.
         gather: summarizes each row group of the session's rows for ``values``; None if they need only the summary of
             contracts.
     """
@@ -82,6 +83,7 @@ class History:
     thresholds: type[QuoteThresholds | IvThresholds] | None = None
     prices: tuple[str, ...] = ("bid", "ask")
     revised: bool = False
+    minutes: Callable[[pl.LazyFrame], pl.DataFrame] | None = None
     gather: Callable[[pl.DataFrame, Session], GreekSummary] | None = None
 
     @property
@@ -108,6 +110,7 @@ HISTORIES: Mapping[Kind, History] = {
         is_listed=True,
         legacy_files=True,
         thresholds=QuoteThresholds,
+        minutes=minutes.of_quotes,
     ),
     "greeks": History(
         asset="option_greeks",
@@ -130,6 +133,7 @@ HISTORIES: Mapping[Kind, History] = {
         begins=date(2017, 1, 1),  # of index options the documents say 2017 and 2020: the earlier year is a judgement
         takes_all_expirations=False,
         thresholds=IvThresholds,
+        minutes=minutes.of_greeks,
         gather=lambda rows, hours: greek_summary(rows, open_=hours.open),
     ),
     "open_interest": History(

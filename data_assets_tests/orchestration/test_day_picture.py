@@ -1,0 +1,79 @@
+"""The picture of a stored day: small, and of the numbers that the file holds."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from pathlib import Path
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+
+from data_assets.cli.local_run import run_range
+from data_assets.orchestration.day_picture import HEIGHT, POINTS, WIDTH, day_picture
+from data_assets.vendors.theta import minutes
+from data_assets_tests.orchestration.in_process import in_process_project
+from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
+
+
+def drawing(markdown: str) -> ElementTree.Element:
+    """The SVG in an image whose address is the image."""
+    (encoded,) = re.findall(r"!\[[^\]]*\]\(data:image/svg\+xml;base64,([^)]+)\)", markdown)
+    return ElementTree.fromstring(b64decode(encoded))
+
+
+def points(markdown: str) -> list[tuple[int, int]]:
+    """Those of the line."""
+    _, line = drawing(markdown)
+    numbers = [int(number) for number in re.findall(r"-?\d+", line.get("d") or "")]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+@pytest.mark.parametrize("rows", [2, 77, 78, 79, 390, 960])
+def test_a_day_is_drawn_from_left_to_right_and_takes_less_than_two_kilobytes(rows: int) -> None:
+    day = pl.DataFrame({"price": [100 + place % 37 / 7 for place in range(rows)], "volume": range(rows)})
+    markdown = day_picture(day)
+    assert markdown is not None
+    line = points(markdown)
+    assert (line[0][0], line[-1][0], len(line)) == (0, WIDTH, -(-rows // -(-rows // POINTS)))
+    assert all(0 <= y <= HEIGHT for _, y in line)
+    assert len(markdown) < 2048
+    assert f"price {day['price'].min():,.6g} to {day['price'].max():,.6g}, volume 0 to {rows - 1:,.6g}" in markdown
+
+
+def test_what_rises_is_drawn_higher_and_what_stands_still_is_level() -> None:
+    rising = day_picture(pl.DataFrame({"price": [1.0, 2.0, 3.0], "volume": [0, 0, 0]}))
+    level = day_picture(pl.DataFrame({"price": [5.0, 5.0, None, 5.0], "volume": [1, 2, 3, None]}))
+    assert rising is not None
+    assert level is not None
+    assert [y for _, y in points(rising)] == sorted((y for _, y in points(rising)), reverse=True)
+    assert len({y for _, y in points(level)}) == 1
+
+
+def test_nothing_to_draw_is_no_picture() -> None:
+    assert day_picture(pl.DataFrame({"price": [1.0], "volume": [1]})) is None
+    assert day_picture(pl.DataFrame({"price": [None, None], "volume": [1, 2]})) is None
+
+
+def test_a_stored_day_of_quotes_has_one(tmp_path: Path) -> None:
+    day = "2024-07-01"
+    with in_process_project(tmp_path, contracts=60) as project:
+        assert run_range(project.instance, project.asset, day, day).success
+        (record,) = project.materializations()
+        shown = minutes.of_quotes(pl.scan_parquet(project.file(day)))
+    assert record.asset_materialization is not None
+    picture = str(record.asset_materialization.metadata["picture"].value)
+    assert picture == day_picture(shown)
+    assert shown.columns == ["underlying by parity", "median spread"]
+    assert shown["underlying by parity"].is_between(300, 700).all()
+    assert (shown["median spread"] > 0).all()
+
+
+def test_a_stored_day_of_bars_has_one(tmp_path: Path) -> None:
+    day = "2024-07-01"
+    with flat_file_project(tmp_path, [day]) as project:
+        assert run_range(project.instance, project.bars.asset, day, day).success
+        picture = project.metadata(project.bars, day)["picture"]
+        stored = pl.read_parquet(project.bars.file(day)).filter(pl.col("ticker") == "AAPL")
+    assert f"AAPL price {stored['close'].min():,.6g} to {stored['close'].max():,.6g}" in picture
