@@ -1,21 +1,21 @@
 """`data-assets accept-hole`: call days that the vendor will never have holes, with a reason; list them, take them back.
 
-Here: the command. Not here: how a hole is recorded (`holes`).
+Here: which days are meant. Not here: how a hole is recorded (`holes`).
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import click
 import dagster as dg
 from rich.console import Console
 
+from data_assets.cli.arguments import Asked, DaysNamed
 from data_assets.cli.display import Display
 from data_assets.cli.documents import write_document
-from data_assets.cli.project import EXIT_OK, enter_project, find_dataset, json_option, open_instance
-from data_assets.cli.selection import DayOrMonth, DaysNamed, Selection, complete_keys, days_between
+from data_assets.cli.project import enter_project, find_dataset, open_instance
+from data_assets.cli.selection import Selection, days_between
 from data_assets.cli.verify import record_verdicts
 from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
@@ -28,57 +28,36 @@ from data_assets.wiring import open_lake
 OPEN = (DayState.MISSING, DayState.FAILED)
 
 
-@click.command()
-@click.argument("key", required=False, shell_complete=complete_keys)
-@click.argument("first", metavar="[DAY]", required=False, type=DayOrMonth())
-@click.argument("last", metavar="[LAST]", required=False, type=DayOrMonth())
-@click.option("--reason", help="Why no data will ever come, such as the vendor's own words.")
-@click.option("--undo", is_flag=True, help="Take holes back: the next backfill asks for these days again.")
-@click.option("--list", "listing", is_flag=True, help="Show the accepted holes of KEY (default: of all datasets).")
-@json_option
-def accept_hole(
-    key: str | None,
-    first: DaysNamed | None,
-    last: DaysNamed | None,
-    reason: str | None,
-    undo: bool,
-    listing: bool,
-    as_json: bool,
-) -> None:
-    """Record that the vendor will never have DAY of the dataset KEY: it counts as done, with zero rows and your reason.
-
-    DAY may be a month; with LAST, all missing and failed days from DAY to LAST are meant. `backfill --only all` asks
-    for holes all the same, and what then arrives takes their place.
-    """
-    if listing + undo + (reason is not None) > 1:
-        raise click.UsageError("--list, --undo and --reason contradict each other")
-    if as_json and not listing:
-        raise click.UsageError("--json goes with --list")
-    text = " ".join((reason or "").split())
-    if not (listing or undo or text):
-        raise click.UsageError("--reason is empty: say why no data will ever come")
-    if not listing and (key is None or first is None):
-        raise click.UsageError("name a dataset and a day: data-assets accept-hole KEY DAY [LAST]")
-    enter_project()
-    if listing:
-        _list(Selection((key,) if key else (), start=first, end=last or first), as_json)
-    dataset = find_dataset(key or "")
-    if dataset.monthly:
-        raise click.UsageError(f"{dataset.name} is made from stored days, so it has no holes of its own")
-    days = days_between([dataset], first, last or first)[dataset]
+def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str) -> None:
+    """Record the missing and failed days of the range as holes."""
+    dataset, days = _days(key, first, last)
     lake = open_lake()
     with open_instance() as instance:
         states = states_on_disk(instance, dataset, days, lake)
-        if undo:
-            meant = _of_states(dataset, states, (DayState.HOLE,), "is no accepted hole: data-assets accept-hole --list")
-            take_back(instance, dataset, meant)
-            record_verdicts(instance, dataset, meant, Display(dataset.name, len(meant), Console(stderr=True)))
-        else:
-            meant = _of_states(dataset, states, OPEN, "is {}: only a missing or failed day can be a hole")
-            for day in meant:
-                record_hole(instance, dataset, day, text)
-    what = "no longer a hole" if undo else f"accepted as a hole ({text})"
-    click.echo(f"{dataset.name} {_named(meant)}: {what}", err=True)
+        meant = _of_states(dataset, states, OPEN, "is {}: only a missing or failed day can be a hole")
+        for day in meant:
+            record_hole(instance, dataset, day, reason)
+    click.echo(f"{dataset.name} {_named(meant)}: accepted as a hole ({reason})", err=True)
+
+
+def take_holes_back(key: str, first: DaysNamed, last: DaysNamed) -> None:
+    """Let the holes of the range be missing days again."""
+    dataset, days = _days(key, first, last)
+    lake = open_lake()
+    with open_instance() as instance:
+        states = states_on_disk(instance, dataset, days, lake)
+        meant = _of_states(dataset, states, (DayState.HOLE,), "is no accepted hole: data-assets accept-hole --list")
+        take_back(instance, dataset, meant)
+        record_verdicts(instance, dataset, meant, Display(dataset.name, len(meant), Console(stderr=True)))
+    click.echo(f"{dataset.name} {_named(meant)}: no longer a hole", err=True)
+
+
+def _days(key: str, first: DaysNamed, last: DaysNamed) -> tuple[MarketDataset, list[str]]:
+    enter_project()
+    dataset = find_dataset(key)
+    if dataset.monthly:
+        raise click.UsageError(f"{dataset.name} is made from stored days, so it has no holes of its own")
+    return dataset, days_between([dataset], first, last)[dataset]
 
 
 def _of_states(
@@ -100,7 +79,10 @@ def _named(days: Sequence[str]) -> str:
     return days[0] if len(days) == 1 else f"{count_of(len(days), 'day')} ({names_text(days)})"
 
 
-def _list(selection: Selection, as_json: bool) -> None:
+def list_holes(asked: Asked, as_json: bool) -> None:
+    """Print the accepted holes with their reasons, the newest first."""
+    enter_project()
+    selection = Selection.of(asked)
     lake = open_lake()
     with open_instance() as instance:
         holes = {
@@ -116,7 +98,6 @@ def _list(selection: Selection, as_json: bool) -> None:
                 click.echo(f"{name} {day}  {reason}")
         if not any(holes.values()):
             click.echo("no day is accepted as a hole")
-    sys.exit(EXIT_OK)
 
 
 def _holes(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake) -> dict[str, str]:

@@ -20,11 +20,12 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Column, Table
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.display import Display, open_display
 from data_assets.cli.documents import FilledDataset, NotStoredDay, write_document
 from data_assets.cli.local_run import run_range, wait_for_the_account
-from data_assets.cli.project import datasets, enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import datasets, enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.cli.status import WIDE
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Outcome, Stored
@@ -82,41 +83,17 @@ class BackfillResult:
         )
 
 
-@click.command()
-@takes_selection()
-@click.option(
-    "--only",
-    type=click.Choice(list(WANTED)),
-    help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both, and days "
-    "that lack a ticker added since.",
-)
-@json_option
-def backfill(selection: Selection, only: str | None, as_json: bool) -> None:
-    """Download the missing and failed days of each KEY (a dataset, a vendor, a glob), newest first, in this process.
-
-    So are days stored before a ticker was added; what the cache still holds of them is not downloaded again.
-
-    Datasets come one after another, those that others are made from first, each with the days that it has: they may
-    begin and end on different ones. One that cannot be reached keeps no other from being filled. The runs show in the
-    UI like any other. Ctrl-C stops all of it: what is stored stays, and the same command goes on later.
-    """
-    if selection.failed and only not in (None, "failed"):
-        raise click.UsageError(f"--failed and --only {only} contradict each other")
-    if not selection.keys and not selection.everything:
-        raise click.UsageError("name datasets (KEY...), or say --all; what failed last: data-assets retry")
-    fill(selection, "failed" if selection.failed else only, as_json)
-
-
-def fill(selection: Selection, only: str | None, as_json: bool) -> NoReturn:
+def backfill(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
     """Backfill what is selected, say how it ended, and end this process with 1 if any day did not store.
 
     Args:
-        selection: which datasets and days.
+        asked: which datasets and days.
         only: which of them, by a name in `WANTED`; None for those that are not done.
         as_json: whether stdout takes the document.
     """
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)  # a service manager's stop, a closed terminal: each is a Ctrl-C
     enter_project()
+    selection = Selection.of(asked)
     selected = selection.days()
     selected = {dataset: selected[dataset] for dataset in upstream_first(selected)}
     results: list[BackfillResult] = []

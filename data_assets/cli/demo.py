@@ -12,7 +12,6 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 
 from data_assets.cli.project import enter_project
@@ -40,14 +39,8 @@ BEYOND_THE_GAP = 2
 UI_PORT = 3000
 
 
-@click.command()
-@click.option("--serve/--no-serve", default=True, help="Serve the UI afterwards, until Ctrl-C.")
 def demo(serve: bool) -> None:
-    """Backfill the newest ten trading days and a few older ones in the sandbox; one of the older is cut short.
-
-    The vendor simulator cuts that one day's download, so that the grid shows what a failed day looks like and there is
-    a gap to close. Needs no subscription.
-    """
+    """Fill the lake, show it, and become `dagster dev` if the UI is wanted."""
     folder = enter_project()
     # Set, not unset: what is unset would be read from `.env`, and synthetic days never go where the live ones are.
     os.environ["DATA_ASSETS_PROFILE"] = "sandbox"

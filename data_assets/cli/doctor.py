@@ -20,14 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import click
 import dagster as dg
 import httpx
 from rich.console import Console
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import Finding, write_document
-from data_assets.cli.project import blocks_left_out, enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import blocks_left_out, enter_project, open_instance
+from data_assets.cli.selection import Selection
+from data_assets.cli.starting import end_loading
 from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, IngestError, NotPublished
 from data_assets.ingest.state_folder import StateUnusable
@@ -52,20 +53,14 @@ MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "error": "[re
 Verdict = tuple[Literal["ok", "warn", "error"], str]
 
 
-@click.command()
-@takes_selection(failed=False)
-@json_option
-def doctor(selection: Selection, as_json: bool) -> None:
-    """Look at settings, calendar, clock, disks, run history, daemon and vendors, and say what to do about each finding.
-
-    Of each vendor, one dataset of each kind is asked for its newest day and its first day, which tells whether your
-    plan includes them; with KEYs, each of those datasets. Nothing is downloaded or stored. Exit 1 if a finding is an
-    error.
-    """
+def doctor(asked: Asked, as_json: bool) -> None:
+    """Print each finding as it is made, and end with 1 if one is an error."""
+    selection = Selection.of(asked)
     enter_project()
     findings = []
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     for finding in _examine(selection):
+        end_loading()
         findings.append(finding)
         console.print(f"{MARKS[finding.state]} [bold]{finding.subject}[/bold]  ", end="")
         console.print(finding.text, markup=False)

@@ -14,9 +14,10 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetGaps, GapCounts, GapStretches, Stretch, write_document
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, names_text, states_on_disk, unreadable_text, what_lacks
@@ -36,17 +37,9 @@ class Gaps:
         return bool(self.missing or self.failed or self.lacking)
 
 
-@click.command()
-@takes_selection()
-@json_option
-def gaps(selection: Selection, as_json: bool) -> None:
-    """List the days of each KEY (a dataset, a vendor, a glob; default: all) that are missing or failed.
-
-    Exit 1 if there are any.
-
-    A day that was stored before a ticker was added is lacking: it is listed with what it lacks, and so is a month whose
-    days have changed.
-    """
+def gaps(asked: Asked, as_json: bool) -> None:
+    """Print them, as a table or as one document, and end with 1 if there are any."""
+    selection = Selection.of(asked)
     enter_project()
     selected = selection.days()
     lake = open_lake()

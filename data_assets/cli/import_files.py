@@ -21,7 +21,6 @@ from data_assets.cli.project import (
     datasets,
     enter_project,
     find_dataset,
-    json_option,
     open_instance,
 )
 from data_assets.orchestration.day_run import run_source
@@ -31,16 +30,8 @@ from data_assets.settings import settings
 from data_assets.wiring import open_lake
 
 
-@click.command("import")
-@click.argument("key")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@json_option
 def import_files(key: str, path: Path, as_json: bool) -> None:
-    """Take in days of the dataset KEY from files of an older downloader: one file, or those in the folder PATH.
-
-    A file passes the same parsing, completeness and checks as a download, or is refused with the reason; days that are
-    stored are skipped. The files themselves stay as they are.
-    """
+    """Take the files in, say how it ended, and end with 1 if a file was refused or a day not stored."""
     path = path.absolute()
     enter_project()
     dataset = find_dataset(key)

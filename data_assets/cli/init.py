@@ -30,13 +30,8 @@ Each block of YAML under `defs/` is a dataset, each of its trading days a partit
 """
 
 
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
-    """Write a project into FOLDER: the shipped datasets, settings, and Dagster's files.
-
-    Nothing is overwritten: where one of its files is there already, nothing is written at all.
-    """
+    """Write the project, or nothing."""
     try:
         _write(folder, _new_project())
     except OSError as error:

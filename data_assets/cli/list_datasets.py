@@ -11,14 +11,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-import click
 import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import FailedDay, ListedDataset, write_document
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.cli.status import WIDE, overview_table, summarize
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
@@ -31,15 +31,9 @@ BROKE_OFF: Why = ("Failed", "its run broke off; the UI's Runs page says why")
 """Of a day whose run left nothing but its own failure."""
 
 
-@click.command("list")
-@takes_selection()
-@json_option
-def list_datasets(selection: Selection, as_json: bool) -> None:
-    """List each KEY (a dataset, a vendor, a glob; default: all): days stored, failed, missing, the first and the last.
-
-    With --failed: each day that failed last with its outcome and reason, newest first, and the command that asks again.
-    Exit 1 if a day has failed.
-    """
+def list_datasets(asked: Asked, as_json: bool) -> None:
+    """Print the list, or what failed, and end with 1 if a day has failed."""
+    selection = Selection.of(asked)
     enter_project()
     selected = selection.days()
     lake = open_lake()

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 import dagster as dg
 
+from data_assets.cli.starting import end_loading
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
@@ -64,6 +64,7 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
         refuse_foreign_history(instance)
         refuse_absent_lake(instance, open_lake())
         end_interrupted_runs(instance)
+        end_loading()
         yield instance
 
 
@@ -99,6 +100,8 @@ def definitions() -> dg.Definitions:
     settings()
     datasets_of_this_process.clear()
     usable, wrong = load_blocks(mount_defs())
+    if wrong:
+        end_loading()
     for line in wrong:
         click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
     blocks_left_out[:] = wrong
@@ -129,8 +132,3 @@ def find_dataset(name: str, also: Iterable[str] = ()) -> MarketDataset:
         raise click.UsageError(f"there is no dataset {name!r} in the blocks that could be loaded: correct the other")
     near = difflib.get_close_matches(name, [*datasets(), *also], n=1, cutoff=0.0)
     raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
-
-
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)

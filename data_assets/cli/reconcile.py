@@ -1,6 +1,7 @@
 """`data-assets reconcile`: bring the run history and the lake into step again, by what lies in the lake.
 
-Here: the command. Not here: which days are out of step and how one is recorded from its file (`reconcile_run`).
+Here: recording them, and saying what was found. Not here: which days are out of step and how one is
+recorded from its file (`reconcile_run`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import signal
 import sys
 from dataclasses import replace
 
-import click
 import dagster as dg
 from rich.console import Console
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill, upstream_first
 from data_assets.cli.display import open_display
 from data_assets.cli.documents import NotStoredDay, ReconciledDataset, write_document
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.cli.verify import elsewhere_text, record_verdicts
 from data_assets.ingest.progress import count_of
 from data_assets.ingest.stop_request import keep_interrupts
@@ -32,16 +33,9 @@ from data_assets.wiring import open_lake
 NOTHING = ReconciledDataset([], {}, [], [], interrupted=False, error=None)
 
 
-@click.command()
-@takes_selection(failed=False)
-@json_option
-def reconcile(selection: Selection, as_json: bool) -> None:
-    """Record the days of each KEY (default: all) that lie in the lake without a record; nothing is downloaded.
-
-    For a run history that was lost or restored from an older backup, and for a lake that came from another machine.
-    Each such file is read as a whole and recorded from its footer, with its checks; one that is damaged turns red, and
-    so does a recorded day whose file is gone. Exit 1 if a day turned red, or was stored in another lake.
-    """
+def reconcile(asked: Asked, as_json: bool) -> None:
+    """Record what lies unrecorded of what is asked for, and end with 1 if a day turned red."""
+    selection = Selection.of(asked)
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)
     enter_project()
     selected = selection.days()

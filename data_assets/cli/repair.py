@@ -1,6 +1,6 @@
 """`data-assets repair`: find damage, and fetch exactly what is damaged.
 
-Here: the command. Not here: its two halves (`verify`, `backfill`).
+Here: one after the other. Not here: its two halves (`verify`, `backfill`).
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import signal
 import sys
 
-import click
 import dagster as dg
 from rich.console import Console
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.backfill import WANTED, again_with, run_backfill, upstream_first
 from data_assets.cli.display import open_display
 from data_assets.cli.documents import FilledDataset, RepairedDataset, write_document
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.cli.verify import Verified, verify_and_record
 from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.lake.lake import Lake
@@ -24,17 +24,9 @@ from data_assets.orchestration.dataset import MarketDataset
 from data_assets.wiring import open_lake
 
 
-@click.command()
-@takes_selection()
-@json_option
-def repair(selection: Selection, as_json: bool) -> None:
-    """Verify the stored files of each KEY, and download exactly the days that are damaged or missing from the disk.
-
-    The damaged files stay until their replacements are whole. Exit 1 if a day is damaged still, or something else was
-    found that a download cannot mend: files without a record (`reconcile`), days in another lake.
-    """
-    if not selection.keys and not selection.everything:
-        raise click.UsageError("name datasets (KEY...), or say --all")
+def repair(asked: Asked, as_json: bool) -> None:
+    """Verify what is asked for, fetch what is damaged, and end with 1 if something is bad still."""
+    selection = Selection.of(asked)
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)
     enter_project()
     selected = selection.days()

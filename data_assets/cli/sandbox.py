@@ -1,38 +1,22 @@
 """`data-assets sandbox`: serve the simulated vendors on their usual ports.
 
-Here: the command. Not here: the servers (`sandbox`), and what the settings make of them (`wiring`).
+Here: serving. Not here: the servers (`sandbox`), and what the settings make of them (`wiring`).
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import click
 
 from data_assets.cli.project import enter_project
 from data_assets.sandbox.loopback import PortTaken, wait_for_interrupt
-from data_assets.sandbox.serving import THETA_PORT
-from data_assets.sandbox.tws.serving import TWS_PORT
 from data_assets.wiring import sandbox_bucket, sandbox_theta, sandbox_tws
 
-S3_PORT = 9000
-"""Where S3-compatible servers usually listen; the vendor's own is behind HTTPS on its host."""
 
-
-def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    text = f"Port of the {vendor} server; 0 picks one."
-    kind = click.IntRange(0, 65535)
-    return click.option(f"--{vendor.lower()}-port", type=kind, default=usual, show_default=True, help=text)
-
-
-@click.command()
-@_port("Theta", THETA_PORT)
-@_port("S3", S3_PORT)
-@_port("TWS", TWS_PORT)
 def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
-    """Serve synthetic data in the vendors' own protocols until Ctrl-C, for curl, S3 and TWS clients."""
+    """Serve until Ctrl-C; port 0 picks one."""
     _require_the_extra()
     enter_project()
     try:

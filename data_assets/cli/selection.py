@@ -1,7 +1,7 @@
 """Which datasets, and which of their days, a command is about: the same arguments mean the same to every verb.
 
-Here: the arguments, and what they select. Not here: what is done with it (a module for each verb), and how a single
-dataset or day is named (`project`).
+Here: what the arguments select. Not here: their declarations (`arguments`), what is done with it (a module for each
+verb), and how a single dataset or day is named (`project`).
 
 Judgements: a KEY is a dataset, a folder of datasets such as a vendor, or a glob over either, whose ``*`` crosses
 slashes, so that ``*QQQ`` means what it looks like. Where a ":" is in it, it is Dagster's own selection syntax.
@@ -12,17 +12,14 @@ it counts back from ``--to``. A failed day is one that shows red.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import wraps
 from pathlib import PurePosixPath
-from typing import Any
 
 import click
 import dagster as dg
-from click.shell_completion import CompletionItem
 
+from data_assets.cli.arguments import Asked, DaysNamed
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -37,82 +34,24 @@ from data_assets.orchestration.dataset import MarketDataset, matching
 from data_assets.orchestration.day_states import DayState, states_on_disk
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
-from data_assets.span import read_days
 from data_assets.trading_calendar import FIRST_SESSION, sessions, why_closed
 
 GLOB = frozenset("*?[")
 DAGSTERS = ":"
 
 
-@dataclass(frozen=True)
-class DaysNamed:
-    """What a person named on the command line: a day, or a month.
+class Selection(Asked):
+    """The datasets and days that a command was asked to be about."""
 
-    Attributes:
-        text: as it was written.
-        first: its first day.
-        last: its last day; of a day the same.
-    """
-
-    text: str
-    first: date
-    last: date
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class DayOrMonth(click.ParamType[DaysNamed]):
-    """A day or a month given on the command line; whether a dataset has it is asked of the datasets."""
-
-    name = "day or month"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DaysNamed:
-        """The days, or one line that says how they are written."""
-        try:
-            return DaysNamed(value, *read_days(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The arguments of a command that say what it is about.
-
-    Attributes:
-        keys: datasets, folders of them, globs, or Dagster's own syntax, as they were written.
-        everything: whether all datasets are named as such.
-        start: the oldest day; None for no bound.
-        end: the newest day; None for no bound.
-        newest: how many sessions, counted back from ``end``; None for no bound.
-        failed: whether only days that show red are meant.
-    """
-
-    keys: tuple[str, ...] = ()
-    everything: bool = False
-    start: DaysNamed | None = None
-    end: DaysNamed | None = None
-    newest: int | None = None
-    failed: bool = False
-
-    def __post_init__(self) -> None:
-        if self.everything and self.keys:
-            raise click.UsageError(f"--all and {self.keys[0]} contradict each other: name datasets, or all of them")
-        if self.newest and self.start:
-            raise click.UsageError(
-                "--days and --from contradict each other: --days counts back from --to, or from the newest day"
-            )
+    @classmethod
+    def of(cls, asked: Asked) -> Selection:
+        """What was asked, to be resolved in the project."""
+        return cls(**vars(asked))
 
     @property
     def is_one_dataset(self) -> bool:
         """Whether one dataset was named by its key, and nothing else."""
         return len(self.keys) == 1 and self.keys[0].strip("/") in datasets()
-
-    @property
-    def bounds(self) -> list[str]:
-        """The arguments that bound its days, to be given again."""
-        named = [("--from", self.start), ("--to", self.end), ("--days", self.newest)]
-        return [text for option, value in named if value is not None for text in (option, str(value))]
 
     def datasets(self) -> list[MarketDataset]:
         """The datasets, each once: those of the first key first; without any key, all.
@@ -240,57 +179,11 @@ def _named_day(day: date) -> DaysNamed:
     return DaysNamed(day.isoformat(), day, day)
 
 
-def complete_keys(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """The datasets and folders that a shell offers for what was typed so far; none where there is no project."""
+def names_begun(begun: str) -> list[str]:
+    """The datasets and folders whose names begin so; none where there is no project."""
     try:
         enter_project()
         names = [*datasets(), *folders()]
     except (SettingsError, click.ClickException):
         return []  # the command itself will say what is wrong
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
-
-
-def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The arguments of a `Selection`, which the command gets as `selection`.
-
-    Args:
-        failed: whether ``--failed`` is one of them.
-    """
-    options = [
-        click.argument("keys", metavar="[KEY]...", nargs=-1, shell_complete=complete_keys),
-        click.option("--all", "everything", is_flag=True, help="All datasets."),
-        click.option(
-            "--from",
-            "start",
-            type=DayOrMonth(),
-            help="First day (YYYY-MM-DD), or month (YYYY-MM); default: the oldest.",
-        ),
-        click.option(
-            "--to", "end", type=DayOrMonth(), help="Last day (YYYY-MM-DD), or month (YYYY-MM); default: the newest."
-        ),
-        click.option(
-            "--days", "newest", metavar="N", type=click.IntRange(min=1), help="The newest N sessions, up to --to."
-        ),
-    ]
-    if failed:
-        options.append(click.option("--failed", is_flag=True, help="Only days that failed last."))
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(command)
-        def with_selection(
-            *,
-            keys: tuple[str, ...],
-            everything: bool,
-            start: DaysNamed | None,
-            end: DaysNamed | None,
-            newest: int | None,
-            failed: bool = False,
-            **others: Any,
-        ) -> Any:
-            return command(Selection(keys, everything, start, end, newest, failed), **others)
-
-        for option in reversed(options):
-            option(with_selection)
-        return with_selection
-
-    return decorate
+    return sorted(name for name in names if name.startswith(begun))

@@ -13,15 +13,15 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
-import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
@@ -51,14 +51,9 @@ COLOURS = {
 }
 
 
-@click.command()
-@takes_selection()
-@json_option
-def status(selection: Selection, as_json: bool) -> None:
-    """Show one line per dataset and, of each KEY (a dataset, a vendor, a glob), the newest days, or those asked for.
-
-    Exit 1 if a day shown has failed, or lies in a folder that may not be looked into.
-    """
+def status(asked: Asked, as_json: bool) -> None:
+    """Print the tables, or one document, and end with 1 if a day shown is red or cannot be seen."""
+    selection = Selection.of(asked)
     enter_project()
     selected = selection.days()
     lake = open_lake()

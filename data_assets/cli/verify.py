@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import click
 import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from data_assets.cli.arguments import Asked
 from data_assets.cli.display import Display
 from data_assets.cli.documents import VerifiedDataset, write_document
 from data_assets.cli.local_run import run_range, wait_for_the_account
-from data_assets.cli.project import enter_project, json_option, open_instance
-from data_assets.cli.selection import Selection, takes_selection
+from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.selection import Selection
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeUnusable, passed_over
 from data_assets.lake.lake import Lake
@@ -34,16 +34,9 @@ from data_assets.orchestration.verify_run import VERIFY, DaysRead
 from data_assets.wiring import open_lake
 
 
-@click.command()
-@takes_selection()
-@json_option
-def verify(selection: Selection, as_json: bool) -> None:
-    """Read the stored files of each KEY (default: all) again: sha256, page checksums, rows, schema.
-
-    A damaged day turns red in the grid, and the next backfill fetches it again. A red day whose file is found whole
-    turns green, and a whole file that is newer than its record, as after a killed run, is recorded. Exit 1 if a day is
-    damaged, or has a file without a record, or was stored in another lake.
-    """
+def verify(asked: Asked, as_json: bool) -> None:
+    """Verify what is asked for, record what changed, and end with 1 if not all of it is whole."""
+    selection = Selection.of(asked)
     enter_project()
     selected = selection.days()
     lake = open_lake()

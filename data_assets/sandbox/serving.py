@@ -18,7 +18,6 @@ from data_assets.sandbox.theta.server import Delivery, Framing, RequestRecord, T
 from data_assets.sandbox.theta.text import CsvText
 from data_assets.trading_calendar import utc_now
 
-THETA_PORT = 25503
 THETA_SYMBOLS = (
     "AAPL",
     "AMD",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from data_assets.cli.init import init
+from data_assets.cli.commands import init
 from data_assets.project import read_env_file
 from data_assets.settings import read_settings
 from data_assets_tests.end_to_end.project_folder import SOURCES

@@ -13,8 +13,9 @@ import click
 import pytest
 
 from data_assets.cli import cli
+from data_assets.cli.arguments import DaysNamed
 from data_assets.cli.project import datasets
-from data_assets.cli.selection import DaysNamed, days_between
+from data_assets.cli.selection import days_between
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_assets.cli.arguments import DaysNamed
 from data_assets.cli.backfill import upstream_first
 from data_assets.cli.project import datasets
-from data_assets.cli.selection import DaysNamed, Selection
+from data_assets.cli.selection import Selection
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.cli.called import Call

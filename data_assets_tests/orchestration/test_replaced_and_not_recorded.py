@@ -18,10 +18,10 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from data_assets.cli.commands import verify as verify_command
 from data_assets.cli.local_run import run_range
 from data_assets.cli.project import find_dataset
 from data_assets.cli.verify import Verified, verify_dataset
-from data_assets.cli.verify import verify as verify_command
 from data_assets.ingest.outcome import WRITTEN_AT, Outcome
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.day_run import DayRecorder

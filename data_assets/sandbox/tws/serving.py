@@ -18,9 +18,6 @@ from data_assets.sandbox.tws.server import TwsRequest, TwsServer
 from data_assets.sandbox.tws.stocks import STOCKS, Listings, Stock
 from data_assets.trading_calendar import utc_now
 
-TWS_PORT = 7497
-"""Where a TWS with a paper account listens."""
-
 SYNTHETIC_ACCOUNT = "DUSANDBOX"
 """The managed account of a simulated TWS, by which a client that wants real data knows to refuse it.
 

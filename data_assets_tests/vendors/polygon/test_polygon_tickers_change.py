@@ -13,10 +13,8 @@ import click
 import polars as pl
 import pytest
 
-from data_assets.cli.backfill import backfill
-from data_assets.cli.gaps import gaps
+from data_assets.cli.commands import backfill, gaps, status
 from data_assets.cli.local_run import run_range
-from data_assets.cli.status import status
 from data_assets.lake.lake import NotKept
 from data_assets.wiring import open_lake
 from data_assets_tests.end_to_end.project_folder import open_days

@@ -1,0 +1,145 @@
+"""Arguments that several commands have, which mean the same in each.
+
+Here: their declarations, and what can be refused by looking at them alone. Not here: what they select (`selection`).
+Nothing heavy is imported: `--help` and a call that is wrong by itself wait for none of Dagster's modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import wraps
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+
+@dataclass(frozen=True)
+class DaysNamed:
+    """What a person named on the command line: a day, or a month.
+
+    Attributes:
+        text: as it was written.
+        first: its first day.
+        last: its last day; of a day the same.
+    """
+
+    text: str
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class DayOrMonth(click.ParamType[DaysNamed]):
+    """A day or a month given on the command line; whether a dataset has it is asked of the datasets."""
+
+    name = "day or month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DaysNamed:
+        """The days, or one line that says how they are written."""
+        from data_assets.span import read_days  # and the calendar with it
+
+        try:
+            return DaysNamed(value, *read_days(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command was asked to be about.
+
+    Attributes:
+        keys: datasets, folders of them, globs, or Dagster's own syntax, as they were written.
+        everything: whether all datasets are named as such.
+        start: the oldest day; None for no bound.
+        end: the newest day; None for no bound.
+        newest: how many sessions, counted back from ``end``; None for no bound.
+        failed: whether only days that show red are meant.
+
+    Raises:
+        click.UsageError: two of them contradict each other; one line.
+    """
+
+    keys: tuple[str, ...] = ()
+    everything: bool = False
+    start: DaysNamed | None = None
+    end: DaysNamed | None = None
+    newest: int | None = None
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.everything and self.keys:
+            raise click.UsageError(f"--all and {self.keys[0]} contradict each other: name datasets, or all of them")
+        if self.newest and self.start:
+            raise click.UsageError(
+                "--days and --from contradict each other: --days counts back from --to, or from the newest day"
+            )
+
+    @property
+    def bounds(self) -> list[str]:
+        """The arguments that bound its days, to be given again."""
+        named = [("--from", self.start), ("--to", self.end), ("--days", self.newest)]
+        return [text for option, value in named if value is not None for text in (option, str(value))]
+
+
+def complete_keys(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The datasets and folders that a shell offers for what was typed so far; none where there is no project."""
+    from data_assets.cli.selection import names_begun
+
+    return [CompletionItem(name) for name in names_begun(begun)]
+
+
+def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The arguments of `Asked`, which the command gets as `asked`.
+
+    Args:
+        failed: whether ``--failed`` is one of them.
+    """
+    options = [
+        click.argument("keys", metavar="[KEY]...", nargs=-1, shell_complete=complete_keys),
+        click.option("--all", "everything", is_flag=True, help="All datasets."),
+        click.option(
+            "--from",
+            "start",
+            type=DayOrMonth(),
+            help="First day (YYYY-MM-DD), or month (YYYY-MM); default: the oldest.",
+        ),
+        click.option(
+            "--to", "end", type=DayOrMonth(), help="Last day (YYYY-MM-DD), or month (YYYY-MM); default: the newest."
+        ),
+        click.option(
+            "--days", "newest", metavar="N", type=click.IntRange(min=1), help="The newest N sessions, up to --to."
+        ),
+    ]
+    if failed:
+        options.append(click.option("--failed", is_flag=True, help="Only days that failed last."))
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_selection(
+            *,
+            keys: tuple[str, ...],
+            everything: bool,
+            start: DaysNamed | None,
+            end: DaysNamed | None,
+            newest: int | None,
+            failed: bool = False,
+            **others: Any,
+        ) -> Any:
+            return command(Asked(keys, everything, start, end, newest, failed), **others)
+
+        for option in reversed(options):
+            option(with_selection)
+        return with_selection
+
+    return decorate
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)

@@ -1,0 +1,306 @@
+"""Every command of `data-assets`: its arguments and its help.
+
+Here: the declarations, and what is refused before anything is loaded. Not here: the work, which is a module for each
+verb that is imported when its command is called: so `--help` and a wrong call answer at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gc
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data_assets.cli.arguments import Asked, DayOrMonth, DaysNamed, complete_keys, json_option, takes_selection
+from data_assets.cli.starting import show_loading
+from data_assets.project import PROJECT
+
+THETA_PORT, S3_PORT, TWS_PORT = 25503, 9000, 7497
+"""Where the vendors' own servers usually listen; flat files come from a host of the vendor's."""
+
+WANTED = ("missing", "failed", "all")
+"""What ``--only`` may say."""
+
+
+def _project_option() -> click.Option:
+    """`--project`, before the command or after it; the processes that the command starts are told too."""
+    return click.Option(
+        ["--project"],
+        type=click.Path(),
+        expose_value=False,
+        callback=_name_the_project,
+        help="Folder of the project; default: the nearest one upwards from here.",
+    )
+
+
+def _name_the_project(_ctx: click.Context, _option: click.Parameter, folder: str | None) -> None:
+    if folder is not None:
+        os.environ[PROJECT] = str(Path(folder).expanduser().absolute())
+
+
+class _Commands(click.Group):
+    """Lists them in the order in which one needs them, and names the nearest one for a name that is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name not in self.commands:
+            near = difflib.get_close_matches(cmd_name, self.commands, n=1, cutoff=0.0)
+            ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
+        return self.commands[cmd_name]
+
+
+@click.group(cls=_Commands, params=[_project_option()], context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="data-assets", message="data-assets %(version)s")
+def cli() -> None:
+    """Years of market data on your own disk: one Dagster asset per dataset, one partition per trading day."""
+
+
+def _command(summary: str, name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of a function; all but `init` work in a project."""
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        command = cli.command(name, short_help=summary)(function)
+        if command.name != "init":
+            command.params.append(_project_option())
+        return command
+
+    return declare
+
+
+def _run(verb: str, *arguments: Any, function: str | None = None) -> None:
+    """Call what does a verb's work: in the module of its name the function of its name, or another one."""
+    module = importlib.import_module(f"data_assets.cli.{verb}")
+    gc.freeze()  # what is loaded stays, so no later collection has to go through it
+    gc.enable()
+    getattr(module, function or verb)(*arguments)
+
+
+def _run_in_project(verb: str, *arguments: Any, function: str | None = None) -> None:
+    """The same where Dagster and the project's blocks are loaded first, which takes its time."""
+    show_loading()
+    _run(verb, *arguments, function=function)
+
+
+def _names_datasets(asked: Asked, otherwise: str = "") -> None:
+    if not asked.keys and not asked.everything:
+        raise click.UsageError(f"name datasets (KEY...), or say --all{otherwise}")
+
+
+@_command("Write a new project into a folder.")
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a project into FOLDER: the shipped datasets, settings, and Dagster's files.
+
+    Nothing is overwritten: where one of its files is there already, nothing is written at all.
+    """
+    _run("init", folder)
+
+
+@_command("Download the days that are missing or failed.")
+@takes_selection()
+@click.option(
+    "--only",
+    type=click.Choice(WANTED),
+    help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both, and days "
+    "that lack a ticker added since.",
+)
+@json_option
+def backfill(asked: Asked, only: str | None, as_json: bool) -> None:
+    """Download the missing and failed days of each KEY (a dataset, a vendor, a glob), newest first, in this process.
+
+    So are days stored before a ticker was added; what the cache still holds of them is not downloaded again.
+
+    Datasets come one after another, those that others are made from first, each with the days that it has: they may
+    begin and end on different ones. One that cannot be reached keeps no other from being filled. The runs show in the
+    UI like any other. Ctrl-C stops all of it: what is stored stays, and the same command goes on later.
+    """
+    if asked.failed and only not in (None, "failed"):
+        raise click.UsageError(f"--failed and --only {only} contradict each other")
+    _names_datasets(asked, "; what failed last: data-assets retry")
+    _run_in_project("backfill", asked, "failed" if asked.failed else only, as_json)
+
+
+@_command("Ask again for the days that failed last.")
+@takes_selection(failed=False)
+@json_option
+def retry(asked: Asked, as_json: bool) -> None:
+    """Ask again for exactly the days that failed last, of each KEY (a dataset, a vendor, a glob; default: all).
+
+    A day without a try is not asked for: that is `backfill`. Exit 1 if any day did not store.
+    """
+    _run_in_project("backfill", asked, "failed", as_json)
+
+
+@_command("List the datasets, or with --failed what failed.", "list")
+@takes_selection()
+@json_option
+def list_datasets(asked: Asked, as_json: bool) -> None:
+    """List each KEY (a dataset, a vendor, a glob; default: all): days stored, failed, missing, the first and the last.
+
+    With --failed: each day that failed last with its outcome and reason, newest first, and the command that asks again.
+    Exit 1 if a day has failed.
+    """
+    _run_in_project("list_datasets", asked, as_json)
+
+
+@_command("List the days that are missing or failed.")
+@takes_selection()
+@json_option
+def gaps(asked: Asked, as_json: bool) -> None:
+    """List the days of each KEY (a dataset, a vendor, a glob; default: all) that are missing or failed.
+
+    Exit 1 if there are any.
+
+    A day that was stored before a ticker was added is lacking: it is listed with what it lacks, and so is a month whose
+    days have changed.
+    """
+    _run_in_project("gaps", asked, as_json)
+
+
+@_command("Show how complete and how healthy each dataset is.")
+@takes_selection()
+@json_option
+def status(asked: Asked, as_json: bool) -> None:
+    """Show one line per dataset and, of each KEY (a dataset, a vendor, a glob), the newest days, or those asked for.
+
+    Exit 1 if a day shown has failed, or lies in a folder that may not be looked into.
+    """
+    _run_in_project("status", asked, as_json)
+
+
+@_command("Take in days from files of an older downloader.", "import")
+@click.argument("key")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@json_option
+def import_files(key: str, path: Path, as_json: bool) -> None:
+    """Take in days of the dataset KEY from files of an older downloader: one file, or those in the folder PATH.
+
+    A file passes the same parsing, completeness and checks as a download, or is refused with the reason; days that are
+    stored are skipped. The files themselves stay as they are.
+    """
+    _run_in_project("import_files", key, path, as_json)
+
+
+@_command("Read stored files again and find damage.")
+@takes_selection()
+@json_option
+def verify(asked: Asked, as_json: bool) -> None:
+    """Read the stored files of each KEY (default: all) again: sha256, page checksums, rows, schema.
+
+    A damaged day turns red in the grid, and the next backfill fetches it again. A red day whose file is found whole
+    turns green, and a whole file that is newer than its record, as after a killed run, is recorded. Exit 1 if a day is
+    damaged, or has a file without a record, or was stored in another lake.
+    """
+    _run_in_project("verify", asked, as_json)
+
+
+@_command("Find damage, and fetch exactly what is damaged.")
+@takes_selection()
+@json_option
+def repair(asked: Asked, as_json: bool) -> None:
+    """Verify the stored files of each KEY, and download exactly the days that are damaged or missing from the disk.
+
+    The damaged files stay until their replacements are whole. Exit 1 if a day is damaged still, or something else was
+    found that a download cannot mend: files without a record (`reconcile`), days in another lake.
+    """
+    _names_datasets(asked)
+    _run_in_project("repair", asked, as_json)
+
+
+@_command("Record days from their files, as after a lost history.")
+@takes_selection(failed=False)
+@json_option
+def reconcile(asked: Asked, as_json: bool) -> None:
+    """Record the days of each KEY (default: all) that lie in the lake without a record; nothing is downloaded.
+
+    For a run history that was lost or restored from an older backup, and for a lake that came from another machine.
+    Each such file is read as a whole and recorded from its footer, with its checks; one that is damaged turns red, and
+    so does a recorded day whose file is gone. Exit 1 if a day turned red, or was stored in another lake.
+    """
+    _run_in_project("reconcile", asked, as_json)
+
+
+@_command("Accept that the vendor will never have a day.")
+@click.argument("key", required=False, shell_complete=complete_keys)
+@click.argument("first", metavar="[DAY]", required=False, type=DayOrMonth())
+@click.argument("last", metavar="[LAST]", required=False, type=DayOrMonth())
+@click.option("--reason", help="Why no data will ever come, such as the vendor's own words.")
+@click.option("--undo", is_flag=True, help="Take holes back: the next backfill asks for these days again.")
+@click.option("--list", "listing", is_flag=True, help="Show the accepted holes of KEY (default: of all datasets).")
+@json_option
+def accept_hole(
+    key: str | None,
+    first: DaysNamed | None,
+    last: DaysNamed | None,
+    reason: str | None,
+    undo: bool,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Record that the vendor will never have DAY of the dataset KEY: it counts as done, with zero rows and your reason.
+
+    DAY may be a month; with LAST, all missing and failed days from DAY to LAST are meant. `backfill --only all` asks
+    for holes all the same, and what then arrives takes their place.
+    """
+    if listing + undo + (reason is not None) > 1:
+        raise click.UsageError("--list, --undo and --reason contradict each other")
+    if as_json and not listing:
+        raise click.UsageError("--json goes with --list")
+    text = " ".join((reason or "").split())
+    if not (listing or undo or text):
+        raise click.UsageError("--reason is empty: say why no data will ever come")
+    if listing:
+        asked = Asked((key,) if key else (), start=first, end=last or first)
+        _run_in_project("accept_hole", asked, as_json, function="list_holes")
+    elif key is None or first is None:
+        raise click.UsageError("name a dataset and a day: data-assets accept-hole KEY DAY [LAST]")
+    elif undo:
+        _run_in_project("accept_hole", key, first, last or first, function="take_holes_back")
+    else:
+        _run_in_project("accept_hole", key, first, last or first, text)
+
+
+@_command("Look for what would keep days from being stored.")
+@takes_selection(failed=False)
+@json_option
+def doctor(asked: Asked, as_json: bool) -> None:
+    """Look at settings, calendar, clock, disks, run history, daemon and vendors, and say what to do about each finding.
+
+    Of each vendor, one dataset of each kind is asked for its newest day and its first day, which tells whether your
+    plan includes them; with KEYs, each of those datasets. Nothing is downloaded or stored. Exit 1 if a finding is an
+    error.
+    """
+    _run_in_project("doctor", asked, as_json)
+
+
+def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    text = f"Port of the {vendor} server; 0 picks one."
+    kind = click.IntRange(0, 65535)
+    return click.option(f"--{vendor.lower()}-port", type=kind, default=usual, show_default=True, help=text)
+
+
+@_command("Serve the simulated vendors on their usual ports.")
+@_port("Theta", THETA_PORT)
+@_port("S3", S3_PORT)
+@_port("TWS", TWS_PORT)
+def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
+    """Serve synthetic data in the vendors' own protocols until Ctrl-C, for curl, S3 and TWS clients."""
+    _run("sandbox", theta_port, s3_port, tws_port)
+
+
+@_command("Fill a synthetic lake with some days and open the UI.")
+@click.option("--serve/--no-serve", default=True, help="Serve the UI afterwards, until Ctrl-C.")
+def demo(serve: bool) -> None:
+    """Backfill the newest ten trading days and a few older ones in the sandbox; one of the older is cut short.
+
+    The vendor simulator cuts that one day's download, so that the grid shows what a failed day looks like and there is
+    a gap to close. Needs no subscription.
+    """
+    _run("demo", serve)
