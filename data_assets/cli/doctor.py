@@ -127,14 +127,14 @@ def _lake(lake: Lake, datasets: list[MarketDataset]) -> Verdict:
     needed = max((dataset.typical_day_bytes * dataset.max_concurrency for dataset in datasets), default=0)
     if state == "ok" and (free := lake.free_bytes()) is not None and free < needed:
         return "error", f"{text}; the days in work at once need {needed / 1e9:.1f} GB: make room"
-    return state, text
+    return state, text if there or state == "error" else f"{text}; no lake is there yet"
 
 
 def _folder(folder: Path) -> Verdict:
     """Whether a folder takes files, and how fast: what is written is synced, and removed again."""
-    existing = next(each for each in (folder, *folder.parents) if each.exists())
-    started = time.perf_counter()
+    existing, started = folder, time.perf_counter()
     try:
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
         temp, file = tempfiles.create(existing, ".doctor")
         try:
             with file:
@@ -142,7 +142,7 @@ def _folder(folder: Path) -> Verdict:
                 file.flush()
                 os.fsync(file.fileno())
         finally:
-            tempfiles.remove(temp)
+            temp.unlink(missing_ok=True)  # not its folder too, which may be the empty mount point of a disk
     except OSError as error:
         todo = "make room" if error.errno in NO_SPACE else "check its owner, permissions and mount"
         return "error", f"{existing}: takes no file ({error.strerror}): {todo}"

@@ -14,6 +14,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from data_assets.cli import doctor
 from data_assets.orchestration.profile_mark import mark_history
+from data_assets.vendors.polygon.day import BARS_KEY
 from data_assets_tests.cli.called import Call
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, open_project
 from data_assets_tests.permissions import closed
@@ -99,6 +100,16 @@ def test_flat_files_are_listed_and_read(tmp_path: Path, call: Call) -> None:
     assert "within 60 s of" in doctor_says["clock"][1]
 
 
+def test_an_empty_mount_point_is_left_where_it_is(tmp_path: Path, call: Call) -> None:
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
+    with in_process_project(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_ASSETS_LAKE", str(mount_point / "lake"))
+        doctor.settings.cache_clear()
+        assert found(call, QQQ)["lake"][1].endswith("MB/s; no lake is there yet")
+    assert list(mount_point.iterdir()) == []
+
+
 class _OldClock(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.send_response_only(200)
@@ -136,6 +147,18 @@ def test_a_folder_that_may_not_be_written_is_said(project: InProcess, call: Call
         state, text = found(call, QQQ)["lake"]
     assert state == "error"
     assert text == f"{lake}: takes no file (Permission denied): check its owner, permissions and mount"
+
+
+def test_a_state_folder_that_nobody_may_reach_is_said(tmp_path: Path, call: Call) -> None:
+    unreachable = tmp_path / "closed"
+    unreachable.mkdir()
+    with in_process_project(tmp_path), pytest.MonkeyPatch.context() as patch, closed(unreachable, mode=0o000):
+        patch.setenv("DATA_ASSETS_STATE", str(unreachable / "state"))
+        doctor.settings.cache_clear()
+        findings = found(call, QQQ)
+    for subject in ("state", "run history"):
+        assert findings[subject][0] == "error"
+        assert "Permission denied" in findings[subject][1]
 
 
 def test_a_full_disk_is_said(project: InProcess, call: Call, mount: Callable[..., SmallDisk]) -> None:
@@ -180,3 +203,14 @@ def test_a_block_that_is_wrong_is_said(project: InProcess, call: Call) -> None:
     state, text = found(call, QQQ)["defs"]
     assert state == "error"
     assert "correct it: its dataset is left out" in text
+
+
+@pytest.mark.parametrize("below", ["", "/lake"])
+def test_a_file_in_the_place_of_the_lake_is_said_by_a_backfill_too(tmp_path: Path, call: Call, below: str) -> None:
+    file, day = tmp_path / "file", "2024-07-03"
+    file.write_text("")
+    with bucket_of([day]) as bucket, project_of(tmp_path, bucket, DATA_ASSETS_LAKE=f"{file}{below}"):
+        assert found(call, QQQ)["lake"][0] == "error"
+        filled = call("backfill", BARS_KEY, "--from", day, "--to", day)
+    assert filled.code == 1
+    assert f"{BARS_KEY}: {file}{below}: cannot be read (Not a directory)" in filled.stderr
