@@ -228,8 +228,7 @@ def again_with(instance: dg.DagsterInstance, result: BackfillResult, lake: Lake,
     left = set(states_on_disk(instance, dataset, days, lake).values()) - {DayState.IN_PROGRESS}
     if only in (None, "all") or not left <= WANTED[only]:
         only = None if left <= NOT_DONE else "all"
-    bounds = ["--from", dataset.label(days[0]), "--to", dataset.label(days[-1])]
-    return ["backfill", dataset.name, *bounds, *(["--only", only] if only else [])]
+    return dataset.backfill_command(days, only)
 
 
 def run_backfill(

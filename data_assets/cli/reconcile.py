@@ -6,6 +6,7 @@ recorded from its file (`reconcile_run`).
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -79,10 +80,13 @@ def _reconcile(
         for days, what in (
             (sorted(result.stored), "recorded from their files"),
             (sorted(result.not_stored), "not recorded"),
-            (step.without_file, f"recorded and without a file; fetch them again: data-assets backfill {dataset.name}"),
+            (step.without_file, "recorded and without a file"),
         )
         if days
     ]
+    if step.without_file:  # red by now, unless it was interrupted before that
+        again = dataset.backfill_command(step.without_file, "missing" if result.interrupted else "failed")
+        parts[-1] += f"; fetch them again: {shlex.join(['data-assets', *again])}"
     for text in [*parts, elsewhere_text(dataset, step.elsewhere)]:
         if text:
             console.print(f"{dataset.name}: {text}", markup=False, highlight=False, soft_wrap=True)
