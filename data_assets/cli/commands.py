@@ -183,7 +183,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
     """Take in days of the dataset KEY from files of an older downloader: one file, or those in the folder PATH.
 
     A file passes the same parsing, completeness and checks as a download, or is refused with the reason; days that are
-    stored are skipped. The files themselves stay as they are.
+    stored are skipped. The files themselves stay as they are. They are real data, so the profile has to be live.
     """
     _run_in_project("import_files", key, path, as_json)
 
