@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
+import dagster as dg
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -23,11 +24,13 @@ from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
+from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
     DayHealth,
     DayState,
     day_health,
+    known_as_damaged,
     states_on_disk,
     unreadable_text,
     unrecorded_days,
@@ -66,9 +69,7 @@ def status(asked: Asked, as_json: bool) -> None:
         }
         overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
         unrecorded = {
-            dataset: found
-            for dataset in selected
-            if (found := unrecorded_days(instance, dataset, states[dataset], lake))
+            dataset: found for dataset in selected if (found := _to_reconcile(instance, dataset, states[dataset], lake))
         }
         days_shown = {
             dataset: day_health(instance, dataset, days if selection.bounds else days[-NEWEST_DAYS:], lake)
@@ -104,6 +105,14 @@ def status(asked: Asked, as_json: bool) -> None:
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
     whole = not any(each.failed for each in overview.values()) and not any(closed.values())
     sys.exit(selection.exit_code(holds=whole))
+
+
+def _to_reconcile(
+    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+) -> list[str]:
+    """Days with a file and no record, but for those that are red because the file was found damaged."""
+    found = unrecorded_days(instance, dataset, states, lake)
+    return [day for day in found if states[day] is DayState.MISSING or not known_as_damaged(instance, dataset, day)]
 
 
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> DayCounts:

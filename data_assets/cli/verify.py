@@ -27,7 +27,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states, names_text, unrecorded_days, unrecorded_text
-from data_assets.orchestration.integrity import read_back
+from data_assets.orchestration.integrity import damage_without_record, read_back
 from data_assets.orchestration.lake_presence import refuse_absent_lake, stored_elsewhere
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.orchestration.verify_run import VERIFY, DaysRead
@@ -85,7 +85,7 @@ class Verified:
             vendor when the day was asked for again. What was stored is there and whole.
         renewed: those of ``ok`` whose file is newer than the recorded one, but for those that a run is at, which will
             record it.
-        unrecorded: days with a file that nothing was recorded of, so that nothing can be compared.
+        unrecorded: days with a whole file that nothing was recorded of, so that nothing can be compared.
         elsewhere: recorded days without a file here that were stored in another lake -> where.
         error: why nothing could be read of the dataset.
         days: the sum of what was read.
@@ -142,6 +142,11 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         lake.check_dataset(dataset.name)
     states = day_states(instance, dataset.asset_key, days, dataset.partitions)
     found = Verified(unrecorded=unrecorded_days(instance, dataset, states, lake))
+    for day in tuple(found.unrecorded):
+        if verdict := damage_without_record(lake, dataset, date.fromisoformat(day)):
+            found.unrecorded.remove(day)
+            found.days.judged(None, [verdict])
+            found.bad[day] = verdict.summary
     for day, state in states.items():
         record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
         if record is None:
@@ -153,7 +158,7 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
             continue
         back = read_back(lake, dataset, when, record)
         verdict = back.verdict
-        found.days.judged(record, [verdict])
+        found.days.judged(record, [verdict], back.unrecorded)
         if verdict.passed:
             found.ok.append(day)
             if state is DayState.FAILED:

@@ -170,7 +170,7 @@ def unrecorded_days(
     """Find days whose file is in this lake but is not recorded, because the run history was lost.
 
     Or the process that wrote it died between file and record; then it is a single day, and its next run replaces it.
-    Among them are those whose file was found damaged since.
+    Among them are those whose file was found damaged since (`known_as_damaged`).
     """
     open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
     if not open_days:
@@ -182,6 +182,11 @@ def unrecorded_days(
         if day in held
         and (states[day] is DayState.MISSING or latest_materialization(instance, dataset.asset_key, day) is None)
     ]
+
+
+def known_as_damaged(instance: dg.DagsterInstance, dataset: MarketDataset, day: str) -> bool:
+    """Whether the newest try of a day was to read its file, which was not whole: only a download helps then."""
+    return DAMAGED_FILE in _newest_try(instance, dataset.asset_key, day)
 
 
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:

@@ -94,6 +94,30 @@ def test_what_is_damaged_turns_red_and_the_printed_command_mends_it(tmp_path: Pa
         assert project.days_fetched() == [DAYS[1]]
 
 
+def test_a_damaged_file_without_a_record_is_told_apart_and_repaired(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path) as project:
+        assert call("backfill", QQQ, *JULY).code == 0
+    lose_the_history(tmp_path)
+    flip_a_byte(project.file(DAYS[1]))
+    whole = [DAYS[0], DAYS[2]]
+    with in_process_project(tmp_path) as project:
+        verified = call("verify", QQQ, "--json")
+        found = verified.document[QQQ]
+        assert (verified.code, list(found["bad"]), found["unrecorded"]) == (1, [DAYS[1]], whole)
+        assert project.states([DAYS[1]]) == {DAYS[1]: "failed"}
+        assert call("status", QQQ, "--json").document[QQQ]["unrecorded"] == len(whole)
+
+        reconciled = call("reconcile", QQQ, "--json")
+
+        assert (reconciled.code, reconciled.document[QQQ]["recorded"]) == (1, whole)
+        assert call("status", QQQ, "--json").document[QQQ]["unrecorded"] == 0, "nothing that reconcile could mend"
+        assert project.theta.requests == []
+        repaired = call("repair", QQQ, "--json")
+        assert (repaired.code, list(repaired.document[QQQ]["bad"])) == (0, [DAYS[1]])
+        assert project.days_fetched() == [DAYS[1]]
+        assert call("verify", QQQ).code == 0
+
+
 def test_a_record_without_a_file_turns_red_and_one_of_an_older_file_is_brought_up_to_date(
     tmp_path: Path, call: Call
 ) -> None:
@@ -117,6 +141,8 @@ def test_a_record_without_a_file_turns_red_and_one_of_an_older_file_is_brought_u
         assert recorded(project, DAYS[0]) == newest
         assert project.states(DAYS) == {DAYS[0]: "stored", DAYS[1]: "stored", DAYS[2]: "failed"}
         assert project.theta.requests == []
+        assert call(*reconciled.printed("fetch them again: ")).code == 0
+        assert project.days_fetched() == [DAYS[2]], "and no day that was never asked for"
 
 
 def test_repair_fetches_exactly_what_is_damaged_or_gone(tmp_path: Path, call: Call) -> None:

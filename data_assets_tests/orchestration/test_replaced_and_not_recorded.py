@@ -204,3 +204,23 @@ def test_a_month_whose_rebuild_was_killed_before_it_was_recorded_is_whole(week: 
     assert now["sessions"] == len(DAYS)
     on_disk = states_on_disk(project.instance, find_dataset(MONTHLY), [MONTH], open_lake())
     assert on_disk == {MONTH: DayState.STORED}
+
+
+def test_what_is_summed_up_of_a_replaced_file_is_that_file(stored: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that had fewer rows when it was recorded."""
+    break_off_before_it_records(stored, DAY, monkeypatch)
+    record = latest_materialization(stored.instance, ASSET, DAY)
+    assert record is not None
+    assert record.asset_materialization is not None
+    fewer = {name: dg.MetadataValue.int(1) for name in ("rows", "size")}
+    metadata = {**record.asset_materialization.metadata, **fewer}
+    stored.instance.report_runless_asset_event(dg.AssetMaterialization(ASSET, metadata=metadata, partition=DAY))
+    file = open_lake().audit(QUOTES, date.fromisoformat(DAY)).file
+
+    found = verify_dataset(stored.instance, open_lake(), find_dataset(QUOTES), [DAY])
+    verify(QUOTES)
+
+    summary = found.days.summary()
+    assert (summary.whole, summary.rows, summary.size) == (1, file.rows, file.size)
+    (run,) = stored.instance.get_runs(limit=1)
+    assert f"1 of 1 day whole · {file.rows:,} rows" in stored.messages(run.run_id).replace("1 days", "1 day")
