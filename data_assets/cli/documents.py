@@ -196,11 +196,13 @@ class DatasetStatus(DayCounts):
     Attributes:
         unrecorded: days with a file that nothing was recorded of.
         unreadable: days in a folder that may not be looked into.
+        left_to_you: days that were asked for by themselves as often as that is done, and are not stored.
         days: the days one by one, oldest first; null where no KEY is given and `--failed` neither.
     """
 
     unrecorded: int
     unreadable: int
+    left_to_you: list[str]
     days: list[DayHealth] | None
 
 

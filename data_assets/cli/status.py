@@ -56,6 +56,8 @@ COLOURS = {
 
 def status(asked: Asked, as_json: bool) -> None:
     """Print the tables, or one document, and end with 1 if a day shown is red or cannot be seen."""
+    from data_assets.orchestration.day_requests import left_text, left_to_you
+
     selection = Selection.of(asked)
     enter_project()
     selected = selection.days()
@@ -67,6 +69,7 @@ def status(asked: Asked, as_json: bool) -> None:
             dataset: states_on_disk(instance, dataset, days, lake, closed[dataset])
             for dataset, days in selected.items()
         }
+        left = {dataset: left_to_you(instance, dataset, states[dataset]) for dataset in selected}
         overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
         unrecorded = {
             dataset: found for dataset in selected if (found := _to_reconcile(instance, dataset, states[dataset], lake))
@@ -83,6 +86,7 @@ def status(asked: Asked, as_json: bool) -> None:
                     **vars(overview[dataset.name]),
                     unrecorded=len(unrecorded.get(dataset, ())),
                     unreadable=len(closed[dataset]),
+                    left_to_you=left[dataset],
                     days=_labelled(dataset, days_shown[dataset]) if dataset in days_shown else None,
                 )
                 for dataset in selected
@@ -96,6 +100,10 @@ def status(asked: Asked, as_json: bool) -> None:
                 continue
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
+                console.print(text, soft_wrap=True, markup=False, highlight=False)
+        for dataset, given_up in left.items():
+            if given_up:
+                text = f"{dataset.name}: {left_text(dataset, given_up)}"
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
         for dataset, found in unrecorded.items():
             console.print(unrecorded_text(dataset, found), soft_wrap=True, markup=False, highlight=False)

@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
+from data_assets.cli import cli
 from data_assets.cli.project import datasets, definitions
 from data_assets.ingest.outcome import WRITTEN_AT, DayEnded, NotPublished, NotStored
 from data_assets.orchestration.day_requests import left_text, left_to_you
@@ -375,6 +377,18 @@ def test_what_was_asked_for_as_often_as_that_is_done_is_shown_and_left_to_a_pers
 
     month.store(QUOTES, days[-1:])
     assert shown(17)[0] == ["2024-07-11"], "a person has mended the other"
+
+
+def test_status_shows_what_is_left_to_a_person(tmp_path: Path) -> None:
+    with open_project(tmp_path) as instance:
+        month = Month(instance, outcome=lambda *_: "Failed")
+        month.store(QUOTES, sessions(date(2024, 6, 28), date(2024, 7, 11)))
+        for hours in (0, 0.5, 3.5, 15.5):
+            month.tick("theta", FRIDAY + timedelta(hours=hours))
+        with freeze_time(FRIDAY + timedelta(hours=16)):
+            said = CliRunner().invoke(cli, ["status", QUOTES, "--days", "5"])
+    command = f"data-assets backfill {QUOTES} --from 2024-07-12 --to 2024-07-12"
+    assert f"{QUOTES}: 1 day left to you after 3 repeats: 2024-07-12; {command}\n" in said.stdout
 
 
 # --- the rule ------------------------------------------------------------------------------------------------------
