@@ -10,6 +10,7 @@ days red and the others green.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
 from data_assets.ingest.waiting import run_waits, waiting_for_the_lake
-from data_assets.lake.errors import LakeUnusable
+from data_assets.lake.errors import LakeUnusable, one_line
 from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
@@ -70,6 +71,8 @@ PROGRESS_SECONDS = 10.0
 """Between two progress lines in the event log; an event costs 15 to 35 ms there."""
 
 PREVIEW_ROWS = 5
+
+logger = logging.getLogger(__name__)
 
 
 class RunWatcher(Protocol):
@@ -113,7 +116,7 @@ def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
 
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
     first_rows = dataset.files.preview(lake, day, PREVIEW_ROWS)
-    drawn = None if dataset.minutes is None else day_picture(dataset.minutes(lake, day))
+    drawn = _picture(dataset, lake, day)
     return dg.AssetMaterialization(
         asset_key=dataset.asset_key,
         partition=day.isoformat(),
@@ -131,6 +134,17 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             **({} if drawn is None else {"picture": dg.MetadataValue.md(drawn)}),
         },
     )
+
+
+def _picture(dataset: MarketDataset, lake: Lake, day: date) -> str | None:
+    """The day as a drawing; None if it has none, or if it cannot be drawn: that keeps no day from being recorded."""
+    if dataset.minutes is None:
+        return None
+    try:
+        return day_picture(dataset.minutes(lake, day))
+    except Exception as error:  # noqa: BLE001  whatever it is: the picture is an extra, the record is not
+        logger.warning(f"{dataset.name} {day}: stored, but its picture could not be drawn: {one_line(str(error))}")
+        return None
 
 
 def _plain(value: Scalar) -> Scalar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,8 @@ import polars as pl
 import pytest
 
 from data_assets.cli.local_run import run_range
+from data_assets.cli.project import datasets
+from data_assets.lake.lake import Lake
 from data_assets.orchestration.day_picture import HEIGHT, POINTS, WIDTH, day_picture
 from data_assets.vendors.theta import minutes
 from data_assets_tests.orchestration.in_process import in_process_project
@@ -77,3 +80,17 @@ def test_a_stored_day_of_bars_has_one(tmp_path: Path) -> None:
         picture = project.metadata(project.bars, day)["picture"]
         stored = pl.read_parquet(project.bars.file(day)).filter(pl.col("ticker") == "AAPL")
     assert f"AAPL price {stored['close'].min():,.6g} to {stored['close'].max():,.6g}" in picture
+
+
+def test_a_day_that_cannot_be_drawn_is_recorded_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(_lake: Lake, _day: date) -> pl.DataFrame:
+        raise pl.exceptions.ComputeError("the store did not answer")
+
+    day = "2024-07-01"
+    with in_process_project(tmp_path, contracts=60) as project:
+        object.__setattr__(datasets()[project.asset.to_user_string()], "minutes", fails)
+        assert run_range(project.instance, project.asset, day, day).success
+        (record,) = project.materializations()
+    assert record.asset_materialization is not None
+    assert "picture" not in record.asset_materialization.metadata
+    assert f"{day}: stored, but its picture could not be drawn: the store did not answer" in caplog.text
