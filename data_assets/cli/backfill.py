@@ -23,6 +23,7 @@ from rich.table import Column, Table
 from data_assets.cli.arguments import Asked
 from data_assets.cli.display import Display, open_display
 from data_assets.cli.documents import FilledDataset, NotStoredDay, write_document
+from data_assets.cli.expected import agreed, expect
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import datasets, enter_project, open_instance
 from data_assets.cli.selection import Selection
@@ -83,13 +84,29 @@ class BackfillResult:
         )
 
 
-def backfill(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
+def dry_run(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
+    """Say what a backfill of what is selected would take, and end this process with 1 if there is no room for it."""
+    enter_project()
+    selection = Selection.of(asked)
+    selected = selection.days()
+    with open_instance() as instance:
+        in_order = {dataset: selected[dataset] for dataset in upstream_first(selected)}
+        expected = expect(instance, open_lake(), in_order, _wanted(only))
+    if as_json:
+        write_document(expected.document())
+    else:
+        expected.print(Console(width=WIDE))
+    sys.exit(selection.exit_code(holds=expected.fits))
+
+
+def backfill(asked: Asked, only: str | None, as_json: bool, yes: bool) -> NoReturn:
     """Backfill what is selected, say how it ended, and end this process with 1 if any day did not store.
 
     Args:
         asked: which datasets and days.
         only: which of them, by a name in `WANTED`; None for those that are not done.
         as_json: whether stdout takes the document.
+        yes: whether to begin without a question, however long it may take.
     """
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)  # a service manager's stop, a closed terminal: each is a Ctrl-C
     enter_project()
@@ -99,6 +116,8 @@ def backfill(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
     results: list[BackfillResult] = []
     with open_instance() as instance:
         lake = open_lake()
+        if not agreed(expect(instance, lake, selected, _wanted(only)), yes=yes):
+            raise click.Abort
         for dataset, days in selected.items():
             results.append(_backfill(instance, dataset, days, lake, only, alone=len(selected) == 1))
             if results[-1].interrupted:
@@ -110,6 +129,10 @@ def backfill(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
         write_document(documents[0] if selection.is_one_dataset else documents)
     whole = not any(result.not_stored or result.error or result.interrupted for result in results)
     sys.exit(selection.exit_code(holds=whole))
+
+
+def _wanted(only: str | None) -> frozenset[DayState]:
+    return WANTED[only] if only else NOT_DONE
 
 
 def upstream_first(selected: Iterable[MarketDataset]) -> list[MarketDataset]:
@@ -150,7 +173,7 @@ def _backfill(
 def _fill_one(
     instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None
 ) -> BackfillResult:
-    wanted = WANTED[only] if only else NOT_DONE
+    wanted = _wanted(only)
     states = states_on_disk(instance, dataset, keys, lake)
     days = [day for day, state in states.items() if state in wanted]
     elsewhere = [day for day, state in states.items() if state is DayState.IN_PROGRESS]

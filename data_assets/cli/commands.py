@@ -111,8 +111,10 @@ def init(folder: Path) -> None:
     help="Just the missing or just the failed days; or all, which downloads stored days again. Default: both, and days "
     "that lack a ticker added since.",
 )
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only say what it would take, as `plan` does.")
+@click.option("--yes", is_flag=True, help="Do not ask, however long it may take.")
 @json_option
-def backfill(asked: Asked, only: str | None, as_json: bool) -> None:
+def backfill(asked: Asked, only: str | None, is_dry: bool, yes: bool, as_json: bool) -> None:
     """Download the missing and failed days of each KEY (a dataset, a vendor, a glob), newest first, in this process.
 
     So are days stored before a ticker was added; what the cache still holds of them is not downloaded again.
@@ -120,11 +122,36 @@ def backfill(asked: Asked, only: str | None, as_json: bool) -> None:
     Datasets come one after another, those that others are made from first, each with the days that it has: they may
     begin and end on different ones. One that cannot be reached keeps no other from being filled. The runs show in the
     UI like any other. Ctrl-C stops all of it: what is stored stays, and the same command goes on later.
+
+    What it is expected to take is said before it begins. If that is more than an hour or half of the free disk, you are
+    asked whether to go on, unless there is no terminal (as under cron) or --yes is given.
     """
+    only = _states_asked_for(asked, only)
+    _names_datasets(asked, "; what failed last: data-assets retry")
+    if is_dry:
+        _run_in_project("backfill", asked, only, as_json, function="dry_run")
+    else:
+        _run_in_project("backfill", asked, only, as_json, yes)
+
+
+def _states_asked_for(asked: Asked, only: str | None) -> str | None:
     if asked.failed and only not in (None, "failed"):
         raise click.UsageError(f"--failed and --only {only} contradict each other")
-    _names_datasets(asked, "; what failed last: data-assets retry")
-    _run_in_project("backfill", asked, "failed" if asked.failed else only, as_json)
+    return "failed" if asked.failed else only
+
+
+@_command("Say what a backfill would take.")
+@takes_selection()
+@click.option("--only", type=click.Choice(WANTED), help="As of backfill: just missing or failed days, or all.")
+@json_option
+def plan(asked: Asked, only: str | None, as_json: bool) -> None:
+    """Say what a backfill of each KEY (a dataset, a vendor, a glob; default: all) would take.
+
+    That is days, requests, rows, bytes and time at the rate that is allowed, and the room on the disk. Taken from the
+    days that were stored last, or else from what the vendor is known to send; nothing is asked of it, and nothing
+    downloaded. Exit 1 if there is no room for it.
+    """
+    _run_in_project("backfill", asked, _states_asked_for(asked, only), as_json, function="dry_run")
 
 
 @_command("Ask again for the days that failed last.")
@@ -135,7 +162,7 @@ def retry(asked: Asked, as_json: bool) -> None:
 
     A day without a try is not asked for: that is `backfill`. Exit 1 if any day did not store.
     """
-    _run_in_project("backfill", asked, "failed", as_json)
+    _run_in_project("backfill", asked, "failed", as_json, True)  # all of it was agreed to before
 
 
 @_command("List the datasets, or with --failed what failed.", "list")

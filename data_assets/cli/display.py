@@ -269,6 +269,13 @@ class _Screen(io.TextIOWrapper):
 
 
 @contextmanager
+def open_console(width: int | None = None) -> Iterator[Console]:
+    """A console on stderr, as it is now; its width is that of the terminal unless it is given."""
+    with _Screen(os.dup(sys.stderr.fileno())) as screen:
+        yield Console(file=screen, width=width)
+
+
+@contextmanager
 def open_display(
     name: str, total: int, unit: str = "day", label: Callable[[str | date], str] = str
 ) -> Iterator[Display]:
@@ -276,8 +283,8 @@ def open_display(
 
     Dagster leads the stderr of a running step through a pipe, to keep it with the run: no terminal to draw in.
     """
-    with _Screen(os.dup(sys.stderr.fileno())) as screen:
-        display = Display(name, total, Console(file=screen), unit, label)
+    with open_console() as console:
+        display = Display(name, total, console, unit, label)
         if total:
             display.say(f"{name}: {count_of(total, unit)} to do")
         yield display

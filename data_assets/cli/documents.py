@@ -7,7 +7,7 @@ in one (each verb).
 print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
-`doctor` prints a list of findings, and
+`plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings, and
 `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
@@ -272,7 +272,69 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True)
+class PlannedDataset:
+    """What the days of one dataset are expected to take.
+
+    Attributes:
+        dataset: its name.
+        days: how many days are to be downloaded; of a monthly dataset months.
+        first: the oldest of them.
+        last: the newest.
+        requests: to the vendor, for all of them.
+        rows: of their files.
+        received_bytes: that the vendor sends.
+        stored_bytes: of their files.
+        minutes: how long it takes at the rate that is allowed.
+        sampled_days: how many stored days this is taken from; 0 where it is what the vendor is known to send.
+    """
+
+    dataset: str
+    days: int
+    first: str
+    last: str
+    requests: int
+    rows: int
+    received_bytes: int
+    stored_bytes: int
+    minutes: float
+    sampled_days: int
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that files come onto.
+
+    Attributes:
+        folder: one of the folders on it.
+        needed_bytes: expected to come.
+        free_bytes: free now.
+    """
+
+    folder: str
+    needed_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class PlannedBackfill:
+    """`plan` and `backfill --dry-run`: what a backfill is expected to take.
+
+    Attributes:
+        datasets: those with days to download, in the order of the work.
+        disks: each disk that gets files; none for a lake in an object store.
+        minutes: how long all of it takes.
+        fits: whether there is room for it.
+    """
+
+    datasets: list[PlannedDataset]
+    disks: list[Disk]
+    minutes: float
+    fits: bool
+
+
 DOCUMENTS: dict[str, Any] = {
+    "plan": PlannedBackfill,
     "backfill": FilledDataset | list[FilledDataset],
     "retry": FilledDataset | list[FilledDataset],
     "import": ImportedFiles,

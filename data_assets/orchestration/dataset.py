@@ -27,6 +27,7 @@ from data_assets.ingest.source import Source
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.writer import AuditedDay
+from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.orchestration.publication import Publication
 from data_assets.quality.verdict import Verdict
@@ -207,12 +208,18 @@ class MarketDataset:
         max_concurrency: most days in flight at once.
         first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.
+        usual: returns what a day costs where none is stored that could tell: of the vendor's known sizes, or in the
+            sandbox of the simulator's.
         span: its first and last day; a dataset made from another has the span of that one.
         monthly: whether its partitions are the months of those days, rather than the days.
         days_per_run: most partitions in a run. Dagster puts assets with the same number, partitions and days into one
             run, in which a day that one of them lacks keeps all days from the next asset.
         upstream: names of the datasets it is made from.
         fetched_downstream: whether the datasets made from it fetch what they need of it themselves.
+        is_at_hand: of a dataset that is `fetched_downstream`, whether a day's file is on this disk.
+        kept_in: the folder of its files, if they do not lie in the lake's layout.
+        keeps_at_most: bytes that its files may take, if they are deleted to keep to it.
+        seconds_per_request: the least time between two requests that the account is allowed, averaged.
         own_files: how its days are stored, if not as one Parquet file per day.
         files_of_days: how days are imported from files of another program, if they can be.
         probe: asks the vendor for the beginning of a day, and returns what it said in one line; raises
@@ -243,12 +250,17 @@ class MarketDataset:
     evaluate: Callable[[Lake, date], Iterable[Verdict]]
     max_concurrency: int
     typical_day_bytes: int
+    usual: Callable[[], DayCost]
     span: Span
     first_day_alone: bool = False
     monthly: bool = False
     days_per_run: int = DAYS_PER_RUN
     upstream: tuple[str, ...] = ()
     fetched_downstream: bool = False
+    is_at_hand: Callable[[date], bool] = lambda _day: False
+    kept_in: Path | None = None
+    keeps_at_most: int | None = None
+    seconds_per_request: float = 0.0
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
     probe: Callable[[Lake, date], Awaitable[str]] | None = None

@@ -25,7 +25,7 @@ def offered(project: Project, *words: str) -> list[str]:
     return [line.removeprefix("plain,") for line in ended.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("verb", ["backfill", "gaps", "list", "retry", "status", "verify"])
+@pytest.mark.parametrize("verb", ["backfill", "gaps", "list", "plan", "retry", "status", "verify"])
 def test_keys_and_folders_are_completed(verb: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
     assert offered(project, "data-assets", verb, "theta/option_q") == ["theta/option_quotes", *QUOTES]

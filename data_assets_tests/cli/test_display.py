@@ -113,7 +113,7 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", ended.stderr)
-    first, *lines, summary, hint = ended.stderr.splitlines()
+    expected, first, *lines, summary, hint = ended.stderr.splitlines()
     stored = [line for line in lines if re.fullmatch(r"✓ \S+  [\d,]+ rows  [\d.]+ [Mk]B", line)]
     failed = [line for line in lines if line.startswith(f"✗ {DAYS[0]}  Rejected: ")]
     progress = [
@@ -125,6 +125,7 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
             line,
         )
     ]
+    assert expected.startswith("expected: 6 days, 6 requests, ")
     assert first == f"{DATASET}: 6 days to do"
     assert sorted(line.split()[1] for line in stored) == DAYS[1:]
     assert len(failed) == 1

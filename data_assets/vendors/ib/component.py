@@ -22,6 +22,7 @@ from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
+from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.publication import Publication
 from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.verdict import Verdict
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from data_assets.vendors.ib.client import IbClient
 
 DAY_BYTES = 1_000_000
+
+RECEIVED_BYTES, FILE_BYTES = 20_000, 14_000
+"""Of a day's message and of its file, 390 bars; as measured, of days in the sandbox."""
 
 PUBLICATION = Publication(
     hours=lambda hours: [hours.close + timedelta(minutes=20)],
@@ -104,6 +108,12 @@ def request_pacing() -> RequestPacing:
     return RequestPacing(path, budget.scaled(scale), head_budget=STRICT.scaled(scale))
 
 
+def seconds_per_request() -> float:
+    """How far apart requests are on average where many are made: the stricter of the two limits tells."""
+    scale = 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
+    return max(settings().ib_seconds_between_requests, 600 / settings().ib_max_requests_per_10_min) * scale
+
+
 def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> MarketDataset:
     """The dataset of one ticker."""
 
@@ -161,6 +171,8 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         compares=("trades",),
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,
+        usual=lambda: DayCost(1, 390, RECEIVED_BYTES, FILE_BYTES, seconds_per_request()),
+        seconds_per_request=seconds_per_request(),
         span=span,
         owner=owner,
         publication=PUBLICATION,

@@ -37,8 +37,9 @@ from data_assets.orchestration.dataset import (
     read_owner,
     stored_by_its_footer,
 )
+from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.day_states import STALE_REASON
-from data_assets.orchestration.partitions import months, partition_keys
+from data_assets.orchestration.partitions import months, newest_day, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.minute_bars import PRICES
@@ -92,6 +93,25 @@ DOWNLOADS = 4
 RAW_DAY_BYTES = 45_000_000
 BARS_DAY_BYTES = 120_000_000
 MONTH_BYTES = 100_000_000
+
+FILE_ROWS, GZIP_BYTES_A_ROW, PARQUET_BYTES_A_ROW = 1_850_000, 16.4, 29
+"""Of the vendor's file in 2026, by people who keep them: 1.83 million rows are 30 MB, and 53 MB as sorted Parquet."""
+
+ROWS_OF_A_TICKER = 850
+"""A day of SPY, AAPL or QQQ has 820 to 960 bars, extended hours included."""
+
+SANDBOX_ROWS_OF_A_TICKER = 250
+
+BYTES_PER_SECOND = 10_000_000
+"""A judgement: a common line at home; the vendor documents no limit."""
+
+EXTRACTION_SECONDS = 1.5
+"""A judgement: of a full file, on two cores."""
+
+MONTH_SECONDS, MONTH_FILE_SECONDS = 0.3, 0.02
+"""A judgement: of reading a month's days, and of each ticker's file."""
+
+SESSIONS_A_MONTH = 21
 
 RAW_DAYS_PER_RUN = 25
 """A number of its own, so that Dagster does not put the download and the extraction of a day into one run."""
@@ -264,6 +284,26 @@ class _MinuteAggs:
         """The vendor's files on this disk."""
         return RawCache(raw_cache_folder() / RAW_KEY, settings().polygon_cache_bytes, self.bounds)
 
+    def _usual_file(self) -> DayCost:
+        """What the vendor's file of a day costs."""
+        rows = FILE_ROWS
+        if settings().profile == "sandbox":
+            rows = settings().sandbox_tickers * SANDBOX_ROWS_OF_A_TICKER
+        size = rows * GZIP_BYTES_A_ROW
+        return DayCost(1, rows, size, size, size / BYTES_PER_SECOND)
+
+    def _usual_bars(self) -> DayCost:
+        file_rows = self._usual_file().rows
+        rows = file_rows if self.tickers is None else len(self.tickers.on(newest_day())) * ROWS_OF_A_TICKER
+        seconds = EXTRACTION_SECONDS * file_rows / FILE_ROWS
+        return DayCost(0, rows, 0, rows * PARQUET_BYTES_A_ROW, seconds)
+
+    def _usual_month(self) -> DayCost:
+        day = self._usual_bars()
+        files = day.rows / ROWS_OF_A_TICKER
+        seconds = MONTH_SECONDS + files * MONTH_FILE_SECONDS
+        return DayCost(0, day.rows * SESSIONS_A_MONTH, 0, day.stored * SESSIONS_A_MONTH, seconds)
+
     @cached_property
     def raw(self) -> MarketDataset:
         """The vendor's files under their own names."""
@@ -286,6 +326,10 @@ class _MinuteAggs:
             evaluate=lambda _lake, _day: [],
             max_concurrency=DOWNLOADS,
             typical_day_bytes=RAW_DAY_BYTES,
+            usual=self._usual_file,
+            is_at_hand=lambda day: self.cache.path(day).exists(),
+            kept_in=self.cache.folder,
+            keeps_at_most=settings().polygon_cache_bytes,
             span=self.span,
             owner=self.owner,
             publication=PUBLICATION,
@@ -339,6 +383,7 @@ class _MinuteAggs:
             evaluate=evaluate,
             max_concurrency=DOWNLOADS,
             typical_day_bytes=BARS_DAY_BYTES,
+            usual=self._usual_bars,
             span=self.span,
             owner=self.owner,
             publication=PUBLICATION,
@@ -377,6 +422,7 @@ class _MinuteAggs:
             evaluate=evaluate,
             max_concurrency=1,
             typical_day_bytes=MONTH_BYTES,
+            usual=self._usual_month,
             span=self.span,
             owner=self.owner,
             publication=PUBLICATION,

@@ -24,6 +24,7 @@ from data_assets.lake.columns import documented
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
+from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
@@ -35,6 +36,7 @@ from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.histories import HISTORIES, Kind
 from data_assets.vendors.theta.legacy import LegacySource, find_files
+from data_assets.vendors.theta.plan import choose_request_unit
 from data_assets.vendors.theta.schema import SCHEMA_VERSION
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
@@ -57,6 +59,15 @@ LARGE_DAY_BYTES = 1_000_000_000
 """The same for ten million rows whose expirations are kept until the day is whole."""
 
 REPORTS_BYTES = 20_000_000
+
+CONTRACTS, CONTRACTS_OF_A_BOARD = 6_000, 20_000
+"""Judgements: 6,000 contracts of QQQ are the 2.4 million rows that its days have, and SPX with SPXW has up to 10."""
+
+EXPIRATIONS_OF_A_ROOT = 30
+"""A judgement: how many requests a root's day takes that is asked for expiration by expiration."""
+
+BYTES_PER_SECOND = 10_000_000
+"""A judgement: users see 5 to 15 MB/s; the vendor documents no rate."""
 
 _ROOT = r"^[A-Z][A-Z0-9]*$"
 """Adjusted contracts, as after a special dividend, have a root with a digit."""
@@ -178,6 +189,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             max_concurrency=settings().theta_max_concurrent_requests,
             first_day_alone=True,
             typical_day_bytes=_day_bytes(options),
+            usual=lambda: _usual_day(options),
             span=read_span(self.first_day, self.last_day, Span(options.history.begins)),
             owner=read_owner(self.owner),
             publication=PUBLICATION,
@@ -267,6 +279,17 @@ def _minutes(options: OptionDataset) -> Callable[[Lake, date], pl.DataFrame] | N
 def _revisions(options: OptionDataset) -> Revisions:
     stamps = () if options.by_minute else (options.table.dated_by,)
     return Revisions(options.sort_by, options.history.prices, stamps)
+
+
+def _usual_day(options: OptionDataset) -> DayCost:
+    contracts = CONTRACTS if len(options.roots) == 1 else CONTRACTS_OF_A_BOARD
+    if settings().profile == "sandbox":
+        contracts = settings().sandbox_contracts * len(options.roots)
+    rows = contracts * options.points
+    by_day = choose_request_unit(options, rows) == "day"
+    received, stored = (rows * size for size in options.history.row_bytes)
+    requests = len(options.roots) * (1 if by_day else EXPIRATIONS_OF_A_ROOT)
+    return DayCost(requests, rows, received, stored, received / BYTES_PER_SECOND)
 
 
 def _day_bytes(options: OptionDataset) -> int:

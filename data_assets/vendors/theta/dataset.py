@@ -96,6 +96,14 @@ class OptionDataset:
         return self.history.by_minute
 
     @property
+    def points(self) -> int:
+        """How many rows a contract has on a whole day."""
+        if not self.by_minute:
+            return 1
+        first, last = (datetime.fromisoformat(f"2000-01-01T{each}") for each in (START_TIME, self.end_time))
+        return (last - first) // INTERVALS[self.interval] + 1
+
+    @property
     def sort_by(self) -> tuple[str, ...]:
         """The columns by which the rows of a day are sorted."""
         roots = ("symbol",) if len(self.roots) > 1 else ()

@@ -54,6 +54,8 @@ class History:
         checks: check name -> what the check verifies.
         values: makes the verdicts on its values.
         begins: the first day that the vendor has, on its largest plan.
+        row_bytes: of a row as the vendor's text, and as it is stored; of quotes by people who keep them, of the others
+            as measured in the sandbox.
         absent_tolerance: share of a root's listed contracts, 0 to 1, that a complete day may lack.
         takes_all_expirations: whether one request may ask for every expiration.
         is_listed: whether the vendor's contract list is made from this history; it may have less of the others.
@@ -75,6 +77,7 @@ class History:
     checks: Mapping[str, str]
     values: Callable[[values.DayRead], list[Verdict]]
     begins: date
+    row_bytes: tuple[float, float]
     absent_tolerance: float = 0.005
     takes_all_expirations: bool = True
     is_listed: bool = False
@@ -107,6 +110,7 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.quotes,
         begins=date(2012, 6, 1),
+        row_bytes=(82, 7.3),
         is_listed=True,
         legacy_files=True,
         thresholds=QuoteThresholds,
@@ -131,6 +135,7 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.greeks,
         begins=date(2017, 1, 1),  # of index options the documents say 2017 and 2020: the earlier year is a judgement
+        row_bytes=(158, 36),
         takes_all_expirations=False,
         thresholds=IvThresholds,
         minutes=minutes.of_greeks,
@@ -149,6 +154,7 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.open_interest,
         begins=date(2012, 6, 1),
+        row_bytes=(58, 9),
         prices=("open_interest",),
         absent_tolerance=0.2,  # contracts that nobody holds may have no row: 1.5 to 5.4 % were seen
     ),
@@ -166,6 +172,7 @@ HISTORIES: Mapping[Kind, History] = {
         },
         values=values.end_of_day,
         begins=date(2012, 6, 1),
+        row_bytes=(140, 40),
         prices=("bid", "ask", "open", "high", "low", "close"),
         revised=True,
         published=time(17, 30),  # Theta makes its reports at 17:15 New York; captures show stamps up to 17:21

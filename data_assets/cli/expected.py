@@ -1,0 +1,181 @@
+"""What a backfill is expected to take, as `plan`, `backfill --dry-run` and `backfill` itself show it.
+
+Here: showing it, and asking whether to go on. Not here: the estimate (`orchestration.backfill_cost`).
+
+Judgements: a backfill asks where it is expected to take more than an hour, or more than half of what is free on a disk.
+Without a terminal nobody can answer: it says the same and goes on, as one that cron starts has to. Nothing is at stake
+that could not be taken back: it can be interrupted at any time, and no day is begun on a disk without room for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+import dagster as dg
+from rich.console import Console
+from rich.table import Column, Table
+
+from data_assets.cli.display import open_console
+from data_assets.cli.documents import Disk, PlannedBackfill, PlannedDataset
+from data_assets.cli.project import datasets
+from data_assets.cli.status import WIDE
+from data_assets.ingest.progress import count_of, duration
+from data_assets.lake.lake import Lake
+from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import DayState, states_on_disk
+
+LONG_SECONDS = 3600
+LARGE_SHARE = 0.5
+"""Of the bytes that are free on a disk."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a backfill is expected to take.
+
+    Attributes:
+        costs: of each dataset that has days to download, in the order of the work.
+        rooms: on each disk that gets some of it.
+    """
+
+    costs: Sequence[ExpectedCost]
+    rooms: Sequence[Room]
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes."""
+        return sum(cost.seconds for cost in self.costs)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for all of it."""
+        return all(room.needed <= room.free for room in self.rooms)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is worth a question."""
+        return self.seconds > LONG_SECONDS or any(room.needed > LARGE_SHARE * room.free for room in self.rooms)
+
+    def document(self) -> PlannedBackfill:
+        """It as `--json` prints it."""
+        planned = [
+            PlannedDataset(
+                dataset=cost.dataset.name,
+                days=len(cost.days),
+                first=cost.dataset.label(cost.days[0]),
+                last=cost.dataset.label(cost.days[-1]),
+                requests=cost.requests,
+                rows=cost.rows,
+                received_bytes=cost.received,
+                stored_bytes=cost.stored,
+                minutes=round(cost.seconds / 60, 2),
+                sampled_days=cost.sampled,
+            )
+            for cost in self.costs
+        ]
+        disks = [Disk(room.folder, room.needed, room.free) for room in self.rooms]
+        return PlannedBackfill(planned, disks, round(self.seconds / 60, 2), self.fits)
+
+    def line(self) -> str:
+        """It in one line."""
+        asked = {"day": 0, "month": 0}
+        for cost in self.costs:
+            asked[cost.dataset.day] += len(cost.days)
+        parts = [
+            " and ".join(f"{count:,} {unit}{'s' * (count != 1)}" for unit, count in asked.items() if count),
+            f"{_count(sum(cost.requests for cost in self.costs))} requests",
+            f"{_count(sum(cost.rows for cost in self.costs))} rows",
+            f"{_size(sum(cost.received for cost in self.costs))} to download",
+            f"{_size(sum(cost.stored for cost in self.costs))} on disk{self._free()}",
+            duration(self.seconds),
+        ]
+        return "expected: " + ", ".join(parts)
+
+    def _free(self) -> str:
+        return f" ({', '.join(_size(room.free) for room in self.rooms)} free)" if self.rooms else ""
+
+    def print(self, console: Console) -> None:
+        """It as a table, a row for each dataset."""
+        if not self.costs:
+            console.print("nothing is missing: a backfill would ask for nothing", highlight=False)
+            return
+        table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for name in ("days", "requests", "rows", "download", "on disk", "time"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("first and last day", no_wrap=True)
+        table.add_column("taken from", no_wrap=True)
+        for cost in self.costs:
+            label = cost.dataset.label
+            table.add_row(
+                cost.dataset.name,
+                f"{len(cost.days):,}",
+                _count(cost.requests),
+                _count(cost.rows),
+                _size(cost.received),
+                _size(cost.stored),
+                duration(cost.seconds),
+                f"{label(cost.days[0])} to {label(cost.days[-1])}",
+                f"{count_of(cost.sampled, cost.dataset.day)} stored last" if cost.sampled else "the vendor's usual day",
+            )
+        console.print(table)
+        for room in self.rooms:
+            text = f"{room.folder}: {_size(room.needed)} needed, {_size(room.free)} free"
+            short = room.needed > room.free
+            console.print(text + (": make room, or ask for fewer days" if short else ""), soft_wrap=True, markup=False)
+        console.print(self.line(), highlight=False, soft_wrap=True)
+
+
+def expect(
+    instance: dg.DagsterInstance,
+    lake: Lake,
+    selected: Mapping[MarketDataset, list[str]],
+    wanted: Iterable[DayState],
+) -> Expected:
+    """What a backfill of those of the selected days takes whose state is wanted.
+
+    Args:
+        instance: where days are recorded.
+        lake: where they go.
+        selected: the keys of each dataset, those that others are made from first.
+        wanted: the states.
+    """
+    wanted = frozenset(wanted)
+    asked = {
+        dataset: [day for day, state in states_on_disk(instance, dataset, days, lake).items() if state in wanted]
+        for dataset, days in selected.items()
+    }
+    costs = expected_costs(instance, asked, datasets())
+    return Expected(costs, rooms(lake, costs))
+
+
+def agreed(expected: Expected, *, yes: bool) -> bool:
+    """Show what is expected, and ask whether to go on where that is worth it and somebody can answer."""
+    if not expected.costs:
+        return True
+    if yes or not expected.is_large:
+        with open_console() as console:
+            console.print(expected.line(), style="dim", highlight=False, soft_wrap=not console.is_terminal)
+        return True
+    with open_console(WIDE) as console:
+        expected.print(console)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return click.confirm("go on?", err=True)
+
+
+def _count(number: int) -> str:
+    for word, factor in (("billion", 1e9), ("million", 1e6)):
+        if number >= factor:
+            return f"{number / factor:,.1f} {word}"
+    return f"{number:,}"
+
+
+def _size(size: float) -> str:
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size / 1e3:,.0f} kB"
