@@ -294,6 +294,20 @@ def accept_hole(
         _run_in_project("accept_hole", key, first, last or first, text)
 
 
+@_command("Say what the vendor has of a dataset.")
+@click.argument("key", shell_complete=complete_keys)
+@click.argument("day", required=False)
+@json_option
+def offers(key: str, day: str | None, as_json: bool) -> None:
+    """Ask the vendor of the dataset KEY since when it has it, what your plan includes, and what DAY is made of.
+
+    DAY (default: the newest) is a session, whether or not the dataset asks for it: its option contracts or tickers are
+    counted, and --json names them all. About a dozen small requests; for Polygon, DAY's file is read. Nothing is
+    stored. Exit 1 if the vendor does not answer, or the plan does not include the dataset.
+    """
+    _run_in_project("offers", key, day, as_json)
+
+
 @_command("Look for what would keep days from being stored.")
 @takes_selection(failed=False)
 @json_option

@@ -7,7 +7,8 @@ in one (each verb).
 print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
-`plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings, and
+`plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
+`offers` what the vendor has of one dataset, and
 `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
@@ -333,6 +334,29 @@ class PlannedBackfill:
     fits: bool
 
 
+@dataclass(frozen=True)
+class OfferedDataset:
+    """`offers`: what the vendor has of a dataset.
+
+    Attributes:
+        dataset: its name.
+        first_day: the first day of which the vendor has data, whatever the plan; null if it does not say.
+        first_day_of_plan: the first day that the account's plan includes; null if it includes none.
+        account: what is known of the account.
+        day: the day that names are of.
+        unit: what a day is made of: contract, or ticker.
+        names: those of the day; none if the plan does not include the list.
+    """
+
+    dataset: str
+    first_day: str | None
+    first_day_of_plan: str | None
+    account: str
+    day: str
+    unit: str
+    names: list[str]
+
+
 DOCUMENTS: dict[str, Any] = {
     "plan": PlannedBackfill,
     "backfill": FilledDataset | list[FilledDataset],
@@ -345,6 +369,7 @@ DOCUMENTS: dict[str, Any] = {
     "repair": dict[str, RepairedDataset],
     "reconcile": dict[str, ReconciledDataset],
     "doctor": list[Finding],
+    "offers": OfferedDataset,
     "accept-hole": dict[str, dict[str, str]],
 }
 """The document of each verb."""

@@ -30,6 +30,7 @@ from data_assets.lake.writer import AuditedDay
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.orchestration.publication import Publication
+from data_assets.orchestration.vendor_offer import Offer
 from data_assets.quality.verdict import Verdict
 from data_assets.span import Span
 
@@ -224,6 +225,8 @@ class MarketDataset:
         files_of_days: how days are imported from files of another program, if they can be.
         probe: asks the vendor for the beginning of a day, and returns what it said in one line; raises
             `ingest.outcome.IngestError` as a download does. None where no vendor is asked.
+        offer: asks the vendor since when it has the dataset, of which account, and what a day is made of; raises as
+            `probe`. None where no vendor is asked.
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
             since; days that lack nothing are left out.
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
@@ -264,6 +267,7 @@ class MarketDataset:
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
     probe: Callable[[Lake, date], Awaitable[str]] | None = None
+    offer: Callable[[Lake, date], Awaitable[Offer]] | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     compares: tuple[str, ...] = ()
     owner: str | None = None

@@ -24,11 +24,12 @@ from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.publication import Publication
+from data_assets.orchestration.vendor_offer import Offer
 from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
-from data_assets.trading_calendar import session
+from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
@@ -152,6 +153,12 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
             begins = "does not say when its history begins" if head is None else f"has history since {head:%Y-%m-%d}"
             return f"knows {ticker.symbol} and {begins}; {client.account_kind} account"
 
+    async def offer(_lake: Lake, _day: date) -> Offer:
+        async with connected() as client:
+            head = await client.head_timestamp(ticker)
+            first_day = None if head is None else head.astimezone(NEW_YORK).date()
+            return Offer(first_day, f"a {client.account_kind} account", "ticker", (ticker.symbol,))
+
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
         bars = pl.concat(lake.batches(ticker.dataset, day))
         return evaluate_checks(bars, session(day), ticker.completeness, partial(own_days, lake, ticker.dataset, day))
@@ -168,6 +175,7 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         open_source=open_source,
         evaluate=evaluate,
         probe=probe,
+        offer=offer,
         compares=("trades",),
         max_concurrency=MAX_CONCURRENCY,
         typical_day_bytes=DAY_BYTES,

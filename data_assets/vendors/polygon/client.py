@@ -180,6 +180,22 @@ class FlatFileStore:
             month = (month + timedelta(days=31)).replace(day=1)
         return {day: found[day] for day in sorted(found) if start <= day <= end}
 
+    async def first_listed(self) -> Listed | None:
+        """Return the oldest file that the vendor lists, whatever the plan; None if it lists none.
+
+        Raises:
+            IngestError: see ``refusals``.
+        """
+        for year in sorted(await self._years()):
+            with self._asking(f"the months of {year}"):
+                months = await obstore.list_with_delimiter_async(self._store(), year)
+            for month in sorted(months["common_prefixes"]):
+                with self._asking(f"the list of flat files in {month}"):
+                    listed, _ = await self._files(month)
+                if listed:
+                    return listed[min(listed)]
+        return None
+
     async def read(self, listed: Listed) -> AsyncGenerator[bytes, None]:
         """The bytes of exactly the version that was listed.
 

@@ -20,7 +20,7 @@ import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.day_bounds import DayBounds
-from data_assets.ingest.outcome import DayEnded, Stored
+from data_assets.ingest.outcome import DayEnded, NotEntitled, Stored
 from data_assets.ingest.source import Source
 from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
@@ -41,6 +41,7 @@ from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, newest_day, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
+from data_assets.orchestration.vendor_offer import Offer
 from data_assets.quality import bar_coverage, minute_bars
 from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.neighbours import NEAR, neighbours
@@ -48,7 +49,7 @@ from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
-from data_assets.trading_calendar import session, utc_now
+from data_assets.trading_calendar import session, sessions, utc_now
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
@@ -72,6 +73,7 @@ from data_assets.vendors.polygon.months import (
 from data_assets.vendors.polygon.raw_cache import BOUNDS, RawCache
 from data_assets.vendors.polygon.schema import COLUMNS, SCHEMA_VERSION, SORT_BY, DatedBy, first_instant
 from data_assets.vendors.polygon.sensor import recorded_version, replaced_days, republications
+from data_assets.vendors.polygon.symbols import tickers_in
 from data_assets.vendors.polygon.tickers import Tickers, tickers_of
 from data_assets.wiring import flat_files_url, raw_cache_folder
 
@@ -268,6 +270,27 @@ class _MinuteAggs:
             await anext(chunks)
         return f"lists a file of {listed.size / 1e6:.1f} MB and sends it"
 
+    async def offer(self, _lake: Lake, day: date) -> Offer:
+        """Since when the vendor lists files, and the tickers of a day's, which is read as a whole and not kept."""
+        days = [day]
+        if settings().profile == "sandbox":  # whose folder has the days that it was asked for
+            days += sessions(settings().sandbox_first_day, day)[:1]
+        store = await asyncio.to_thread(self.store, days)
+        first = await store.first_listed()
+        listed = await store.listed(day)
+        if listed is None:
+            raise DayEnded(why_not_listed(day, utc_now()))
+        account = "the keys list and read its file"
+        tickers: tuple[str, ...] = ()
+        try:
+            file = b"".join([chunk async for chunk in store.read(listed)])
+            tickers = await asyncio.to_thread(tickers_in, file)
+        except DayEnded as ended:
+            if not isinstance(ended.outcome, NotEntitled):
+                raise
+            account = "the keys list its file; the plan does not include it"
+        return Offer(None if first is None else first.day, account, "ticker", tickers)
+
     async def replaced(self, recorded: Mapping[date, Mapping[str, object]]) -> set[date]:
         """Those of some recorded days that the vendor lists in another version: one listing for each of their months.
 
@@ -337,6 +360,7 @@ class _MinuteAggs:
             fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
             probe=self.probe,
+            offer=self.offer,
             kinds=frozenset({"csv"}),
             reference=REFERENCE,
             code_version=str(SCHEMA_VERSION),

@@ -268,19 +268,19 @@ class ThetaClient:
         body = await self._table(LIST_EXPIRATIONS, params, f"{', '.join(symbols)} expirations")
         return schema.read_expirations(body, symbols)
 
-    async def last_quoted_day(self, symbol: str, expiration: date) -> date | None:
-        """Return the newest day for which the vendor has quotes of an expiration; None if it does not tell.
+    async def quoted_days(self, symbol: str, expiration: date) -> list[date]:
+        """Return the days for which the vendor has quotes of an expiration; none if it does not tell.
 
         Nothing depends on this call alone, so a response that would otherwise end the run does not end it here.
         """
         params = {"symbol": symbol, "expiration": f"{expiration:%Y%m%d}", "format": "csv"}
         try:
             body = await self._table(LIST_DATES, params, f"the days of {symbol} {expiration}")
-            return max(schema.read_dates(body), default=None)
+            return schema.read_dates(body)
         except Transient:
             raise
         except IngestError:
-            return None
+            return []
 
     async def status(self) -> str:
         """Return the state of the terminal's connection: CONNECTED, UNVERIFIED, DISCONNECTED or ERROR."""

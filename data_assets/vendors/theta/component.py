@@ -26,6 +26,7 @@ from data_assets.orchestration.assets import dataset_definitions
 from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.publication import Publication, new_york
+from data_assets.orchestration.vendor_offer import Offer
 from data_assets.quality.option_quotes import GRID_TOLERANCE, QuoteThresholds
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
@@ -36,6 +37,7 @@ from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.histories import HISTORIES, Kind
 from data_assets.vendors.theta.legacy import LegacySource, find_files
+from data_assets.vendors.theta.offer import offer
 from data_assets.vendors.theta.plan import choose_request_unit
 from data_assets.vendors.theta.schema import SCHEMA_VERSION
 from data_assets.vendors.theta.terminal import Terminal
@@ -155,27 +157,38 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
 
         @asynccontextmanager
         async def open_source(lake: Lake, _days: list[date]) -> AsyncIterator[Source]:
-            async with _terminal(lake) as terminal:
-                yield ThetaSource(options, lake=lake, bodies=terminal)
+            async with _client(lake) as client:
+                yield ThetaSource(options, lake=lake, bodies=Terminal(client))
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
             return evaluate_checks(lake, options, day, limits)
 
         async def probe(lake: Lake, day: date) -> str:
-            async with _terminal(lake) as terminal:
-                listed = (await terminal.listed_contracts(options.roots, day)).contracts
-                if listed is None or listed.is_empty():
+            async with _client(lake) as client:
+                listed = await client.listed_contracts(options.roots, day)
+                if listed is None:  # whose plan lacks the list may have the data all the same, or be refused
+                    known = await client.expirations(options.roots)
+                    listed = pl.DataFrame(
+                        [(root, each) for root, all_of_it in known.items() for each in all_of_it if each >= day],
+                        schema=["symbol", "expiration"],
+                        orient="row",
+                    )
+                if listed.is_empty():
                     return "answers, and lists no contracts"
                 symbol, expiration = listed.select("symbol", "expiration").row(0)
                 request = options.request(day, symbol, expiration.isoformat())
                 try:
-                    async with terminal.history(request) as chunks:
+                    async with client.history(request) as chunks:
                         await anext(chunks)
                 except DayEnded as ended:
                     if not isinstance(ended.outcome, NoData):
                         raise
                     return f"lists {listed.height:,} contracts, and has no {request}"
             return f"lists {listed.height:,} contracts and sends {request}"
+
+        async def ask_offer(lake: Lake, day: date) -> Offer:
+            async with _client(lake) as client:
+                return await offer(options, client, day)
 
         revised = options.history.revised if self.look_again is None else self.look_again
         one_body_a_day = options.history.legacy_files and len(options.roots) == 1
@@ -196,6 +209,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             revisions=_revisions(options) if revised else None,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
+            offer=ask_offer,
             minutes=_minutes(options),
             reference=f"https://docs.thetadata.us/operations/{options.history.request.endpoint.replace('/', '_')}.html",
             code_version=str(SCHEMA_VERSION),
@@ -236,13 +250,13 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
 
 
 @asynccontextmanager
-async def _terminal(lake: Lake) -> AsyncIterator[Terminal]:
+async def _client(lake: Lake) -> AsyncIterator[ThetaClient]:
     with theta_endpoint() as base_url:
         client = ThetaClient(
             base_url, max_concurrent=settings().theta_max_concurrent_requests, real_data_only=not lake.synthetic
         )
         async with client:
-            yield Terminal(client)
+            yield client
 
 
 @dataclass(frozen=True)
@@ -259,8 +273,8 @@ class _LegacyFiles:
     @asynccontextmanager
     async def open_source(self, lake: Lake, files: Mapping[date, Path]) -> AsyncIterator[Source]:
         """See ``FilesOfDays``."""
-        async with _terminal(lake) as terminal:
-            yield LegacySource(self.options, lake=lake, files=files, terminal=terminal)
+        async with _client(lake) as client:
+            yield LegacySource(self.options, lake=lake, files=files, terminal=Terminal(client))
 
 
 def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:

@@ -127,7 +127,7 @@ class Terminal:
         said: set[bool] = set()
         for expiration in former[: -1 - FORMER_EXPIRATIONS : -1]:
             if (root, expiration) not in self._quoted_to_the_end:
-                newest = await self._client.last_quoted_day(root, expiration)
+                newest = max(await self._client.quoted_days(root, expiration), default=None)
                 self._quoted_to_the_end[root, expiration] = None if newest is None else newest >= expiration
             if (to_the_end := self._quoted_to_the_end[root, expiration]) is not None:
                 said.add(to_the_end)

@@ -1,0 +1,50 @@
+"""Questions to a vendor that a person waits for: how long, and how the command ends without an answer.
+
+Here: both. Not here: the questions (`offers`, `add`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import click
+
+from data_assets.cli.doctor import VENDOR_SECONDS
+from data_assets.ingest.outcome import DayEnded, IngestError
+from data_assets.lake.errors import one_line
+
+T = TypeVar("T")
+
+
+async def soon(answer: Awaitable[T]) -> T:
+    """The answer, if it comes in time: a vendor that is away would be waited for, and this is no download.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    return await asyncio.wait_for(answer, VENDOR_SECONDS)
+
+
+@contextmanager
+def ending_without_an_answer(asked: str) -> Iterator[None]:
+    """End this process with one line and 1 where the vendor does not answer, or refuses.
+
+    Args:
+        asked: what was asked about, with which the line begins.
+    """
+    try:
+        yield
+    except TimeoutError:
+        said = f"no answer within {VENDOR_SECONDS:.0f} s: is the vendor's program up, and connected?"
+    except DayEnded as ended:
+        said = f"{ended.outcome.name}: {ended.outcome.reason}"
+    except IngestError as error:
+        said = str(error)
+    else:
+        return
+    click.echo(f"Error: {asked}: {one_line(said)}", err=True)
+    sys.exit(1)
