@@ -403,11 +403,11 @@ async def test_an_ambiguous_contract_is_asked_for_by_its_number_once_it_is_named
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("silence", "did not answer within 0 s - Symbol: AAPL"), ("restart", "broke off - Symbol: AAPL")]
+    ("kind", "said"), [("silence", "did not answer within 1 s - Symbol: AAPL"), ("restart", "broke off - Symbol: AAPL")]
 )
 async def test_a_contract_question_without_an_answer_ends_in_time_and_is_asked_again(tmp_path, kind, said) -> None:
     with SandboxTws(faults=[Fault(kind=kind, endpoint=IB_CONTRACT_DETAILS, times=1, seconds=0.1)]) as tws:
-        async with opened(tws, tmp_path, timeouts=replace(SHORT, details=0.1)) as ib:
+        async with opened(tws, tmp_path, timeouts=replace(SHORT, details=1.0)) as ib:
             await ib.client.validate([AAPL])
             assert any(said in line and line.endswith("asking again with the first day") for line in ib.said)
             assert (await ib.bars()).bars.height == 390
