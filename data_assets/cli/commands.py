@@ -33,6 +33,7 @@ def _project_option() -> click.Option:
         ["--project"],
         type=click.Path(),
         expose_value=False,
+        is_eager=True,  # before a day is read by the calendar, which is kept in the project's state folder
         callback=_name_the_project,
         help="Folder of the project; default: the nearest one upwards from here.",
     )

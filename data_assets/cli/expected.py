@@ -85,9 +85,10 @@ class Expected:
         asked = {"day": 0, "month": 0}
         for cost in self.costs:
             asked[cost.dataset.day] += len(cost.days)
+        requests = sum(cost.requests for cost in self.costs)
         parts = [
             " and ".join(f"{count:,} {unit}{'s' * (count != 1)}" for unit, count in asked.items() if count),
-            f"{_count(sum(cost.requests for cost in self.costs))} requests",
+            f"{_count(requests)} request{'s' * (requests != 1)}",
             f"{_count(sum(cost.rows for cost in self.costs))} rows",
             f"{_size(sum(cost.received for cost in self.costs))} to download",
             f"{_size(sum(cost.stored for cost in self.costs))} on disk{self._free()}",

@@ -478,7 +478,7 @@ def test_a_dataset_whose_folder_is_not_usable_is_told_in_one_line_and_its_days_k
     assert found["theta/option_quotes/SPX"]["error"] is None
     assert status.code == 1
     assert [says in line for line in status.out.splitlines()].count(True) == 1
-    assert (backfilled.code, backfilled.err.count("\n")) == (2, 2), backfilled.err
+    assert (backfilled.code, backfilled.err.count("\n")) == (2, 3), backfilled.err
     assert says in backfilled.err
     assert project.theta.requests == []
     assert events(project)[1:] == before[1:]
