@@ -29,22 +29,22 @@ def main() -> None:
     from data_assets.lake.errors import LakeError, one_line
 
     try:
-        sys.exit(cli(standalone_mode=False))
+        try:
+            sys.exit(cli(standalone_mode=False))
+        finally:
+            end_loading()  # before a word of how it ended
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except (click.ClickException, SettingsError, LakeError) as error:
-        end_loading()
         # Click itself would print the usage and a hint at --help above it.
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         click.echo(f"Error: {one_line(text)}", err=True)
         sys.exit(2)
     except StateUnusable as error:  # nothing is wrong with the call
-        end_loading()
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except click.Abort:  # Ctrl-C where nothing was at work
         sys.exit(1)
     finally:
-        end_loading()
         gc.freeze()  # the interpreter's last collections would go through all of Dagster, a fifth of a short command

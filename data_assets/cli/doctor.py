@@ -29,9 +29,11 @@ from data_assets.cli.documents import Finding, write_document
 from data_assets.cli.project import blocks_left_out, enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
+from data_assets.cli.vendor_answers import NO_ANSWER, soon
 from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, IngestError, NotPublished
 from data_assets.ingest.state_folder import StateUnusable
+from data_assets.lake.disk_room import nearest_there
 from data_assets.lake.errors import NO_SPACE, LakeError, one_line
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
@@ -46,7 +48,6 @@ CLOCK_SECONDS = 60.0
 SLOW_BYTES_PER_SECOND = 20_000_000
 WRITTEN_BYTES = 32_000_000
 CALENDAR_DAYS = 365
-VENDOR_SECONDS = 60.0
 """How long one question to a vendor may take: a vendor that is away would be waited for, and this is no download."""
 
 MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "error": "[red]✗[/red]"}
@@ -134,7 +135,7 @@ def _folder(folder: Path) -> Verdict:
     """Whether a folder takes files, and how fast: what is written is synced, and removed again."""
     existing, started = folder, time.perf_counter()
     try:
-        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        existing = nearest_there(folder)
         temp, file = tempfiles.create(existing, ".doctor")
         try:
             with file:
@@ -185,9 +186,9 @@ def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:
     for what, day in {"first day": days[0], "newest day": days[-1]}.items():
         try:
             asking = dataset.probe(lake, date.fromisoformat(day))
-            verdict: Verdict = ("ok", asyncio.run(asyncio.wait_for(asking, VENDOR_SECONDS)))
+            verdict: Verdict = ("ok", asyncio.run(soon(asking)))
         except TimeoutError:
-            verdict = ("error", f"no answer within {VENDOR_SECONDS:.0f} s: is the vendor's program up, and connected?")
+            verdict = ("error", NO_ANSWER)
         except DayEnded as ended:
             early = isinstance(ended.outcome, NotPublished)
             verdict = ("ok" if early else "error", f"{ended.outcome.name}: {ended.outcome.reason}")

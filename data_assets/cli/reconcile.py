@@ -1,12 +1,11 @@
 """`data-assets reconcile`: bring the run history and the lake into step again, by what lies in the lake.
 
-Here: recording them, and saying what was found. Not here: which days are out of step and how one is
-recorded from its file (`reconcile_run`).
+Here: recording them, and saying what was found. Not here: which days are out of step and how one is recorded from its
+file (`reconcile_run`).
 """
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -85,8 +84,8 @@ def _reconcile(
         if days
     ]
     if step.without_file:  # red by now, unless it was interrupted before that
-        again = dataset.backfill_command(step.without_file, "missing" if result.interrupted else "failed")
-        parts[-1] += f"; fetch them again: {shlex.join(['data-assets', *again])}"
+        again = dataset.backfill_line(step.without_file, "missing" if result.interrupted else "failed")
+        parts[-1] += f"; fetch them again: {again}"
     for text in [*parts, elsewhere_text(dataset, step.elsewhere)]:
         if text:
             console.print(f"{dataset.name}: {text}", markup=False, highlight=False, soft_wrap=True)

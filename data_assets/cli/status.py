@@ -26,6 +26,7 @@ from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_requests import left_text, left_to_you
 from data_assets.orchestration.day_states import (
     DayHealth,
     DayState,
@@ -56,8 +57,6 @@ COLOURS = {
 
 def status(asked: Asked, as_json: bool) -> None:
     """Print the tables, or one document, and end with 1 if a day shown is red or cannot be seen."""
-    from data_assets.orchestration.day_requests import left_text, left_to_you
-
     selection = Selection.of(asked)
     enter_project()
     selected = selection.days()

@@ -1,6 +1,6 @@
 """Questions to a vendor that a person waits for: how long, and how the command ends without an answer.
 
-Here: both. Not here: the questions (`offers`, `add`).
+Here: both. Not here: the questions (`doctor`, `offers`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import TypeVar
 
 import click
 
-from data_assets.cli.doctor import VENDOR_SECONDS
 from data_assets.ingest.outcome import DayEnded, IngestError
 from data_assets.lake.errors import one_line
+
+VENDOR_SECONDS = 60.0
+NO_ANSWER = f"no answer within {VENDOR_SECONDS:.0f} s: is the vendor's program up, and connected?"
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ def ending_without_an_answer(asked: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        said = f"no answer within {VENDOR_SECONDS:.0f} s: is the vendor's program up, and connected?"
+        said = NO_ANSWER
     except DayEnded as ended:
         said = f"{ended.outcome.name}: {ended.outcome.reason}"
     except IngestError as error:

@@ -38,6 +38,15 @@ def shortage(path: Path) -> str:
     return ""
 
 
+def nearest_there(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there.
+
+    Raises:
+        OSError: nobody may look.
+    """
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
 def is_read_only(path: Path) -> bool:
     """Whether the file system of a path is mounted read-only."""
     found = _file_system(path)

@@ -11,6 +11,9 @@ from typing import Any
 
 import polars as pl
 
+MEASURES = ("rows_added", "rows_removed", "rows_altered", "largest_price_change")
+"""What is recorded of a difference, by the names of its attributes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -40,12 +43,7 @@ class Difference:
     @property
     def metadata(self) -> dict[str, int | float]:
         """What a day's record says of it."""
-        return {
-            "rows_added": self.rows_added,
-            "rows_removed": self.rows_removed,
-            "rows_altered": self.rows_altered,
-            "largest_price_change": self.largest_price_change,
-        }
+        return {name: getattr(self, name) for name in MEASURES}
 
 
 def difference(

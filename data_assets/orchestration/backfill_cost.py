@@ -20,6 +20,7 @@ from statistics import fmean, median
 
 import dagster as dg
 
+from data_assets.lake.disk_room import nearest_there
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_cost import DayCost
@@ -154,14 +155,10 @@ def rooms(lake: Lake, costs: Iterable[ExpectedCost]) -> list[Room]:
         folder = cost.dataset.kept_in or (root and root / cost.dataset.name)
         if folder is None:
             continue
-        there = _there(folder)
+        there = nearest_there(folder)
         disk, room = there.stat().st_dev, os.statvfs(there)
         before = found.get(disk)
-        shown = root if root and _there(root).stat().st_dev == disk else there
+        shown = root if root and nearest_there(root).stat().st_dev == disk else there
         needed = cost.stored + (before.needed if before else 0)
         found[disk] = Room(before.folder if before else str(shown), needed, room.f_bavail * room.f_frsize)
     return list(found.values())
-
-
-def _there(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -10,6 +10,7 @@ about datasets in general, "day" means either.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -331,6 +332,10 @@ class MarketDataset:
             *("backfill", self.name, "--from", labels[0], "--to", labels[-1]),
             *(["--only", only] if only else []),
         ]
+
+    def backfill_line(self, days: Iterable[str | date], only: str | None = None) -> str:
+        """The same command as a shell takes it."""
+        return shlex.join(["data-assets", *self.backfill_command(days, only)])
 
     @property
     def files(self) -> Files:

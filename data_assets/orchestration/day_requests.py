@@ -12,7 +12,6 @@ which the vendor said that it has no data; and days that have been asked for oft
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -109,7 +108,7 @@ def left_to_you(instance: dg.DagsterInstance, dataset: MarketDataset, states: Ma
 
 def left_text(dataset: MarketDataset, days: Sequence[str]) -> str:
     """Say which days are left to a person, and the command that asks for them; it ends the line."""
-    command = shlex.join(["data-assets", *dataset.backfill_command(days)])
+    command = dataset.backfill_line(days)
     return f"{count_of(len(days), dataset.day)} left to you after {len(PAUSES)} repeats: {names_text(days)}; {command}"
 
 

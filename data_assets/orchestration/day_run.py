@@ -168,7 +168,7 @@ def record_input(context: StepContext, name: str, lake: Lake, day: date, stored:
     """Record a day of a dataset that another was made from, unless that very file is recorded already."""
     dataset = datasets_of_this_process[name]
     record = latest_materialization(context.instance, dataset.asset_key, day.isoformat())
-    recorded = None if record is None else recorded_file(record)
+    recorded = recorded_file(record)
     if recorded is None or recorded.sha256 != stored.sha256:
         record_stored(context, dataset, lake, day, stored)
 

@@ -27,8 +27,10 @@ DAMAGE = "damage"
 """Metadata of an integrity verdict that did not pass: what is wrong, in the words of `lake.errors` or one of these."""
 
 
-def recorded_file(record: dg.EventLogRecord) -> Recorded | None:
+def recorded_file(record: dg.EventLogRecord | None) -> Recorded | None:
     """Return what a materialization recorded of its file; None if that is not enough to know the file again."""
+    if record is None:
+        return None
     materialization = record.asset_materialization
     metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
     if "sha256" not in metadata:

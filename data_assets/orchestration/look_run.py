@@ -34,7 +34,7 @@ from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
-from data_assets.lake.revision import Difference, difference
+from data_assets.lake.revision import MEASURES, Difference, difference
 from data_assets.orchestration.account_lock import account_lock
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, Revisions
@@ -67,9 +67,6 @@ class NotSeen(NotStored):
     """The vendor did not say which version it has."""
 
     name: ClassVar[str] = "NotSeen"
-
-
-_OF_DIFFERENCE = ("rows_added", "rows_removed", "rows_altered", "largest_price_change")
 
 
 class Days(dg.Config):
@@ -134,7 +131,7 @@ def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, mar
                 record_input(context, name, lake, day, stored)
             outcome.metadata[LOOK] = mark
             record_stored(context, dataset, lake, day, outcome)
-            said = {name: outcome.metadata[name] for name in _OF_DIFFERENCE if name in outcome.metadata}
+            said = {name: outcome.metadata[name] for name in MEASURES if name in outcome.metadata}
             name, reason = "Revised", ", ".join(f"{name} {value:,}" for name, value in said.items())
         else:
             lake.unfinished(dataset.name, day).clear()  # what is kept of an answer is not the next look's
@@ -169,7 +166,7 @@ def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, mar
         @asynccontextmanager
         async def comparing(to: Lake, days: list[date]) -> AsyncIterator[Source]:
             async with open_source(to, days) as source:
-                yield _Comparing(source, dataset.name, lake, revisions)
+                yield _Comparing(source, dataset, lake, revisions)
 
         asyncio.run(ingest_through(context, dataset, lake, asked, record_in_thread, Progress(), comparing))
     text = ", ".join(f"{count:,} {name}" for name, count in found.items()) or "none of them is stored any more"
@@ -183,7 +180,7 @@ def _recorded(
     found: dict[date, dict[str, object]] = {}
     for day in days:
         record = latest_materialization(instance, dataset.asset_key, day.isoformat())
-        file = recorded_file(record) if record else None
+        file = recorded_file(record)
         if file and file.sha256 != NO_FILE and record and record.asset_materialization:
             found[day] = {name: value.value for name, value in record.asset_materialization.metadata.items()}
     return found
@@ -192,7 +189,7 @@ def _recorded(
 class _Comparing:
     """A source whose days are kept only if they are revisions; implements ``Source``."""
 
-    def __init__(self, source: Source, dataset: str, lake: Lake, revisions: Revisions) -> None:
+    def __init__(self, source: Source, dataset: MarketDataset, lake: Lake, revisions: Revisions) -> None:
         self._source, self._dataset, self._lake, self._revisions = source, dataset, lake, revisions
 
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
@@ -214,8 +211,7 @@ class _Comparing:
         except LakeError as error:
             raise DayEnded(Worse(f"it cannot be compared with what is stored: {error}")) from error
         if self._revisions.replaced is None:
-            command = f"data-assets backfill {self._dataset} --from {day} --to {day} --only all"
-            _refuse(found, f"nothing was replaced; to take it: {command}")
+            _refuse(found, f"nothing was replaced; to take it: {self._dataset.backfill_line([day], 'all')}")
         return found
 
     def _difference(self, staged: StagedDayFile, day: date) -> Difference:
@@ -224,7 +220,7 @@ class _Comparing:
         def of(rows: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
             return (frame.drop(revisions.stamps, strict=False) for frame in rows)
 
-        with closing(self._lake.batches(self._dataset, day)) as stored, closing(staged.batches()) as answer:  # type: ignore[type-var]
+        with closing(self._lake.batches(self._dataset.name, day)) as stored, closing(staged.batches()) as answer:  # type: ignore[type-var]
             return difference(of(stored), of(answer), revisions.keys, revisions.prices)
 
 

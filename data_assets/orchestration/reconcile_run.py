@@ -12,7 +12,6 @@ the history.
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -86,7 +85,7 @@ def _is_newer(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, la
         raise
     except LakeError:  # damage: `verify` says so
         return False
-    recorded = None if record is None else recorded_file(record)
+    recorded = recorded_file(record)
     return recorded is not None and made is not None and made > recorded.written_at
 
 
@@ -102,7 +101,7 @@ class FilesOfTheLake:
     async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
         """See ``Source``."""
         label = self._dataset.label(day)
-        again = shlex.join(["data-assets", *self._dataset.backfill_command([day])])
+        again = self._dataset.backfill_line([day])
         try:
             found = await asyncio.to_thread(self._dataset.files.found, self._lake, day)
         except Corrupt as error:

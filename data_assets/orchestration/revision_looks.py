@@ -78,7 +78,7 @@ def looks_at(
         if states[day] is not DayState.STORED:
             continue
         record = latest_materialization(instance, dataset.asset_key, day)
-        recorded = recorded_file(record) if record else None
+        recorded = recorded_file(record)
         if recorded and recorded.sha256 != NO_FILE and recorded.written_at < instant:
             found[day] = mark
     return found

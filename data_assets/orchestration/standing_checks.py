@@ -10,7 +10,6 @@ Dagster's own freshness policies look at the newest event of any day, so an old 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
@@ -80,7 +79,7 @@ def _no_missing_days(
     open_days = sorted([*missing, *failed], reverse=True)
     if not open_days:
         return Verdict("no_missing_days", True, "error", f"no {dataset.day} is missing", {"missing": 0, "failed": 0})
-    command = shlex.join(["data-assets", *dataset.backfill_command(open_days)])
+    command = dataset.backfill_line(open_days)
     sample = names_text([dataset.label(day) for day in open_days])
     counts: dict[str, int | float | str | list[str]] = {"missing": len(missing), "failed": len(failed)}
     given_up = ""
@@ -90,7 +89,7 @@ def _no_missing_days(
         counts |= {
             "left_to_you": len(left),
             "left": newest_left,
-            "left_command": shlex.join(["data-assets", *dataset.backfill_command(left)]),
+            "left_command": dataset.backfill_line(left),
         }
     total = f"{len(missing):,} missing and {len(failed):,} failed of {days:,} {dataset.day}s"
     summary = f"{total}: {sample}{given_up}; {command}"

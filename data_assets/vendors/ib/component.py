@@ -100,19 +100,25 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
 
 def request_pacing() -> RequestPacing:
     """Return the request budget of this machine's IB account from the settings; for the simulator, sped up."""
-    budget = Budget(
-        seconds_between=settings().ib_seconds_between_requests,
-        max_per_window=settings().ib_max_requests_per_10_min,
-    )
-    scale = 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
-    path = state_folder() / "ib_pacing.json"
-    return RequestPacing(path, budget.scaled(scale), head_budget=STRICT.scaled(scale))
+    return RequestPacing(state_folder() / "ib_pacing.json", _budget(), head_budget=STRICT.scaled(_scale()))
 
 
 def seconds_per_request() -> float:
     """How far apart requests are on average where many are made: the stricter of the two limits tells."""
-    scale = 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
-    return max(settings().ib_seconds_between_requests, 600 / settings().ib_max_requests_per_10_min) * scale
+    budget = _budget()
+    return max(budget.seconds_between, budget.window_seconds / budget.max_per_window)
+
+
+def _budget() -> Budget:
+    budget = Budget(
+        seconds_between=settings().ib_seconds_between_requests,
+        max_per_window=settings().ib_max_requests_per_10_min,
+    )
+    return budget.scaled(_scale())
+
+
+def _scale() -> float:
+    return 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
 
 
 def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> MarketDataset:
