@@ -206,7 +206,7 @@ async def test_a_file_that_cannot_be_written_ends_the_run_by_its_name(tmp_path) 
 
 
 async def test_a_disk_that_takes_no_more_is_told_as_such_and_nothing_is_forgotten(tmp_path, mount) -> None:
-    disk, world = mount(tmp_path / "disk", "size=1m"), World()
+    disk, world = mount(tmp_path / "disk", "size=1m,nr_inodes=50"), World()
     path = disk.folder / "pacing.json"
     await world.ask(world.pacing(path), "a")
     known = path.read_bytes()
