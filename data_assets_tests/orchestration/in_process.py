@@ -25,6 +25,8 @@ from data_assets.cli.project import datasets, definitions
 from data_assets.orchestration.day_states import day_states
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.settings import settings
+from data_assets.vendors.ib import component as ib_component
+from data_assets.vendors.ib.resets import never
 from data_assets_tests.end_to_end.project_folder import write_project
 
 ASSET = dg.AssetKey(["theta", "option_quotes", "QQQ"])
@@ -171,7 +173,10 @@ class InProcess(AssetInProcess):
 
 @contextmanager
 def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstance]:
-    """A project in `folder` in the live profile, with more variables set; its definitions are loaded for it."""
+    """A project in `folder` in the live profile, with more variables set; its definitions are loaded for it.
+
+    At whatever hour the tests run, no reset of IB's servers is under way: in one, no trouble of IB's is believed.
+    """
     write_project(folder)
     if not (folder / ".state").exists():
         shutil.copytree(_new_history(), folder / ".state")
@@ -179,6 +184,7 @@ def open_project(folder: Path, **environment: str) -> Iterator[dg.DagsterInstanc
         patch.chdir(folder)
         for name, value in {"DAGSTER_HOME": str(folder), "DATA_ASSETS_PROFILE": "live", **environment}.items():
             patch.setenv(name, value)
+        patch.setattr(ib_component, "reset_ends", never)
         _forget_settings()
         try:
             with dg.DagsterInstance.get() as instance:
