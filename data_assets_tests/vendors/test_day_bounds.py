@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import httpx
+import pyarrow as pa
 import pytest
 
 from data_assets.ingest.day_bounds import BoundedMeter, DayBounds
@@ -26,6 +28,7 @@ from data_assets.vendors.polygon.raw_cache import RawCache
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset, RequestBy
 from data_assets.vendors.theta.day import ThetaSource
+from data_assets.vendors.theta.legacy import LegacySource
 from data_assets.vendors.theta.terminal import Terminal
 
 DAY = date(2024, 7, 1)
@@ -150,3 +153,30 @@ async def test_an_answer_of_theta_that_exceeds_the_bound_is_rejected(tmp_path: P
                 await source.fetch(DAY, Progress().day_begun(DAY))
     assert isinstance(caught.value.outcome, Rejected)
     assert {path.name for path in files(tmp_path)} == {"_lake.json"}
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+async def test_a_small_file_of_an_older_downloader_that_unpacks_to_no_day_is_rejected(
+    tmp_path: Path, suffix: str
+) -> None:
+    """It holds a real day, whose last row comes four million times more."""
+    meter = Progress().day_begun(DAY)
+    with SandboxTheta(contracts=8) as theta:
+        query = f"symbol=QQQ&expiration=*&date={DAY:%Y%m%d}&interval=1m&format=csv"
+        async with httpx.AsyncClient() as asking:
+            day = (await asking.get(f"{theta.base_url}/option/history/quote?{query}")).content
+        path = tmp_path / f"QQQ_options_{DAY}_1m.csv{suffix}"
+        rows = day.splitlines(keepends=True)[-1] * 40_000
+        with pa.output_stream(path, compression={".gz": "gzip", ".zst": "zstd"}[suffix]) as packed:
+            packed.write(day)
+            for _ in range(100):
+                packed.write(rows)
+        assert path.stat().st_size < 3_000_000
+        dataset = OptionDataset("theta/option_quotes/QQQ", "QQQ", bounds=DayBounds(rows=100_000, size=10**9))
+        async with ThetaClient(theta.base_url, max_concurrent=1) as client:
+            lake = Lake(str(tmp_path / "lake"), synthetic=False)
+            source = LegacySource(dataset, lake=lake, files={DAY: path}, terminal=Terminal(client))
+            with pytest.raises(DayEnded, match="it holds more than 100,000 rows") as caught:
+                await source.fetch(DAY, meter)
+    assert isinstance(caught.value.outcome, Rejected)
+    assert {found.name for found in files(tmp_path / "lake")} == {"_lake.json"}
