@@ -32,12 +32,16 @@ def is_temp(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold an existing folder's lock, which no other process or thread then holds; whoever dies drops it."""
+def locked_folder(folder: Path) -> Iterator[os.stat_result]:
+    """Hold an existing folder's lock, which no other process or thread then holds; whoever dies drops it.
+
+    Yields:
+        What the system says of the folder that is held, whatever has its name by now.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         locks.wait_for(descriptor)
-        yield
+        yield os.fstat(descriptor)
     finally:
         os.close(descriptor)
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from importlib.metadata import version
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -21,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_assets.files import tempfiles
+from data_assets.lake.as_of import StorageAsOf
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, dataset_of
 from data_assets.lake.bars import (
     BarFiles,
@@ -55,15 +58,29 @@ from data_assets.lake.layout import (
     monthly_dataset_of,
     parse_partition_path,
     partition_path,
+    pinned_path,
     previous_path,
 )
 from data_assets.lake.migration import move_files
 from data_assets.lake.monthly import AuditedMonth, MonthProvenance, audit_month, write_month
 from data_assets.lake.parquet_file import NOT_SEALED, FileDigest, file_digest, reading, row_groups, scan
+from data_assets.lake.pins import (
+    DayChange,
+    add_snapshot,
+    alone_with_pins,
+    changes,
+    let_go,
+    pin_day,
+    refuse_taken_name,
+    snapshot_named,
+    snapshots,
+)
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
-from data_assets.lake.storage import open_storage
+from data_assets.lake.snapshot import PinnedDay, Snapshot
+from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
+from data_assets.trading_calendar import utc_now
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
@@ -77,6 +94,7 @@ class Lake:
     Attributes:
         url: the folder or the ``s3://bucket/prefix`` URL.
         synthetic: whether a simulator makes its data.
+        as_of: the snapshot that it is read as of; None for the lake as it is.
 
     Example:
         >>> from datetime import date
@@ -91,9 +109,24 @@ class Lake:
         ['strike', 'bid']
     """
 
-    def __init__(self, url: str, *, synthetic: bool) -> None:
-        self.url, self.synthetic = url, synthetic
-        self._storage = open_storage(url)
+    def __init__(self, url: str, *, synthetic: bool, as_of: Snapshot | None = None) -> None:
+        """Open a lake.
+
+        Args:
+            url: the folder or the ``s3://bucket/prefix`` URL.
+            synthetic: whether a simulator makes its data.
+            as_of: show the days of this snapshot, with the bytes that they had then, and nothing else; such a lake
+                cannot be written.
+
+        Raises:
+            LakeError: the address is neither, or the snapshot is of a lake of the other kind.
+        """
+        self.url, self.synthetic, self.as_of = url, synthetic, as_of
+        self._storage: Storage = open_storage(url)
+        if as_of is not None:
+            if as_of.synthetic != synthetic:
+                raise LakeError(f"the snapshot {as_of.name} is of {_kind(as_of.synthetic)} data, unlike the lake {url}")
+            self._storage = StorageAsOf(self._storage, as_of)
         self._is_current = False
         self._was_there = False
         self._identity: str | None = None
@@ -550,6 +583,113 @@ class Lake:
             else:
                 self.audit(dataset, day)  # with its seal: no page checksum covers what the footer says
             self._verified[name] = versions.get(name, "")
+
+    def take_snapshot(
+        self,
+        name: str,
+        days: Mapping[str, Sequence[date]],
+        *,
+        keep: bool = True,
+        checks: Mapping[str, Mapping[date, Mapping[str, str]]] | None = None,
+        pinned: Callable[[str, date], None] = lambda dataset, day: None,
+    ) -> Snapshot:
+        """Say which bytes some stored days have now, and keep those bytes for as long as the snapshot stays.
+
+        Every byte of every file is read. On a local disk what is kept costs nothing until a day is replaced; on exFAT
+        and in an object store it is a copy.
+
+        Args:
+            name: what to call it: letters, digits, ``.``, ``_`` and ``-``.
+            days: dataset -> the days.
+            keep: whether to keep the files, too; without it, the snapshot can be checked, and read only as long as its
+                days are not replaced.
+            checks: dataset -> day -> check -> how it ended, to be noted.
+            pinned: told of each day as it is done.
+
+        Returns:
+            The snapshot; the lake has a copy of it, under its name.
+
+        Raises:
+            ValueError: the name is none for a snapshot, or there is no day.
+            Corrupt: a day is missing or damaged; nothing is kept.
+            LakeError: the lake has a snapshot of that name, or a file cannot be read or kept.
+        """
+        if not any(days.values()):
+            raise ValueError(f"the snapshot {name} would be of no day")
+        self.check_there()
+        found: dict[str, dict[date, PinnedDay]] = {}
+        with alone_with_pins(self._storage):
+            refuse_taken_name(self._storage, name)
+            try:
+                for dataset, of_dataset in days.items():
+                    for day in of_dataset:
+                        file = pin_day(self._storage, dataset, day, keep=keep)
+                        ended = (checks or {}).get(dataset, {}).get(day, {})
+                        found.setdefault(dataset, {})[day] = replace(file, checks=ended)
+                        pinned(dataset, day)
+                snapshot = Snapshot(name, utc_now(), version("data-assets"), self.identity(), self.synthetic, found)
+                add_snapshot(self._storage, snapshot)
+            except BaseException:
+                let_go(self._storage, [])
+                raise
+        return snapshot
+
+    def snapshots(self) -> list[Snapshot]:
+        """The snapshots of this lake, the oldest first.
+
+        Raises:
+            LakeError: one cannot be read.
+        """
+        return snapshots(self._storage)
+
+    def snapshot(self, name: str) -> Snapshot:
+        """The snapshot of a name.
+
+        Raises:
+            ValueError: it is no name for one.
+            LakeError: there is none, or it cannot be read.
+        """
+        return snapshot_named(self._storage, name)
+
+    def changes(self, snapshot: Snapshot, stamps: Mapping[str, Sequence[str]] | None = None) -> Iterator[DayChange]:
+        """What has become of each day since a snapshot, by every byte: see `DayChange`.
+
+        Args:
+            snapshot: of this lake, or of a copy of it.
+            stamps: dataset -> columns that only say when a row was made.
+
+        Raises:
+            Corrupt: a file is damaged.
+            LakeError: a file cannot be read.
+        """
+        return changes(self._storage, snapshot, self.days, stamps or {})
+
+    def kept_bytes(self, snapshot: Snapshot) -> int:
+        """Bytes of a snapshot's days that lie under no day's name any more: what dropping it may free."""
+        versions = self._storage.versions
+        total = 0
+        for dataset, days in snapshot.days.items():
+            now = versions([partition_path(dataset, day) for day in days])
+            pins = {day: pinned_path(dataset, day, file.sha256) for day, file in days.items()}
+            kept = versions(list(pins.values()))
+            total += sum(
+                file.size
+                for day, file in days.items()
+                if pins[day] in kept and kept[pins[day]] != now.get(partition_path(dataset, day))
+            )
+        return total
+
+    def drop_snapshots(self, names: Sequence[str]) -> None:
+        """Give snapshots up, and with them the files that no other one needs; no day of any dataset is touched.
+
+        Raises:
+            ValueError: a name is none for a snapshot.
+            LakeError: there is none of that name, or a file cannot be removed.
+        """
+        with alone_with_pins(self._storage):
+            for name in names:
+                self.snapshot(name)
+            let_go(self._storage, names)
 
     def sweep(self) -> list[str]:
         """Remove the temporary files of writers that died; those of living writers, of any process, stay.

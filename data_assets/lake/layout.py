@@ -16,6 +16,8 @@ PARTITION_FILE = "data.parquet"
 PREVIOUS = "_previous"
 REJECTED = "_rejected"
 UNFINISHED = "_unfinished"
+PINNED = "_pinned"
+SNAPSHOTS = "_snapshots"
 LAYOUT = 2
 """The layout of the lakes that are written now; in the first, revisions, unfinished work and months lay elsewhere."""
 
@@ -84,6 +86,31 @@ def previous_path(dataset: str, day: date) -> str:
         ValueError: ``dataset`` is not a dataset key.
     """
     return f"{PREVIOUS}/{partition_path(dataset, day)}"
+
+
+def pinned_path(dataset: str, day: date, sha256: str) -> str:
+    """One revision of a day that a snapshot needs, by the digest of its bytes: no other file ever has that name.
+
+    Such as ``_pinned/polygon/minute_aggs/date=2024-01-03/<sha256>.parquet``.
+
+    Raises:
+        ValueError: ``dataset`` is not a dataset key.
+    """
+    return f"{PINNED}/{day_folder(dataset, day)}/{sha256}.parquet"
+
+
+def snapshot_path(name: str) -> str:
+    """The lake's own copy of a snapshot, such as ``_snapshots/straddles-2026.json``.
+
+    Raises:
+        ValueError: the name does not start with a letter or digit, or holds anything but those, ``.``, ``_`` and ``-``.
+    """
+    if not _SEGMENT.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name for a snapshot: it starts with a letter or digit and holds only letters, digits, "
+            "'.', '_' and '-'"
+        )
+    return f"{SNAPSHOTS}/{name}.json"
 
 
 def parse_partition_path(path: str) -> tuple[str, date]:

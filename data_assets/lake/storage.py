@@ -17,7 +17,7 @@ import os
 import posixpath
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
@@ -145,6 +145,13 @@ class Storage(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
+
+    def alone(self, folder: str) -> AbstractContextManager[None]:
+        """Hold other processes off that ask for the same; in an object store, nobody is held off.
+
+        Raises:
+            OSError: from the local disk.
+        """
 
     def work_folder(self, name: str, folder: str) -> Path:
         """The local folder ``folder``, there or not, in which work for ``name`` may lie that is no file of the lake."""
@@ -369,6 +376,22 @@ class LocalFolder:
             for folder in path.relative_to(self._root).parents[:-1]:
                 (self._root / folder).rmdir()
 
+    @contextmanager
+    def alone(self, folder: str) -> Iterator[None]:
+        """See `Storage`. The folder is made if it is not there."""
+        place = self._root / folder
+        while True:
+            durable.make_folder(place)
+            with ExitStack() as held:
+                try:
+                    locked = held.enter_context(tempfiles.locked_folder(place))
+                    is_there = os.path.samestat(locked, place.stat())
+                except FileNotFoundError:
+                    is_there = False  # whoever held it has removed it, as it was empty
+                if is_there:
+                    yield
+                    return
+
     def work_folder(self, name: str, folder: str) -> Path:
         """See `Storage`."""
         return self._unfinished(name) / posixpath.dirname(name) / folder
@@ -580,6 +603,10 @@ class Bucket:
         """See `Storage`."""
         with self._asking(name):
             self._store.delete(name)
+
+    def alone(self, folder: str) -> AbstractContextManager[None]:
+        """See `Storage`."""
+        return nullcontext()
 
     def work_folder(self, name: str, folder: str) -> Path:
         """See `Storage`."""

@@ -43,11 +43,16 @@ def create_views(lake: Lake, path: Path) -> list[str]:
         [(datetime.date(2024, 1, 3), 120)]
 
     Raises:
-        LakeError: the lake is in an object store, two datasets would share a name, or a file cannot be moved.
+        LakeError: the lake is in an object store or read as of a snapshot, two datasets would share a name, or a file
+            cannot be moved.
     """
     if "://" in lake.url:
         raise LakeError(
             f"{lake.url}: DuckDB views can be made of a local lake only; query an object store with Lake.scan instead"
+        )
+    if lake.as_of is not None:
+        raise LakeError(
+            f"DuckDB views are of the lake as it is: read it as of the snapshot {lake.as_of.name} with Lake.scan"
         )
     lake.migrate()
     views: dict[str, tuple[str, tuple[str, str, str]]] = {}

@@ -1,0 +1,281 @@
+"""Taking a snapshot, keeping its files, and saying what has changed since.
+
+A pin is a second name of a day's file, under a folder of its own and called by the digest of its bytes. A day that is
+replaced takes another file's place and touches no byte of the old one, so the pin still holds it. On a local disk a pin
+costs nothing until the day is replaced; where there are no second names (exFAT, object stores) it is a copy.
+
+Here: pins and the lake's own copies of its snapshots. Not here: what a snapshot says (`snapshot`), and reading the lake
+as it was (`as_of`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from data_assets.lake.errors import Corrupt, LakeError, read_error, write_error
+from data_assets.lake.layout import PINNED, SNAPSHOTS, partition_path, pinned_path, snapshot_path
+from data_assets.lake.parquet_file import NOT_SEALED, FileDigest, file_digest, reading, row_groups
+from data_assets.lake.revision import Difference, difference
+from data_assets.lake.snapshot import PinnedDay, Snapshot
+from data_assets.lake.storage import Storage
+
+PRICES = ("close", "open", "high", "low", "vwap", "average", "bid", "ask")
+"""Columns whose change is measured, in any dataset; the first that a file has tells the usual change."""
+
+UNCHANGED, REWRITTEN, REVISED, MISSING, ADDED = "unchanged", "rewritten", "revised", "missing", "added"
+
+
+@dataclass(frozen=True, slots=True)
+class DayChange:
+    """What has become of a day since a snapshot.
+
+    Attributes:
+        dataset: its dataset.
+        day: the day.
+        change: ``unchanged``; ``rewritten``, with another file of the same rows; ``revised``, with other rows;
+            ``missing``; or ``added``, stored since between days of the snapshot.
+        difference: between the rows of the snapshot and those of now; None where they are the same or nobody can tell.
+        is_kept: whether the lake still has the file of the snapshot; True for what was added.
+    """
+
+    dataset: str
+    day: date
+    change: str
+    difference: Difference | None
+    is_kept: bool
+
+
+def pin_day(storage: Storage, dataset: str, day: date, *, keep: bool) -> PinnedDay:
+    """Digest a day's file as it lies there now, and pin that very file.
+
+    Args:
+        storage: the lake's.
+        dataset: the dataset's key.
+        day: the day.
+        keep: whether to pin it, or only to digest it.
+
+    Raises:
+        Corrupt: the file is missing or damaged.
+        LakeError: it cannot be read or pinned.
+    """
+    name = partition_path(dataset, day)
+    if not keep:
+        return _digested(storage, name, name)
+    temporary = pinned_path(dataset, day, f"being_pinned-{uuid.uuid4().hex}")  # its digest is still to be found
+    with _writing(storage, temporary):
+        storage.keep(name, temporary)
+    try:
+        file = _digested(storage, temporary, name)  # what is pinned, whatever has the day's name by now
+    except BaseException:
+        with _writing(storage, temporary):
+            storage.delete(temporary)
+        raise
+    pinned = pinned_path(dataset, day, file.sha256)
+    with _writing(storage, pinned):
+        storage.move(temporary, pinned)
+    return file
+
+
+def _digested(storage: Storage, read: str, name: str) -> PinnedDay:
+    with _opened(storage, read, name) as file:
+        digest = file_digest(file)
+        if digest.sealed is False:
+            raise Corrupt(NOT_SEALED, storage.locate(name))
+        file.seek(0)
+        with reading(storage.locate(name)):
+            rows = pq.read_metadata(file).num_rows
+        return PinnedDay(digest.size, digest.sha256, rows)
+
+
+@contextmanager
+def alone_with_pins(storage: Storage) -> Iterator[None]:
+    """Hold other processes off that take or drop snapshots of the same lake on this machine.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    with _writing(storage, SNAPSHOTS), storage.alone(SNAPSHOTS):
+        yield
+
+
+def refuse_taken_name(storage: Storage, name: str) -> None:
+    """Go on only if the lake has no snapshot of that name.
+
+    Raises:
+        ValueError: it is no name for one.
+        LakeError: there is one.
+    """
+    place = snapshot_path(name)
+    if storage.size(place) is not None:
+        raise LakeError(
+            f"{storage.locate(place)}: there is a snapshot of that name; choose another name, or give that one up: "
+            f"data-assets snapshot drop {name}"
+        )
+
+
+def add_snapshot(storage: Storage, snapshot: Snapshot) -> None:
+    """Give the lake its own copy of a snapshot, which is what its pins are kept for.
+
+    Raises:
+        LakeError: the lake has another one of that name, or the copy cannot be written.
+    """
+    place = snapshot_path(snapshot.name)
+    with _writing(storage, place):
+        if not storage.create(place, snapshot.text().encode()):
+            refuse_taken_name(storage, snapshot.name)
+
+
+def snapshots(storage: Storage) -> list[Snapshot]:
+    """The lake's snapshots, the oldest first.
+
+    Raises:
+        LakeError: one cannot be read, or is none.
+    """
+    names = [name for name in storage.names(SNAPSHOTS) if name.endswith(".json")]
+    return sorted((_read(storage, name) for name in names), key=lambda each: (each.taken_at, each.name))
+
+
+def snapshot_named(storage: Storage, name: str) -> Snapshot:
+    """The lake's snapshot of a name.
+
+    Raises:
+        ValueError: it is no name for one.
+        LakeError: there is none, or it cannot be read.
+    """
+    place = snapshot_path(name)
+    if storage.size(place) is None:
+        known = ", ".join(each.name for each in snapshots(storage))
+        raise LakeError(f"the lake has no snapshot {name!r}; {f'it has {known}' if known else 'it has none'}")
+    return _read(storage, place)
+
+
+def _read(storage: Storage, place: str) -> Snapshot:
+    with _opened(storage, place, place) as file:
+        return Snapshot.parse(file.read(), storage.locate(place))
+
+
+def is_kept(storage: Storage, dataset: str, day: date, file: PinnedDay) -> bool:
+    """Whether the pin of a day of a snapshot is there, with as many bytes as it had."""
+    return storage.size(pinned_path(dataset, day, file.sha256)) == file.size
+
+
+def let_go(storage: Storage, names: Iterable[str]) -> int:
+    """Remove the lake's copies of some snapshots, and every pin that no other one needs; say how many pins went.
+
+    What a process leaves that is killed in between goes with the next call.
+
+    Raises:
+        LakeError: something cannot be read or removed.
+    """
+    gone = set(names)
+    needed = {
+        pinned_path(dataset, day, file.sha256)
+        for snapshot in snapshots(storage)
+        if snapshot.name not in gone
+        for dataset, days in snapshot.days.items()
+        for day, file in days.items()
+    }
+    for name in gone:
+        with _writing(storage, snapshot_path(name)):
+            storage.delete(snapshot_path(name))
+    pins = [name for name in storage.names(PINNED) if name not in needed]
+    for name in pins:
+        with _writing(storage, name):
+            storage.delete(name)
+    return len(pins)
+
+
+def changes(
+    storage: Storage,
+    snapshot: Snapshot,
+    days_now: Callable[[str, date, date], Sequence[date]],
+    stamps: Mapping[str, Sequence[str]],
+) -> Iterator[DayChange]:
+    """Compare each day of a snapshot with what lies there now, by every byte, in order.
+
+    Args:
+        storage: the lake's.
+        snapshot: of this lake, or of a copy of it.
+        days_now: returns the days of a dataset between two days, both inclusive, whose file is there.
+        stamps: dataset -> columns that only say when a row was made; another stamp alone is no other row.
+
+    Raises:
+        Corrupt: a file is damaged.
+        LakeError: a file cannot be read.
+    """
+    for dataset, days in snapshot.days.items():
+        if not days:
+            continue
+        there = set(days_now(dataset, min(days), max(days)))
+        for day in sorted({*days, *there}):
+            file = days.get(day)
+            if file is None:
+                yield DayChange(dataset, day, ADDED, None, is_kept=True)
+                continue
+            kept = is_kept(storage, dataset, day, file)
+            if day not in there:
+                yield DayChange(dataset, day, MISSING, None, kept)
+            elif _digest(storage, partition_path(dataset, day)).sha256 == file.sha256:
+                yield DayChange(dataset, day, UNCHANGED, None, kept)
+            elif not kept:
+                yield DayChange(dataset, day, REVISED, None, is_kept=False)
+            else:
+                found = _difference(storage, dataset, day, file, stamps.get(dataset, ()))
+                yield DayChange(dataset, day, REWRITTEN if found.is_none else REVISED, found, is_kept=True)
+
+
+def _digest(storage: Storage, name: str) -> FileDigest:
+    with _opened(storage, name, name) as file:
+        return file_digest(file)
+
+
+def _difference(storage: Storage, dataset: str, day: date, was: PinnedDay, stamps: Sequence[str]) -> Difference:
+    before, after = pinned_path(dataset, day, was.sha256), partition_path(dataset, day)
+    with _opened(storage, before, before) as old, _opened(storage, after, after) as new:
+        with reading(storage.locate(after)):
+            parquet = pq.ParquetFile(new)
+            columns, order = parquet.schema_arrow.names, parquet.metadata.row_group(0).sorting_columns
+            keys = [columns[each.column_index] for each in order]
+            before_columns = pq.read_schema(old).names
+        old.seek(0)
+        prices = [name for name in PRICES if name in columns and name in before_columns]
+        return difference(
+            _without(row_groups(old, storage.locate(before)), stamps),
+            _without(row_groups(new, storage.locate(after)), stamps),
+            keys,
+            prices,
+        )
+
+
+def _without(frames: Iterable[pl.DataFrame], stamps: Sequence[str]) -> Iterator[pl.DataFrame]:
+    return (frame.drop(stamps, strict=False) for frame in frames)
+
+
+@contextmanager
+def _opened(storage: Storage, name: str, of: str) -> Iterator[BinaryIO]:
+    """A file of the lake, read as `name`; what goes wrong is told of `of`."""
+    where = storage.locate(of)
+    try:
+        file = storage.open(name)
+    except FileNotFoundError:
+        raise Corrupt("the file is missing", where) from None
+    except OSError as error:
+        raise read_error(error, where) from error
+    with file, reading(where):
+        yield file
+
+
+@contextmanager
+def _writing(storage: Storage, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_error(error, storage.write_place(name)) from error

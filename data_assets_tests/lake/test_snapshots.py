@@ -1,0 +1,348 @@
+"""A snapshot says which bytes were read, keeps them, and says what has become of them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_assets.lake.lake import Corrupt, Lake, LakeError
+from data_assets.lake.layout import pinned_path, snapshot_path
+from data_assets.lake.snapshot import PinnedDay, Snapshot
+from data_assets.lake.views import create_views
+from data_assets_tests.lake.lake_days import DATASET, DAY, python_path, quotes, store, stored, temp_files
+
+NEXT = date(2024, 1, 4)
+LATER = date(2024, 1, 5)
+
+
+def filled(url: str) -> Lake:
+    lake = Lake(url, synthetic=True)
+    store(lake, quotes(seed=1))
+    store(lake, quotes(seed=2), day=NEXT)
+    return lake
+
+
+def as_of(lake: Lake, snapshot: Snapshot) -> Lake:
+    return Lake(lake.url, synthetic=True, as_of=snapshot)
+
+
+def found_in(lake: Lake, snapshot: Snapshot) -> dict[date, str]:
+    return {each.day: each.change for each in lake.changes(snapshot)}
+
+
+def pins(url: str) -> list[Path]:
+    return sorted(path for path in Path(url, "_pinned").rglob("*") if path.is_file())
+
+
+def test_the_lake_as_of_a_snapshot_keeps_what_was_replaced(lake_url):
+    lake = filled(lake_url)
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    store(lake, quotes(seed=3))
+    store(lake, quotes(seed=4), day=LATER)
+
+    then = as_of(Lake(lake_url, synthetic=True), lake.snapshot("study"))
+    assert stored(then).equals(quotes(seed=1))
+    assert stored(lake).equals(quotes(seed=3))
+    assert then.days(DATASET) == [DAY, NEXT]
+    assert then.datasets() == [DATASET]
+    assert then.scan(DATASET, DAY, LATER, ["bid"], verify=True).collect().height == 2 * quotes().height
+    assert then.provenance(DATASET, DAY).day == DAY
+    assert sum(frame.height for frame in then.batches(DATASET, DAY)) == quotes().height
+    assert lake.datasets() == [DATASET]
+    assert found_in(lake, snapshot) == {DAY: "revised", NEXT: "unchanged"}
+
+
+def test_what_changed_is_measured(lake_url):
+    lake = filled(lake_url)
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    before = quotes(seed=1)
+    changed = before.with_columns(
+        bid=pl.when(pl.int_range(pl.len()) < 2).then(pl.col("bid") * 1.5).otherwise("bid"),
+        ask_size=pl.when(pl.int_range(pl.len()) == 5).then(7).otherwise("ask_size"),
+    )
+    store(lake, changed.head(-4))
+    store(lake, quotes(seed=2), day=NEXT, etag='"another"')  # the same rows, fetched again
+
+    revised, rewritten = lake.changes(snapshot)
+
+    assert (revised.change, revised.is_kept) == ("revised", True)
+    assert revised.difference.metadata == {
+        "rows_added": 0,
+        "rows_removed": 4,
+        "rows_altered": 3,
+        "largest_price_change": pytest.approx(0.5),
+    }
+    assert (rewritten.day, rewritten.change) == (NEXT, "rewritten")
+
+
+def test_days_that_came_and_went_are_told(lake_url):
+    lake = filled(lake_url)
+    store(lake, quotes(seed=5), day=date(2024, 1, 8))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT, date(2024, 1, 8)]})
+    lake._storage.delete(f"{DATASET}/date={NEXT}/data.parquet")
+    store(lake, quotes(seed=4), day=LATER)
+    store(lake, quotes(seed=4), day=date(2024, 1, 9))
+
+    assert found_in(lake, snapshot) == {
+        DAY: "unchanged",
+        NEXT: "missing",
+        LATER: "added",  # between days of the snapshot: whoever reads the range again gets it, too
+        date(2024, 1, 8): "unchanged",
+    }
+    assert stored(as_of(lake, snapshot), day=NEXT).equals(quotes(seed=2))
+
+
+def test_without_its_files_a_snapshot_is_read_until_a_day_is_replaced(lake_url):
+    lake = filled(lake_url)
+    snapshot = lake.take_snapshot("light", {DATASET: [DAY, NEXT]}, keep=False)
+    assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
+    store(lake, quotes(seed=3))
+
+    then = as_of(lake, snapshot)
+
+    with pytest.raises(LakeError, match=r"QQQ 2024-01-03: the lake no longer holds the file of the snapshot light; .*"):
+        stored(then)
+    assert stored(then, day=NEXT).equals(quotes(seed=2))
+    (change, _) = lake.changes(snapshot)
+    assert (change.change, change.difference, change.is_kept) == ("revised", None, False)
+
+
+def test_one_file_of_many_snapshots_is_kept_until_the_last_of_them_goes(tmp_path):
+    lake = filled(str(tmp_path))
+    first = lake.take_snapshot("first", {DATASET: [DAY, NEXT]})
+    store(lake, quotes(seed=3))
+    lake.take_snapshot("second", {DATASET: [DAY, NEXT]})
+    assert len(pins(lake.url)) == 3
+    assert [each.name for each in lake.snapshots()] == ["first", "second"]
+    replaced = pinned_path(DATASET, DAY, first.days[DATASET][DAY].sha256)
+    assert lake.kept_bytes(first) == (tmp_path / replaced).stat().st_size
+    assert lake.kept_bytes(lake.snapshot("second")) == 0, "second names of the days' own files"
+
+    lake.drop_snapshots(["first"])
+
+    assert len(pins(lake.url)) == 2
+    assert not (tmp_path / replaced).exists()
+    assert stored(as_of(lake, lake.snapshot("second"))).equals(quotes(seed=3))
+    lake.drop_snapshots(["second"])
+    assert pins(lake.url) == []
+    assert stored(lake).equals(quotes(seed=3))
+    with pytest.raises(LakeError, match="no snapshot 'second'; it has none"):
+        lake.drop_snapshots(["second"])
+
+
+def test_a_pin_on_a_local_disk_takes_no_room(tmp_path):
+    lake = filled(str(tmp_path))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY]})
+    pin = tmp_path / pinned_path(DATASET, DAY, snapshot.days[DATASET][DAY].sha256)
+    assert pin.samefile(tmp_path / DATASET / f"date={DAY}" / "data.parquet")
+
+
+def test_a_disk_without_second_names_gets_copies(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    lake = filled(str(tmp_path))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY]})
+    store(lake, quotes(seed=3))
+    assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
+    assert temp_files(tmp_path) == []
+
+
+def test_a_taken_name_a_damaged_day_and_no_day_leave_nothing(tmp_path):
+    lake = filled(str(tmp_path))
+    kept = lake.take_snapshot("study", {DATASET: [DAY]})
+    store(lake, quotes(seed=3))
+    with pytest.raises(LakeError, match=r"there is a snapshot of that name; .*: data-assets snapshot drop study"):
+        lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    path = tmp_path / DATASET / f"date={NEXT}" / "data.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    with pytest.raises(Corrupt, match="its bytes are not those that it was closed with"):
+        lake.take_snapshot("other", {DATASET: [DAY, NEXT]})
+    with pytest.raises(Corrupt, match=r"date=2024-01-05/data\.parquet: the file is missing"):
+        lake.take_snapshot("other", {DATASET: [DAY, LATER]})
+    with pytest.raises(ValueError, match="of no day"):
+        lake.take_snapshot("other", {DATASET: []})
+    for name in ("", ".hidden", "a/b", "../up", "a b"):
+        with pytest.raises(ValueError, match="is no name for a snapshot"):
+            lake.take_snapshot(name, {DATASET: [DAY]})
+
+    assert [each.name for each in lake.snapshots()] == ["study"]
+    assert len(pins(lake.url)) == 1
+    assert stored(as_of(lake, kept)).equals(quotes(seed=1))
+
+
+def test_a_lake_as_of_a_snapshot_is_never_written_or_made_views_of(tmp_path):
+    lake = filled(str(tmp_path))
+    then = as_of(lake, lake.take_snapshot("study", {DATASET: [DAY]}))
+    with pytest.raises(LakeError, match="read and never written"):
+        store(then, quotes(seed=9))
+    with pytest.raises(LakeError, match="read and never written"):
+        then.take_snapshot("other", {DATASET: [DAY]})
+    with pytest.raises(LakeError, match=r"read it as of the snapshot study with Lake\.scan"):
+        create_views(then, tmp_path / "views.duckdb")
+    with pytest.raises(LakeError, match="is of synthetic data, unlike the lake"):
+        Lake(lake.url, synthetic=False, as_of=then.as_of)
+    assert stored(lake).equals(quotes(seed=1))
+
+
+def test_engines_never_meet_a_pin(tmp_path):
+    lake = filled(str(tmp_path))
+    lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    store(lake, quotes(seed=3))
+    rows = 2 * quotes().height
+    assert pl.scan_parquet(str(tmp_path / DATASET)).select(pl.len()).collect().item() == rows
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT count(*) FROM '{tmp_path / DATASET}/**/*.parquet'").fetchone()
+    assert found == (rows,)
+
+
+TAKER = """
+import os, signal, sys
+from data_assets.lake import pins
+from data_assets.lake.lake import Lake
+from lake_days import DATASET, DAY
+from datetime import date
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+place = sys.argv[2]
+lake = Lake(sys.argv[1], synthetic=True)
+if place == "between days":
+    lake.take_snapshot("study", {DATASET: [DAY, date(2024, 1, 4)]}, pinned=kill)
+setattr(pins, place, kill)
+lake.take_snapshot("study", {DATASET: [DAY, date(2024, 1, 4)]})
+"""
+
+
+@pytest.mark.parametrize("place", ["between days", "_digested"])
+def test_whoever_is_killed_as_he_takes_one_leaves_none_and_the_next_one_is_whole(tmp_path, place):
+    lake = filled(str(tmp_path / "lake"))
+    ended = subprocess.run([sys.executable, "-c", TAKER, lake.url, place], env=python_path(), check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert lake.snapshots() == []
+    assert pins(lake.url)
+
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    lake.drop_snapshots(["study"])
+
+    assert pins(lake.url) == [], "what the killed one left goes with the next drop"
+    assert snapshot.count == 2
+
+
+def test_one_is_taken_while_others_are_dropped(tmp_path):
+    lake = filled(str(tmp_path))
+    lake.take_snapshot("old", {DATASET: [DAY, NEXT]})
+    began = threading.Event()
+    dropping = threading.Thread(target=lambda: (began.wait(), Lake(lake.url, synthetic=True).drop_snapshots(["old"])))
+    dropping.start()
+    snapshot = lake.take_snapshot("new", {DATASET: [DAY, NEXT]}, pinned=lambda *_: began.set())
+    dropping.join()
+    store(lake, quotes(seed=3))
+    assert [each.name for each in lake.snapshots()] == ["new"]
+    assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
+
+
+# ---- the text -------------------------------------------------------------------------------------------------------
+
+SNAPSHOT = Snapshot(
+    "study-1",
+    datetime(2026, 11, 29, 6, tzinfo=UTC),
+    "0.1.0",
+    "abc",
+    True,
+    {
+        "theta/option_quotes/QQQ": {
+            NEXT: PinnedDay(10, "b" * 64, 3),
+            DAY: PinnedDay(9, "a" * 64, 2, {"grid": "passed"}),
+        },
+        "ib/bars_1m/AAPL": {DAY: PinnedDay(8, "c" * 64, 390)},
+    },
+)
+
+
+def test_the_text_has_a_line_a_day_in_order(tmp_path):
+    text = SNAPSHOT.text()
+    assert json.loads(text)["datasets"]["theta/option_quotes/QQQ"][0] == {
+        "day": "2024-01-03",
+        "path": "theta/option_quotes/QQQ/date=2024-01-03/data.parquet",
+        "size": 9,
+        "sha256": "a" * 64,
+        "rows": 2,
+        "checks": {"grid": "passed"},
+    }
+    assert [line.split('"day": ')[1][1:11] for line in text.splitlines() if '"day"' in line] == [
+        "2024-01-03",
+        "2024-01-03",
+        "2024-01-04",
+    ]
+    (tmp_path / "s.json").write_text(text)
+    assert Snapshot.read(tmp_path / "s.json") == SNAPSHOT
+    assert (SNAPSHOT.count, SNAPSHOT.size) == (3, 27)
+
+
+def test_the_id_is_of_the_data_and_not_of_the_name_or_the_time():
+    again = replace(SNAPSHOT, name="other", taken_at=datetime(2027, 1, 1, tzinfo=UTC))
+    other = replace(SNAPSHOT, days={"ib/bars_1m/AAPL": {DAY: PinnedDay(8, "d" * 64, 390)}})
+    assert again.id == SNAPSHOT.id != other.id
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a/b", "theta/option_quotes/SPX", "ib/bars_1m/BRK.B"]),
+        st.dictionaries(
+            st.dates(date(2003, 1, 1), date(2030, 1, 1)),
+            st.builds(
+                PinnedDay,
+                st.integers(0, 10**12),
+                st.text("0123456789abcdef", min_size=64, max_size=64),
+                st.integers(0, 10**9),
+                st.dictionaries(st.sampled_from(["grid", "ohlc"]), st.sampled_from(["passed", "warned", "failed"])),
+            ),
+            min_size=1,
+        ),
+        min_size=1,
+    )
+)
+def test_any_snapshot_comes_back_from_its_text(days):
+    snapshot = replace(SNAPSHOT, days=days)
+    assert Snapshot.parse(snapshot.text(), "here") == snapshot
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace("a" * 64, "d" * 64), "here: was altered"),
+        (lambda text: text.replace("a" * 64, "a" * 63), "is no snapshot"),
+        (lambda text: text.replace("2024-01-04", "2024-01-05"), "was altered"),
+        (lambda text: text.replace("snapshot 1", "snapshot 2"), "upgrade it"),
+        (lambda text: text[:-20], "is no snapshot"),
+        (lambda text: "[]", "is no snapshot"),
+        (lambda text: "{}", "is no snapshot"),
+        (lambda text: text.replace("study-1", "../up"), "is no snapshot"),
+    ],
+)
+def test_what_is_no_snapshot_is_told(change, says):
+    with pytest.raises(LakeError, match=says):
+        Snapshot.parse(change(SNAPSHOT.text()), "here")
+
+
+def test_places():
+    assert snapshot_path("a-1.b") == "_snapshots/a-1.b.json"
+    assert pinned_path("a/b", DAY, "ff") == "_pinned/a/b/date=2024-01-03/ff.parquet"
