@@ -295,6 +295,92 @@ def accept_hole(
         _run_in_project("accept_hole", key, first, last or first, text)
 
 
+class _Snapshots(click.Group):
+    """Takes one where the first word is none of its commands: `snapshot NAME KEY...`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *ctx.help_option_names, "--project"}:
+            args = ["take", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=_Snapshots, params=[_project_option()], short_help="Pin which bytes of which days were used.")
+def snapshot() -> None:
+    """Pin which bytes of which days a piece of research has used, see what has changed since, and read them again.
+
+    `snapshot NAME KEY...` takes one.
+    """
+
+
+def _snapshot_command(name: str, summary: str) -> Callable[[Callable[..., Any]], click.Command]:
+    def declare(function: Callable[..., Any]) -> click.Command:
+        command = snapshot.command(name, short_help=summary)(function)
+        command.params.append(_project_option())
+        return command
+
+    return declare
+
+
+@_snapshot_command("take", "Take one: snapshot take NAME KEY...")
+@click.argument("name")
+@takes_selection(failed=False)
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="File to write it to; default: NAME.snapshot.json, in this folder."
+)
+@click.option("--keep/--no-keep", default=True, help="Whether the lake keeps the files of these days (the default).")
+@json_option
+def snapshot_take(asked: Asked, name: str, into: Path | None, keep: bool, as_json: bool) -> None:
+    """Write down the digest of every stored day of each KEY (a dataset, a vendor, a glob), and keep their files.
+
+    The file is one to commit beside a strategy. Every byte is read. On a local disk what is kept costs nothing until a
+    day is replaced; on exFAT and in an object store it is a copy. Python reads the days as they were:
+    Lake(..., as_of=Snapshot.read(path)).
+    """
+    _names_datasets(asked)
+    _run_in_project("snapshot", name, asked, into, keep, as_json, function="take")
+
+
+@_snapshot_command("check", "Say which days have changed since, and how.")
+@click.argument("snapshot", metavar="NAME|FILE")
+@json_option
+def snapshot_check(snapshot: str, as_json: bool) -> None:
+    """Compare every byte of the days of a snapshot with what the lake holds now: its NAME, or a FILE of one.
+
+    Of days that were revised it says how many rows were added, removed and altered, and the largest change of a price.
+    Exit 1 if a day is other than it was, or was stored in between.
+    """
+    _run_in_project("snapshot", snapshot, as_json, function="check")
+
+
+@_snapshot_command("list", "List the lake's snapshots.")
+@json_option
+def snapshot_list(as_json: bool) -> None:
+    """List the lake's snapshots, the oldest first, and what dropping each may free."""
+    _run_in_project("snapshot", as_json, function="list_all")
+
+
+@_snapshot_command("drop", "Give snapshots up, and the files kept for them.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def snapshot_drop(names: tuple[str, ...]) -> None:
+    """Remove snapshots from the lake, and the replaced files that no other one needs; no day is touched."""
+    _run_in_project("snapshot", names, function="drop")
+
+
+@_snapshot_command("prune", "Drop the oldest, by number, age or size.")
+@click.option("--newest", type=click.IntRange(min=0), help="Leave no more than the newest N.")
+@click.option("--days", type=click.IntRange(min=0), help="Leave those taken in the last N days.")
+@click.option("--gb", type=click.FloatRange(min=0), help="Leave as many of the newest as keep N GB of replaced files.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def snapshot_prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
+    """Drop the oldest snapshots until all that is asked for holds; it says which, and asks."""
+    if newest is None and days is None and gb is None:
+        raise click.UsageError("say what is to be left: --newest N, --days N or --gb N")
+    _run_in_project("snapshot", newest, days, gb, yes, function="prune")
+
+
 @_command("Say what the vendor has of a dataset.")
 @click.argument("key", shell_complete=complete_keys)
 @click.argument("day", required=False)

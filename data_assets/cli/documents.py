@@ -8,7 +8,7 @@ print one `FilledDataset` where one dataset was named by its key, else a list of
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
 `plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
-`offers` what the vendor has of one dataset, and
+`offers` what the vendor has of one dataset, `snapshot` what is in one or has become of it, and
 `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
@@ -357,6 +357,86 @@ class OfferedDataset:
     names: list[str]
 
 
+@dataclass(frozen=True)
+class ListedSnapshot:
+    """`snapshot list`: a snapshot of the lake.
+
+    Attributes:
+        name: its name.
+        id: a digest of its days and their bytes.
+        taken_at: when, UTC.
+        datasets: whose days are in it.
+        days: how many there are, of all datasets.
+        bytes: of their files.
+        kept_bytes: of those files that no day has any more: what dropping it may free.
+    """
+
+    name: str
+    id: str
+    taken_at: str
+    datasets: list[str]
+    days: int
+    bytes: int
+    kept_bytes: int
+
+
+@dataclass(frozen=True)
+class TakenSnapshot:
+    """`snapshot take`: the snapshot that was taken.
+
+    Attributes:
+        file: where it was written to.
+        snapshot: what is in it.
+        not_stored: of each dataset that was asked for, how many days of the range are not in it; none where all are.
+    """
+
+    file: str
+    snapshot: ListedSnapshot
+    not_stored: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SnapshotDay:
+    """A day that is other than a snapshot says.
+
+    Attributes:
+        dataset: its dataset.
+        day: the day.
+        change: revised, rewritten (the same rows in another file), missing, or added (stored since, in between).
+        is_kept: whether the lake still holds what the day was.
+        rows_added: rows that are new; null where that is not known.
+        rows_removed: rows that are gone; likewise.
+        rows_altered: rows of which any value differs; likewise.
+        largest_price_change: as a share of the price before; likewise.
+    """
+
+    dataset: str
+    day: str
+    change: str
+    is_kept: bool
+    rows_added: int | None
+    rows_removed: int | None
+    rows_altered: int | None
+    largest_price_change: float | None
+
+
+@dataclass(frozen=True)
+class CheckedSnapshot:
+    """`snapshot check`: what has become of the days.
+
+    Attributes:
+        name: of the snapshot.
+        id: its digest.
+        unchanged: how many days are as they were, by every byte.
+        changed: the others.
+    """
+
+    name: str
+    id: str
+    unchanged: int
+    changed: list[SnapshotDay]
+
+
 DOCUMENTS: dict[str, Any] = {
     "plan": PlannedBackfill,
     "backfill": FilledDataset | list[FilledDataset],
@@ -371,6 +451,9 @@ DOCUMENTS: dict[str, Any] = {
     "doctor": list[Finding],
     "offers": OfferedDataset,
     "accept-hole": dict[str, dict[str, str]],
+    "snapshot-take": TakenSnapshot,
+    "snapshot-check": CheckedSnapshot,
+    "snapshot-list": list[ListedSnapshot],
 }
 """The document of each verb."""
 

@@ -22,7 +22,7 @@ from data_assets.cli.display import open_console
 from data_assets.cli.documents import Disk, PlannedBackfill, PlannedDataset
 from data_assets.cli.project import datasets
 from data_assets.cli.status import WIDE
-from data_assets.ingest.progress import count_of, duration
+from data_assets.ingest.progress import bytes_text, count_of, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
@@ -90,14 +90,14 @@ class Expected:
             " and ".join(f"{count:,} {unit}{'s' * (count != 1)}" for unit, count in asked.items() if count),
             f"{_count(requests)} request{'s' * (requests != 1)}",
             f"{_count(sum(cost.rows for cost in self.costs))} rows",
-            f"{_size(sum(cost.received for cost in self.costs))} to download",
-            f"{_size(sum(cost.stored for cost in self.costs))} on disk{self._free()}",
+            f"{bytes_text(sum(cost.received for cost in self.costs))} to download",
+            f"{bytes_text(sum(cost.stored for cost in self.costs))} on disk{self._free()}",
             duration(self.seconds),
         ]
         return "expected: " + ", ".join(parts)
 
     def _free(self) -> str:
-        return f" ({', '.join(_size(room.free) for room in self.rooms)} free)" if self.rooms else ""
+        return f" ({', '.join(bytes_text(room.free) for room in self.rooms)} free)" if self.rooms else ""
 
     def print(self, console: Console) -> None:
         """It as a table, a row for each dataset."""
@@ -116,15 +116,15 @@ class Expected:
                 f"{len(cost.days):,}",
                 _count(cost.requests),
                 _count(cost.rows),
-                _size(cost.received),
-                _size(cost.stored),
+                bytes_text(cost.received),
+                bytes_text(cost.stored),
                 duration(cost.seconds),
                 f"{label(cost.days[0])} to {label(cost.days[-1])}",
                 f"{count_of(cost.sampled, cost.dataset.day)} stored last" if cost.sampled else "the vendor's usual day",
             )
         console.print(table)
         for room in self.rooms:
-            text = f"{room.folder}: {_size(room.needed)} needed, {_size(room.free)} free"
+            text = f"{room.folder}: {bytes_text(room.needed)} needed, {bytes_text(room.free)} free"
             short = room.needed > room.free
             console.print(text + (": make room, or ask for fewer days" if short else ""), soft_wrap=True, markup=False)
         console.print(self.line(), highlight=False, soft_wrap=True)
@@ -173,10 +173,3 @@ def _count(number: int) -> str:
         if number >= factor:
             return f"{number / factor:,.1f} {word}"
     return f"{number:,}"
-
-
-def _size(size: float) -> str:
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size / 1e3:,.0f} kB"

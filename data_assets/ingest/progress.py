@@ -275,6 +275,14 @@ def count_of(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
+def bytes_text(size: float) -> str:
+    """Write a number of bytes: `12 kB`, `1.5 GB`."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size / 1e3:,.0f} kB"
+
+
 def duration(seconds: float) -> str:
     """Write seconds in words: `41 s`, `2 min 10 s`, `25 h 1 min`."""
     minutes, rest = divmod(round(seconds), 60)

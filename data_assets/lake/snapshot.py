@@ -32,8 +32,8 @@ class PinnedDay:
         size: its bytes.
         sha256: hexadecimal digest of those bytes.
         rows: rows in it.
-        checks: how its asset checks had ended when the snapshot was taken: check -> ``passed``, ``warned`` or
-            ``failed``; empty where nobody said.
+        checks: how its asset checks had ended when the snapshot was taken: check -> ``succeeded``, ``failed``, ...;
+            empty where nobody said.
     """
 
     size: int

@@ -260,7 +260,7 @@ def day_health(
 ) -> list[DayHealth]:
     """Return one row per day, in the order given. It costs two look-ups per day: use it for weeks, not for decades."""
     asset_key = dataset.asset_key
-    checks = _check_states(instance, asset_key, dataset.checks, days)
+    checks = check_states(instance, dataset, days)
     states = states_on_disk(instance, dataset, days, lake)
     failed = [day for day, state in states.items() if state is DayState.FAILED]
     held, closed = _held(dataset, failed, lake) if failed else (set(), {})
@@ -304,11 +304,12 @@ def _scalar(value: dg.MetadataValue) -> Scalar:
     return value.value if isinstance(value.value, (str, int, float)) else str(value.value)
 
 
-def _check_states(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check_names: Iterable[str], days: Sequence[str]
+def check_states(
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str]
 ) -> dict[str, dict[str, str]]:
+    """Return how the checks of days ended last: day -> check -> SUCCEEDED, FAILED, ...; one query for all of them."""
     states: dict[str, dict[str, str]] = {}
-    keys = [dg.AssetCheckKey(asset_key, name) for name in check_names]
+    keys = [dg.AssetCheckKey(dataset.asset_key, name) for name in dataset.checks]
     if not keys or not days:
         return states
     for info in instance.event_log_storage.get_asset_check_partition_info(keys, partition_keys=list(days)):

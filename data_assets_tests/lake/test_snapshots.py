@@ -270,7 +270,7 @@ SNAPSHOT = Snapshot(
     {
         "theta/option_quotes/QQQ": {
             NEXT: PinnedDay(10, "b" * 64, 3),
-            DAY: PinnedDay(9, "a" * 64, 2, {"grid": "passed"}),
+            DAY: PinnedDay(9, "a" * 64, 2, {"grid": "succeeded"}),
         },
         "ib/bars_1m/AAPL": {DAY: PinnedDay(8, "c" * 64, 390)},
     },
@@ -285,7 +285,7 @@ def test_the_text_has_a_line_a_day_in_order(tmp_path):
         "size": 9,
         "sha256": "a" * 64,
         "rows": 2,
-        "checks": {"grid": "passed"},
+        "checks": {"grid": "succeeded"},
     }
     assert [line.split('"day": ')[1][1:11] for line in text.splitlines() if '"day"' in line] == [
         "2024-01-03",
@@ -313,7 +313,7 @@ def test_the_id_is_of_the_data_and_not_of_the_name_or_the_time():
                 st.integers(0, 10**12),
                 st.text("0123456789abcdef", min_size=64, max_size=64),
                 st.integers(0, 10**9),
-                st.dictionaries(st.sampled_from(["grid", "ohlc"]), st.sampled_from(["passed", "warned", "failed"])),
+                st.dictionaries(st.sampled_from(["grid", "ohlc"]), st.sampled_from(["succeeded", "failed"])),
             ),
             min_size=1,
         ),

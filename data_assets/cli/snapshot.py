@@ -1,0 +1,254 @@
+"""`data-assets snapshot`: which bytes of which days were used, and what has become of them.
+
+Here: choosing the days, and the tables. Not here: snapshots themselves (`lake.snapshot`, `lake.pins`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from data_assets.cli.arguments import Asked
+from data_assets.cli.documents import CheckedSnapshot, ListedSnapshot, SnapshotDay, TakenSnapshot, write_document
+from data_assets.cli.project import EXIT_OK, EXIT_SOME_DAY_DOES_NOT, datasets, enter_project, open_instance
+from data_assets.cli.selection import Selection
+from data_assets.cli.status import WIDE
+from data_assets.ingest.progress import bytes_text, count_of
+from data_assets.lake.lake import Lake, LakeError
+from data_assets.lake.layout import snapshot_path
+from data_assets.lake.pins import ADDED, UNCHANGED, DayChange
+from data_assets.lake.revision import MEASURES
+from data_assets.lake.snapshot import Snapshot
+from data_assets.orchestration.day_states import check_states
+from data_assets.wiring import open_lake
+
+SHORT_ID = 12
+COLOURS = {"revised": "red", "missing": "red", "added": "yellow", "rewritten": "dim"}
+MEANING = {
+    "rewritten": "the same rows in another file",
+    "missing": "no longer there",
+    "added": "stored since, between days of the snapshot",
+}
+
+
+def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) -> None:
+    """Take a snapshot of the stored days that are asked for, and write it to a file that is not there yet."""
+    try:
+        snapshot_path(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    path = (into or Path(f"{name}.snapshot.json")).absolute()
+    selection = Selection.of(asked)
+    enter_project()
+    selected = selection.days()
+    if path.exists():
+        raise click.UsageError(f"{path} is there already: give another --into, or remove it")
+    if not path.parent.is_dir():
+        raise click.UsageError(f"{path.parent} is no folder: give another --into")
+    lake = open_lake()
+    found: dict[str, list[date]] = {}
+    checks: dict[str, dict[date, dict[str, str]]] = {}
+    without: Counter[str] = Counter()
+    with open_instance() as instance:
+        for dataset, keys in selected.items():
+            there = lake.days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])) if keys else []
+            asked_for = set(keys)
+            days = [day for day in there if day.isoformat() in asked_for]
+            without[dataset.name] = len(asked_for) - len(days)
+            if days:
+                found[dataset.name] = days
+                ended = check_states(instance, dataset, [day.isoformat() for day in days])
+                checks[dataset.name] = {
+                    date.fromisoformat(day): {check: state.lower() for check, state in each.items()}
+                    for day, each in ended.items()
+                }
+    if not found:
+        raise click.UsageError("no day of what is asked for is stored in days of its own: data-assets list")
+    with _progress(f"snapshot {name}", sum(map(len, found.values()))) as step:
+        snapshot = lake.take_snapshot(name, found, keep=keep, checks=checks, pinned=lambda *_: step())
+    try:
+        path.write_text(snapshot.text(), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(
+            f"{path}: cannot be written ({error.strerror}); the lake has the snapshot {name} all the same: "
+            f"{lake.locate(snapshot_path(name))}"
+        ) from None
+    if as_json:
+        write_document(TakenSnapshot(str(path), _listed(lake, snapshot), {k: n for k, n in without.items() if n}))
+        return
+    for dataset_name, of_dataset in snapshot.days.items():
+        click.echo(f"{dataset_name}: {_days(list(of_dataset))}")
+    for dataset_name, count in without.items():
+        if count and dataset_name in found:
+            click.echo(f"{dataset_name}: {count_of(count, 'day')} of the range not stored, and so no part of it")
+    click.echo(f"{name}: {count_of(snapshot.count, 'day')}, {bytes_text(snapshot.size)}, id {snapshot.id[:SHORT_ID]}")
+    click.echo(f"written to {os.path.relpath(path)}")
+
+
+def check(name_or_file: str, as_json: bool) -> None:
+    """Say what has become of a snapshot's days, and end with 1 if any is other than it was."""
+    path = Path(name_or_file).absolute()
+    enter_project()
+    lake = open_lake()
+    snapshot = Snapshot.read(path) if path.is_file() else _named(lake, name_or_file)
+    if snapshot.synthetic != lake.synthetic:
+        kind = "synthetic" if snapshot.synthetic else "real"
+        raise click.UsageError(f"{snapshot.name} is of {kind} data: set DATA_ASSETS_PROFILE to the profile of its lake")
+    stamps = {name: each.revisions.stamps for name, each in datasets().items() if each.revisions is not None}
+    found: list[DayChange] = []
+    with _progress(f"snapshot {snapshot.name}", snapshot.count) as step:
+        for change in lake.changes(snapshot, stamps):
+            found.append(change)
+            if change.change != ADDED:
+                step()
+    changed = [change for change in found if change.change != UNCHANGED]
+    if as_json:
+        days = [_document(change) for change in changed]
+        write_document(CheckedSnapshot(snapshot.name, snapshot.id, len(found) - len(changed), days))
+    else:
+        _print_changes(snapshot, found, changed)
+    sys.exit(EXIT_SOME_DAY_DOES_NOT if changed else EXIT_OK)
+
+
+def _print_changes(snapshot: Snapshot, found: Sequence[DayChange], changed: Sequence[DayChange]) -> None:
+    console = Console(width=WIDE)
+    if changed:
+        table = Table("dataset", "day", "what", "how", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for change in changed:
+            colour = COLOURS[change.change]
+            table.add_row(change.dataset, str(change.day), f"[{colour}]{change.change}[/{colour}]", _how(change))
+        console.print(table)
+    same = len(found) - len(changed)
+    counts = Counter(change.change for change in changed)
+    other = "".join(f", {count:,} {what}" for what, count in sorted(counts.items()))
+    taken = f"{snapshot.taken_at:%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{snapshot.name}, taken {taken}: {same:,} of {count_of(snapshot.count, 'day')} unchanged{other}")
+    if lost := sum(not change.is_kept for change in changed):
+        click.echo(f"{count_of(lost, 'day')} cannot be read as of it: the lake does not hold what they were")
+
+
+def _how(change: DayChange) -> str:
+    if change.change in MEANING:
+        return MEANING[change.change]
+    if change.difference is None:
+        return "its rows of then are not kept, so nobody can tell"
+    found = change.difference
+    return (
+        f"of {found.rows_before:,} rows {found.rows_added:,} added, {found.rows_removed:,} removed, "
+        f"{found.rows_altered:,} altered; largest price change {found.largest_price_change:.2%}"
+    )
+
+
+def _document(change: DayChange) -> SnapshotDay:
+    measured = change.difference.metadata if change.difference else dict.fromkeys(MEASURES)
+    return SnapshotDay(change.dataset, change.day.isoformat(), change.change, change.is_kept, **measured)
+
+
+def list_all(as_json: bool) -> None:
+    """Print the lake's snapshots."""
+    enter_project()
+    lake = open_lake()
+    listed = [_listed(lake, snapshot) for snapshot in lake.snapshots()]
+    if as_json:
+        write_document(listed)
+        return
+    if not listed:
+        click.echo("the lake has no snapshot: data-assets snapshot NAME KEY...")
+        return
+    right = {"justify": "right"}
+    table = Table(Column("name", no_wrap=True), "taken (UTC)", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("days", "size", "kept for it"):
+        table.add_column(heading, **right)  # type: ignore[arg-type]
+    table.add_column("id")
+    table.add_column("datasets")
+    for each in listed:
+        table.add_row(
+            each.name,
+            each.taken_at[:16].replace("T", " "),
+            f"{each.days:,}",
+            bytes_text(each.bytes),
+            bytes_text(each.kept_bytes),
+            each.id[:SHORT_ID],
+            ", ".join(each.datasets),
+        )
+    Console(width=WIDE).print(table)
+
+
+def drop(names: Sequence[str]) -> None:
+    """Give snapshots up."""
+    enter_project()
+    lake = open_lake()
+    snapshots = [_named(lake, name) for name in dict.fromkeys(names)]
+    freed = sum(lake.kept_bytes(snapshot) for snapshot in snapshots)
+    lake.drop_snapshots([snapshot.name for snapshot in snapshots])
+    click.echo(f"dropped {', '.join(each.name for each in snapshots)}: up to {bytes_text(freed)} freed")
+
+
+def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
+    """Drop the oldest snapshots until those that are left fulfil every bound."""
+    enter_project()
+    lake = open_lake()
+    left = lake.snapshots()
+    dropped: list[str] = []
+    since = None if days is None else datetime.now(UTC) - timedelta(days=days)
+    kept = {snapshot.name: lake.kept_bytes(snapshot) for snapshot in left}
+    while left and (
+        (newest is not None and len(left) > newest)
+        or (since is not None and left[0].taken_at < since)
+        or (gb is not None and sum(kept[snapshot.name] for snapshot in left) > gb * 1e9)
+    ):
+        dropped.append(left.pop(0).name)
+    if not dropped:
+        click.echo("nothing to drop")
+        return
+    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(sum(kept[name] for name in dropped))})")
+    if not yes and not click.confirm("go on?", err=True):
+        raise click.Abort
+    lake.drop_snapshots(dropped)
+    click.echo(f"dropped {count_of(len(dropped), 'snapshot')}")
+
+
+def _named(lake: Lake, name: str) -> Snapshot:
+    try:
+        return lake.snapshot(name)
+    except ValueError:
+        raise click.UsageError(f"{name}: there is no such file, and no snapshot can have that name") from None
+    except LakeError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _listed(lake: Lake, snapshot: Snapshot) -> ListedSnapshot:
+    return ListedSnapshot(
+        name=snapshot.name,
+        id=snapshot.id,
+        taken_at=snapshot.taken_at.isoformat(timespec="seconds"),
+        datasets=list(snapshot.days),
+        days=snapshot.count,
+        bytes=snapshot.size,
+        kept_bytes=lake.kept_bytes(snapshot),
+    )
+
+
+def _days(days: Sequence[date]) -> str:
+    return f"{count_of(len(days), 'day')}, {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show in a terminal how many days are done; what it yields is called after each."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda: shown.advance(task)

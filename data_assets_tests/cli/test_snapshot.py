@@ -1,0 +1,140 @@
+"""`snapshot`: what was used is written down, kept, compared and given up, by commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from jsonschema import Draft202012Validator
+
+from data_assets import Lake, Snapshot
+from data_assets.sandbox.faults import Fault
+from data_assets_tests.cli.called import Call
+from data_assets_tests.end_to_end.project_folder import SOURCES
+from data_assets_tests.orchestration.in_process import InProcess, in_process_project
+
+QQQ = "theta/option_quotes/QQQ"
+DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
+JULY = ("--from", DAYS[0], "--to", DAYS[-1])
+SCHEMA = json.loads((SOURCES / "docs" / "reference" / "json-schema.json").read_text())
+
+
+@pytest.fixture
+def project(tmp_path: Path, call: Call) -> Iterator[InProcess]:
+    """Two of the days are stored; whoever asks for the second one again gets other quotes."""
+    faults = [Fault(kind="revised", day=date.fromisoformat(DAYS[1]), skip=1)]
+    with in_process_project(tmp_path, faults=faults) as project:
+        assert call("backfill", QQQ, "--from", DAYS[0], "--to", DAYS[1]).code == 0
+        yield project
+
+
+def document(verb: str, said: Any) -> Any:
+    Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/snapshot-{verb}"}).validate(said)
+    return said
+
+
+def quotes(project: InProcess, snapshot: Snapshot | None = None) -> pl.DataFrame:
+    lake = Lake(str(project.folder / "lake" / "live"), synthetic=False, as_of=snapshot)
+    return lake.scan(QQQ, date.fromisoformat(DAYS[1]), date.fromisoformat(DAYS[1])).collect()
+
+
+def test_from_taking_one_to_giving_it_up(project: InProcess, call: Call) -> None:
+    taken = call("snapshot", "study", QQQ, *JULY)
+    assert not taken.code, taken.stderr
+    assert taken.stdout.splitlines()[:2] == [
+        f"{QQQ}: 2 days, {DAYS[0]} to {DAYS[1]}",
+        f"{QQQ}: 1 day of the range not stored, and so no part of it",
+    ]
+    assert taken.stdout.endswith("written to study.snapshot.json\n")
+    before = quotes(project)
+    written = Snapshot.read(project.folder / "study.snapshot.json")
+    assert {check: ended for day in written.days[QQQ].values() for check, ended in day.checks.items()} == dict.fromkeys(
+        ["contract_set", "grid", "integrity", "quotes", "timestamps"], "succeeded"
+    )
+    unchanged = call("snapshot", "check", "study")
+    assert (unchanged.code, unchanged.stdout.count("2 of 2 days unchanged")) == (0, 1)
+
+    assert call("backfill", QQQ, *JULY, "--only", "all").code == 0
+    checked = call("snapshot", "check", "study.snapshot.json")
+
+    assert checked.code == 1
+    rows = {line.split()[1]: line for line in checked.stdout.splitlines() if line.lstrip().startswith(QQQ)}
+    assert "rewritten  the same rows in another file" in rows[DAYS[0]]
+    assert f"revised    of {before.height:,} rows 0 added, 0 removed, " in rows[DAYS[1]]
+    assert "largest price change 50.03%" in rows[DAYS[1]]
+    assert checked.stdout.endswith("0 of 2 days unchanged, 1 revised, 1 rewritten\n")
+    assert quotes(project, written).equals(before)
+    assert not quotes(project).equals(before)
+
+    (listed,) = document("list", call("snapshot", "list", "--json").document)
+    assert (listed["name"], listed["days"], listed["kept_bytes"]) == ("study", 2, written.size)
+    assert "study" in call("snapshot", "list").stdout
+    dropped = call("snapshot", "drop", "study")
+    assert dropped.stdout.split(":")[0] == "dropped study"
+    assert call("snapshot", "list").stdout.startswith("the lake has no snapshot: data-assets snapshot NAME KEY...")
+    lost = call("snapshot", "check", "study.snapshot.json")
+    assert "its rows of then are not kept, so nobody can tell" in lost.stdout
+    assert lost.stdout.endswith("2 days cannot be read as of it: the lake does not hold what they were\n")
+    assert quotes(project).height == before.height
+
+
+def test_documents(project: InProcess, call: Call) -> None:
+    taken = document("take", call("snapshot", "take", "study", QQQ, *JULY, "--into", "deep.json", "--json").document)
+    assert (taken["snapshot"]["days"], taken["not_stored"]) == (2, {QQQ: 1})
+    assert Path(taken["file"]) == project.folder / "deep.json"
+    assert call("backfill", QQQ, *JULY, "--only", "all").code == 0
+    checked = document("check", call("snapshot", "check", "study", "--json").document)
+    assert (checked["id"], checked["unchanged"]) == (taken["snapshot"]["id"], 0)
+    rewritten, revised = checked["changed"]
+    assert (rewritten["change"], rewritten["rows_altered"]) == ("rewritten", 0)
+    assert (revised["change"], revised["is_kept"]) == ("revised", True)
+    assert revised["largest_price_change"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_oldest_go_first(project: InProcess, call: Call) -> None:
+    for name in ("a", "b", "c"):
+        assert not call("snapshot", name, QQQ, *JULY).code
+        assert call("backfill", QQQ, *JULY, "--only", "all").code == 0
+    kept = {each["name"]: each["kept_bytes"] for each in call("snapshot", "list", "--json").document}
+    assert call("snapshot", "prune", "--gb", "1", "--days", "1", "--newest", "3").stdout == "nothing to drop\n"
+    assert call("snapshot", "prune", "--newest", "2", "--yes").stdout.startswith("to be dropped: a (up to ")
+    bound = str((kept["c"] + kept["b"] / 2) / 1e9)
+    assert call("snapshot", "prune", "--gb", bound, "--yes").stdout.endswith("dropped 1 snapshot\n")
+    assert [each["name"] for each in call("snapshot", "list", "--json").document] == ["c"]
+    assert not call("snapshot", "prune", "--days", "0", "--yes").code
+    assert call("snapshot", "list", "--json").document == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("study",), "name datasets (KEY...), or say --all"),
+        (("study", QQQ, "--from", "2024-07-03", "--to", "2024-07-03"), "no day of what is asked for is stored"),
+        (("study", "polygon", *JULY), "no day of what is asked for is stored"),
+        (("a/b", QQQ, *JULY), "is no name for a snapshot"),
+        (("study", "theta/option_quotes/QQ"), "there is no dataset 'theta/option_quotes/QQ'"),
+        (("study", QQQ, *JULY, "--into", "there.json"), "is there already: give another --into, or remove it"),
+        (("study", QQQ, *JULY, "--into", "nowhere/study.json"), "is no folder: give another --into"),
+        (("check", "nothing"), "the lake has no snapshot 'nothing'; it has none"),
+        (("check", "no/such.json"), "there is no such file, and no snapshot can have that name"),
+        (("check", "there.json"), "there.json: is no snapshot"),
+        (("drop", "nothing"), "the lake has no snapshot 'nothing'"),
+        (("prune",), "say what is to be left"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_changes_nothing(
+    project: InProcess, call: Call, arguments: tuple[str, ...], says: str
+) -> None:
+    (project.folder / "there.json").write_text("mine")
+    ended = call("snapshot", *arguments)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert (project.folder / "there.json").read_text() == "mine"
+    assert not (project.folder / "study.snapshot.json").exists()
+    assert call("snapshot", "list", "--json").document == []
