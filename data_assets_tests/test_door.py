@@ -40,7 +40,7 @@ def test_reading_loads_no_dagster_and_no_pandas(tmp_path: Path) -> None:
     assert set(loaded) & HEAVY == set()
 
 
-@pytest.mark.parametrize("documented", [Lake, Lake.bars, create_views])
+@pytest.mark.parametrize("documented", [Lake, Lake.bars, Lake.chain, create_views])
 def test_the_examples_hold(documented: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lake = Lake("lake/sandbox", synthetic=True)

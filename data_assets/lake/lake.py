@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import partial
 from importlib.metadata import version
 from typing import Any, BinaryIO
@@ -34,6 +34,15 @@ from data_assets.lake.bars import (
     extended_bars,
     regular_bars,
     with_new_york_time,
+)
+from data_assets.lake.chains import (
+    GREEKS,
+    QUOTES,
+    instant_of,
+    of_contract,
+    price_before,
+    with_moneyness,
+    with_quote_columns,
 )
 from data_assets.lake.errors import (
     ANOTHER_FILE,
@@ -264,6 +273,106 @@ class Lake:
         frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
         frame = frame if days else frame.head(0)
         return frame if columns is None else frame.select(columns)
+
+    def chain(
+        self, underlying: str, day: date, minute: time | str, *, price: float | str | None = None
+    ) -> pl.LazyFrame:
+        """The option quotes of one underlying at one minute, with mid, spread, days to expiration and moneyness.
+
+        Args:
+            underlying: ``QQQ`` reads ``theta/option_quotes/QQQ``; ``SPX`` has the roots SPX and SPXW.
+            day: the session.
+            minute: of New York's clock, ``10:30`` or a `datetime.time`; a snapshot holds the last quotes at that time.
+            price: the underlying's price, in dollars; or a dataset of bars, ``polygon/minute_aggs`` or ``ib/bars_1m``,
+                for the close of the bar that ends at that minute (or the last one before it on that day). By default
+                the price that put-call parity implies in the chain itself, whatever else the lake holds.
+
+        Returns:
+            A lazy frame, a row for each contract: the stored columns (prices in US dollars), then ``mid``, ``spread``
+            (US dollars), ``days_to_expiration`` (calendar days), ``underlying_price`` (US dollars or index points),
+            ``moneyness`` (strike / underlying_price) and ``time_new_york``. ``mid`` and ``spread`` are null where
+            nobody asks. No rows if the day has no snapshot at that time.
+
+        Example:
+            >>> from datetime import date
+            >>> from data_assets import Lake
+            >>> lake = Lake("lake/sandbox", synthetic=True)
+            >>> chain = lake.chain("QQQ", date(2024, 1, 3), "09:31", price=303.0).collect()
+            >>> chain.select("strike", "days_to_expiration").unique().height
+            12
+
+        Raises:
+            ValueError: ``minute`` is no time of day.
+            LakeError: the day is not stored, or no bar says the price.
+        """
+        dataset, instant = f"{QUOTES}/{underlying}", instant_of(day, minute)
+        rows = with_quote_columns(self._day(dataset, day).filter(pl.col("timestamp") == instant))
+        if isinstance(price, str):
+            price = price_before(self.bars(underlying, day, day, dataset=price), price, underlying, instant)
+        return with_moneyness(rows, price)
+
+    def greeks(self, underlying: str, day: date, minute: time | str) -> pl.LazyFrame:
+        """The first-order greeks of one underlying's options at one minute, in the columns and units of Theta.
+
+        Args:
+            underlying: ``SPX`` reads ``theta/option_greeks/SPX``.
+            day: the session.
+            minute: of New York's clock, ``10:30`` or a `datetime.time`.
+
+        Returns:
+            As `chain`, with the vendor's ``underlying_price`` of each row. ``moneyness`` is null where that is 0, which
+            is how Theta writes that it had none. A solution of implied volatility that Theta did not find is stored as
+            it came: see ``iv_error``.
+
+        Raises:
+            ValueError: ``minute`` is no time of day.
+            LakeError: the day is not stored.
+        """
+        instant = instant_of(day, minute)
+        rows = self._day(f"{GREEKS}/{underlying}", day).filter(pl.col("timestamp") == instant)
+        return with_moneyness(with_quote_columns(rows))
+
+    def contract(
+        self,
+        underlying: str,
+        expiration: date,
+        strike: float,
+        right: str,
+        start: date,
+        end: date,
+        *,
+        root: str | None = None,
+    ) -> pl.LazyFrame:
+        """The quotes of one option contract from ``start`` to ``end``, both inclusive, in order of time.
+
+        Args:
+            underlying: ``QQQ`` reads ``theta/option_quotes/QQQ``.
+            expiration: the contract's.
+            strike: US dollars, or index points.
+            right: ``CALL`` or ``PUT``.
+            start: the first day.
+            end: the last day.
+            root: SPX or SPXW, where one day and strike has contracts of both; by default those of all roots.
+
+        Returns:
+            A lazy frame: the stored columns, ``mid``, ``spread``, ``days_to_expiration`` and ``time_new_york``. Days
+            that the lake does not hold, or on which the contract was not listed, have no rows.
+
+        Raises:
+            ValueError: ``end`` is before ``start``, or ``right`` is neither a call nor a put.
+            LakeError: the dataset has no day at all.
+        """
+        rows = self.scan(f"{QUOTES}/{underlying}", start, end)
+        return with_quote_columns(of_contract(rows, expiration, strike, right, root))
+
+    def _day(self, dataset: str, day: date) -> pl.LazyFrame:
+        """The rows of one day, which has to be there."""
+        if not self.days(dataset, day, day):
+            raise LakeError(
+                f"{dataset}: the lake {self.url} does not hold {day}; "
+                f"run: data-assets backfill {dataset} --from {day} --to {day}"
+            )
+        return scan([self.locate(partition_path(dataset, day))])
 
     def bars(
         self,

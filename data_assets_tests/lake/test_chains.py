@@ -1,0 +1,141 @@
+"""One minute's chain, one contract over days, and the greeks: which rows, and what is computed beside them."""
+
+from datetime import UTC, date, datetime, time
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from data_assets.lake.lake import Lake, LakeError
+from data_assets_tests.lake.lake_days import COLUMNS, DAY, quotes, store
+from data_assets_tests.lake.minute_days import day_bars, store_day
+
+OPEN = datetime(2024, 1, 3, 14, 30, tzinfo=UTC)
+NEXT = date(2024, 1, 4)
+
+
+def quote(strike, right, bid, ask, *, expiration=date(2024, 1, 5), at=OPEN, symbol="QQQ"):
+    return {
+        **dict.fromkeys(COLUMNS, 1),
+        **{"symbol": symbol, "expiration": expiration, "strike": strike, "right": right, "timestamp": at},
+        **{"bid": bid, "ask": ask},
+    }
+
+
+def day_of(*rows):
+    frame = pl.DataFrame(list(rows), schema=COLUMNS)
+    return frame.sort("expiration", "strike", "right", "timestamp", maintain_order=True)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(str(tmp_path / "lake"), synthetic=True)
+
+
+@pytest.mark.parametrize("minute", ["09:32", time(9, 32)])
+def test_a_chain_is_the_stored_rows_of_one_minute(lake, minute):
+    store(lake, quotes())
+    found = lake.chain("QQQ", DAY, minute).collect()
+    expected = quotes().filter(pl.col("timestamp") == datetime(2024, 1, 3, 14, 32, tzinfo=UTC))
+    assert_frame_equal(found.select(expected.columns), expected)
+    added = ["mid", "spread", "days_to_expiration", "underlying_price", "moneyness", "time_new_york"]
+    assert found.columns == [*expected.columns, *added]
+    assert found["time_new_york"].dt.hour().unique().to_list() == [9]
+
+
+def test_mid_spread_and_days_are_of_the_row(lake):
+    rows = [
+        quote(400.0, "CALL", 1.0, 1.5),
+        quote(401.0, "CALL", 0.0, 0.1),  # nobody bids
+        quote(402.0, "CALL", 0.0, 0.0),  # no quote
+        quote(403.0, "CALL", 2.0, 1.0, expiration=date(2024, 2, 2)),  # crossed
+        quote(404.0, "CALL", 2.0, 0.0, expiration=date(2024, 2, 2)),  # nobody asks
+    ]
+    store(lake, day_of(*rows))
+    found = lake.chain("QQQ", DAY, "09:30", price=400.0).collect()
+    assert found["mid"].to_list() == [1.25, 0.05, None, 1.5, None]
+    assert found["spread"].to_list() == [0.5, 0.1, None, -1.0, None]
+    assert found["days_to_expiration"].to_list() == [2, 2, 2, 30, 30]
+    assert found["moneyness"].to_list() == pytest.approx([1.0, 1.0025, 1.005, 1.0075, 1.01])
+
+
+def test_the_days_to_expiration_are_counted_from_new_yorks_date(lake):
+    evening = datetime(2024, 1, 4, 0, 30, tzinfo=UTC)  # 19:30 of the third
+    store(lake, day_of(quote(400.0, "CALL", 1.0, 1.5, at=evening)))
+    assert lake.chain("QQQ", DAY, "19:30").collect()["days_to_expiration"].item() == 2
+
+
+def test_the_price_is_what_the_nearest_pair_at_the_money_implies(lake):
+    pairs = [
+        (date(2024, 1, 5), 399.0, 2.6, 1.4),
+        (date(2024, 1, 5), 400.0, 2.0, 1.75),  # the closest of the nearest: 400.25
+        (date(2024, 1, 5), 401.0, 1.3, 2.2),
+        (date(2024, 2, 2), 401.0, 5.0, 5.0),
+    ]
+    rows = [
+        quote(strike, right, mid - 0.05, mid + 0.05, expiration=expiration)
+        for expiration, strike, *mids in pairs
+        for right, mid in zip(("CALL", "PUT"), mids, strict=True)
+    ]
+    worthless = [quote(450.0, right, 0.0, 0.02, expiration=DAY) for right in ("CALL", "PUT")]  # equal, and no pair
+    store(lake, day_of(*rows, *worthless))
+    found = lake.chain("QQQ", DAY, "09:30").collect()
+    assert found["underlying_price"].unique().to_list() == pytest.approx([400.25])
+
+
+def test_without_a_pair_there_is_no_price_and_every_row(lake):
+    store(lake, day_of(quote(400.0, "CALL", 1.0, 1.5), quote(401.0, "PUT", 1.0, 1.5)))
+    found = lake.chain("QQQ", DAY, "09:30").collect()
+    assert found.height == 2
+    assert found.select("underlying_price", "moneyness").null_count().row(0) == (2, 2)
+
+
+def test_a_bar_that_ends_at_the_minute_can_say_the_price(lake):
+    store(lake, quotes())
+    store_day(lake, DAY, day_bars(DAY, "QQQ"))
+    found = lake.chain("QQQ", DAY, "09:32", price="polygon/minute_aggs").collect()
+    bars = lake.bars("QQQ", DAY, DAY).filter(pl.col("timestamp") == datetime(2024, 1, 3, 14, 31, tzinfo=UTC))
+    assert found["underlying_price"].unique().to_list() == bars.collect()["close"].to_list()
+    with pytest.raises(LakeError, match="no bar of QQQ on 2024-01-03 before 00:01"):
+        lake.chain("QQQ", DAY, "00:01", price="polygon/minute_aggs")
+
+
+def test_a_day_that_is_not_there_is_an_error_that_says_what_to_run(lake):
+    store(lake, quotes())
+    command = "data-assets backfill theta/option_quotes/QQQ --from 2024-01-04 --to 2024-01-04"
+    with pytest.raises(LakeError, match=command):
+        lake.chain("QQQ", NEXT, "10:30")
+
+
+@pytest.mark.parametrize("minute", ["half past ten", time(10, 30, tzinfo=UTC)])
+def test_a_minute_is_a_time_in_new_york(lake, minute):
+    with pytest.raises(ValueError, match="minute"):
+        lake.chain("QQQ", DAY, minute)
+
+
+def test_a_contract_over_days_is_its_rows_in_order_of_time(lake):
+    days = {
+        DAY: day_of(quote(400.0, "CALL", 1.0, 1.5), quote(400.0, "PUT", 1.0, 1.5)),
+        NEXT: day_of(
+            *(quote(400.0, "CALL", 2.0, 2.5, at=OPEN.replace(day=4, minute=minute)) for minute in (31, 32)),
+            quote(400.0, "CALL", 3.0, 3.5, at=OPEN.replace(day=4), symbol="QQQ1"),
+        ),
+    }
+    for day, rows in days.items():
+        store(lake, rows, day=day)
+    asked = ("QQQ", date(2024, 1, 5), 400.0)
+    found = lake.contract(*asked, "c", DAY, NEXT, root="QQQ").collect()
+    assert found["bid"].to_list() == [1.0, 2.0, 2.0]
+    assert found["days_to_expiration"].to_list() == [2, 1, 1]
+    assert lake.contract(*asked, "CALL", DAY, NEXT).collect().height == 4
+    with pytest.raises(ValueError, match="right 'X'"):
+        lake.contract(*asked, "X", DAY, NEXT)
+
+
+def test_greeks_have_the_vendors_own_price(lake):
+    rows = day_of(quote(400.0, "CALL", 1.0, 1.5), quote(401.0, "CALL", 1.0, 1.5))
+    rows = rows.with_columns(underlying_price=pl.Series([500.0, 0.0]), delta=pl.lit(0.5))
+    store(lake, rows, dataset="theta/option_greeks/SPX")
+    found = lake.greeks("SPX", DAY, "09:30").collect()
+    assert found["moneyness"].to_list() == [0.8, None]
+    assert found["underlying_price"].to_list() == [500.0, 0.0], "the vendor's value is the vendor's"
