@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 import duckdb
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.monthly import MonthProvenance
@@ -89,6 +90,62 @@ def test_two_datasets_never_share_a_view(lake, tmp_path):
         create_views(lake, tmp_path / "lake.duckdb")
 
 
-def test_an_object_store_gets_no_views(bucket_url, tmp_path):
-    with pytest.raises(LakeError, match="local lake"):
-        create_views(Lake(bucket_url, synthetic=True), tmp_path / "lake.duckdb")
+def test_the_macros_give_what_the_methods_give(lake, tmp_path):
+    """With numbers of their own: DuckDB computes all of it again."""
+    greeks = quotes(seed=3).with_columns(underlying_price=pl.Series([303.0, 0.0] * (quotes().height // 2)))
+    for day in (DAY, DAY.replace(day=4)):
+        store(lake, quotes(seed=day.day), day=day)
+    store(lake, greeks, dataset="theta/option_greeks/SPX")
+    create_views(lake, tmp_path / "lake.duckdb")
+    expiration = quotes()["expiration"][-1]
+    asked = {
+        "FROM chain('QQQ', DATE '2024-01-03', TIME '09:32')": lake.chain("QQQ", DAY, "09:32"),
+        "FROM greeks('SPX', DATE '2024-01-03', TIME '09:31')": lake.greeks("SPX", DAY, "09:31"),
+        f"FROM contract('QQQ', DATE '{expiration}', 302.5, 'PUT')": lake.contract(
+            "QQQ", expiration, 302.5, "PUT", DAY, expiration
+        ),
+    }
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        for question, answer in asked.items():
+            expected = answer.collect().drop("time_new_york")
+            found = connection.sql(question).pl()
+            assert found.columns == [*expected.columns, "time_new_york"]
+            numbers = ["strike", "bid", "ask", "mid", "spread", "days_to_expiration", "underlying_price", "moneyness"]
+            order = ["expiration", "strike", "right", "timestamp"]
+            both = [
+                frame.with_columns(pl.col("right").cast(pl.String), pl.col("timestamp").dt.convert_time_zone("UTC"))
+                .select(
+                    *(name for name in [*order, *numbers] if name in expected.columns and name not in order), *order
+                )
+                .sort(order, maintain_order=True)
+                for frame in (found, expected)
+            ]
+            assert expected.height > 0
+            assert_frame_equal(*both, rel_tol=1e-12)
+        days = connection.sql("FROM days('theta/option_quotes/QQQ')").fetchall()
+    assert days == [(DAY, quotes().height), (DAY.replace(day=4), quotes().height)]
+
+
+def test_a_lake_without_options_has_no_macro_of_them(lake, tmp_path):
+    store(lake, quotes(), dataset="ib/bars_1m/SPY")
+    create_views(lake, tmp_path / "lake.duckdb")
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        assert connection.sql("FROM days('ib/bars_1m/SPY')").fetchall() == [(DAY, quotes().height)]
+        with pytest.raises(duckdb.Error, match="chain"):
+            connection.sql("FROM chain('QQQ', DATE '2024-01-03', TIME '09:32')")
+
+
+def test_the_views_of_a_bucket_are_read_by_httpfs_where_duckdb_has_it(bucket_url, tmp_path):
+    lake = Lake(bucket_url, synthetic=True)
+    store(lake, quotes())
+    database = tmp_path / "lake.duckdb"
+    try:
+        duckdb.connect().execute("LOAD httpfs")
+    except duckdb.Error:
+        with pytest.raises(LakeError, match=r"extension httpfs, .*Lake\.scan.*INSTALL httpfs") as refused:
+            create_views(lake, database)
+        assert "\n" not in str(refused.value)
+        assert not database.exists()
+    else:
+        assert create_views(lake, database) == ["theta_option_quotes_QQQ"]
+        assert b"AWS_SECRET" not in database.read_bytes()
