@@ -61,8 +61,8 @@ _MACROS = {
     "greeks": (
         GREEKS,
         f"""(underlying, day, minute) AS TABLE
-        SELECT * EXCLUDE (date), {_ADDED}, CASE WHEN underlying_price > 0 THEN strike / underlying_price END AS moneyness,
-            {_LOCAL}
+        SELECT * EXCLUDE (date), {_ADDED},
+            CASE WHEN underlying_price > 0 THEN strike / underlying_price END AS moneyness, {_LOCAL}
         FROM query_table('{{views}}_' || underlying) WHERE {_AT}""",
     ),
 }
