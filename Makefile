@@ -8,7 +8,7 @@ WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than
 MEMORY = $(shell df -Pk /dev/shm 2>/dev/null | awk '$$6 == "/dev/shm" && $$4 > 4000000' | grep -q . && ! grep -q ' /dev/shm .*noexec' /proc/mounts && echo TMPDIR=/dev/shm)
 CLEAN := -o tmp_path_retention_policy=failed -o tmp_path_retention_count=1
 
-.PHONY: demo dev test test-fast lint bench docs readers storm setup browser lock
+.PHONY: demo dev test test-fast test-cluster lint bench docs readers storm setup browser lock
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -22,6 +22,10 @@ test: setup browser  ## the whole suite
 FAST := quality files ingest lake vendors/ib vendors/theta
 test-fast: setup     ## unit and property tests, for the inner loop
 	$(MEMORY) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(CLEAN) -m "not slow" $(addprefix data_assets_tests/,$(FAST))
+
+test-cluster: setup  ## the run history in a real PostgreSQL, which the tests start for themselves
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
+	TEST_CLUSTER=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(CLEAN) data_assets_tests/cluster
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/dg check defs && $(BIN)/dg check toml
@@ -59,5 +63,5 @@ browser:             ## the tests drive a real Chromium
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 
 lock:                ## after a change of dependencies; needs uv
-	uv pip compile pyproject.toml --extra sandbox --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	uv pip compile pyproject.toml --extra sandbox --extra postgres --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
 	uv pip compile docs/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file docs/requirements.lock

@@ -22,6 +22,7 @@ from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.postgres_driver import check_driver, refusing_unusable_driver
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.orchestration.run_liveness import end_interrupted_runs
 from data_assets.orchestration.state_storage import RunHistory
@@ -83,8 +84,10 @@ def _get_instance(ref: InstanceRef) -> dg.DagsterInstance:
     Two processes that make its databases at the same instant leave them with two revisions, which no start accepts. And
     what a run prints belongs to this terminal; the processes that would capture it die of a Ctrl-C with a traceback.
     """
-    with tempfiles.locked_folder(Path(os.environ["DAGSTER_HOME"])):
-        return dg.DagsterInstance.from_ref(ref)
+    with tempfiles.locked_folder(Path(os.environ["DAGSTER_HOME"])), refusing_unusable_driver():
+        instance = dg.DagsterInstance.from_ref(ref)
+        check_driver(instance)
+        return instance
 
 
 @cache

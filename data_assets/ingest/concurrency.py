@@ -20,8 +20,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import psutil
-
 START = 3
 GROWTH = 1.05
 FLAT_ROUNDS = 3
@@ -30,11 +28,6 @@ FEWEST_TRIES = 5
 ERROR_SHARE = 0.2
 MEMORY_SHARE = 0.85
 COOL_DOWN_SECONDS = 10.0
-
-
-def memory_in_use() -> float:
-    """The share of this machine's memory that is in use, 0 to 1."""
-    return float(psutil.virtual_memory().percent) / 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from datetime import date
 from random import Random
 
 from data_assets.ingest.boundary import DataBoundary, RunOutcomes
-from data_assets.ingest.concurrency import MEMORY_SHARE, ConcurrencyLimit, Gate, memory_in_use
+from data_assets.ingest.concurrency import MEMORY_SHARE, ConcurrencyLimit, Gate
+from data_assets.ingest.memory import memory_in_use
 from data_assets.ingest.outcome import (
     DayEnded,
     Failed,
@@ -126,7 +127,7 @@ async def ingest(
         stop: once set, no further day or request is begun and days being fetched are cancelled; a day that is being
             published or recorded is finished. To be set in the loop's own thread.
         free_bytes: free space where the files go; None where that is unknown (an object store).
-        memory_share: share of the machine's memory in use, 0 to 1.
+        memory_share: share of the memory in use, 0 to 1.
         rng: the source of jitter.
 
     Raises:

@@ -193,8 +193,11 @@ class Lake:
         return UnfinishedDay(self._storage.work_folder(partition_path(dataset, day), FOLDER))
 
     def locate(self, path: str) -> str:
-        """The absolute path or URL of a file that is named relative to the lake's root."""
-        return self._storage.locate(path)
+        """The absolute path or URL of a file that is named relative to the lake's root.
+
+        A file beside the lake, such as the vendor's own in a cache, is named by its absolute path, which is returned.
+        """
+        return path if path.startswith("/") else self._storage.locate(path)
 
     def datasets(self) -> list[str]:
         """The keys of the datasets that hold at least one day."""

@@ -107,16 +107,9 @@ run_source: ContextVar[Opener | None] = ContextVar("run_source", default=None)
 # ---- a day's events -------------------------------------------------------------------------------------------------
 
 
-def _preview(frame: pl.DataFrame) -> dg.MetadataValue:
-    # Not by `pl.Config`: it sets variables of the environment, which other threads' native code reads at that moment,
-    # and a process dies of it (SIGSEGV; setenv is no call for a process with threads).
-    shown = frame.with_columns(pl.selectors.float().cast(pl.String))  # a Float32 in its own digits
-    return dg.MetadataValue.md(markdown_table(shown.columns, shown.iter_rows()))
-
-
 def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> dg.AssetMaterialization:
-    first_rows = dataset.files.preview(lake, day, PREVIEW_ROWS)
-    drawn = _picture(dataset, lake, day)
+    first_rows = _extra(dataset, day, "its first rows could not be read", partial(_first_rows, dataset, lake, day))
+    drawn = _extra(dataset, day, "its picture could not be drawn", partial(_picture, dataset, lake, day))
     return dg.AssetMaterialization(
         asset_key=dataset.asset_key,
         partition=day.isoformat(),
@@ -130,21 +123,36 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "sha256": stored.sha256,
             "synthetic": lake.synthetic,
             **({} if (identity := lake.identity()) is None else {LAKE: identity}),
-            **({} if first_rows is None else {"preview": _preview(first_rows)}),
+            **({} if first_rows is None else {"preview": dg.MetadataValue.md(first_rows)}),
             **({} if drawn is None else {"picture": dg.MetadataValue.md(drawn)}),
         },
     )
 
 
-def _picture(dataset: MarketDataset, lake: Lake, day: date) -> str | None:
-    """The day as a drawing; None if it has none, or if it cannot be drawn: that keeps no day from being recorded."""
-    if dataset.minutes is None:
-        return None
+def _extra(dataset: MarketDataset, day: date, lacking: str, make: Callable[[], str | None]) -> str | None:
+    """What a record shows besides what it says; None if there is none, or if that fails: the day is recorded anyway."""
     try:
-        return day_picture(dataset.minutes(lake, day))
-    except Exception as error:  # noqa: BLE001  whatever it is: the picture is an extra, the record is not
-        logger.warning(f"{dataset.name} {day}: stored, but its picture could not be drawn: {one_line(str(error))}")
+        return make()
+    except Exception as error:  # noqa: BLE001  whatever it is: this is an extra, the record is not
+        logger.warning(f"{dataset.name} {day}: stored, but {lacking}: {one_line(str(error))}")
         return None
+
+
+def _first_rows(dataset: MarketDataset, lake: Lake, day: date) -> str | None:
+    frame = dataset.files.preview(lake, day, PREVIEW_ROWS)
+    return None if frame is None else first_rows_table(frame)
+
+
+def first_rows_table(frame: pl.DataFrame) -> str:
+    """Some rows as Markdown, every number in its own digits."""
+    # Not by `pl.Config`: it sets variables of the environment, which other threads' native code reads at that moment,
+    # and a process dies of it (SIGSEGV; setenv is no call for a process with threads).
+    shown = frame.with_columns(pl.selectors.float().cast(pl.String))  # a Float32 in its own digits
+    return markdown_table(shown.columns, shown.iter_rows())
+
+
+def _picture(dataset: MarketDataset, lake: Lake, day: date) -> str | None:
+    return None if dataset.minutes is None else day_picture(dataset.minutes(lake, day))
 
 
 def _plain(value: Scalar) -> Scalar:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from data_assets.ingest.markdown import markdown_table, markdown_text
 from data_assets.lake.errors import one_line
-from data_assets.orchestration.day_run import _preview
+from data_assets.orchestration.day_run import first_rows_table
 
 RENDER = MarkdownIt("commonmark").enable("table")
 HOSTILE = [
@@ -70,7 +70,7 @@ def test_a_table_has_a_cell_for_every_value_whatever_stands_in_it() -> None:
 def test_the_first_rows_of_a_day_are_a_table_whatever_its_tickers_are() -> None:
     frame = pl.DataFrame({"ticker": ["A|B", "<img src=x>"], "day": [date(2024, 7, 1)] * 2, "volume": [1.5, 2.0]})
 
-    text = str(_preview(frame).value)
+    text = first_rows_table(frame)
 
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4

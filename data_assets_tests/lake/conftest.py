@@ -3,6 +3,7 @@
 import tempfile
 import threading
 import uuid
+from contextlib import contextmanager
 
 import boto3
 import pytest
@@ -13,20 +14,34 @@ from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint():
-    """S3 as Amazon serves it: of writers that forbid to replace an object, one wins. moto looks first, then writes."""
+@contextmanager
+def s3_server(refusal=lambda _environ: None):
+    """S3 as Amazon serves it: of writers that forbid to replace an object, one wins. moto looks first, then writes.
+
+    Args:
+        refusal: given a request's environment, returns the status line with which it is refused, or None.
+    """
     app = create_backend_app("s3")
     one_at_a_time = threading.Lock()
 
     def serve(environ, start_response):
         with one_at_a_time:
+            if status := refusal(environ):
+                start_response(status, [("content-length", "0")])
+                return []
             pieces, status, headers = run_wsgi_app(app, environ, buffered=True)
         start_response(status, list(headers))
         return pieces
 
     with WsgiServer(serve) as server:
         yield f"http://{HOST}:{server.port}"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """Refuses nothing."""
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

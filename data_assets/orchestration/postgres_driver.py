@@ -1,0 +1,65 @@
+"""Whether a run history in PostgreSQL is reached by the one driver that its library works with.
+
+`dagster-postgres` speaks psycopg2. SQLAlchemy 2.1 takes psycopg 3 for a plain ``postgresql://``: where that is not
+installed the history does not open, and where it is, the first event that is written fails. So the address has to name
+the driver: ``postgresql+psycopg2``.
+
+Here: saying so in one line instead of a traceback. Not here: what is stored (Dagster), and SQLite, which needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from data_assets.settings import SettingsError
+
+DRIVER = "psycopg2"
+
+_NOT_INSTALLED = "dagster.yaml: the run history is in PostgreSQL, which needs `pip install 'data-assets[postgres]'`"
+_WRONG_SCHEME = (
+    "dagster.yaml: PostgreSQL has to be reached by psycopg2: set `scheme: postgresql+psycopg2` in "
+    "storage.postgres.postgres_db, or begin postgres_url with postgresql+psycopg2://"
+)
+
+
+class DriverUnusable(SettingsError):
+    """The run history's database cannot be reached as it is configured; one line."""
+
+
+@contextmanager
+def refusing_unusable_driver() -> Iterator[None]:
+    """Say what to do where a module of the database's is not installed while the context lasts.
+
+    Raises:
+        DriverUnusable: in place of the error that something else raised for it.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = {"psycopg": _WRONG_SCHEME, DRIVER: _NOT_INSTALLED, "dagster_postgres": _NOT_INSTALLED}
+        missing = _missing_module(error)
+        if missing not in text:
+            raise
+        raise DriverUnusable(text[missing]) from error
+
+
+def _missing_module(error: BaseException | None) -> str:
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.split(".")[0]
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def check_driver(instance: dg.DagsterInstance) -> None:
+    """Go on only if an open history that is in PostgreSQL is reached by psycopg2.
+
+    Raises:
+        DriverUnusable: it is reached by another driver.
+    """
+    engine = getattr(instance.event_log_storage, "_engine", None)  # SQLite's has one for each run, and none of its own
+    if engine is not None and engine.dialect.name == "postgresql" and engine.dialect.driver != DRIVER:
+        raise DriverUnusable(_WRONG_SCHEME)

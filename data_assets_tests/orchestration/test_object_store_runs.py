@@ -1,0 +1,78 @@
+"""Runs whose lake is in an object store: what is recorded of a day, and what a store that refuses does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_assets.cli.local_run import run_range
+from data_assets.lake.lake import Lake
+from data_assets.sandbox.serving import SandboxTheta
+from data_assets_tests.lake.conftest import bucket_url as bucket_url
+from data_assets_tests.lake.conftest import s3_server
+from data_assets_tests.orchestration.in_process import ASSET, InProcess, open_project
+
+DAYS = ["2024-07-01", "2024-07-02"]
+UNREAD = DAYS[1]
+
+
+class Store:
+    """A store that takes every file; from `closed` on it gives none back whose name holds `UNREAD`."""
+
+    closed = False
+
+    def refusal(self, environ: dict[str, Any]) -> str | None:
+        held_back = environ["REQUEST_METHOD"] == "GET" and UNREAD in environ["PATH_INFO"]
+        return "403 Forbidden" if self.closed and held_back else None
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint(store: Store) -> Iterator[str]:
+    with s3_server(store.refusal) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def project(tmp_path: Path, bucket_url: str) -> Iterator[InProcess]:
+    (tmp_path / "staging").mkdir()
+    with (
+        SandboxTheta(contracts=8, says_synthetic=False) as theta,
+        open_project(tmp_path, THETA_BASE_URL=theta.base_url, DATA_ASSETS_LAKE=bucket_url) as instance,
+    ):
+        yield InProcess(tmp_path, instance, ASSET, theta)
+
+
+def test_a_file_that_cannot_be_read_back_does_not_keep_its_day_or_others_from_being_recorded(
+    project: InProcess, store: Store, bucket_url: str
+) -> None:
+    store.closed = True
+    try:
+        run = run_range(project.instance, ASSET, DAYS[0], DAYS[-1])
+    finally:
+        store.closed = False
+
+    assert project.states(DAYS) == dict.fromkeys(DAYS, "stored")
+    assert f"{UNREAD}: stored, but its first rows could not be read" in project.messages(run.run_id)
+    (seen,) = [each for each in project.evaluations(run.run_id) if (each.check, each.day) == ("integrity", UNREAD)]
+    assert not seen.passed
+    shown = {
+        str(record.partition_key): record.asset_materialization.metadata
+        for record in project.materializations()
+        if record.asset_materialization
+    }
+    assert ["preview" in shown[day] for day in DAYS] == [True, False]
+    assert shown[DAYS[0]]["path"].value == f"{bucket_url}/{ASSET.to_user_string()}/date={DAYS[0]}/data.parquet"
+
+
+def test_a_file_beside_the_lake_is_named_by_its_own_path(bucket_url: str, tmp_path: Path) -> None:
+    """The vendor's own, in the cache of this machine: their place is no part of the bucket's address."""
+    for lake in (bucket_url, str(tmp_path)):
+        assert Lake(lake, synthetic=False).locate("/cache/2024-07-01.csv.gz") == "/cache/2024-07-01.csv.gz"
