@@ -55,6 +55,7 @@ from data_assets.lake.errors import (
     read_error,
     write_error,
 )
+from data_assets.lake.flagged import Clean, flagged, months_of, of_bars, rule_of, wanted_flags
 from data_assets.lake.kept import Name, NotKept, Statement, names_before, not_kept, statements
 from data_assets.lake.layout import (
     LAYOUT,
@@ -245,7 +246,15 @@ class Lake:
         return [day for _, day in _partitions(names)]
 
     def scan(
-        self, dataset: str, start: date, end: date, columns: Sequence[str] | None = None, *, verify: bool = False
+        self,
+        dataset: str,
+        start: date,
+        end: date,
+        columns: Sequence[str] | None = None,
+        *,
+        verify: bool = False,
+        flags: bool = False,
+        clean: Clean = False,
     ) -> pl.LazyFrame:
         """The rows of the days from ``start`` to ``end``, both inclusive, in order of day; no other day's file is read.
 
@@ -257,24 +266,36 @@ class Lake:
             verify: first, before this returns, read each of the days as a whole and check it (`audit`); a file that
                 has not been replaced since, once in the life of this object. Without it nothing checks the pages, and
                 what a flipped bit makes of a number is returned as the number.
+            flags: add Boolean columns of what the published cleaning rules find, last: of bars ``flag_ohlc`` and
+                ``flag_outlier``, of option quotes and greeks ``flag_crossed``, ``flag_wide`` and others. Rules, windows
+                and sources are in `data_assets.quality.row_flags`; what is stored never changes.
+            clean: leave out the rows with any flag, or with one of those that are named (``["crossed", "outlier"]``).
+                How many rows that were, and why, is logged as a warning each time they are read.
 
         Returns:
             A lazy frame, without rows where the dataset has days but none in the range.
 
         Raises:
-            ValueError: ``end`` is before ``start``.
+            ValueError: ``end`` is before ``start``, or there are no flags for this dataset or of that name.
             Corrupt: with ``verify``, a day is damaged.
             LakeError: the dataset has no day at all.
         """
         _checked_range(dataset, start, end)
+        rule = rule_of(dataset) if flags or clean else None
+        drop = wanted_flags(rule, clean, dataset) if rule else ()
         days = self.days(dataset, start, end)
         some_day = days or self.days(dataset)[:1]
         if not some_day:
             raise LakeError(self._no_day(dataset, start, end))
         if verify:
             self._verify_once([partition_path(dataset, day) for day in some_day])
-        frame = scan([self.locate(partition_path(dataset, day)) for day in some_day])
-        frame = frame if days else frame.head(0)
+        places = [self.locate(partition_path(dataset, day)) for day in some_day]
+        frame = scan(places)
+        if rule:
+            stretches = [_as_first(scan([place]), frame) for place in places] if days else [frame.head(0)]
+            frame = flagged(stretches, rule, drop=drop, keep=flags, about=f"{dataset} {start} to {end}")
+        else:
+            frame = frame if days else frame.head(0)
         return frame if columns is None else frame.select(columns)
 
     def chain(
@@ -389,6 +410,8 @@ class Lake:
         follow_renames: bool = False,
         accept_not_kept: bool = False,
         verify: bool = False,
+        flags: bool = False,
+        clean: Clean = False,
         dataset: str = POLYGON_BARS,
     ) -> pl.LazyFrame:
         """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
@@ -421,6 +444,9 @@ class Lake:
             accept_not_kept: leave the stored days out that were not asked to keep the ticker, as those that the lake
                 does not hold, with ``grid`` too.
             verify: first check each file that answers, as `scan` does; a ticker's month is a small one.
+            flags: add ``flag_ohlc`` and ``flag_outlier``, before ``time_new_york``, as `scan` does; minutes of a grid
+                without a bar have nulls. They do not depend on ``session``: the rule sees all bars that are stored.
+            clean: leave out flagged bars, as `scan` does; on a grid, such a minute has no bar.
             dataset: whose bars: ``polygon/minute_aggs``, with its months beside it, or ``ib/bars_1m``, below which
                 each ticker has a dataset of its own.
 
@@ -454,6 +480,7 @@ class Lake:
             raise ValueError("grid=True is a grid of regular minutes: ask for session='regular' with it")
         if fill and not grid:
             raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
+        drop = wanted_flags(of_bars(), clean, dataset)
         _checked_range(dataset, start, end)
         told = self._names(dataset_of(dataset, ticker), start, end) if follow_renames else []
         names = names_before(told, ticker) if follow_renames else [Name(ticker)]
@@ -476,6 +503,10 @@ class Lake:
             else:
                 frame = self._no_bars(of_name, name.ticker, first, last)
             days = [day for day in chosen.days if day not in chosen.not_kept]
+            if flags or clean:
+                whose = of_name if of_name.startswith(IB_BARS) else f"{of_name} {name.ticker}"
+                about = f"{whose} {first} to {last}"
+                frame = flagged(months_of(frame, chosen.days), of_bars(), drop=drop, keep=flags, about=about)
             if session == "regular":
                 frame = regular_bars(frame, days)
             if grid:
@@ -1063,6 +1094,11 @@ def _identity_of_old(marker: str, version: str) -> str:
 
 def _kind(synthetic: bool) -> str:
     return "synthetic" if synthetic else "real"
+
+
+def _as_first(day: pl.LazyFrame, all_days: pl.LazyFrame) -> pl.LazyFrame:
+    """A day's rows with the types in which several days are read as one."""
+    return day.cast(all_days.collect_schema())
 
 
 def _checked_range(dataset: str, start: date, end: date) -> None:
