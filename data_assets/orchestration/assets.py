@@ -84,10 +84,11 @@ def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
 def _dependency(dataset: MarketDataset, upstream: dg.AssetKey) -> dg.AssetDep:
     """The edge to what a dataset is made from.
 
-    A month may begin before the first of the days, and the month under way lacks days that are still to come: without
-    the mapping a backfill of either ends before it begins, for want of partitions that do not exist.
+    A month may begin before the first of the days, and the month under way lacks days that are still to come; of two
+    datasets that are compared, one may begin later. Without the mapping a backfill of either ends before it begins, for
+    want of partitions that do not exist.
     """
-    if not dataset.monthly:
+    if not dataset.monthly and len(dataset.upstream) == 1:
         return dg.AssetDep(upstream)
     mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
     return dg.AssetDep(upstream, partition_mapping=mapping)

@@ -1,0 +1,96 @@
+"""What the underlying costs by the options on it, held against what a vendor says that it costs.
+
+By put-call parity a call less a put at one strike is worth the underlying less the strike, but for interest and
+dividends until expiration. Of the nearest expiration these are cents, so the quotes of a chain say what the underlying
+is worth, to within their spread.
+
+Here: the implied price of each snapshot, and the verdict. Not here: reading chains and bars.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from data_assets.quality.verdict import Verdict
+
+STRIKES = 5
+"""Those nearest to the money, whose two mids are nearest to each other; the median of what they imply counts."""
+
+TOLERANCE = 0.05
+"""Share of snapshots whose level lies outside the band, above which `parity` warns. A judgement."""
+
+LEAST_BAND = 0.0005
+"""Share of the level that is never a difference: interest and dividends of a day or two. A judgement."""
+
+COLUMNS = pl.Schema({"timestamp": pl.Datetime("us", "UTC"), "implied": pl.Float64(), "band": pl.Float64()})
+
+
+def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
+    """The price of the underlying that the quotes of one expiration imply, snapshot by snapshot.
+
+    Args:
+        quotes: of one expiration: strike (dollars), right (CALL or PUT), timestamp (UTC), bid, ask (dollars).
+
+    Returns:
+        One row per snapshot with at least one strike that is quoted on both sides as a call and as a put:
+        ``timestamp``; ``implied``: strike plus call mid less put mid, dollars, the median of the strikes nearest to the
+        money; ``band``: half of both spreads together, dollars, the median of the same strikes.
+    """
+    sound = quotes.filter(pl.col("bid") > 0, pl.col("ask") >= pl.col("bid")).select(
+        "timestamp",
+        "strike",
+        "right",
+        mid=(pl.col("bid") + pl.col("ask")) / 2,
+        half_spread=(pl.col("ask") - pl.col("bid")) / 2,
+    )
+    calls, puts = (sound.filter(pl.col("right") == right).drop("right") for right in ("CALL", "PUT"))
+    pairs = calls.join(puts, on=["timestamp", "strike"], suffix="_put").with_columns(
+        apart=(pl.col("mid") - pl.col("mid_put")).abs()
+    )
+    nearest = pairs.filter(pl.col("apart").rank("ordinal").over("timestamp") <= STRIKES)
+    return (
+        nearest.group_by("timestamp")
+        .agg(
+            implied=(pl.col("strike") + pl.col("mid") - pl.col("mid_put")).median(),
+            band=(pl.col("half_spread") + pl.col("half_spread_put")).median(),
+        )
+        .sort("timestamp")
+        .cast(COLUMNS)
+    )
+
+
+def parity(compared: pl.DataFrame, level_of: str, tolerance: float = TOLERANCE) -> Verdict:
+    """Check that the level lies within the band around what the options imply; else warn.
+
+    Args:
+        compared: one row per snapshot: timestamp, implied, band and level (dollars), none of them null.
+        level_of: whose level it is, for the summary.
+        tolerance: the share of snapshots that may lie outside.
+    """
+    if compared.is_empty():
+        return Verdict("parity", passed=True, severity="warn", summary="cannot tell: no snapshot has both")
+    judged = compared.with_columns(
+        gap=pl.col("level") - pl.col("implied"),
+        allowed=pl.max_horizontal("band", pl.col("level") * LEAST_BAND),
+    ).with_columns(outside=pl.col("gap").abs() > pl.col("allowed"))
+    outside, gap = int(judged["outside"].sum()), float(judged["gap"].median())  # type: ignore[arg-type]
+    worst = judged.filter("outside").sort(pl.col("gap").abs(), descending=True).head(10)
+    return Verdict(
+        "parity",
+        passed=outside <= tolerance * judged.height,
+        severity="warn",
+        summary=f"{outside:,} of {judged.height:,} snapshots of {level_of} lie outside what the options imply; "
+        f"usually {gap:+.3f} dollars apart",
+        metadata={
+            "snapshots": judged.height,
+            "outside": outside,
+            "outside_share": outside / judged.height,
+            "median_gap": gap,
+            "tolerance": tolerance,
+            "worst_snapshots": [
+                f"{row['timestamp']:%H:%M} UTC: {row['level']:g}, implied {row['implied']:.2f} give or take "
+                f"{row['allowed']:.2f}"
+                for row in worst.iter_rows(named=True)
+            ],
+        },
+    )
