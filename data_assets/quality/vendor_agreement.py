@@ -117,7 +117,7 @@ def compare_bars(
 
 def _is_scaled(joined: pl.DataFrame, names: tuple[str, str]) -> bool:
     ratio = joined.select((pl.col(f"close_{names[0]}") / pl.col(f"close_{names[1]}")).median()).item()
-    return ratio is not None and abs(ratio - 1) > OTHER_SCALE
+    return ratio is not None and max(ratio, 1 / ratio) > 1 + OTHER_SCALE
 
 
 def agreement_metrics(compared: pl.DataFrame, names: tuple[str, str]) -> dict[str, int | float]:
