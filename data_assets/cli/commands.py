@@ -26,6 +26,11 @@ THETA_PORT, S3_PORT, TWS_PORT = 25503, 9000, 7497
 WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
+ENGINES = ("frame", "csv")
+SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
+FAULTS = ("missing", "failed", "hole", "check")
+"""What `export` knows: formats, those whose form can be chosen, and what keeps a day from being exported."""
+
 
 def _project_option() -> click.Option:
     """`--project`, before the command or after it; the processes that the command starts are told too."""
@@ -406,6 +411,40 @@ def doctor(asked: Asked, as_json: bool) -> None:
     error.
     """
     _run_in_project("doctor", asked, as_json)
+
+
+@_command("Write days out for a backtest engine.")
+@click.argument("engine", type=click.Choice(ENGINES))
+@click.argument("key", shell_complete=complete_keys)
+@click.option("--ticker", help="Of a dataset of many tickers: whose bars.")
+@click.option("--from", "start", type=DayOrMonth(), help="First day, or month; default: the first stored one.")
+@click.option("--to", "end", type=DayOrMonth(), help="Last day, or month; default: the last stored one.")
+@click.option(
+    "--allow", multiple=True, type=click.Choice(FAULTS), help="Tolerate such days; the manifest names them. Repeatable."
+)
+@click.option("--into", type=click.Path(path_type=Path), help="Folder; default: exports/PROFILE/ENGINE in the project.")
+@click.option("--label", type=click.Choice(["start", "end"]), help="frame, csv: a bar is named by its start (default).")
+@click.option("--zone", help="frame, csv: of the timestamps; default: America/New_York.")
+@click.option("--hours", type=click.Choice(["regular", "extended"]), help="Bars of which hours; default: regular.")
+@click.option(
+    "--every", type=click.Choice(["1m", "5m", "15m", "30m"]), help="frame, csv: length of a bar; default: 1m."
+)
+@click.option("--grid", is_flag=True, default=None, help="frame, csv: a row for each bar, nulls where nothing traded.")
+@click.option("--fill", is_flag=True, default=None, help="frame, csv: on the grid, carry the last close on.")
+@json_option
+def export(engine: str, key: str, **options: Any) -> None:
+    """Write days of the dataset KEY for ENGINE: files that the engine reads, and a manifest of which days they hold.
+
+    A day that is missing, failed, a hole or red on a check stops it before anything is written, and is named; --allow
+    tolerates such days. Files are replaced as a whole; a day that was fetched again since replaces itself. Exit 1 if
+    days are refused.
+    """
+    if engine not in SHAPED and (wrong := [name for name in SHAPE if options[name] is not None]):
+        raise click.UsageError(f"--{wrong[0]} is an option of {' and '.join(SHAPED)}: {engine} has one form of its own")
+    if options["start"] and options["end"] and options["end"].last < options["start"].first:
+        raise click.UsageError(f"--to {options['end']} lies before --from {options['start']}; swap them")
+    into = options["into"] and options["into"].expanduser().absolute()  # from here, and not from the project
+    _run_in_project("export", engine, key, options | {"into": into})
 
 
 def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,8 +8,8 @@ print one `FilledDataset` where one dataset was named by its key, else a list of
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
 `plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
-`offers` what the vendor has of one dataset, `snapshot` what is in one or has become of it, and
-`accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
+`offers` what the vendor has of one dataset, `export` what was written, `snapshot` what is in one or has become of it,
+and `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
 
@@ -437,6 +437,39 @@ class CheckedSnapshot:
     changed: list[SnapshotDay]
 
 
+@dataclass(frozen=True)
+class Export:
+    """`export`: what was written, or why nothing was.
+
+    Attributes:
+        engine: the format.
+        dataset: whose days.
+        ticker: of bars, whose; null for a dataset that is exported as a whole.
+        folder: where to.
+        manifest: the file that says of each day where it came from; null if nothing was written.
+        days: the days that were asked for and are exported now.
+        rows: how many they have.
+        allowed: of what was tolerated, the days.
+        warned: of checks that failed as warnings, the days.
+        rounded: values that the format could not hold as they are, by column.
+        left_out: rows that were not written, by reason.
+        refused: of what stopped it, the days.
+    """
+
+    engine: str
+    dataset: str
+    ticker: str | None
+    folder: str
+    manifest: str | None
+    days: list[str]
+    rows: int
+    allowed: dict[str, list[str]]
+    warned: dict[str, list[str]]
+    rounded: dict[str, int]
+    left_out: dict[str, int]
+    refused: dict[str, list[str]]
+
+
 DOCUMENTS: dict[str, Any] = {
     "plan": PlannedBackfill,
     "backfill": FilledDataset | list[FilledDataset],
@@ -450,6 +483,7 @@ DOCUMENTS: dict[str, Any] = {
     "reconcile": dict[str, ReconciledDataset],
     "doctor": list[Finding],
     "offers": OfferedDataset,
+    "export": Export,
     "accept-hole": dict[str, dict[str, str]],
     "snapshot-take": TakenSnapshot,
     "snapshot-check": CheckedSnapshot,

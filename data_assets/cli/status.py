@@ -25,6 +25,7 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.asset_checks import PASSED
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_text, left_to_you
 from data_assets.orchestration.day_states import (
@@ -43,7 +44,6 @@ NEWEST_DAYS = 20
 WIDE = 1000
 """Columns that a table may take: in a narrower terminal it goes on in the next line, and nothing of it is cut."""
 
-PASSED = "SUCCEEDED"  # as the event log spells it
 COLOURS = {
     DayState.STORED: "green",
     DayState.LACKING: "yellow",

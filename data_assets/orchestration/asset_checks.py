@@ -40,6 +40,9 @@ class Judged(Protocol):
 
 """Takes a day's record and all verdicts on it, also of checks that were not selected; without a record, no verdicts."""
 
+PASSED = "SUCCEEDED"
+"""The state of a check that passed, as the event log spells it."""
+
 WAITS_FOR = "waits_for_days"
 """Metadata of an evaluation that could not tell yet: how many neighbours it waits for."""
 
@@ -66,15 +69,23 @@ def _shown(verdict: Verdict) -> dict[str, int | float | str]:
     }
 
 
-def waits_for(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str) -> int:
-    """Return how many neighbours the newest evaluation of a check waits for; 0 if it could tell, or there is none."""
+def evaluation(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str
+) -> dg.AssetCheckEvaluation | None:
+    """Return the newest evaluation of a check of one day; None if there is none, or it is still to come."""
     key, of_day = dg.AssetCheckKey(asset_key, check), PartitionKeyFilter(key=day)
     for record in instance.event_log_storage.get_asset_check_execution_history(key, 1, partition_filter=of_day):
         event = record.event.dagster_event if record.event else None
         if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            waits = event.asset_check_evaluation_data.metadata.get(WAITS_FOR)
-            return 0 if waits is None else int(str(waits.value))
-    return 0
+            return event.asset_check_evaluation_data
+    return None
+
+
+def waits_for(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str) -> int:
+    """Return how many neighbours the newest evaluation of a check waits for; 0 if it could tell, or there is none."""
+    newest = evaluation(instance, asset_key, check, day)
+    waits = newest.metadata.get(WAITS_FOR) if newest else None
+    return 0 if waits is None else int(str(waits.value))
 
 
 def day_evaluation(

@@ -32,6 +32,12 @@ def test_keys_and_folders_are_completed(verb: str, tmp_path: Path) -> None:
     assert offered(project, "data-assets", verb, QUOTES[0], "theta/option_quotes/S") == QUOTES[1:]
 
 
+def test_the_formats_and_the_key_of_an_export_are_completed(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    assert offered(project, "data-assets", "export", "c") == ["csv"]
+    assert offered(project, "data-assets", "export", "csv", "ib/bars_1m/A") == ["ib/bars_1m/AAPL"]
+
+
 def test_verbs_are_completed(tmp_path: Path) -> None:
     assert offered(Project(tmp_path), "data-assets", "re") == ["retry", "repair", "reconcile"]
 

@@ -43,6 +43,9 @@ def test_help_and_wrong_calls_load_nothing_heavy(tmp_path: Path) -> None:
         ["status", "--days", "0"],
         ["list", "--days", "3", "--from", "2024-01-02"],
         ["verify", "--from", "the day before"],
+        ["export", "excel", "ib/bars_1m/AAPL"],
+        ["export", "csv"],
+        ["export", "csv", "ib/bars_1m/AAPL", "--allow", "anything"],
         ["accept-hole", "ib/bars_1m/AAPL", "2024-01-02"],
     ]
     ended = subprocess.run(

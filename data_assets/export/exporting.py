@@ -1,0 +1,202 @@
+"""One export from its first day to its manifest: the days are looked at, refused or written, and recorded.
+
+Here: the order of things, whatever the format. Not here: any format (a module each), and what is known of days
+(`orchestration.export_days`).
+
+Days that share a file are written together: those asked for, and those that an earlier run has exported into it. So a
+file never holds less than before because somebody asked for a few days of it, and a day that was fetched again since is
+replaced with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from itertools import groupby
+from typing import Any, Protocol
+
+import polars as pl
+
+from data_assets.export.days import Fault, FoundDay, check_days, that_keep
+from data_assets.export.folder import ExportFolder, ExportRefused
+from data_assets.export.manifest import ExportedDay, Manifest
+from data_assets.lake.lake import Lake
+from data_assets.lake.layout import partition_path
+from data_assets.lake.parquet_file import SEAL
+from data_assets.lake.patient_store import POLARS_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDay:
+    """What a format wrote of a day.
+
+    Attributes:
+        rows: rows written.
+        files: names of the files that hold it, relative to the folder.
+        rounded: values that the format could not hold as they are, by column.
+        left_out: rows that were not written, by reason.
+    """
+
+    rows: int
+    files: tuple[str, ...]
+    rounded: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING = WrittenDay(0, ())
+
+
+class Exporter(Protocol):
+    """A format, for one dataset and, of bars, one ticker."""
+
+    @property
+    def engine(self) -> str:
+        """The format."""
+
+    @property
+    def dataset(self) -> str:
+        """Whose days."""
+
+    @property
+    def ticker(self) -> str | None:
+        """Of bars, whose."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """How it writes, for the manifest."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the data before it is used."""
+
+    def unit(self, day: date) -> str:
+        """What the days that are written together have in common, such as their month."""
+
+    def write(
+        self, lake: Lake, days: Sequence[date], without: Sequence[date], folder: ExportFolder
+    ) -> dict[date, WrittenDay]:
+        """Write the days of one unit in place of what the folder holds of it.
+
+        Args:
+            lake: the lake.
+            days: those that have a file in the lake, oldest first.
+            without: those that have none, of which nothing may stay in the folder.
+            folder: where to; its lock is held.
+
+        Returns:
+            Of each of ``days``, what was written.
+        """
+
+
+def export(
+    exporter: Exporter,
+    lake: Lake,
+    days: Sequence[date],
+    look: Callable[[Sequence[date]], Iterable[FoundDay]],
+    folder: ExportFolder,
+    *,
+    allow: Collection[Fault] = (),
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Manifest:
+    """Export days, each file whole or as it was before, and record them; nothing is written if a day is refused.
+
+    Args:
+        exporter: the format.
+        lake: the lake.
+        days: those asked for.
+        look: says what is known of days.
+        folder: where to.
+        allow: what is tolerated of days.
+        progress: told after each file how many days of how many are written.
+
+    Returns:
+        The manifest: of these days, and of those that earlier runs have exported.
+
+    Raises:
+        DaysRefused: something speaks against a day.
+        ExportRefused: the folder holds something else, or the rows cannot be had in this format.
+        LakeError: a file cannot be read, or is damaged.
+    """
+    with folder.locked():
+        manifest = folder.manifest(exporter.engine, exporter.dataset, exporter.ticker) or _new(exporter, lake)
+        _refuse_other_options(manifest, exporter, folder)
+        asked = set(days)
+        units = {exporter.unit(day) for day in asked}
+        before = {date.fromisoformat(each.day) for each in manifest.days}
+        together = sorted(asked | {day for day in before if exporter.unit(day) in units})
+        found = {each.day: each for each in _looked_at(exporter, lake, look(together))}
+        tolerated = {*allow, *_tolerated_before(manifest, together, asked)}
+        check_days(exporter.dataset, [found[day] for day in together if day in asked], allow)
+        check_days(exporter.dataset, [found[day] for day in together if day not in asked], tolerated)
+        done = 0
+        for _, group in groupby(together, exporter.unit):
+            of_unit = list(group)
+            held = [day for day in of_unit if found[day].has_file]
+            revisions = {day: _revision(lake, exporter.dataset, day) for day in held}
+            written = exporter.write(lake, held, [day for day in of_unit if day not in held], folder)
+            records = [_record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated) for day in of_unit]
+            manifest = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
+            folder.save(manifest)
+            done += len(of_unit)
+            progress(done, len(together))
+    return manifest
+
+
+def _looked_at(exporter: Exporter, lake: Lake, found: Iterable[FoundDay]) -> Iterable[FoundDay]:
+    return found if exporter.ticker is None else that_keep(lake, exporter.dataset, exporter.ticker, found)
+
+
+def _new(exporter: Exporter, lake: Lake) -> Manifest:
+    return Manifest(
+        engine=exporter.engine,
+        dataset=exporter.dataset,
+        ticker=exporter.ticker,
+        synthetic=lake.synthetic,
+        options=dict(exporter.options),
+        notes=exporter.notes,
+        tool=version("data-assets"),
+        written_at="",
+    )
+
+
+def _refuse_other_options(manifest: Manifest, exporter: Exporter, folder: ExportFolder) -> None:
+    wanted = dict(exporter.options)
+    if manifest.options != wanted:
+        held = ", ".join(f"{name} {value}" for name, value in manifest.options.items() if wanted.get(name) != value)
+        raise ExportRefused(
+            f"{folder.path} holds {exporter.dataset} with {held}: ask for the same, or name another folder with --into"
+        )
+
+
+def _tolerated_before(manifest: Manifest, together: Iterable[date], asked: Collection[date]) -> set[Fault]:
+    """What was allowed of the days that are written again because they share a file with those asked for."""
+    records = (manifest.day(day) for day in together if day not in asked)
+    return {Fault(name) for each in records if each for name in each.allowed}
+
+
+def _record(found: FoundDay, written: WrittenDay, revision: str | None, tolerated: Collection[Fault]) -> ExportedDay:
+    return ExportedDay(
+        day=found.day.isoformat(),
+        state=found.state,
+        revision=revision,
+        rows=written.rows,
+        files=written.files,
+        allowed=tuple(fault.value for fault in found.faults if fault in tolerated),
+        red=found.red,
+        warned=found.warned,
+        rounded={name: count for name, count in written.rounded.items() if count},
+        left_out={why: count for why, count in written.left_out.items() if count},
+    )
+
+
+def _revision(lake: Lake, dataset: str, day: date) -> str | None:
+    """The seal of a day's file; of one that an earlier version has written, what the storage tells of it."""
+    try:
+        metadata = pl.read_parquet_metadata(
+            lake.locate(partition_path(dataset, day)), storage_options=POLARS_OPTIONS, credential_provider=None
+        )
+    except (pl.exceptions.PolarsError, OSError):  # who reads the rows says what is wrong with it
+        return None
+    return metadata.get(SEAL) or lake.day_versions(dataset, [day]).get(day)

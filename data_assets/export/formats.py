@@ -1,0 +1,68 @@
+"""The formats by name, and what each of them takes.
+
+Here: from what a person or a block asks for to the exporter that writes it. Not here: any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_assets.export.csv import csv_months
+from data_assets.export.exporting import Exporter
+from data_assets.export.frame import BarShape
+from data_assets.export.months import frame_months
+from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
+from data_assets.lake.layout import monthly_dataset
+
+BARS = ("frame", "csv")
+"""The formats of bars alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportAsked:
+    """What to export, and how.
+
+    Attributes:
+        engine: the format's name.
+        dataset: the dataset's key.
+        ticker: of a dataset of many tickers, whose bars.
+        shape: the fields of `BarShape` that are not the usual ones.
+    """
+
+    engine: str
+    dataset: str
+    ticker: str | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
+
+
+def exporter_of(asked: ExportAsked) -> Exporter:
+    """The exporter for what was asked.
+
+    Raises:
+        ValueError: the format does not take the dataset, or a ticker is missing or of no use; one line.
+    """
+    ticker = _ticker(asked)
+    shape = BarShape(**asked.shape)
+    return {"frame": frame_months, "csv": csv_months}[asked.engine](asked.dataset, ticker, shape)
+
+
+def _ticker(asked: ExportAsked) -> str:
+    """Whose bars.
+
+    Raises:
+        ValueError: the dataset has no bars, or does not say whose are meant.
+    """
+    if asked.dataset.startswith(f"{IB_BARS}/"):
+        own = asked.dataset.removeprefix(f"{IB_BARS}/")
+        if asked.ticker not in (None, own):
+            raise ValueError(f"{asked.dataset} holds no bars of {asked.ticker}: leave --ticker out")
+        return own
+    if asked.dataset == POLYGON_BARS:
+        if asked.ticker is None:
+            raise ValueError(f"{asked.dataset} holds many tickers: say whose bars with --ticker")
+        return asked.ticker
+    if asked.dataset == monthly_dataset(POLYGON_BARS):
+        raise ValueError(f"{asked.dataset} holds the same bars as {POLYGON_BARS}: export that, it reads the months")
+    raise ValueError(f"{asked.dataset} holds no bars, and {asked.engine} takes bars alone")

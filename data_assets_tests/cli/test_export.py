@@ -1,0 +1,105 @@
+"""`data-assets export` in a project: what its days are by the event log decides what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_assets.vendors.polygon.day import BARS_KEY
+from data_assets_tests.cli.called import Call
+from data_assets_tests.cli.test_json_schema import valid
+from data_assets_tests.vendors.polygon.flat_file_project import FlatFileProject, flat_file_project
+
+DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
+SPIKED, HALF, HOLE = DAYS[0], DAYS[1], DAYS[2]
+SPAN = ("--from", DAYS[0], "--to", DAYS[-1])
+EXPORT = ("export", "csv", BARS_KEY, "--ticker", "AAPL")
+LIQUID = "AAPL,AMZN,GOOGL,IWM,META,MSFT,NVDA,QQQ,SPY,TSLA"
+FAULTS = (
+    {"kind": "high_spike", "day": SPIKED, "ticker": "AAPL"},
+    {"kind": "stops_at_noon", "day": HALF},
+    {"kind": "missing_file", "day": HOLE},
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, call: Call) -> Iterator[FlatFileProject]:
+    """A day with a warning, one that is red on a check, one that failed, and one without fault."""
+    with flat_file_project(tmp_path / "project", DAYS, *FAULTS, POLYGON_TICKERS=LIQUID) as project:
+        assert call("backfill", BARS_KEY, *SPAN).code == 1
+        yield project
+
+
+def test_an_export_names_what_stops_it_and_records_what_is_allowed(
+    project: FlatFileProject, call: Call, tmp_path: Path
+) -> None:
+    into = tmp_path / "out"
+    refused = call(*EXPORT, "--into", str(into))
+    assert refused.code == 1
+    assert refused.stdout == ""
+    assert f"not exported, red on a check: {HALF} (bar_count" in refused.stderr
+    assert f"failed: {HOLE}" in refused.stderr
+    assert refused.printed("or fetch them with: ") == [
+        *("backfill", BARS_KEY, "--from", HALF, "--to", HOLE, "--only", "all")
+    ]
+    assert not list(into.rglob("*.csv"))
+
+    assert call("accept-hole", BARS_KEY, HOLE, "--reason", "the vendor has none").code in (0, None)
+    document = valid("export", call(*EXPORT, "--into", str(into), "--json").document)
+    assert document["refused"] == {"check": [HALF], "hole": [HOLE]}
+    assert (document["manifest"], document["days"]) == (None, [])
+
+    allowed = ("--allow", "check", "--allow", "hole")
+    ended = call(*EXPORT, "--into", str(into), *allowed, "--json")
+    assert ended.code == 0, ended.stderr
+    document = valid("export", ended.document)
+    assert document["days"] == [SPIKED, HALF, DAYS[3]]
+    assert document["allowed"] == {"check": [HALF], "hole": [HOLE]}
+    assert document["warned"]["ohlc"] == [SPIKED]
+    manifest = json.loads(Path(document["manifest"]).read_text())
+    assert [each["state"] for each in manifest["days"]] == ["stored", "stored", "hole", "stored"]
+    assert manifest["synthetic"] is False
+    with (into / "AAPL" / "AAPL_2024-07.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == document["rows"] == sum(each["rows"] for each in manifest["days"])
+
+    told = call(*EXPORT, "--into", str(into), *allowed)
+    assert told.code == 0
+    assert f"csv  {BARS_KEY} AAPL: 3 days, {SPIKED} to {DAYS[3]}" in told.stdout
+    assert f"tolerated, hole: {HOLE}" in told.stdout
+    assert "not adjusted" in told.stdout
+
+
+WRONG = [
+    (("csv", BARS_KEY), "holds many tickers: say whose bars with --ticker"),
+    (("csv", "polygon/minute_aggs_monthly", "--ticker", "SPY"), "export that, it reads the months"),
+    (("csv", "theta/option_quotes/QQQ"), "holds no bars"),
+    (("csv", "ib/bars_1m/AAPL", "--ticker", "SPY"), "leave --ticker out"),
+    (("csv", "ib/bars_1m/AAPL"), "holds no day of it yet; run: data-assets backfill ib/bars_1m/AAPL --days 10"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--zone", "Mars"), "zone 'Mars'"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--grid", "--hours", "extended"), "regular hours"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--from", DAYS[3], "--to", DAYS[0]), "swap them"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--into", "lake/live/x"), "lies in the lake"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--from", "2025-01"), "no stored day lies there"),
+]
+
+
+def test_where_an_export_goes_and_what_is_a_wrong_call(
+    project: FlatFileProject, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    one = ("--from", DAYS[3], "--to", DAYS[3])
+    ended = call("export", "frame", BARS_KEY, "--ticker", "SPY", *one, "--every", "5m", "--into", "mine", "--json")
+    assert ended.code == 0, ended.stderr
+    assert (ended.document["folder"], ended.document["rows"]) == (str(elsewhere / "mine"), 78)
+    usual = call("export", "csv", BARS_KEY, "--ticker", "SPY", *one, "--json")
+    assert usual.document["folder"] == str(project.folder / "exports" / "live" / "csv")
+    for arguments, text in WRONG:
+        ended = call("export", *arguments)
+        assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended
+        assert text in ended.stderr

@@ -1,0 +1,227 @@
+"""One export from the days asked for to its manifest: refusals, files replaced as a whole, and what is recorded."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from data_assets.export.csv import csv_months
+from data_assets.export.days import DaysRefused, Fault, FoundDay
+from data_assets.export.exporting import export
+from data_assets.export.folder import ExportFolder, ExportRefused
+from data_assets.export.frame import BarShape, bar_frame
+from data_assets.export.manifest import Manifest, ManifestUnreadable, from_json
+from data_assets.export.months import frame_months
+from data_assets.files import tempfiles
+from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
+from data_assets.lake.lake import Lake
+from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
+
+DAYS = [date(2024, 6, 28), date(2024, 7, 1), date(2024, 7, 2), date(2024, 7, 3)]
+AAPL = f"{IB_BARS}/AAPL"
+Look = Callable[[Sequence[date]], list[FoundDay]]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(str(tmp_path / "lake"), synthetic=True)
+    for day in DAYS:
+        store_ib_day(lake, "AAPL", day)
+    return lake
+
+
+@pytest.fixture
+def folder(lake: Lake, tmp_path: Path) -> ExportFolder:
+    return ExportFolder(tmp_path / "out", lake)
+
+
+def stored(lake: Lake, dataset: str = AAPL, **others: FoundDay) -> Look:
+    """What is known of days: those in the lake are stored, but for `others`."""
+
+    def look(days: Sequence[date]) -> list[FoundDay]:
+        held = set(lake.days(dataset))
+        usual = {day: FoundDay(day, "stored" if day in held else "missing", day in held) for day in days}
+        usual |= {each.day: each for each in others.values() if each.day in usual}
+        return [usual[day] for day in days]
+
+    return look
+
+
+def export_csv(
+    lake: Lake, folder: ExportFolder, days: Sequence[date], look: Look | None = None, **more: object
+) -> Manifest:
+    return export(csv_months(AAPL, "AAPL", BarShape()), lake, days, look or stored(lake), folder, **more)
+
+
+def test_a_file_for_each_month_with_the_lakes_own_numbers(lake: Lake, folder: ExportFolder) -> None:
+    manifest = export_csv(lake, folder, DAYS)
+
+    files = sorted(path.name for path in (folder.path / "AAPL").iterdir())
+    assert files == ["AAPL_2024-06.csv", "AAPL_2024-07.csv"]
+    with (folder.path / "AAPL/AAPL_2024-07.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 390 + 390 + 210
+    assert list(rows[0]) == ["ticker", "timestamp", "open", "high", "low", "close", "volume", "trades", "vwap"]
+    assert (rows[0]["ticker"], rows[0]["timestamp"]) == ("AAPL", "2024-07-01T09:30:00-04:00")
+    read = bar_frame(lake, "AAPL", DAYS[1], DAYS[3], dataset=IB_BARS)
+    for name in ("open", "high", "low", "close", "volume", "vwap"):
+        assert [float(row[name]) for row in rows] == read[name].to_list(), "to the last digit"
+    assert [each.rows for each in manifest.days] == [390, 390, 390, 210]
+    assert manifest.days[1].files == ("AAPL/AAPL_2024-07.csv",)
+
+
+def test_pandas_and_polars_read_a_folder_of_frames_as_one(lake: Lake, folder: ExportFolder) -> None:
+    export(frame_months(AAPL, "AAPL", BarShape(label="end")), lake, DAYS, stored(lake), folder)
+    whole = bar_frame(lake, "AAPL", DAYS[0], DAYS[-1], BarShape(label="end"), dataset=IB_BARS)
+    assert pl.read_parquet(folder.path / "AAPL" / "*.parquet").drop("ticker").equals(whole)
+    read = pd.read_parquet(folder.path / "AAPL")
+    assert str(read["timestamp"].dt.tz) == "America/New_York"
+    assert read["close"].tolist() == whole["close"].to_list()
+
+
+def test_a_few_days_more_keep_those_that_the_month_had(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS[:3])
+    manifest = export_csv(lake, folder, DAYS[3:])
+    assert [each.day for each in manifest.days] == [day.isoformat() for day in DAYS]
+    text = (folder.path / "AAPL/AAPL_2024-07.csv").read_text()
+    assert all(f"{day}T" in text for day in DAYS[1:])
+
+
+def test_a_day_that_was_fetched_again_is_replaced_and_its_revision_says_so(lake: Lake, folder: ExportFolder) -> None:
+    before = export_csv(lake, folder, DAYS)
+    store_ib_day(lake, "AAPL", DAYS[2], ib_bars("AAPL", DAYS[2]).with_columns(pl.col("volume") + 1_000_000))
+    after = export_csv(lake, folder, DAYS[2:3])
+    changed = [a.day for a, b in zip(after.days, before.days, strict=True) if a.revision != b.revision]
+    assert changed == [DAYS[2].isoformat()]
+    rows = pl.read_csv(folder.path / "AAPL/AAPL_2024-07.csv").filter(pl.col("volume") > 1_000_000)
+    assert rows.height == 390
+
+
+def test_the_manifest_says_what_it_takes_to_know_the_days_again(lake: Lake, folder: ExportFolder) -> None:
+    manifest = export_csv(lake, folder, DAYS)
+    path = folder.path / "_manifests" / "csv__ib.bars_1m.AAPL__AAPL.json"
+    said = json.loads(path.read_text())
+    assert (said["engine"], said["dataset"], said["ticker"], said["synthetic"]) == ("csv", AAPL, "AAPL", True)
+    assert said["options"] == {
+        "label": "start",
+        "zone": "America/New_York",
+        "hours": "regular",
+        "every": "1m",
+        "grid": False,
+        "fill": False,
+    }
+    assert "adjusted for splits" in said["notes"][0]
+    assert len({each["revision"] for each in said["days"]}) == len(DAYS)
+    assert from_json(path.read_bytes()) == manifest
+
+
+def test_days_that_cannot_be_trusted_stop_it_before_anything_is_written(lake: Lake, folder: ExportFolder) -> None:
+    missing = date(2024, 7, 5)
+    look = stored(
+        lake,
+        failed=FoundDay(DAYS[1], "failed", has_file=True),
+        red=FoundDay(DAYS[2], "stored", has_file=True, red=("ohlc", "timestamps"), warned=("volume",)),
+        hole=FoundDay(DAYS[3], "hole", has_file=False),
+    )
+    with pytest.raises(DaysRefused) as refused:
+        export_csv(lake, folder, [*DAYS, missing], look)
+    assert str(refused.value) == (
+        f"{AAPL}: not exported, failed: 2024-07-01; red on a check: 2024-07-02 (ohlc, timestamps); hole: 2024-07-03; "
+        f"missing: 2024-07-05; tolerate them with --allow failed --allow check --allow hole --allow missing, or "
+        f"fetch them with: data-assets backfill {AAPL} --from 2024-07-01 --to 2024-07-05 --only all"
+    )
+    assert list(folder.path.iterdir()) == []
+
+    with pytest.raises(DaysRefused, match=r"not exported, missing: 2024-07-05; .*--to 2024-07-05$"):
+        export_csv(lake, folder, [*DAYS, missing], look, allow=[Fault.FAILED, Fault.CHECK, Fault.HOLE])
+
+
+def test_what_is_allowed_is_exported_as_far_as_it_is_there_and_recorded(lake: Lake, folder: ExportFolder) -> None:
+    look = stored(
+        lake,
+        failed=FoundDay(DAYS[1], "failed", has_file=True),
+        red=FoundDay(DAYS[2], "stored", has_file=True, red=("ohlc",), warned=("volume",)),
+        hole=FoundDay(DAYS[3], "hole", has_file=False),
+    )
+    manifest = export_csv(lake, folder, DAYS, look, allow=[*Fault])
+    assert [(each.state, each.rows, each.allowed, each.red) for each in manifest.days] == [
+        ("stored", 390, (), ()),
+        ("failed", 390, ("failed",), ()),
+        ("stored", 390, ("check",), ("ohlc",)),
+        ("hole", 0, ("hole",), ()),
+    ]
+    assert (manifest.days[3].revision, manifest.days[3].files) == (None, ())
+    again = export_csv(lake, folder, DAYS[1:2], look, allow=[Fault.FAILED])
+    assert again.days[2].allowed == ("check",), "it was allowed when it was asked for"
+
+
+def test_a_day_that_is_gone_leaves_the_export(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    look = stored(lake, gone=FoundDay(DAYS[0], "hole", has_file=False))
+    manifest = export_csv(lake, folder, DAYS[:1], look, allow=[Fault.HOLE])
+    assert manifest.days[0].rows == 0
+    assert not (folder.path / "AAPL/AAPL_2024-06.csv").exists()
+
+
+def test_a_day_that_was_not_asked_to_keep_the_ticker_is_missing(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"), synthetic=True)
+    store_day(lake, DAYS[1], day_bars(DAYS[1], "SPY"), wanted=["SPY"])
+    store_day(lake, DAYS[2], day_bars(DAYS[2], "AAPL", "SPY"), wanted=["AAPL", "SPY"])
+    folder = ExportFolder(tmp_path / "out", lake)
+    exporter = csv_months(POLYGON_BARS, "AAPL", BarShape())
+    look = stored(lake, POLYGON_BARS)
+    with pytest.raises(DaysRefused, match=r"missing: 2024-07-01 \(stored without the ticker\)"):
+        export(exporter, lake, DAYS[1:3], look, folder)
+    manifest = export(exporter, lake, DAYS[1:3], look, folder, allow=[Fault.MISSING])
+    assert [(each.rows, each.state) for each in manifest.days] == [(0, "lacking"), (390, "stored")]
+
+
+def test_another_form_is_not_mixed_into_a_folder(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    with pytest.raises(ExportRefused, match=r"with label start: ask for the same, or name another folder"):
+        export(csv_months(AAPL, "AAPL", BarShape(label="end")), lake, DAYS, stored(lake), folder)
+
+
+def test_real_and_synthetic_data_never_share_a_folder(lake: Lake, folder: ExportFolder, tmp_path: Path) -> None:
+    export_csv(lake, folder, DAYS)
+    real = Lake(str(tmp_path / "real"), synthetic=False)
+    store_ib_day(real, "AAPL", DAYS[1])
+    with pytest.raises(ExportRefused, match="holds synthetic data, and real data never goes beside it"):
+        export_csv(real, ExportFolder(folder.path, real), DAYS[1:2])
+
+
+def test_an_export_never_lies_in_the_lake(lake: Lake) -> None:
+    with pytest.raises(ExportRefused, match="lies in the lake"):
+        ExportFolder(Path(lake.url) / "ib" / "out", lake)
+
+
+def test_a_file_that_could_not_be_written_leaves_the_one_before(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    file = folder.path / "AAPL/AAPL_2024-07.csv"
+    before = file.read_bytes()
+
+    def breaks(_rows: pl.DataFrame, out: object) -> None:
+        out.write(b"half of it")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    broken = replace(csv_months(AAPL, "AAPL", BarShape()), write_rows=breaks)
+    with pytest.raises(OSError, match="No space left"):
+        export(broken, lake, DAYS, stored(lake), folder)
+    assert file.read_bytes() == before
+    assert list(tempfiles.find(folder.path)) == []
+
+
+def test_a_damaged_manifest_is_named(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    path = folder.manifest_path("csv", AAPL, "AAPL")
+    path.write_text("{")
+    with pytest.raises(ManifestUnreadable, match=r"AAPL.json is no manifest of an export: move it away"):
+        export_csv(lake, folder, DAYS)
