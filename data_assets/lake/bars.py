@@ -61,11 +61,13 @@ class BarFiles:
 
         A day dated by trade date begins and ends at 20:00 in New York, any other at midnight.
         """
-        first, last = self.days[0], self.days[-1]
-        return (
-            _midnight(first) - (_NIGHT if first in self.by_trade_date else timedelta()),
-            _midnight(last + timedelta(days=1)) - (_NIGHT if last in self.by_trade_date else timedelta()),
-        )
+        last = self.days[-1]
+        after = _midnight(last + timedelta(days=1)) - (_NIGHT if last in self.by_trade_date else timedelta())
+        return self.begins(self.days[0]), after
+
+    def begins(self, day: date) -> datetime:
+        """The first instant of one of the days."""
+        return _midnight(day) - (_NIGHT if day in self.by_trade_date else timedelta())
 
 
 def bar_files(

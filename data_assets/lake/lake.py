@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date, datetime, time
 from functools import partial
 from importlib.metadata import version
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -87,10 +87,12 @@ from data_assets.lake.pins import (
 )
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.snapshot import PinnedDay, Snapshot
+from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, factors, splits_of, told
 from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
-from data_assets.trading_calendar import utc_now
+from data_assets.quality.split_jumps import jumps
+from data_assets.trading_calendar import NEW_YORK, utc_now
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
@@ -412,6 +414,8 @@ class Lake:
         verify: bool = False,
         flags: bool = False,
         clean: Clean = False,
+        adjust: Literal["splits"] | None = None,
+        splits: Splits | None = None,
         dataset: str = POLYGON_BARS,
     ) -> pl.LazyFrame:
         """One ticker's minute bars from ``start`` to ``end``, both inclusive New York dates, in order of time.
@@ -447,6 +451,11 @@ class Lake:
             flags: add ``flag_ohlc`` and ``flag_outlier``, before ``time_new_york``, as `scan` does; minutes of a grid
                 without a bar have nulls. They do not depend on ``session``: the rule sees all bars that are stored.
             clean: leave out flagged bars, as `scan` does; on a grid, such a minute has no bar.
+            adjust: ``splits`` for prices and volumes in today's shares, as far as ``splits`` knows: prices of before a
+                split are divided by its factor and volumes multiplied, and sessions that IB has adjusted already are
+                left alone, by the day on which each was fetched. What is stored never changes.
+            splits: with ``adjust``: the table of splits, as a file or as values (`data_assets.lake.splits`). Splits
+                after ``end`` count as well; with ``follow_renames``, those of each name in its time.
             dataset: whose bars: ``polygon/minute_aggs``, with its months beside it, or ``ib/bars_1m``, below which
                 each ticker has a dataset of its own.
 
@@ -481,9 +490,17 @@ class Lake:
         if fill and not grid:
             raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
         drop = wanted_flags(of_bars(), clean, dataset)
+        if (adjust is None) != (splits is None) or adjust not in (None, "splits"):
+            raise ValueError("adjust='splits' and splits=, a table of them, go together: give both or neither")
         _checked_range(dataset, start, end)
         told = self._names(dataset_of(dataset, ticker), start, end) if follow_renames else []
         names = names_before(told, ticker) if follow_renames else [Name(ticker)]
+        known_splits = [
+            split
+            for name in names
+            for split in ([] if splits is None else splits_of(splits, name.ticker))
+            if (name.first_day or date.min) <= split.day <= (name.last_day or date.max)
+        ]
         parts = []
         for name in reversed(names):
             first, last = max(start, name.first_day or start), min(end, name.last_day or end)
@@ -507,12 +524,56 @@ class Lake:
                 whose = of_name if of_name.startswith(IB_BARS) else f"{of_name} {name.ticker}"
                 about = f"{whose} {first} to {last}"
                 frame = flagged(months_of(frame, chosen.days), of_bars(), drop=drop, keep=flags, about=about)
+            if splits is not None:
+                by_day = factors(chosen.days, known_splits, self._fetched_on(of_name))
+                frame = adjusted(frame, {day: chosen.begins(day) for day in chosen.days}, by_day)
             if session == "regular":
                 frame = regular_bars(frame, days)
             if grid:
                 frame = bars_on_grid(frame, name.ticker, days, fill=fill)
             parts.append(frame)
         return with_new_york_time(pl.concat(parts) if len(parts) > 1 else parts[0])
+
+    def _fetched_on(self, dataset: str) -> Callable[[date], date] | None:
+        """When a day of a dataset that is adjusted as of the request was fetched, New York; None for any other."""
+        if not dataset.startswith(f"{IB_BARS}/"):
+            return None
+        return lambda day: self.provenance(dataset, day).fetched_at.astimezone(NEW_YORK).date()
+
+    def split_jumps(
+        self, ticker: str, start: date, end: date, *, splits: Splits = (), dataset: str = POLYGON_BARS
+    ) -> list[SplitJump]:
+        """The nights over which the stored bars of a ticker changed as at a split that ``splits`` does not know.
+
+        Of Polygon's bars, that is a split which is missing in the table, or news that moved the price as far. Of IB's,
+        which are adjusted as of each request, days were fetched on both sides of a split and do not fit together; what
+        is found says which to fetch again.
+
+        Args:
+            ticker: as the vendor writes it.
+            start: the first day.
+            end: the last day.
+            splits: the known splits, as for `bars`. They explain no jump in bars of IB, which should have none.
+            dataset: as for `bars`.
+
+        Raises:
+            ValueError: the range or the table is none.
+            LakeError: the dataset has no day at all, or does not keep the ticker.
+        """
+        of_ticker = dataset_of(dataset, ticker)
+        opened = self.bars(ticker, start, end, session="regular", dataset=dataset)
+        daily = opened.group_by(pl.col("time_new_york").dt.date().alias("day"), maintain_order=True).agg(
+            pl.col("open").first(), pl.col("close").last()
+        )
+        table = daily.collect(engine="streaming").sort("day")
+        days = table["day"].to_list()
+        fetched_on = self._fetched_on(of_ticker)
+        known = splits_of(splits, ticker) if fetched_on is None else []
+        return [
+            told(of_ticker, ticker, jump, days, fetched_on)
+            for jump in jumps(days, table["open"].to_list(), table["close"].to_list())
+            if not explained(jump, known)
+        ]
 
     def _no_bars(self, dataset: str, ticker: str, start: date, end: date) -> pl.LazyFrame:
         """The columns of a dataset without a day in the range.

@@ -1,0 +1,66 @@
+"""The rule for splits that nobody told of: a price that changes overnight by about the factor of a usual split.
+
+Unadjusted bars jump at every split. Bars that a vendor adjusts as of the day of the request jump where sessions from
+before and after a split were fetched on different sides of it. Both look the same in the bars, and so does news that
+halves a price: the rule names what it finds and never says which it was.
+
+Here: which of a security's sessions follow such a jump. Not here: which splits are known, and which sessions are to be
+fetched again (``lake.splits``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+FACTORS = (1.5, *map(float, range(2, 11)), 12.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 75.0, 100.0)
+"""New shares for one old share, in splits as they are common, and old for one new share in reverse splits. 5 for 4 and
+less are left out: earnings move prices as far."""
+
+TOLERANCE = 0.05
+"""How far the price may move besides, from the close before to the open after. A judgement: most nights move less."""
+
+NEAR = timedelta(days=10)
+"""Sessions further apart are not compared, for a price may have gone there by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Two sessions whose prices are apart by about the factor of a split.
+
+    Attributes:
+        before: the session before.
+        after: the session that opened at the other price.
+        ratio: close of the one divided by open of the other.
+        factor: the usual split that is closest: shares after it for each share before, below 1 for a reverse split.
+    """
+
+    before: date
+    after: date
+    ratio: float
+    factor: float
+
+
+def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float]) -> list[Jump]:
+    """The sessions that open near a split's factor away from the close before, oldest first.
+
+    Args:
+        days: sessions that have bars, in order of time.
+        opens: the first regular price of each, US dollars.
+        closes: the last regular price of each, US dollars.
+    """
+    table = pl.DataFrame({"day": days, "open": opens, "close": closes}, strict=False)
+    if table.height < 2:
+        return []
+    pairs = table.select(
+        before=pl.col("day").shift(), after="day", ratio=pl.col("close").shift() / pl.col("open")
+    ).filter(pl.col("after") - pl.col("before") <= NEAR, pl.col("ratio").is_finite() & (pl.col("ratio") > 0))
+    found = []
+    for before, after, ratio in pairs.iter_rows():
+        factor = min((*FACTORS, *(1 / each for each in FACTORS)), key=lambda each: abs(ratio / each - 1))
+        if abs(ratio / factor - 1) <= TOLERANCE:
+            found.append(Jump(before, after, ratio, factor))
+    return found
