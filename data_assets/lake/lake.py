@@ -92,7 +92,7 @@ from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
 from data_assets.quality.split_jumps import jumps
-from data_assets.trading_calendar import NEW_YORK, utc_now
+from data_assets.trading_calendar import NEW_YORK, sessions, utc_now
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
@@ -246,6 +246,56 @@ class Lake:
             unreadable=of_day,
         )
         return [day for _, day in _partitions(names)]
+
+    def day_table(self, dataset: str, start: date | None = None, end: date | None = None) -> pl.DataFrame:
+        """Each session from ``start`` to ``end``, both inclusive, and what the lake itself knows of it.
+
+        That is less than the run history knows. A session without a file may have failed, be a hole that was accepted,
+        or never have been asked for: of all that, and of the verdicts of checks, the files say nothing. The history has
+        them: ``data-assets status KEY --json`` in the project.
+
+        Args:
+            dataset: the dataset's key.
+            start: the first day; by default the first stored one.
+            end: the last day; by default the last stored one.
+
+        Returns:
+            ``day``; ``state``: ``stored``, ``not stored``, or ``unreadable`` where a file's footer cannot be read; and
+            by the footer ``rows``, ``fetched_at`` and ``written_at`` (UTC; the latter null in files of earlier
+            versions) and ``source``, the request or source object. The pages are not read: `audit` does that.
+
+        Raises:
+            ValueError: ``end`` is before ``start``.
+            LakeError: the dataset has no day at all, and not both bounds are given.
+        """
+        stored = self.days(dataset, start or date.min, end or date.max)
+        if not stored and (start is None or end is None):
+            raise LakeError(f"{dataset}: the lake {self.url} holds no day of it; run: data-assets list")
+        start, end = start or stored[0], end or stored[-1]
+        _checked_range(dataset, start, end)
+        there = set(stored)
+        rows = [self._told_of(dataset, day, day in there) for day in sorted({*there, *sessions(start, end)})]
+        instant = pl.Datetime("us", "UTC")
+        schema = {
+            "day": pl.Date(),
+            "state": pl.Enum(["stored", "not stored", "unreadable"]),
+            "rows": pl.Int64(),
+            "fetched_at": instant,
+            "written_at": instant,
+            "source": pl.String(),
+        }
+        return pl.DataFrame(rows, schema, orient="row")
+
+    def _told_of(self, dataset: str, day: date, is_stored: bool) -> tuple[object, ...]:
+        if not is_stored:
+            return (day, "not stored", None, None, None, None)
+        try:
+            with self._opened(partition_path(dataset, day)) as (file, where):
+                footer = _footer(file, where)[0]
+        except LakeError:
+            return (day, "unreadable", None, None, None, None)
+        said = footer.provenance
+        return (day, "stored", footer.rows, said.fetched_at, footer.written_at, said.source)
 
     def scan(
         self,
