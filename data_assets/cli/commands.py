@@ -26,7 +26,7 @@ THETA_PORT, S3_PORT, TWS_PORT = 25503, 9000, 7497
 WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
-ENGINES = ("frame", "csv")
+ENGINES = ("frame", "csv", "lean")
 SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
 FAULTS = ("missing", "failed", "hole", "check")
 """What `export` knows: formats, those whose form can be chosen, and what keeps a day from being exported."""
@@ -425,7 +425,9 @@ def doctor(asked: Asked, as_json: bool) -> None:
 @click.option("--into", type=click.Path(path_type=Path), help="Folder; default: exports/PROFILE/ENGINE in the project.")
 @click.option("--label", type=click.Choice(["start", "end"]), help="frame, csv: a bar is named by its start (default).")
 @click.option("--zone", help="frame, csv: of the timestamps; default: America/New_York.")
-@click.option("--hours", type=click.Choice(["regular", "extended"]), help="Bars of which hours; default: regular.")
+@click.option(
+    "--hours", type=click.Choice(["regular", "extended"]), help="Bars of which hours; default: regular, lean: extended."
+)
 @click.option(
     "--every", type=click.Choice(["1m", "5m", "15m", "30m"]), help="frame, csv: length of a bar; default: 1m."
 )

@@ -12,12 +12,13 @@ from typing import Any
 from data_assets.export.csv import csv_months
 from data_assets.export.exporting import Exporter
 from data_assets.export.frame import BarShape
+from data_assets.export.lean import LeanQuotes, LeanTrades
 from data_assets.export.months import frame_months
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.layout import monthly_dataset
 
-BARS = ("frame", "csv")
-"""The formats of bars alone."""
+QUOTES = "theta/option_quotes/"
+"""Not a dataset itself: below it, each symbol has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,13 @@ def exporter_of(asked: ExportAsked) -> Exporter:
     Raises:
         ValueError: the format does not take the dataset, or a ticker is missing or of no use; one line.
     """
+    if asked.engine == "lean" and asked.dataset.startswith(QUOTES):
+        if asked.ticker is not None or asked.shape:
+            raise ValueError(f"{asked.dataset} is exported as a whole: leave --ticker and --hours out")
+        return LeanQuotes(asked.dataset)
     ticker = _ticker(asked)
+    if asked.engine == "lean":
+        return LeanTrades(asked.dataset, ticker, **asked.shape)
     shape = BarShape(**asked.shape)
     return {"frame": frame_months, "csv": csv_months}[asked.engine](asked.dataset, ticker, shape)
 
@@ -65,4 +72,4 @@ def _ticker(asked: ExportAsked) -> str:
         return asked.ticker
     if asked.dataset == monthly_dataset(POLYGON_BARS):
         raise ValueError(f"{asked.dataset} holds the same bars as {POLYGON_BARS}: export that, it reads the months")
-    raise ValueError(f"{asked.dataset} holds no bars, and {asked.engine} takes bars alone")
+    raise ValueError(f"{asked.dataset} holds nothing that {asked.engine} takes")

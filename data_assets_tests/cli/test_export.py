@@ -76,7 +76,7 @@ def test_an_export_names_what_stops_it_and_records_what_is_allowed(
 WRONG = [
     (("csv", BARS_KEY), "holds many tickers: say whose bars with --ticker"),
     (("csv", "polygon/minute_aggs_monthly", "--ticker", "SPY"), "export that, it reads the months"),
-    (("csv", "theta/option_quotes/QQQ"), "holds no bars"),
+    (("csv", "theta/option_quotes/QQQ"), "holds nothing that csv takes"),
     (("csv", "ib/bars_1m/AAPL", "--ticker", "SPY"), "leave --ticker out"),
     (("csv", "ib/bars_1m/AAPL"), "holds no day of it yet; run: data-assets backfill ib/bars_1m/AAPL --days 10"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--zone", "Mars"), "zone 'Mars'"),
