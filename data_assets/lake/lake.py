@@ -901,8 +901,9 @@ class Lake:
 
         Raises:
             ValueError: it is no name for one.
-            LakeError: there is none, or it cannot be read.
+            LakeError: there is none, or it cannot be read, or the lake is not there.
         """
+        self.check_there()
         return snapshot_named(self._storage, name)
 
     def changes(self, snapshot: Snapshot, stamps: Mapping[str, Sequence[str]] | None = None) -> Iterator[DayChange]:
@@ -914,8 +915,9 @@ class Lake:
 
         Raises:
             Corrupt: a file is damaged.
-            LakeError: a file cannot be read.
+            LakeError: a file cannot be read, or the lake is not there, which says nothing about its days.
         """
+        self.check_there()
         return changes(self._storage, snapshot, self.days, stamps or {})
 
     def kept_bytes(self, snapshot: Snapshot) -> int:
@@ -940,6 +942,7 @@ class Lake:
             ValueError: a name is none for a snapshot.
             LakeError: there is none of that name, or a file cannot be removed.
         """
+        self.check_there()  # first, lest anything be made in the mount point of a disk that is away
         with alone_with_pins(self._storage):
             for name in names:
                 self.snapshot(name)

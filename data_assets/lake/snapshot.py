@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data_assets.lake.errors import LakeError
-from data_assets.lake.layout import partition_path, snapshot_path
+from data_assets.lake.layout import dataset_path, partition_path, snapshot_path
 
 FORMAT = "data_assets snapshot 1"
 
@@ -64,7 +64,7 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         snapshot_path(self.name)
-        ordered = {dataset: dict(sorted(days.items())) for dataset, days in sorted(self.days.items())}
+        ordered = {dataset_path(dataset): dict(sorted(days.items())) for dataset, days in sorted(self.days.items())}
         object.__setattr__(self, "days", ordered)
 
     @property

@@ -201,6 +201,20 @@ def test_a_lake_as_of_a_snapshot_is_never_written_or_made_views_of(tmp_path):
     assert stored(lake).equals(quotes(seed=1))
 
 
+def test_a_lake_that_is_not_plugged_in_has_not_lost_its_days(tmp_path):
+    lake = filled(str(tmp_path / "lake"))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY]})
+    (tmp_path / "lake").rename(tmp_path / "elsewhere")
+    (tmp_path / "lake").mkdir()
+    for ask in (
+        lambda: list(lake.changes(snapshot)),
+        lambda: lake.snapshot("study"),
+        lambda: lake.drop_snapshots(["study"]),
+    ):
+        with pytest.raises(LakeError, match="plug in or mount its disk"):
+            ask()
+
+
 def test_engines_never_meet_a_pin(tmp_path):
     lake = filled(str(tmp_path))
     lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
@@ -336,6 +350,7 @@ def test_any_snapshot_comes_back_from_its_text(days):
         (lambda text: "[]", "is no snapshot"),
         (lambda text: "{}", "is no snapshot"),
         (lambda text: text.replace("study-1", "../up"), "is no snapshot"),
+        (lambda text: text.replace('"ib/bars_1m/AAPL"', '"../elsewhere"'), "is no snapshot"),
     ],
 )
 def test_what_is_no_snapshot_is_told(change, says):
