@@ -413,6 +413,26 @@ def doctor(asked: Asked, as_json: bool) -> None:
     _run_in_project("doctor", asked, as_json)
 
 
+@_command("Look for splits that the stored bars show and no table knows.")
+@click.argument("key", shell_complete=complete_keys)
+@click.option("--ticker", "tickers", multiple=True, help="Of a dataset of many tickers: whose bars. Repeatable.")
+@click.option("--table", type=click.Path(path_type=Path), help="Known splits, as CSV, YAML or JSON.")
+@click.option("--from", "start", type=DayOrMonth(), help="First day, or month; default: the first stored one.")
+@click.option("--to", "end", type=DayOrMonth(), help="Last day, or month; default: the last stored one.")
+@json_option
+def splits(key: str, tickers: tuple[str, ...], table: Path | None, **options: Any) -> None:
+    """Look in the bars of KEY for nights over which the price changed by about the factor of a usual split.
+
+    Polygon's bars are unadjusted: such a night is a split that --table lacks, or news. IB's are adjusted as of the day
+    of each request: there days were fetched before and after a split, and the command that fetches the older ones again
+    is printed. The table's columns are ticker, execution_date, split_from, split_to. Exit 1 if there is such a night.
+    """
+    if options["start"] and options["end"] and options["end"].last < options["start"].first:
+        raise click.UsageError(f"--to {options['end']} lies before --from {options['start']}; swap them")
+    table = table and table.expanduser().absolute()  # from here, and not from the project
+    _run_in_project("splits", key, tickers, table, options)
+
+
 @_command("Write days out for a backtest engine.")
 @click.argument("engine", type=click.Choice(ENGINES))
 @click.argument("key", shell_complete=complete_keys)

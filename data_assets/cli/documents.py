@@ -8,7 +8,8 @@ print one `FilledDataset` where one dataset was named by its key, else a list of
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
 `plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
-`offers` what the vendor has of one dataset, `export` what was written, `snapshot` what is in one or has become of it,
+`offers` what the vendor has of one dataset, `splits` a list of nights, `export` what was written,
+`snapshot` what is in one or has become of it,
 and `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
 goes to stderr.
 """
@@ -470,6 +471,29 @@ class Export:
     refused: dict[str, list[str]]
 
 
+@dataclass(frozen=True)
+class SplitNight:
+    """`splits`: a night over which a price changed as at a split that is not known.
+
+    Attributes:
+        ticker: whose.
+        before: the session before it.
+        after: the session after it.
+        ratio: close of the one divided by open of the other.
+        factor: the usual split that is closest: shares after it for each share before.
+        fetch_again: of bars that the vendor adjusts as of the request, the days of the older scale.
+        advice: what to do, in one line.
+    """
+
+    ticker: str
+    before: str
+    after: str
+    ratio: float
+    factor: float
+    fetch_again: list[str]
+    advice: str
+
+
 DOCUMENTS: dict[str, Any] = {
     "plan": PlannedBackfill,
     "backfill": FilledDataset | list[FilledDataset],
@@ -483,6 +507,7 @@ DOCUMENTS: dict[str, Any] = {
     "reconcile": dict[str, ReconciledDataset],
     "doctor": list[Finding],
     "offers": OfferedDataset,
+    "splits": list[SplitNight],
     "export": Export,
     "accept-hole": dict[str, dict[str, str]],
     "snapshot-take": TakenSnapshot,

@@ -38,6 +38,10 @@ def test_the_formats_and_the_key_of_an_export_are_completed(tmp_path: Path) -> N
     assert offered(project, "data-assets", "export", "csv", "ib/bars_1m/A") == ["ib/bars_1m/AAPL"]
 
 
+def test_the_key_of_splits_is_completed(tmp_path: Path) -> None:
+    assert offered(Project(tmp_path), "data-assets", "splits", "ib/bars_1m/A") == ["ib/bars_1m/AAPL"]
+
+
 def test_verbs_are_completed(tmp_path: Path) -> None:
     assert offered(Project(tmp_path), "data-assets", "re") == ["retry", "repair", "reconcile"]
 
