@@ -39,7 +39,7 @@ def instant_of(day: date, minute: time | str) -> datetime:
         raise ValueError(f"minute {minute!r}: must be a time in New York such as 10:30") from None
     if clock.tzinfo is not None:
         raise ValueError(f"minute {minute}: is taken as New York's, and must have no time zone of its own")
-    # Polars 2.1 compares Parquet statistics with a literal as it is, and refuses one of another time zone.
+    # In UTC, as rows have it: Polars 2.1 refuses to compare instants of two time zones.
     return datetime.combine(day, clock, NEW_YORK).astimezone(UTC)
 
 
