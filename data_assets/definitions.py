@@ -19,6 +19,7 @@ gc.set_threshold(50_000)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
+from data_assets.orchestration.coverage_asset import coverage_defs  # noqa: E402
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process  # noqa: E402
 from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.jobs import JOBS  # noqa: E402
@@ -59,6 +60,7 @@ def with_policy(blocks: dg.Definitions) -> dg.Definitions:
         dg.Definitions(sensors=[day_requests(vendor, of_vendor) for vendor, of_vendor in requested.items()]),
         *(revision_looks(vendor, of_vendor) for vendor, of_vendor in revised.items()),
         dg.Definitions(sensors=[missing_days_sensor(datasets)] if datasets else []),
+        *([coverage_defs(datasets)] if datasets else []),
         dg.Definitions(jobs=JOBS),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
         dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),

@@ -23,6 +23,9 @@ from data_assets_tests.end_to_end.project_folder import write_project
 SOURCES = Path(__file__).resolve().parents[1]
 OURS = ("DATA_ASSETS_", "DAGSTER_", "THETA_")
 
+PAGE = "coverage_page"
+"""The one asset that is no dataset."""
+
 CONTRACT = {"symbol": "String", "expiration": "Date", "strike": "Float64", "right": "Enum: CALL, PUT"}
 BEST_BID_AND_OFFER = {
     "bid_size": "Int64",
@@ -127,6 +130,7 @@ SENSORS = {
     "look_again_at_polygon_days": False,
     "look_again_at_theta_days": False,
     "look_for_missing_days": True,
+    "refresh_coverage_page": False,
     "request_ib_days": False,
     "request_polygon_days": False,
     "request_theta_days": False,
@@ -175,7 +179,7 @@ def test_dg_lists_every_asset_check_and_sensor(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     listed = json.loads(ended.stdout)
-    assert {asset["asset_key"] for asset in listed["assets"]} == set(EVERY_ASSET)
+    assert {asset["asset_key"] for asset in listed["assets"]} == {*EVERY_ASSET, PAGE}
     assert {check["key"] for check in listed["asset_checks"]} == {
         f"{key}:{check}" for key, asset in EVERY_ASSET.items() for check in asset["checks"]
     }
@@ -229,7 +233,7 @@ def in_profile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, 
 def test_every_asset_is_what_people_and_other_code_rely_on(in_profile: str) -> None:
     graph = defs().resolve_asset_graph()
 
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(EVERY_ASSET)
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*EVERY_ASSET, PAGE}
     for name, expected in EVERY_ASSET.items():
         node = graph.get(dg.AssetKey(name.split("/")))
         synthetic = {"synthetic"} if in_profile == "sandbox" else set()

@@ -208,6 +208,26 @@ def status(asked: Asked, as_json: bool) -> None:
     _run_in_project("status", asked, as_json)
 
 
+@_command("Show the calendar of each dataset as a picture, or as a page.")
+@takes_selection()
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page instead, which needs nothing but a browser.",
+)
+@json_option
+def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
+    """Draw the calendar of each KEY (a dataset, a vendor, a glob; default: all), a year a row, a character a week.
+
+    With --html: one page with a cell a day, rows and bytes per day, checks, and what changed lately. The asset
+    coverage_page writes the same page by itself, into the state folder. Exit 1 if a day shown has failed.
+    """
+    if html is not None and as_json:
+        raise click.UsageError("--html and --json contradict each other")
+    _run_in_project("coverage", asked, html, as_json)
+
+
 @_command("Take in days from files of an older downloader.", "import")
 @click.argument("key")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))

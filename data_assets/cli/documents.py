@@ -7,6 +7,7 @@ in one (each verb).
 print one `FilledDataset` where one dataset was named by its key, else a list of them in the order in which they came.
 Days are written YYYY-MM-DD, the days of a monthly dataset YYYY-MM; lists of days are oldest first unless they say
 otherwise.
+`coverage` prints the state of each day of each dataset.
 `plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
 `offers` what the vendor has of one dataset, `splits` a list of nights, `export` what was written,
 `snapshot` what is in one or has become of it,
@@ -502,6 +503,7 @@ DOCUMENTS: dict[str, Any] = {
     "gaps": dict[str, DatasetGaps],
     "list": dict[str, ListedDataset],
     "status": dict[str, DatasetStatus],
+    "coverage": dict[str, dict[str, str]],
     "verify": dict[str, VerifiedDataset],
     "repair": dict[str, RepairedDataset],
     "reconcile": dict[str, ReconciledDataset],

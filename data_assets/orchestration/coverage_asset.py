@@ -1,0 +1,111 @@
+"""The page of all datasets as an asset, and the sensor that has it written again when days have changed.
+
+Here: when the page is written, and where. Not here: what is on it (`coverage`, `coverage_page`).
+
+It is an asset without partitions and no dataset: nothing of it lies in the lake. A sensor asks for it and does not
+write it: over years of days that takes seconds, and a run shows in the UI when it was and why it failed.
+"""
+
+# No deferred annotations here: Dagster reads the type of a function's `context`.
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from data_assets.files import durable, tempfiles
+from data_assets.lake.lake import Lake
+from data_assets.orchestration.coverage import coverages
+from data_assets.orchestration.coverage_page import coverage_page
+from data_assets.orchestration.dagster_private import get_current_datetime
+from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_requests import newest_events
+from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.partitions import partition_keys
+from data_assets.orchestration.profile_mark import refuse_foreign_history
+from data_assets.project import state_folder
+from data_assets.settings import settings
+from data_assets.wiring import open_lake
+
+PAGE = "coverage.html"
+ASSET = dg.AssetKey(["coverage_page"])
+LOOK_SECONDS = 60
+MINUTES = 15
+"""A judgement: soon enough for a person who looks at a page, and seldom enough beside the work of a catch-up."""
+
+
+def write_page(instance: dg.DagsterInstance, days: dict[MarketDataset, list[str]], lake: Lake, file: Path) -> int:
+    """Draw the page of some datasets and give the file its name as a whole; return its size in bytes.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    text = coverage_page(
+        coverages(instance, days, lake), lake=lake.url, synthetic=lake.synthetic, now=get_current_datetime()
+    ).encode()
+    temp, handle = tempfiles.create(file.parent, file.name)
+    with handle:
+        try:
+            handle.write(text)
+            durable.sync(handle)
+            durable.rename(temp, file)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+    return len(text)
+
+
+def coverage_defs(datasets: Sequence[MarketDataset]) -> dg.Definitions:
+    """The asset and its sensor.
+
+    Args:
+        datasets: those on the page, in its order; not empty.
+    """
+
+    @dg.asset(
+        key=ASSET,
+        group_name="overview",
+        kinds={"html"},
+        description="One page of all datasets: which days are stored, their rows and sizes, what the checks say, and "
+        f"what changed lately. The file is `{PAGE}` in the project's state folder; open it in a browser.",
+    )
+    def coverage_page_file(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        lake = open_lake()
+        refuse_foreign_history(context.instance)
+        refuse_absent_lake(context.instance, lake)
+        file = state_folder() / PAGE
+        size = write_page(
+            context.instance, {each: partition_keys(partitions=each.partitions) for each in datasets}, lake, file
+        )
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(file), "open": dg.MetadataValue.url(file.as_uri()), "size": size}
+        )
+
+    @dg.sensor(
+        name="refresh_coverage_page",
+        target=dg.AssetSelection.assets(ASSET),
+        minimum_interval_seconds=LOOK_SECONDS,
+        default_status=(
+            dg.DefaultSensorStatus.RUNNING if settings().asks_by_itself else dg.DefaultSensorStatus.STOPPED
+        ),
+        description="Has the coverage page written again when days were recorded since it was last, at most every "
+        f"{MINUTES} minutes.",
+    )
+    def refresh(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        now = get_current_datetime()
+        last: dict[str, Any] = json.loads(context.cursor) if context.cursor else {"at": 0.0, "events": None}
+        events = sorted(
+            [key.to_user_string(), materialization, observation]
+            for key, (materialization, _, observation) in newest_events(context.instance, datasets).items()
+        )
+        if events == last["events"]:
+            return dg.SensorResult(skip_reason="nothing was recorded since the page was written")
+        if now.timestamp() - last["at"] < 60 * MINUTES:
+            return dg.SensorResult(skip_reason=f"the page was asked for less than {MINUTES} minutes ago")
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest()], cursor=json.dumps({"at": now.timestamp(), "events": events})
+        )
+
+    return dg.Definitions(assets=[coverage_page_file], sensors=[refresh])
