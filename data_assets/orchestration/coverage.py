@@ -25,7 +25,7 @@ CHANGES = 40
 PASSED, FAILED = "SUCCEEDED", "FAILED"  # as the event log spells them
 
 ABOUT_THE_DOWNLOAD = frozenset(
-    {"MB", "attempts", "raw_megabytes", "raw_size", "requests", "rows", "seconds", "size", "parts_resumed"}
+    {"MB", "attempts", "raw_megabytes", "raw_size", "requests", "rows", "rows_per_second", "seconds", "size"}
 )
 """Numbers recorded of a day that say nothing about its content, or are shown by themselves."""
 

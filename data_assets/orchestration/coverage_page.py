@@ -183,9 +183,7 @@ def _dataset(each: Coverage, place: int) -> Iterator[str]:
     yield "</div>"
     if each.numbers:
         yield f"<h3>The newest {min(len(each.numbers), SERIES_DAYS)} stored {each.dataset.day}s</h3>"
-        yield '<div class="charts">'
         yield from _charts(each)
-        yield "</div>"
     yield from _checks(each)
     yield "</section>"
 
@@ -227,27 +225,41 @@ def _sign(each: Coverage, day: str) -> tuple[str, str]:
     return CLASSES[state], escape(f"{label} {state}")
 
 
-def _charts(each: Coverage) -> Iterator[str]:
+def _series(each: Coverage) -> dict[str, dict[str, float]]:
+    """What is shown of the newest days: name -> day -> number."""
     days = each.numbers
-    yield from _chart(each, "rows", {day: numbers["rows"] for day, numbers in days.items() if "rows" in numbers})
-    yield from _chart(each, "MB on disk", {day: numbers["size"] / 1e6 for day, numbers in days.items()})
-    for name in sorted({name for numbers in days.values() for name in numbers} - ABOUT_THE_DOWNLOAD):
-        series = {day: numbers[name] for day, numbers in days.items() if name in numbers}
-        yield from _chart(each, name.replace("_", " "), series)
+    others = sorted({name for numbers in days.values() for name in numbers} - ABOUT_THE_DOWNLOAD)
+    series = {
+        "rows": {day: numbers["rows"] for day, numbers in days.items() if "rows" in numbers},
+        "MB on disk": {day: numbers["size"] / 1e6 for day, numbers in days.items()},
+    }
+    series |= {
+        name.replace("_", " "): {day: numbers[name] for day, numbers in days.items() if name in numbers}
+        for name in others
+    }
+    return {name: numbers for name, numbers in series.items() if numbers}
+
+
+def _charts(each: Coverage) -> Iterator[str]:
+    """A chart for each number that differs from day to day; the others are said in a line."""
+    series = _series(each)
+    same = {name: max(days.values()) for name, days in series.items() if min(days.values()) == max(days.values())}
+    yield '<div class="charts">'
+    for name in [name for name in series if name not in same]:
+        yield from _chart(each, name, series[name])
+    yield "</div>"
+    if same:
+        said = ", ".join(f"{escape(name)} {_number(value)}" for name, value in same.items())
+        yield f'<p class="soft">The same each {each.dataset.day}: {said}.</p>'
 
 
 def _chart(each: Coverage, name: str, series: Mapping[str, float]) -> Iterator[str]:
-    """A bar a day; a number that is the same each day is said, and not drawn."""
-    if not series:
-        return
+    """A bar a day."""
     least, most = min(series.values()), max(series.values())
-    if least == most:
-        yield f"<figure><figcaption>{escape(name)}: {_number(most)} each {each.dataset.day}</figcaption></figure>"
-        return
     yield f"<figure><figcaption>{escape(name)}: {_number(least)} to {_number(most)}</figcaption>"
     width = BAR_WIDTH * max(len(series), SERIES_DAYS // 4)
     yield f'<svg viewBox="0 0 {width} {BAR_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
-    floor, reach = min(least, 0), most - min(least, 0)
+    floor, reach = min(least, 0), max(most, 0) - min(least, 0)
     for place, (day, value) in enumerate(series.items()):
         height = max(0.8, BAR_HEIGHT * (value - floor) / reach)
         yield (
