@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -123,6 +124,9 @@ def _lake(lake: Lake, datasets: list[MarketDataset]) -> Verdict:
     except LakeError as error:
         return "error", str(error)
     if "://" in lake.url:
+        with suppress(LakeError):  # of a bucket that may only be read
+            if there and (why := lake.ignores_conditions()):
+                return "warn", why
         return "ok", f"{lake.url} {'is there' if there else 'is new: it is made as the first day is stored'}"
     state, text = _folder(Path(lake.url))
     needed = max((dataset.typical_day_bytes * dataset.max_concurrency for dataset in datasets), default=0)

@@ -130,7 +130,15 @@ class StorageAsOf:
         """See ``Storage``."""
         return self._storage.locate(name)
 
-    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
+    def version(self, name: str) -> str | None:
+        """See `Storage`."""
+        return self._storage.version(name)
+
+    def ignores_conditions(self) -> str | None:
+        """See `Storage`: nothing is written here."""
+        return None
+
+    def publish(self, temp: Path, file: BinaryIO, name: str, since: str | None = None) -> None:
         """See ``Storage``: refused."""
         self._refuse(name)
 

@@ -42,6 +42,10 @@ class DiskFull(LakeError):
     """There is no room for the file (disk, quota or file-size limit)."""
 
 
+class Overtaken(LakeError):
+    """Another writer has stored the file since this one began with it; that one's is whole, and stays."""
+
+
 class LakeUnusable(LakeError):
     """The lake as a whole, rather than one file of it, cannot be written to: its root, its marker, or its kind."""
 

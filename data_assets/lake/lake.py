@@ -1002,6 +1002,16 @@ class Lake:
         except (OSError, LakeError):  # a lake that takes nothing says so to whoever brings it a day
             self._identity = None
 
+    def ignores_conditions(self) -> str | None:
+        """Why of two runs that store a day at the same time neither would be told; None if one wins and the other is.
+
+        Of a lake in a bucket, which is asked once; in a folder the vendor's account lock keeps the second run away.
+
+        Raises:
+            LakeError: the object store does not answer.
+        """
+        return self._storage.ignores_conditions()
+
     def free_bytes(self) -> int | None:
         """Room left on the lake's disk; None for an object store."""
         return self._storage.free_bytes()

@@ -303,9 +303,9 @@ class NewParquet:
         """The hexadecimal digest of the bytes written so far."""
         return self._sink.digest.hexdigest()
 
-    def publish(self, name: str) -> None:
+    def publish(self, name: str, since: str | None = None) -> None:
         """Give the sealed file its final name; see `Storage.publish`."""
-        self._storage.publish(self.path, self._file, name)
+        self._storage.publish(self.path, self._file, name, since)
 
     def release(self) -> None:
         """Close the file and drop its lock: it has its final name now."""

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
 from random import uniform
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from obstore.exceptions import BaseError
 
@@ -26,7 +26,7 @@ from data_assets.lake.errors import one_line
 if TYPE_CHECKING:
     from mmap import mmap
 
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions, ObjectMeta, PutMode
     from obstore.store import S3Store
 
 PATIENCE_SECONDS = 180.0
@@ -92,10 +92,10 @@ class PatientStore:
         self._patience = patience
         self._has_answered = False
 
-    def put(self, name: str, body: bytes | mmap, *, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+    def put(self, name: str, body: bytes | mmap, *, mode: PutMode = "overwrite") -> None:
         """Store an object with one PUT.
 
-        With ``create``, an answer that was lost on its way makes an object look like somebody else's.
+        With a condition, an answer that was lost on its way makes an object look like somebody else's.
         """
         self._ask(name, lambda: self._store.put(name, body, use_multipart=False, mode=mode))
 

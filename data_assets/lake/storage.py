@@ -30,6 +30,7 @@ from data_assets.lake.errors import (
     LakeError,
     LakeNotThere,
     LakeUnusable,
+    Overtaken,
     one_line,
     read_error,
     staging_root,
@@ -50,6 +51,14 @@ UNREADABLE = "unreadable"
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV})
 _NO_CONDITIONS = "status code: 501"
+_NOTHING = ""
+"""The version of a name that no object has."""
+
+CONDITIONS = "_conditions"
+"""An object of a few bytes by which a store shows whether it keeps the conditions of a PUT."""
+
+_PROBE = b"tells whether this store keeps the conditions of a PUT\n"
+_COMPARED = 8 << 20
 _TEMP_NAME_BYTES = 200  # and what `tempfiles` adds; a file system takes 255
 
 
@@ -65,12 +74,32 @@ class Storage(Protocol):
     def write_place(self, name: str) -> str:
         """Where the bytes of a new ``name`` are written first: what an error of the operating system there is about."""
 
-    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
+    def version(self, name: str) -> str | None:
+        """What a writer of ``name`` that begins now gives to ``publish``, so that nobody else's work is replaced.
+
+        None in a folder, where the account's lock keeps a second writer of the same day away.
+        """
+
+    def publish(self, temp: Path, file: BinaryIO, name: str, since: str | None = None) -> None:
         """Turn the whole, synced local file ``temp`` into ``name``, or leave what had that name before.
+
+        Args:
+            temp: the file's path.
+            file: the same file, open.
+            name: the name it gets.
+            since: the `version` that is to be replaced, and no other; None for whatever is there.
 
         Raises:
             OSError: from the local disk.
+            Overtaken: another writer has published ``name`` since.
             LakeError: from the object store.
+        """
+
+    def ignores_conditions(self) -> str | None:
+        """Why a second writer of a file would replace the first one's and neither be told; None if that cannot be.
+
+        Raises:
+            LakeError: the object store does not answer.
         """
 
     def keep(self, name: str, previous: str) -> None:
@@ -216,7 +245,13 @@ class LocalFolder:
         """See `Storage`."""
         return self.locate(name)
 
-    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
+    def version(self, name: str) -> None:
+        """See `Storage`."""
+
+    def ignores_conditions(self) -> None:
+        """See `Storage`."""
+
+    def publish(self, temp: Path, file: BinaryIO, name: str, since: str | None = None) -> None:
         """See `Storage`."""
         _refuse_another(temp, file)
         target = self._root / name
@@ -473,6 +508,7 @@ class Bucket:
             retry_config={"max_retries": 0},
         )
         self._store = PatientStore(store, patience or Patience())
+        self._ignores_conditions: str | None = None
 
     def locate(self, name: str) -> str:
         """See `Storage`."""
@@ -486,20 +522,79 @@ class Bucket:
         """See `Storage`."""
         return str(staging_root() / self._lake / _temp_name(name))
 
-    def publish(self, temp: Path, file: BinaryIO, name: str) -> None:
+    def version(self, name: str) -> str | None:
+        """See `Storage`: the store's ETag, or `_NOTHING`; None from a store that tells none."""
+        meta = self._head(name)
+        return _NOTHING if meta is None else meta["e_tag"]
+
+    def publish(self, temp: Path, file: BinaryIO, name: str, since: str | None = None) -> None:
         """See `Storage`.
 
         A single signed PUT: the store checks the body against the sha256 in the signature and shows only whole objects.
         """
         _refuse_another(temp, file)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body, self._asking(name):
-            self._store.put(name, body)
+            self._put_since(name, body, since)
         sent, stored = os.fstat(file.fileno()).st_size, self.size(name)
         if stored != sent:
             raise LakeError(
                 f"{self.locate(name)}: the object store holds {stored} of {sent} bytes; run the backfill again"
             )
         tempfiles.remove(temp)
+
+    def _put_since(self, name: str, body: mmap.mmap, since: str | None) -> None:
+        if since is None:
+            self._store.put(name, body)
+            return
+        try:
+            self._store.put(name, body, mode="create" if since == _NOTHING else {"e_tag": since})
+        except (AlreadyExistsError, PreconditionError) as error:
+            if not self._holds(name, body):  # else the store took it, and its answer was lost on the way
+                raise Overtaken(
+                    f"{self.locate(name)}: another run has stored this day since this one began, and its file stays; "
+                    "backfill the day again only if that is wrong"
+                ) from error
+        except BaseError as error:
+            if _NO_CONDITIONS not in str(error):
+                raise
+            self._store.put(name, body)
+
+    def _holds(self, name: str, body: mmap.mmap) -> bool:
+        meta = self._head(name)
+        if meta is None or meta["size"] != len(body):
+            return False
+        pieces = ((start, min(start + _COMPARED, len(body))) for start in range(0, len(body), _COMPARED))
+        return all(self.read_range(name, *piece, meta["e_tag"]) == body[slice(*piece)] for piece in pieces)
+
+    def ignores_conditions(self) -> str | None:
+        """See `Storage`. Found out with an object of its own at the lake's root, once in the life of this object."""
+        if self._ignores_conditions is None:
+            with self._asking(CONDITIONS):
+                self._ignores_conditions = self._found_to_ignore()
+        return self._ignores_conditions or None
+
+    def _found_to_ignore(self) -> str:
+        what = f"{self._url}: the object store"
+        hurt = "of two runs that store a day at the same time the later one replaces the other's file, untold"
+        try:
+            with suppress(AlreadyExistsError):
+                self._store.put(CONDITIONS, _PROBE, mode="create")
+            self._store.put(CONDITIONS, _PROBE, mode="create")
+            return f"{what} ignores If-None-Match, so {hurt}; let one run at a time work on a day"
+        except AlreadyExistsError:
+            pass
+        except BaseError as error:
+            if _NO_CONDITIONS not in str(error):
+                raise
+            return f"{what} knows no conditional PUT, so {hurt}; let one run at a time work on a day"
+        try:
+            self._store.put(CONDITIONS, _PROBE, mode={"e_tag": '"of no object"'})
+        except PreconditionError:
+            return ""
+        except BaseError as error:
+            if _NO_CONDITIONS not in str(error):
+                raise
+        return f"{what} ignores If-Match, so {hurt} where it was stored before; let one run at a time work on a day"
 
     def keep(self, name: str, previous: str) -> None:
         """See `Storage`. The store copies by itself; no byte comes here."""

@@ -78,9 +78,15 @@ class StagedFile:
     """
 
     def __init__(
-        self, storage: Storage, name: str, file: NewParquet, provenance: Provenance, written_at: datetime
+        self,
+        storage: Storage,
+        name: str,
+        file: NewParquet,
+        provenance: Provenance,
+        written_at: datetime,
+        since: str | None,
     ) -> None:
-        self._storage, self._file = storage, file
+        self._storage, self._file, self._since = storage, file, since
         self.name, self.provenance, self.written_at = name, provenance, written_at
         self.rows, self.size, self.sha256 = file.rows, file.size, file.sha256
         weakref.finalize(self, file.discard)  # a cancelled task never receives the file that its thread finished
@@ -101,12 +107,13 @@ class StagedFile:
             keep_previous: let the file that is replaced stay, as the day's one previous revision (`Lake.previous`).
 
         Raises:
+            Overtaken: in an object store, the day was stored by somebody else since its writer was made.
             LakeError: it could not be; the temporary file is gone, and what had the name before is untouched.
         """
         try:
             if keep_previous:
                 self._storage.keep(self.name, previous_path(self.provenance.dataset, self.provenance.day))
-            self._file.publish(self.name)
+            self._file.publish(self.name, self._since)
         except OSError as error:
             raise write_error(error, self._storage.write_place(self.name)) from error
         else:
@@ -145,6 +152,7 @@ class DayWriter:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
         self._check_there = check_there
         self._name = rejected_path(dataset, day) if rejected else partition_path(dataset, day)
+        self._since = None if rejected else storage.version(self._name)
         self._columns = pl.Schema(schema)
         self._schema = pl.DataFrame(schema=self._columns).to_arrow().schema
         self._sort_by = _checked_order(self._columns, sort_by)
@@ -230,7 +238,7 @@ class DayWriter:
                 self._merge(index)
             written_at = utc_now()
             self._file.seal(to_metadata(provenance, self._file.rows, self._schema, written_at=written_at))
-            staged = StagedFile(self._storage, self._name, self._file, provenance, written_at)
+            staged = StagedFile(self._storage, self._name, self._file, provenance, written_at, self._since)
             self._file, self._ended = None, True
             return staged
 

@@ -50,7 +50,7 @@ from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
 from data_assets.ingest.waiting import run_waits, waiting_for_the_lake
-from data_assets.lake.errors import LakeUnusable, one_line
+from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
@@ -325,6 +325,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     lake = open_lake()
     if moved := lake.migrate():
         context.log.info(f"moved {moved} files of an earlier version of the lake to their present places")
+    _warn_of_a_store_without_conditions(context, lake)
     swept = lake.sweep()
     if swept:
         context.log.info(f"removed {len(swept)} temporary files of processes that have ended")
@@ -361,6 +362,12 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         if report.ended is not None:
             refuse_absent_lake(context.instance, lake, dataset)  # unplugged since: that is no fault of these days
         raise failure(dataset, not_stored, len(days))
+
+
+def _warn_of_a_store_without_conditions(context: dg.AssetExecutionContext, lake: Lake) -> None:
+    with suppress(LakeError):  # whoever stores a day is told of a store that does not answer
+        if why := lake.ignores_conditions():
+            context.log.warning(why)
 
 
 def _only_too_early(

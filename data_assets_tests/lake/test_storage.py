@@ -11,12 +11,15 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moto.moto_server.werkzeug_app import create_backend_app
 
 from data_assets.files.durable import make_folder
 from data_assets.lake import parquet_file, writer
-from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable
+from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable, Overtaken
 from data_assets.lake.lake import Lake
-from data_assets.lake.storage import UNREADABLE, LocalFolder, open_storage
+from data_assets.lake.storage import UNREADABLE, Bucket, LocalFolder, open_storage
+from data_assets.sandbox.loopback import HOST
+from data_assets.sandbox.wsgi_server import WsgiServer
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 from data_assets_tests.permissions import closed
 
@@ -301,3 +304,89 @@ def test_a_stray_key_does_not_hide_that_the_store_refuses(bucket_url, monkeypatc
         with pytest.raises(LakeError, match="check the bucket in DATA_ASSETS_LAKE") as told:
             storage.names()
     assert "\n" not in str(told.value)
+
+
+def staged_day(lake, rows):
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        day_writer.write(rows)
+        return day_writer.finish(provenance())
+
+
+@pytest.mark.parametrize("was_stored", [False, True], ids=["a new day", "a stored day"])
+def test_of_two_writers_of_a_day_in_a_bucket_one_wins_whole_and_the_other_is_told(bucket_url, tmp_path, was_stored):
+    one, other = Lake(bucket_url, synthetic=True), Lake(bucket_url, synthetic=True)
+    if was_stored:
+        staged_day(one, quotes()).publish()
+    with one.writer(DATASET, DAY, SCHEMA, SORT_BY) as first, other.writer(DATASET, DAY, SCHEMA, SORT_BY) as second:
+        first.write(quotes().head(3))
+        second.write(quotes().head(2))
+        won, lost = second.finish(provenance()), first.finish(provenance())
+        stored = won.publish()
+
+        with pytest.raises(Overtaken, match="another run has stored this day since this one began, and its file stays"):
+            lost.publish()
+
+    assert temp_files(tmp_path) == []
+    assert one.scan(DATASET, DAY, DAY).collect().height == 2
+    assert one.verify(DATASET, DAY, sha256=stored.sha256, rows=2) is None
+    assert staged_day(one, quotes()).publish().rows == quotes().height, "a later writer knows what it replaces"
+
+
+def test_a_writer_whose_answer_was_lost_is_not_overtaken_by_itself(bucket_url, tmp_path):
+    bucket = Bucket(bucket_url)
+    since = bucket.version("new")
+    for _ in range(2):  # as when the first answer did not arrive
+        path, file = bucket.new_temp("new")
+        with file:
+            file.write(b"the same")
+            file.flush()
+            bucket.publish(path, file, "new", since)
+    assert bucket.size("new") == 8
+
+
+@pytest.mark.parametrize(
+    ("ignored", "said"),
+    [
+        (None, None),
+        ("HTTP_IF_NONE_MATCH", "ignores If-None-Match"),
+        ("HTTP_IF_MATCH", "ignores If-Match"),
+    ],
+    ids=["none", "If-None-Match", "If-Match"],
+)
+def test_a_store_that_ignores_a_condition_is_found_out(bucket_url, monkeypatch, ignored, said):
+    app = create_backend_app("s3")
+
+    def forgetful(environ, start_response):
+        environ.pop(ignored, None)
+        return app(environ, start_response)
+
+    with WsgiServer(forgetful) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{server.port}")
+        lake = Lake(bucket_url, synthetic=True)
+        found = lake.ignores_conditions()
+        assert lake.datasets() == []
+
+    assert found is None if said is None else said in found
+    assert found == lake.ignores_conditions(), "asked once"
+
+
+def test_a_store_that_knows_no_conditions_is_found_out_and_written_to(bucket_url, monkeypatch):
+    app = create_backend_app("s3")
+
+    def old(environ, start_response):
+        if environ["REQUEST_METHOD"] == "PUT" and {"HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"} & environ.keys():
+            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            start_response("501 Not Implemented", [("Content-Length", "0")])
+            return [b""]
+        return app(environ, start_response)
+
+    with WsgiServer(old) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{server.port}")
+        lake = Lake(bucket_url, synthetic=True)
+        assert "knows no conditional PUT" in (lake.ignores_conditions() or "")
+        assert staged_day(lake, quotes()).publish().rows == quotes().height
+        assert staged_day(lake, quotes()).publish().rows == quotes().height
+
+
+def test_a_folder_has_no_such_store(tmp_path):
+    assert Lake(str(tmp_path), synthetic=True).ignores_conditions() is None
