@@ -9,15 +9,14 @@ and asking for days by itself (`day_requests`).
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
-from data_assets.orchestration.account_lock import account_lock
 from data_assets.orchestration.alerts import days_not_stored, run_broke_off, send_alert
 from data_assets.orchestration.asset_checks import Judged, day_checks
+from data_assets.orchestration.coordination import coordination_of
 from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.day_run import DaysNotStored, end_run_without_lake, end_stopped_run, ingest_days
@@ -152,8 +151,7 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
 
 def _account(context: dg.AssetExecutionContext, dataset: MarketDataset) -> AbstractContextManager[None]:
     request = stop_request.get()
-    return account_lock(
-        Path(context.instance.storage_directory()),
+    return coordination_of(context.instance).account(
         dataset.vendor,
         context.log.info,
         stop=lambda: request is not None and request.made,

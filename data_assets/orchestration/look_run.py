@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import date
-from pathlib import Path
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -35,8 +34,8 @@ from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.revision import MEASURES, Difference, difference
-from data_assets.orchestration.account_lock import account_lock
 from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.coordination import coordination_of
 from data_assets.orchestration.dataset import MarketDataset, Revisions
 from data_assets.orchestration.day_run import ingest_through, record_input, record_stored, source_of_run
 from data_assets.orchestration.integrity import NO_FILE, recorded_file
@@ -90,8 +89,7 @@ def look_job(
             raise dg.Failure(f"{', '.join(unknown)}: none of {', '.join(known)}", allow_retries=False)
         refuse_foreign_history(context.instance)
         lake = open_lake()
-        folder = Path(context.instance.storage_directory())
-        with account_lock(folder, vendor, context.log.info):
+        with coordination_of(context.instance).account(vendor, context.log.info):
             for name, days in config.days.items():
                 marks = {date.fromisoformat(day): mark for day, mark in days.items()}
                 try:

@@ -1,12 +1,13 @@
 """Runs whose process died: found, ended, and their vendor's slot given back.
 
-Here: how a run says that it is alive, and what to do when its process is gone. Not here: what runs do.
+Here: when a run says that it is alive, and what to do when its process is gone. Not here: what runs do, and how it is
+said.
 
 Dagster notices that a run's process was killed only while the code server that started it lives. After a power cut, or
 when all of them were killed together, the run would count as started, its days as in progress and its pool slot as
-held, for ever. So a run holds a lock file from before it waits for a slot until its process ends, however it ends, and
-the command (at its start) and a sensor (every half minute) end the runs whose lock nobody holds. A lock says it where a
-process id could not: ids are used again, clocks are set, machines are renamed. Days that such a run had stored stay.
+held, for ever. So a run says that it lives from before it waits for a slot until its process ends, however it ends, and
+the command (at its start) and a sensor (every half minute) end the runs of which nobody says so. How it is said depends
+on where the history is: see `coordination`. Days that such a run had stored stay.
 
 A run that the daemon starts again ends as failed, which is what makes it do so. One that nobody does, such as the
 command's, ends as canceled: what it had not stored is as it was before, and no day turns red that nobody asked for.
@@ -14,19 +15,16 @@ command's, ends as canceled: what it had not stored is as it was before, and no 
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import dagster as dg
-from dagster import RunRecord
 
-from data_assets.files import locks
 from data_assets.lake.errors import LakeUnusable
 from data_assets.orchestration.alerts import run_broke_off, send_alert
+from data_assets.orchestration.coordination import Coordination, coordination_of
 from data_assets.orchestration.dataset import datasets_of_this_process
 from data_assets.orchestration.integrity import damaged_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
@@ -41,28 +39,6 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-KEPT_SECONDS = 86_400.0
-
-START_SECONDS = 180.0
-"""How long a run may be without a lock file; Dagster itself gives a run this long to start."""
-
-_held: dict[str, BinaryIO] = {}
-"""The lock files of the runs that live in this process; the kernel lets go of them when it ends."""
-
-
-def _lock_file(instance: dg.DagsterInstance, run_id: str) -> Path:
-    return Path(instance.storage_directory()) / "living_runs" / run_id
-
-
-def _hold(instance: dg.DagsterInstance, run_id: str) -> None:
-    path = _lock_file(instance, run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unclaimed = path.with_suffix(".new")
-    file = unclaimed.open("wb")
-    locks.wait_for(file)
-    unclaimed.rename(path)  # not earlier: whoever finds it without its lock takes the run for dead
-    _held[run_id] = file
-
 
 @contextmanager
 def run_heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
@@ -71,21 +47,25 @@ def run_heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     Where that end could not be written, as on a full disk, its lock file stays, held by nobody: so the next command
     finds that it is dead, and need not wait for it.
     """
-    _hold(instance, run_id)
+    coordination = coordination_of(instance)
+    coordination.hold(run_id)
     try:
         yield
     except Exception:
-        _held.pop(run_id).close()
+        coordination.abandon(run_id)
         raise
     except BaseException:
-        _forget(instance, run_id)
+        coordination.forget(run_id)
         raise
-    _forget(instance, run_id)
+    coordination.forget(run_id)
 
 
-def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
-    _lock_file(instance, run_id).unlink(missing_ok=True)
-    _held.pop(run_id).close()
+def _let_go_of_ended_runs(instance: dg.DagsterInstance, coordination: Coordination) -> None:
+    """A process that executes one run after another, as Celery's do, would hold every one of them until its end."""
+    for run_id in coordination.held():
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.is_finished:
+            coordination.forget(run_id)
 
 
 class _LivingRuns(dg.Executor):
@@ -99,8 +79,11 @@ class _LivingRuns(dg.Executor):
         return self._in_process.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        if plan_context.run_id not in _held:  # a run of the command is held from before its creation
-            _hold(plan_context.instance, plan_context.run_id)
+        coordination = coordination_of(plan_context.instance)
+        if plan_context.run_id not in (held := coordination.held()):  # the command's is, from before its creation
+            if held:
+                _let_go_of_ended_runs(plan_context.instance, coordination)
+            coordination.hold(plan_context.run_id)
         # Not let go of here: the run's end is written after this, and until then it must count as alive.
         yield from self._in_process.execute(plan_context, execution_plan)
 
@@ -111,25 +94,20 @@ def in_living_process(context: dg.InitExecutorContext) -> dg.Executor:
     return _LivingRuns(dg.in_process_executor.executor_creation_fn(context))  # type: ignore[misc]
 
 
-def _process_is_gone(instance: dg.DagsterInstance, record: RunRecord) -> bool:
-    """Whether nobody holds a run's lock; one without a lock file has a while to make it, as a process must start."""
-    try:
-        file = _lock_file(instance, record.dagster_run.run_id).open("rb")
-    except FileNotFoundError:
-        return time.time() - record.update_timestamp.timestamp() > START_SECONDS
-    with file:
-        return locks.take(file)
-
-
-def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
+def end_interrupted_runs(instance: dg.DagsterInstance, *, patient: bool = False) -> list[str]:
     """End every run whose process is gone and free its pool slot; returns the ids of the runs ended.
 
     While the lake is not there nobody can tell which of their days are damaged: they are ended once it is.
+
+    Args:
+        instance: where the runs are recorded.
+        patient: see `Coordination.is_gone`.
     """
     ended = []
+    coordination = coordination_of(instance)
     unfinished = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
     for record in unfinished:
-        if not _process_is_gone(instance, record):
+        if not coordination.is_gone(record, patient=patient):
             continue
         run = instance.get_run_by_id(record.dagster_run.run_id)
         if run is None or run.status not in _UNFINISHED:
@@ -140,10 +118,10 @@ def end_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
             break
         text = "the process of this run was killed, or its machine stopped; what it had stored is kept"
         end_without_a_process(instance, run, text)
-        _lock_file(instance, run.run_id).unlink(missing_ok=True)
+        coordination.forget(run.run_id)
         _tell(instance, run, text)
         ended.append(run.run_id)
-    _forget_all_but(instance, [record.dagster_run.run_id for record in unfinished])
+    coordination.forget_all_but([record.dagster_run.run_id for record in unfinished])
     return ended
 
 
@@ -190,13 +168,6 @@ def _would_hide_damage(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool
         return True
 
 
-def _forget_all_but(instance: dg.DagsterInstance, unfinished: list[str]) -> None:
-    """Remove the lock files of runs that ended long ago; a run that is only now being created has a young one."""
-    for path in _lock_file(instance, "any").parent.glob("*"):
-        if path.name not in unfinished and time.time() - path.stat().st_mtime > KEPT_SECONDS:
-            path.unlink(missing_ok=True)
-
-
 def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
     """Let a run that was interrupted end as canceled, so that its open days are missing again; called before its end.
 
@@ -217,5 +188,5 @@ def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
 def interrupted_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look once for runs whose process is gone; fails, to be seen, in an instance of the other profile."""
     refuse_foreign_history(context.instance)
-    ended = end_interrupted_runs(context.instance)
+    ended = end_interrupted_runs(context.instance, patient=True)
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every run's process is alive")

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from data_assets.cli.project import definitions
-from data_assets.orchestration import run_liveness as dagster_runs
+from data_assets.orchestration import start_time
 from data_assets.orchestration.run_liveness import end_interrupted_runs, interrupted_runs, run_heartbeat
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
@@ -121,7 +121,7 @@ def test_a_run_that_never_made_its_lock_file_is_ended_once_it_had_time_to(
     run = planned(project, dg.DagsterRunStatus.NOT_STARTED)
     assert end_interrupted_runs(project.instance) == [], "it may be starting"
 
-    monkeypatch.setattr(dagster_runs, "START_SECONDS", -1)
+    monkeypatch.setattr(start_time, "START_SECONDS", -1)
 
     assert end_interrupted_runs(project.instance) == [run.run_id]
     assert "in progress" not in project.states(DAYS[:2]).values()

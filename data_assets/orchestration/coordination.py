@@ -1,0 +1,71 @@
+"""What the processes of one run history tell each other: which runs live, and who uses a vendor's account.
+
+It lies where the history lies. With the embedded one, all processes are of one machine, and the kernel's file locks
+tell it at once and for nothing (`coordination_in_files`). With PostgreSQL they may be of several, and the database
+tells it (`coordination_in_postgres`).
+
+Here: the interface, and which of the two an instance has. Not here: what is done about a run that is gone
+(`run_liveness`), and the pool, which a run waits for before its account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import dagster as dg
+from dagster import RunRecord
+
+from data_assets.orchestration.coordination_in_files import CoordinationInFiles
+
+
+class Coordination(Protocol):
+    """What a run says of itself, and what others see of it."""
+
+    def hold(self, run_id: str) -> None:
+        """Say, from now on and until this process ends or lets go of it, that a run lives here."""
+
+    def held(self) -> set[str]:
+        """The runs that this process says to live here."""
+
+    def forget(self, run_id: str) -> None:
+        """Say no more of a run that is held: it has ended, and that is written."""
+
+    def abandon(self, run_id: str) -> None:
+        """Let a run that is held be found gone: it ended, and that could not be written."""
+
+    def is_gone(self, record: RunRecord, *, patient: bool = False) -> bool:
+        """Whether the process of an unfinished run is gone, on whatever machine it was.
+
+        Args:
+            record: the run. One that nobody ever held has `START_SECONDS` for it, as a process must start.
+            patient: wait for the verdict, half a minute at most, where a run has been silent for a while.
+        """
+
+    def forget_all_but(self, unfinished: Collection[str]) -> None:
+        """Remove what was said of runs that ended long ago, and of no other."""
+
+    def account(
+        self, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[None]:
+        """Hold a vendor's account while the context lasts; wait until nobody else of this history holds it.
+
+        Args:
+            vendor: the vendor of the account.
+            say: called once with one line if there is a wait.
+            stop: whether to give up; called during a wait.
+
+        Raises:
+            KeyboardInterrupt: `stop` returned True.
+        """
+
+
+def coordination_of(instance: dg.DagsterInstance) -> Coordination:
+    """The coordination of a history's processes, where that history lies."""
+    engine = getattr(instance.event_log_storage, "_engine", None)  # SQLite's has one for each run, and none of its own
+    if engine is not None and engine.dialect.name == "postgresql":
+        from data_assets.orchestration.coordination_in_postgres import coordination_at  # of an extra
+
+        return coordination_at(engine.url)
+    return CoordinationInFiles(instance.storage_directory())
