@@ -17,6 +17,7 @@ from benchmarks import (
     many_days,
     memory,
     minute_aggs,
+    scale,
     spx_day,
     ticker_year,
 )
@@ -33,6 +34,7 @@ CLAIMS = {
     "ticker_year": ticker_year.run,
     "ib_days": ib_days.run,
     "encodings": encodings.run,
+    "scale": scale.run,
 }
 
 

@@ -26,7 +26,7 @@ from data_assets.ingest.progress import bytes_text, count_of, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.day_states import DayState, states_of
 
 LONG_SECONDS = 3600
 LARGE_SHARE = 0.5
@@ -146,8 +146,8 @@ def expect(
     """
     wanted = frozenset(wanted)
     asked = {
-        dataset: [day for day, state in states_on_disk(instance, dataset, days, lake).items() if state in wanted]
-        for dataset, days in selected.items()
+        dataset: [day for day, state in states.items() if state in wanted]
+        for dataset, states in states_of(instance, selected, lake).items()
     }
     costs = expected_costs(instance, asked, datasets())
     return Expected(costs, rooms(lake, costs))

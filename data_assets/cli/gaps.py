@@ -6,11 +6,11 @@ Here: listing. Not here: closing them (`backfill`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import click
-import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
@@ -20,7 +20,7 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, states_on_disk, unreadable_text, what_lacks
+from data_assets.orchestration.day_states import DayState, names_text, states_of, unreadable_text, what_lacks
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -46,9 +46,8 @@ def gaps(asked: Asked, as_json: bool) -> None:
     with open_instance() as instance:
         selected = selection.that_failed(instance, lake, selected)
         closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
-        found = {
-            dataset.name: _gaps(instance, dataset, days, lake, closed[dataset]) for dataset, days in selected.items()
-        }
+        states = states_of(instance, selected, lake, closed)
+        found = {dataset.name: _gaps(dataset, states[dataset], lake) for dataset in selected}
     for dataset, unreadable in closed.items():
         if unreadable:
             click.echo(unreadable_text(dataset, unreadable), err=True)
@@ -65,10 +64,7 @@ def gaps(asked: Asked, as_json: bool) -> None:
     sys.exit(selection.exit_code(holds=not any((*found.values(), *closed.values()))))
 
 
-def _gaps(
-    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake, closed: dict[str, str]
-) -> Gaps:
-    states = states_on_disk(instance, dataset, days, lake, closed)
+def _gaps(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> Gaps:
     # A day in progress has no file yet, so it is missing until its event says otherwise.
     return Gaps(
         missing=[day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
@@ -94,8 +90,17 @@ def _document(dataset: MarketDataset, gaps: Gaps, asked: int) -> DatasetGaps:
 def _stretches(dataset: MarketDataset, days: Collection[str]) -> list[Stretch]:
     """Days that lie side by side, oldest first."""
     return [
-        Stretch(dataset.label(first), dataset.label(last), sum(first <= day <= last for day in days))
-        for first, last in reversed(contiguous_ranges(days, None, dataset.partitions))
+        Stretch(dataset.label(first), dataset.label(last), count)
+        for first, last, count in reversed(_counted_ranges(dataset, days))
+    ]
+
+
+def _counted_ranges(dataset: MarketDataset, days: Collection[str]) -> list[tuple[str, str, int]]:
+    """The oldest and the newest day of each stretch of days, and how many it holds, newest first."""
+    ordered = sorted(days)
+    return [
+        (first, last, bisect_right(ordered, last) - bisect_left(ordered, first))
+        for first, last in contiguous_ranges(days, None, dataset.partitions)
     ]
 
 
@@ -113,8 +118,7 @@ def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
 
 
 def _print_ranges(console: Console, dataset: MarketDataset, state: str, days: list[str], what: str = "") -> None:
-    for first, last in contiguous_ranges(days, None, dataset.partitions):
-        count = sum(1 for day in days if first <= day <= last)
+    for first, last, count in _counted_ranges(dataset, days):
         bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
         text = dataset.label(first) if first == last else bounds
         console.print(f"  {state} {text}" + (f"  {escape(what)}" if what else ""), soft_wrap=True)

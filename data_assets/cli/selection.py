@@ -31,7 +31,7 @@ from data_assets.cli.project import (
 )
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset, matching
-from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.day_states import DayState, states_of
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
 from data_assets.trading_calendar import FIRST_SESSION, sessions, why_closed
@@ -84,10 +84,8 @@ class Selection(Asked):
         if not self.failed:
             return dict(days)
         return {
-            dataset: [
-                day for day, state in states_on_disk(instance, dataset, keys, lake).items() if state is DayState.FAILED
-            ]
-            for dataset, keys in days.items()
+            dataset: [day for day, state in states.items() if state is DayState.FAILED]
+            for dataset, states in states_of(instance, days, lake).items()
         }
 
     def exit_code(self, *, holds: bool) -> int:

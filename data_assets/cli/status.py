@@ -33,7 +33,7 @@ from data_assets.orchestration.day_states import (
     DayState,
     day_health,
     known_as_damaged,
-    states_on_disk,
+    states_of,
     unreadable_text,
     unrecorded_days,
     unrecorded_text,
@@ -64,10 +64,7 @@ def status(asked: Asked, as_json: bool) -> None:
     with open_instance() as instance:
         selected = selection.that_failed(instance, lake, selected)
         closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
-        states = {
-            dataset: states_on_disk(instance, dataset, days, lake, closed[dataset])
-            for dataset, days in selected.items()
-        }
+        states = states_of(instance, selected, lake, closed)
         left = {dataset: left_to_you(instance, dataset, states[dataset]) for dataset in selected}
         overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
         unrecorded = {

@@ -239,8 +239,9 @@ class Lake:
                 if start <= day <= end:
                     unreadable(day, why)
 
-        names = self._storage.names(
+        names = self._storage.names_in_folders(
             dataset_path(dataset),
+            PARTITION_FILE,
             after=day_folder(dataset, start),
             until=partition_path(dataset, end),
             unreadable=of_day,

@@ -16,6 +16,7 @@ import mmap
 import os
 import posixpath
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -158,6 +159,20 @@ class Storage(Protocol):
             LakeError: another folder cannot.
         """
 
+    def names_in_folders(
+        self,
+        prefix: str,
+        file: str,
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
+        """Those of `names` that are called ``file`` and lie in a folder right below ``prefix``, as a dataset's days do.
+
+        The arguments and the errors are those of `names`.
+        """
+
     def check_folder(self, name: str) -> None:
         """Go on only if a folder can be looked into, or is not there yet.
 
@@ -225,6 +240,50 @@ def _not_entered(folder: str) -> PermissionError | None:
     except PermissionError as error:
         return PermissionError(error.errno, error.strerror, folder)
     return None
+
+
+def _is_in_a_folder(name: str, prefix: str, file: str) -> bool:
+    """Whether a name is that of a file called ``file`` in a folder right below ``prefix``."""
+    folder, _, bare = name.removeprefix(f"{prefix}/").rpartition("/")
+    return bare == file and bool(folder) and "/" not in folder
+
+
+def _is_there(top: int, folder: str, file: str) -> bool:
+    """Whether a file is in a folder of the open folder ``top``; a link to one, wherever it leads, counts as there.
+
+    Raises:
+        OSError: the folder cannot be looked into.
+    """
+    try:
+        status = os.stat(f"{folder}/{file}", dir_fd=top)
+    except (FileNotFoundError, NotADirectoryError):
+        try:
+            status = os.stat(f"{folder}/{file}", dir_fd=top, follow_symlinks=False)
+        except NotADirectoryError:
+            return False
+        except FileNotFoundError:
+            status = None
+    if not os.access(folder, os.R_OK, dir_fd=top, effective_ids=True):
+        if status is None and not os.access(folder, os.F_OK, dir_fd=top, effective_ids=True):
+            return False  # a link to a folder that is not there, or one that has just gone
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+    return status is not None and not stat.S_ISDIR(status.st_mode)
+
+
+def _folders_above_days(folder: Path) -> list[Path]:
+    """The folders in a folder, but none of one that holds days or months.
+
+    Its days may be thousands and hold no unfinished work, and beside them lies nothing else: the listing ends with the
+    first of them.
+    """
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if "=" in entry.name:
+                return []
+            if entry.name[0] not in "_." and entry.is_dir():
+                found.append(Path(entry))
+    return found
 
 
 class LocalFolder:
@@ -369,6 +428,36 @@ class LocalFolder:
             found += [within + file for file in files if not tempfiles.is_temp(file)]
         return sorted(name for name in found if after < name and (until is None or name <= until))
 
+    def names_in_folders(
+        self,
+        prefix: str,
+        file: str,
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
+        """See `Storage`.
+
+        A walk lists each folder, which takes a tenth of a millisecond; here each is asked for the one file. Whatever is
+        out of the ordinary is left to the walk, which says what it is.
+        """
+        found = []
+        try:
+            top = os.open(self._root / prefix, os.O_RDONLY)
+            try:
+                for folder in sorted(os.listdir(top)):  # noqa: PTH208  thousands of them, and by descriptor
+                    name = f"{prefix}/{folder}/{file}"
+                    if name <= after or (until is not None and name > until) or not _is_there(top, folder, file):
+                        continue
+                    found.append(name)
+            finally:
+                os.close(top)
+        except OSError:
+            names = self.names(prefix, after, until, unreadable=unreadable)
+            return [name for name in names if _is_in_a_folder(name, prefix, file)]
+        return found
+
     def check_folder(self, name: str) -> None:
         """See `Storage`."""
         target = self._root / name
@@ -459,11 +548,12 @@ class LocalFolder:
         return nearest / UNFINISHED
 
     def _every_unfinished(self) -> Iterator[Path]:
-        for parent, folders, _ in os.walk(self._root, followlinks=True):
-            if UNFINISHED in folders:
-                yield Path(parent, UNFINISHED)
-            # The folders of days and months, of which there are a hundred thousand, hold none.
-            folders[:] = [folder for folder in folders if "=" not in folder and folder[0] not in "_."]
+        waiting = [self._root]
+        while waiting:
+            folder = waiting.pop()
+            if (unfinished := folder / UNFINISHED).is_dir():
+                yield unfinished
+            waiting += _folders_above_days(folder)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""
@@ -667,6 +757,19 @@ class Bucket:
             listed = self._listed(prefix or None, after or None, until)
             found = (meta["path"] for meta in listed)
             return sorted(name for name in found if name > after and (until is None or name <= until))
+
+    def names_in_folders(
+        self,
+        prefix: str,
+        file: str,
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
+        """See `Storage`."""
+        names = self.names(prefix, after, until, unreadable=unreadable)
+        return [name for name in names if _is_in_a_folder(name, prefix, file)]
 
     def check_folder(self, name: str) -> None:
         """See `Storage`: a store has no folders."""

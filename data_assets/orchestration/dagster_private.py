@@ -18,9 +18,11 @@ from dagster._core.events import EngineEventData
 from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.loader import LoadingContext
 from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
+from dagster._core.storage.event_log.base import AssetRecord
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
@@ -35,12 +37,14 @@ from dagster.components.core.decl import ComponentDecl, YamlDecl
 __all__ = [
     "SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION",
     "AssetCheckEvaluationTargetMaterializationData",
+    "AssetRecord",
     "ComponentDecl",
     "ComponentTreeException",
     "DagsterSqliteStorage",
     "EngineEventData",
     "InMemoryJob",
     "InstanceRef",
+    "LoadingContext",
     "LocalArtifactStorage",
     "LocalComputeLogManager",
     "NoOpComputeLogManager",

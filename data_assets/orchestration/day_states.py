@@ -20,7 +20,11 @@ from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.dagster_private import get_and_update_asset_status_cache_value
+from data_assets.orchestration.dagster_private import (
+    AssetRecord,
+    LoadingContext,
+    get_and_update_asset_status_cache_value,
+)
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.holes import hole_reason, hole_reasons
 from data_assets.orchestration.partitions import ZONE
@@ -53,6 +57,7 @@ def day_states(
     asset_key: dg.AssetKey,
     days: Sequence[str],
     partitions: dg.TimeWindowPartitionsDefinition,
+    records: AssetRecords | None = None,
 ) -> dict[str, DayState]:
     """Return the state of each of `days`, in their order, as the grid shows it.
 
@@ -63,7 +68,7 @@ def day_states(
     keys takes a tenth of that, and looking which days lie in their windows next to nothing.
     """
     states = dict.fromkeys(days, DayState.MISSING)
-    cached = get_and_update_asset_status_cache_value(instance, asset_key, partitions)
+    cached = get_and_update_asset_status_cache_value(instance, asset_key, partitions, loading_context=records)
     if cached is None:
         return states
     ordered = sorted(states)
@@ -74,6 +79,51 @@ def day_states(
     ):
         states |= dict.fromkeys(_days_in(subset, ordered), state)
     return states
+
+
+class AssetRecords(LoadingContext):
+    """What the history holds of several assets, read at once: one by one it takes as long as all else.
+
+    Good for one look at their days, since it does not see what is recorded meanwhile.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey]) -> None:
+        self._instance = instance
+        self._loaders: dict[type, Any] = {}
+        AssetRecord.prepare(self, list(assets))
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Whose history it is."""
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[type, Any]:
+        """For Dagster: how it reads several of a kind."""
+        return self._loaders
+
+
+def states_of(
+    instance: dg.DagsterInstance,
+    days: Mapping[MarketDataset, Sequence[str]],
+    lake: Lake,
+    unreadable: Mapping[MarketDataset, dict[str, str]] | None = None,
+) -> dict[MarketDataset, dict[str, DayState]]:
+    """Return `states_on_disk` of several datasets at one moment.
+
+    Args:
+        instance: where days are recorded.
+        days: dataset -> its keys.
+        lake: where the files are.
+        unreadable: as there, for each dataset.
+    """
+    records = AssetRecords(instance, [dataset.asset_key for dataset in days])
+    return {
+        dataset: states_on_disk(
+            instance, dataset, keys, lake, None if unreadable is None else unreadable[dataset], records
+        )
+        for dataset, keys in days.items()
+    }
 
 
 def _days_in(subset: Any, days: Sequence[str]) -> Iterator[str]:
@@ -90,6 +140,7 @@ def states_on_disk(
     days: Sequence[str],
     lake: Lake,
     unreadable: dict[str, str] | None = None,
+    records: AssetRecords | None = None,
 ) -> dict[str, DayState]:
     """Return the state of each of `days`, in their order: as in the grid, but stored only with a file in this lake.
 
@@ -102,8 +153,9 @@ def states_on_disk(
         days: their keys.
         lake: where their files are.
         unreadable: filled with the days that are recorded as stored in a folder that may not be read, and why.
+        records: what was read of several assets at once, as by `states_of`.
     """
-    states = day_states(instance, dataset.asset_key, days, dataset.partitions)
+    states = day_states(instance, dataset.asset_key, days, dataset.partitions, records)
     if not days:
         return states
     held, closed = _held(dataset, days, lake)

@@ -24,15 +24,26 @@ for statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.span import SHIPPED, Span, read_day
-from data_assets.trading_calendar import LAST_SESSION, closures, last_ended_session, previous_session, session
+from data_assets.trading_calendar import (
+    LAST_SESSION,
+    closures,
+    is_session,
+    last_ended_session,
+    previous_session,
+    session,
+)
 
 DAYS_PER_RUN = 50
 
@@ -50,11 +61,86 @@ class OutsideSpan(ValueError):
     """A day that its dataset does not have: before its first day, after its last, or still to come."""
 
 
+@dataclass(frozen=True)
+class _Existing:
+    """The days of a definition that exist by a date, as keys and as the instants at which their windows begin."""
+
+    keys: frozenset[str]
+    starts: Sequence[float]
+    end: float
+
+
+class _TradingDays(dg.TimeWindowPartitionsDefinition):
+    """Trading days that remember what Dagster asks of them for each key.
+
+    It is equal to Dagster's own of the same days, has the same text and the same description in the UI. Dagster hashes
+    that text, closed days and all, several times for each key that it looks at, and goes through the closed days anew
+    for each. Both grow with the years, so that a history of 112,000 days took two minutes to read.
+
+    Dagster's serializer takes its own class alone; what is sent to the web server and the daemon is a description.
+    """
+
+    @cached_property
+    def _remembered_hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        """As Dagster's own, calculated once."""
+        return self._remembered_hash
+
+    @cached_property
+    def _identifier(self) -> str:
+        return super().get_serializable_unique_identifier()
+
+    def get_serializable_unique_identifier(self, dynamic_partitions_store: Any = None) -> str:
+        """As Dagster's own, calculated once."""
+        return self._identifier
+
+    def filter_valid_partition_keys(self, partition_keys: set[str]) -> set[str]:
+        """Those keys whose partition exists; what is not written as a key is left to Dagster's own rule."""
+        known = self._existing(self._get_current_timestamp()).keys
+        return {key for key in partition_keys if key in known or super(_TradingDays, self).has_partition_key(key)}
+
+    def has_any_partitions_in_window(self, time_window: dg.TimeWindow) -> bool:
+        """Whether a partition begins in a window; outside the days that exist by now, by Dagster's own rule."""
+        existing = self._existing(self._get_current_timestamp())
+        first, end = time_window.start.timestamp(), time_window.end.timestamp()
+        if not self.start_timestamp <= first < end <= existing.end:
+            return super().has_any_partitions_in_window(time_window)
+        return bisect_left(existing.starts, first) < bisect_left(existing.starts, end)
+
+    def _existing(self, timestamp: float) -> _Existing:
+        """What exists by an instant: as windows are whole days, the same for all instants of one day."""
+        day = datetime.fromtimestamp(timestamp, ZoneInfo(ZONE)).date()
+        remembered: dict[date, _Existing] = self.__dict__.setdefault("_existing_by", {})
+        if day not in remembered:
+            midnight = datetime.combine(day, time.min, ZoneInfo(ZONE))
+            keys = self.get_partition_keys(current_time=midnight)
+            starts = [datetime.combine(read_day(key), time.min, ZoneInfo(ZONE)).timestamp() for key in keys]
+            remembered.clear()  # of the day before
+            remembered[day] = _Existing(frozenset(keys), starts, starts[-1] + _ONE_DAY.total_seconds() if keys else 0.0)
+        return remembered[day]
+
+    def keys_by(self, now: datetime) -> list[str]:
+        """Return the keys that exist by an aware instant, oldest first."""
+        return sorted(self._existing(now.timestamp()).keys)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as what it was made from, without what it remembers."""
+        return (_remade, (self.start_ts, self.end_ts, tuple(self.exclusions or ())))
+
+
+def _remade(start: Any, end: Any, exclusions: Sequence[Any]) -> _TradingDays:
+    return _TradingDays(
+        start=start, end=end, fmt="%Y-%m-%d", cron_schedule="0 0 * * *", timezone=ZONE, exclusions=exclusions
+    )
+
+
 def trading_days(span: Span, *, fetched_downstream: bool = False) -> dg.TimeWindowPartitionsDefinition:
     """The trading days of a span; the same object for the same span.
 
-    Only the closed days of its own years are listed as exclusions: Dagster hashes the whole list several times for each
-    key that it looks at, 0.2 ms for those of 2016 to 2040.
+    Only the closed days of its own years are listed as exclusions: where Dagster makes its own object of them, as the
+    web server and the daemon do, it hashes the whole list several times for each key, 0.2 ms for those of 2016 to 2040.
 
     Args:
         span: from which day to which.
@@ -71,7 +157,7 @@ def _trading_days(span: Span, fetched_downstream: bool) -> dg.TimeWindowPartitio
     if fetched_downstream:
         start -= _ONE_DAY
         excluded.add(start)
-    return dg.TimeWindowPartitionsDefinition(
+    return _TradingDays(
         start=start.isoformat(),
         end=(last + _ONE_DAY).isoformat() if span.last_day else None,
         fmt="%Y-%m-%d",
@@ -128,7 +214,8 @@ def partition_keys(
     oldest = (start.replace(day=1) if is_monthly(partitions) else start).isoformat()
     if not is_monthly(partitions):
         newest = min(newest, newest_day(now).isoformat())
-    return [key for key in partitions.get_partition_keys(current_time=now) if oldest <= key <= newest]
+    keys = partitions.keys_by(now) if isinstance(partitions, _TradingDays) else partitions.get_partition_keys(now)
+    return [key for key in keys if oldest <= key <= newest]
 
 
 def newest_day(now: datetime | None = None) -> date:
@@ -255,7 +342,7 @@ def _checked(day: date, partitions: dg.TimeWindowPartitionsDefinition) -> date:
         if day.day != 1:
             raise ValueError(f"{day} is no month: write its first day")
         return day
-    return session(day).day
+    return day if is_session(day) else session(day).day  # which says why it has none
 
 
 def _previous_month(month: date) -> date:

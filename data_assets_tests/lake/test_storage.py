@@ -144,6 +144,71 @@ def test_pruning_a_walk_by_folder_loses_no_name(folder, drawn):
     assert storage.names("", after, until) == [name for name in names if after < name <= until]
 
 
+def test_names_in_folders_are_those_of_the_walk_right_below(lake_url):
+    storage = open_storage(lake_url)
+    days = [f"a/b/date=2024-01-{day:02}/data.parquet" for day in range(2, 6)]
+    for name in (
+        *days,
+        "a/b/date=2024-01-02/other",
+        "a/b/data.parquet",
+        "a/b/c/date=2024-01-03/data.parquet",
+        NAME[2:],
+    ):
+        put(storage, name, b"x")
+    assert storage.names_in_folders("a/b", "data.parquet") == days
+    assert storage.names_in_folders("a/b", "data.parquet", days[0], days[2]) == days[1:3]
+    assert storage.names_in_folders("a/none", "data.parquet") == []
+
+
+def test_in_folders_that_hold_other_things_than_files_nothing_is_found(tmp_path):
+    storage = LocalFolder(tmp_path)
+    for name in ("empty", "of_folder/data.parquet", "away/real"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+    (tmp_path / "d" / "file").write_text("")
+    (tmp_path / "d" / "broken").symlink_to(tmp_path / "nowhere")
+    for name in ("linked", "file_linked"):
+        (tmp_path / "elsewhere" / name).mkdir(parents=True)
+    (tmp_path / "elsewhere" / "linked" / "data.parquet").write_text("x")
+    (tmp_path / "d" / "linked").symlink_to(tmp_path / "elsewhere" / "linked")
+    (tmp_path / "d" / "away" / "data.parquet").symlink_to(tmp_path / "unplugged")
+    found = storage.names_in_folders("d", "data.parquet")
+    assert found == ["d/away/data.parquet", "d/linked/data.parquet"]
+    assert found == [name for name in storage.names("d") if name.endswith("/data.parquet")]
+
+
+@pytest.mark.parametrize("mode", [0, 0o600, 0o300], ids=["nothing", "listing alone", "passing alone"])
+def test_a_closed_day_is_told_as_the_walk_tells_it(tmp_path, mode):
+    storage = LocalFolder(tmp_path)
+    for day in (2, 3, 4):
+        put(storage, f"d/date=2024-01-{day:02}/data.parquet", b"x")
+    said: list[tuple[str, str]] = []
+    walked: list[tuple[str, str]] = []
+    with closed(tmp_path / "d" / "date=2024-01-03", mode=mode):
+        found = storage.names_in_folders(
+            "d", "data.parquet", unreadable=lambda name, why: said.append((name, str(why)))
+        )
+        names = storage.names("d", unreadable=lambda name, why: walked.append((name, str(why))))
+    assert (found, said) == (names, walked)
+    assert (len(found), [name for name, _ in said]) == (2, ["d/date=2024-01-03"])
+
+
+def test_unfinished_work_is_found_wherever_a_dataset_was_moved_and_no_day_is_listed(tmp_path):
+    storage = LocalFolder(tmp_path / "lake")
+    put(storage, "v/h/QQQ/date=2024-01-03/data.parquet", b"x")
+    at_root, file = storage.new_temp("v/h/QQQ/date=2024-01-04/data.parquet")
+    file.close()
+    below = tmp_path / "lake" / "v" / "h" / "QQQ" / "_unfinished"
+    for folder in (below, tmp_path / "moved" / "_unfinished"):
+        folder.mkdir(parents=True)
+        (folder / f".data.parquet.{'0' * 16}.tmp").touch()
+    (tmp_path / "lake" / "v" / "linked").symlink_to(tmp_path / "moved")
+    inside_a_day = tmp_path / "lake" / "v" / "h" / "QQQ" / "date=2024-01-03" / "_unfinished"
+    inside_a_day.mkdir()
+    (inside_a_day / f".data.parquet.{'0' * 16}.tmp").touch()
+    found = {path.parent for path in storage.temp_files()}
+    assert found == {at_root.parent, below, tmp_path / "lake" / "v" / "linked" / "_unfinished"}
+
+
 def test_a_folder_that_cannot_be_listed_is_no_empty_folder(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(LakeUnusable, match=r"/x(/y)?: cannot be read \(Not a directory\)"):

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ from data_assets.orchestration.partitions import (
     partition_keys,
     trading_days,
 )
-from data_assets.span import FIRST_DAY, Span
+from data_assets.span import FIRST_DAY, SHIPPED, Span
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOW = datetime(2024, 8, 5, 12, tzinfo=UTC)  # a Monday
@@ -530,3 +531,58 @@ def test_a_backfill_of_missing_and_failed_days_asks_for_exactly_each_lone_day(de
         eventually("every wanted day was asked for and the runs ended", over)
     assert asked() == [[monday], [friday], [tuesday]]
     assert deployment.missing_and_failed(days[0], days[-1]) == []
+
+
+def plain(days: dg.TimeWindowPartitionsDefinition) -> dg.TimeWindowPartitionsDefinition:
+    """The same days as Dagster's own object."""
+    return dg.TimeWindowPartitionsDefinition(
+        start=days.start_ts,
+        end=days.end_ts,
+        fmt=days.fmt,
+        timezone=days.timezone,
+        cron_schedule=days.cron_schedule,
+        exclusions=days.exclusions,
+    )
+
+
+SPANS_OF_DAYS = [SHIPPED, Span(date(2003, 9, 10), date(2010, 12, 31)), Span(date(2024, 11, 1), date(2024, 12, 31))]
+
+
+@pytest.mark.parametrize("span", SPANS_OF_DAYS, ids=str)
+def test_days_that_remember_answer_as_dagsters_own(span: Span):
+    ours, dagsters = trading_days(span), plain(trading_days(span))
+    assert (ours == dagsters, dagsters == ours, hash(ours)) == (True, True, hash(dagsters))
+    assert ours.get_serializable_unique_identifier() == dagsters.get_serializable_unique_identifier()
+    keys = dagsters.get_partition_keys()
+    assert partition_keys(partitions=ours) == keys[: len(partition_keys(partitions=ours))]
+    asked = {*keys[:40], *keys[-40:], "2024-11-28", "2024-11-30", "1999-01-04", "2199-01-04", "2024-1-3", "no day", ""}
+    valid = dagsters.filter_valid_partition_keys(asked)
+    assert ours.filter_valid_partition_keys(asked) == valid
+    mixed = set(keys[:3] + keys[5:30] + keys[-20:-7] + keys[-1:])
+    subset, same = (days.empty_subset().with_partition_keys(mixed) for days in (ours, dagsters))
+    assert subset.serialize() == same.serialize()
+    assert sorted(subset.get_partition_keys()) == sorted(mixed)
+
+
+@given(st.dates(date(2016, 1, 1), date(2026, 12, 31)), st.timedeltas(timedelta(0), timedelta(days=9)))
+@settings(max_examples=60, deadline=None)
+def test_a_window_holds_a_day_exactly_when_dagster_says_so(start: date, length: timedelta):
+    ours = trading_days(SHIPPED)
+    first = datetime.combine(start, datetime.min.time(), ZoneInfo(ZONE))
+    window = dg.TimeWindow(first, first + length)
+    assert ours.has_any_partitions_in_window(window) == plain(ours).has_any_partitions_in_window(window)
+
+
+def test_what_exists_is_asked_anew_when_a_day_has_ended():
+    ours = trading_days(SHIPPED)
+    evening = datetime(2024, 1, 3, 21, 30, tzinfo=UTC)
+    for now in (evening, evening - timedelta(days=1), evening + timedelta(days=5), evening):
+        assert partition_keys(now=now, partitions=ours)[-1] == calendar.last_ended_session(now).isoformat()
+
+
+def test_a_pickled_definition_comes_back_equal_and_remembers_nothing():
+    ours = trading_days(SHIPPED)
+    hash(ours)
+    again = pickle.loads(pickle.dumps(ours))
+    assert (again == ours, type(again) is type(ours), hash(again)) == (True, True, hash(ours))
+    assert len(pickle.dumps(again)) == len(pickle.dumps(ours))
