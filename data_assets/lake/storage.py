@@ -270,7 +270,7 @@ def _is_there(top: int, folder: str, file: str) -> bool:
     return status is not None and not stat.S_ISDIR(status.st_mode)
 
 
-def _folders_above_days(folder: Path) -> list[Path]:
+def _folders_above_days(folder: str) -> list[str]:
     """The folders in a folder, but none of one that holds days or months.
 
     Its days may be thousands and hold no unfinished work, and beside them lies nothing else: the listing ends with the
@@ -282,7 +282,7 @@ def _folders_above_days(folder: Path) -> list[Path]:
             if "=" in entry.name:
                 return []
             if entry.name[0] not in "_." and entry.is_dir():
-                found.append(Path(entry))
+                found.append(entry.path)
     return found
 
 
@@ -548,11 +548,11 @@ class LocalFolder:
         return nearest / UNFINISHED
 
     def _every_unfinished(self) -> Iterator[Path]:
-        waiting = [self._root]
+        waiting = [str(self._root)]
         while waiting:
             folder = waiting.pop()
-            if (unfinished := folder / UNFINISHED).is_dir():
-                yield unfinished
+            if os.path.isdir(unfinished := f"{folder}/{UNFINISHED}"):  # noqa: PTH112  a Path costs more than it asks
+                yield Path(unfinished)
             waiting += _folders_above_days(folder)
 
     def free_bytes(self) -> int | None:
