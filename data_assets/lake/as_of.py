@@ -18,7 +18,7 @@ from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.layout import parse_partition_path, partition_path, pinned_path
 from data_assets.lake.parquet_file import file_digest
 from data_assets.lake.snapshot import PinnedDay, Snapshot
-from data_assets.lake.storage import Storage
+from data_assets.lake.storage import Storage, is_in_a_folder
 
 
 class StorageAsOf:
@@ -90,6 +90,19 @@ class StorageAsOf:
             for name in self._files
             if name.startswith(within) and after < name and (until is None or name <= until)
         )
+
+    def names_in_folders(
+        self,
+        prefix: str,
+        file: str,
+        after: str = "",
+        until: str | None = None,
+        *,
+        unreadable: Callable[[str, LakeError], None] | None = None,
+    ) -> list[str]:
+        """See ``Storage``."""
+        names = self.names(prefix, after, until, unreadable=unreadable)
+        return [name for name in names if is_in_a_folder(name, prefix, file)]
 
     def check_folder(self, name: str) -> None:
         """See ``Storage``: what is in the snapshot is there or is told of by its name."""

@@ -242,7 +242,7 @@ def _not_entered(folder: str) -> PermissionError | None:
     return None
 
 
-def _is_in_a_folder(name: str, prefix: str, file: str) -> bool:
+def is_in_a_folder(name: str, prefix: str, file: str) -> bool:
     """Whether a name is that of a file called ``file`` in a folder right below ``prefix``."""
     folder, _, bare = name.removeprefix(f"{prefix}/").rpartition("/")
     return bare == file and bool(folder) and "/" not in folder
@@ -455,7 +455,7 @@ class LocalFolder:
                 os.close(top)
         except OSError:
             names = self.names(prefix, after, until, unreadable=unreadable)
-            return [name for name in names if _is_in_a_folder(name, prefix, file)]
+            return [name for name in names if is_in_a_folder(name, prefix, file)]
         return found
 
     def check_folder(self, name: str) -> None:
@@ -769,7 +769,7 @@ class Bucket:
     ) -> list[str]:
         """See `Storage`."""
         names = self.names(prefix, after, until, unreadable=unreadable)
-        return [name for name in names if _is_in_a_folder(name, prefix, file)]
+        return [name for name in names if is_in_a_folder(name, prefix, file)]
 
     def check_folder(self, name: str) -> None:
         """See `Storage`: a store has no folders."""
