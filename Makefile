@@ -8,7 +8,7 @@ WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))  # one more than
 MEMORY = $(shell df -Pk /dev/shm 2>/dev/null | awk '$$6 == "/dev/shm" && $$4 > 4000000' | grep -q . && ! grep -q ' /dev/shm .*noexec' /proc/mounts && echo TMPDIR=/dev/shm)
 CLEAN := -o tmp_path_retention_policy=failed -o tmp_path_retention_count=1
 
-.PHONY: demo dev test test-fast test-cluster lint bench docs readers storm setup browser lock
+.PHONY: demo dev test test-fast test-cluster lint bench docs readers storm setup browser lock test-engines
 
 demo: setup          ## ten days of synthetic data, the health table, then the UI on http://localhost:3000
 	$(BIN)/data-assets demo $(if $(filter 0,$(SERVE)),--no-serve)
@@ -48,6 +48,9 @@ storm: setup         ## a hundred signals at drawn instants over every dataset, 
 readers: setup       ## real engines of an older day read every dataset; needs Python 3.11 or 3.12
 	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless; }
 	$(BIN)/python -m readers
+
+test-engines: setup  ## backtest engines load what was exported, each in an environment of its own
+	$(BIN)/python -m engines
 
 setup: .venv/installed
 

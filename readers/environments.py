@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Engine:
 
     def read(self, folders: Mapping[str, str]) -> dict[str, Content | str]:
         """What it finds in each folder, or its error; its environment is made where there is none yet."""
-        python = _python(self)
+        python = environment(FOLDER / self.name, self.packages)
         done = subprocess.run(
             [str(python), "-m", f"readers.engines.{self.name}"],
             input=json.dumps(folders),
@@ -76,12 +76,12 @@ def check_python() -> None:
         sys.exit("pyarrow 14 needs Python 3.11 or 3.12: make PYTHON=python3.12 readers, in a fresh checkout")
 
 
-def _python(engine: Engine) -> Path:
-    folder = FOLDER / engine.name
+def environment(folder: Path, packages: Sequence[str]) -> Path:
+    """The Python of an environment of exactly these packages, which is made where there is none yet."""
     installed, python = folder / "installed", folder / "bin" / "python"
-    if not installed.is_file() or installed.read_text() != " ".join(engine.packages):
+    if not installed.is_file() or installed.read_text() != " ".join(packages):
         venv.create(folder, clear=True, with_pip=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *engine.packages], check=True)
-        installed.write_text(" ".join(engine.packages))
+        subprocess.run([*pip, *packages], check=True)
+        installed.write_text(" ".join(packages))
     return python

@@ -40,17 +40,25 @@ _KINDS = {
 }
 
 
-def fill(folder: Path) -> Lake:
-    """Make a project in `folder` and let it fill its lake."""
+def new_project(folder: Path) -> Path:
+    """Make a project in `folder`, with the shipped datasets."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder)
     shutil.copytree(PROJECT / "defs", folder / "defs")
-    _backfill(folder, SEVERAL_ROW_GROUPS, "theta/option_quotes/SPX")
-    _backfill(folder, SMALL, "theta", "polygon", "ib")
+    return folder
+
+
+def fill(folder: Path) -> Lake:
+    """Make a project in `folder` and let it fill its lake."""
+    new_project(folder)
+    dates = ["--from", str(FIRST), "--to", str(LAST)]
+    run_command(folder, "backfill", "theta/option_quotes/SPX", *dates, contracts=SEVERAL_ROW_GROUPS)
+    run_command(folder, "backfill", "theta", "polygon", "ib", *dates)
     return Lake(str(folder / "lake" / "sandbox"), synthetic=True)
 
 
-def _backfill(folder: Path, contracts: str, *datasets: str) -> None:
+def run_command(folder: Path, *arguments: str, contracts: str = SMALL) -> None:
+    """Run `data-assets` in the sandbox profile of a project."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("DATA_ASSETS_", "POLYGON_"))},
         "DAGSTER_HOME": str(folder),
@@ -59,8 +67,7 @@ def _backfill(folder: Path, contracts: str, *datasets: str) -> None:
         "POLYGON_TICKERS": "all",
     }
     command = Path(sys.executable).with_name("data-assets")
-    dates = ["--from", str(FIRST), "--to", str(LAST)]
-    subprocess.run([str(command), "backfill", *datasets, *dates], cwd=folder, env=environment, check=True)
+    subprocess.run([str(command), *arguments], cwd=folder, env=environment, check=True)
 
 
 def contents(lake: Lake) -> Iterator[tuple[str, str, Content]]:

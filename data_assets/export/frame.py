@@ -148,8 +148,8 @@ def _longer(bars: pl.DataFrame, every: Length) -> pl.DataFrame:
 def stretches_missing(bars: pl.DataFrame, every: Length = "1m") -> int:
     """How often bars of one day are further apart than their length.
 
-    vectorbt takes the time between bars from pandas, which finds none as soon as one stretch is missing: then it has no
-    frequency, and what needs one, such as a Sharpe ratio, is an error. It wants ``freq=`` said, or a grid.
+    vectorbt takes the time between bars from pandas, which finds none as soon as one stretch is missing or a night lies
+    between. Then it has no frequency, and what needs one, such as a Sharpe ratio, is an error. It wants ``freq=`` said.
     """
     days = bars[TIME].dt.convert_time_zone("America/New_York").dt.date()
     longest = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}[every]

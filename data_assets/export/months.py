@@ -21,6 +21,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.layout import escape_ticker
 
 IB_ADJUSTED = "prices and volumes are adjusted for splits up to the day on which each session was fetched"
+NO_FREQUENCY = "vectorbt finds no frequency where a night or a missing stretch lies between bars: pass freq to it"
 UNADJUSTED = "prices are not adjusted: a split is a jump between two days"
 
 
@@ -57,7 +58,7 @@ class BarMonths:
     @property
     def notes(self) -> tuple[str, ...]:
         """See ``Exporter``."""
-        return notes_on_bars(self.dataset)
+        return (*notes_on_bars(self.dataset), *((NO_FREQUENCY,) if self.engine == "frame" else ()))
 
     def unit(self, day: date) -> str:
         """See ``Exporter``: its month."""
