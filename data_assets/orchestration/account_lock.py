@@ -4,7 +4,8 @@ Dagster's pool is the limit that people see and that holds across machines. On S
 slot at the same instant can both get it, because the claim reads and writes in two statements. So a file lock stands
 behind the pool. The kernel releases the lock of a process that dies, however it dies.
 
-Here: the lock. Not here: the pool, which a run waits for first, and which vendor a dataset belongs to.
+Here: the lock of a history in files. Not here: that of one in PostgreSQL (`coordination_in_postgres`), the pool, which
+a run waits for first, and which vendor a dataset belongs to.
 """
 
 from __future__ import annotations
