@@ -43,6 +43,8 @@ LAUNCH_RUN = """mutation ($params: ExecutionParams!) { launchPipelineExecution(e
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 REEXECUTE = """mutation ($params: ReexecutionParams!) { launchPipelineReexecution(reexecutionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"""
+RELOAD = """mutation { reloadWorkspace { __typename } }"""
 TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
     __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 GRID = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
@@ -50,6 +52,37 @@ GRID = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... 
 CHECKS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { assetChecksOrError {
     ... on AssetChecks { checks { name partitionStatuses {
         ... on AssetCheckTimePartitionStatuses { ranges { status startKey endKey } } } } } } } } }"""
+
+
+def graphql(url: str, query: str, **variables: object) -> Any:
+    """The data of an answer without errors."""
+    request = urllib.request.Request(
+        f"{url}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+            answer = json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        answer = json.loads(error.read())
+    assert "errors" not in answer, answer["errors"]
+    return answer["data"]
+
+
+def has_loaded(url: str) -> bool:
+    """Whether the UI answers and has loaded the code location; one that it gave up on is loaded again, as by a click.
+
+    It gives a code server up that does not answer in time, which on a busy machine happens.
+    """
+    try:
+        entries = graphql(url, LOADED)["workspaceOrError"]["locationEntries"]
+        loaded = [(entry["locationOrLoadError"] or {}).get("__typename") for entry in entries]
+        if "PythonError" in loaded:
+            graphql(url, RELOAD)
+        return loaded == ["RepositoryLocation"]
+    except OSError:
+        return False
 
 
 class DagsterDev:
@@ -84,14 +117,7 @@ class DagsterDev:
                 start_new_session=True,
             )
         self._url = f"http://127.0.0.1:{port}"
-        self.wait_for(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/server_info", timeout=PATIENCE_SECONDS):
-                return bool(self.graphql("{ repositoriesOrError { __typename } }"))
-        except OSError:
-            return False
+        self.wait_for(lambda: has_loaded(self._url))
 
     def cut_the_power(self) -> None:
         """Kill every process of it at once, the runs' processes too."""
@@ -117,18 +143,7 @@ class DagsterDev:
 
     def graphql(self, query: str, **variables: object) -> Any:
         """The data of an answer without errors."""
-        request = urllib.request.Request(
-            f"{self._url}/graphql",
-            json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
-                answer = json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            answer = json.loads(error.read())
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        return graphql(self._url, query, **variables)
 
     def launch_backfill(self, days: Sequence[str]) -> str:
         """What the dialog's "Launch backfill" does; returns the backfill's id."""

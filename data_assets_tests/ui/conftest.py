@@ -14,8 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET, OURS, SOURCES, Project, span
+from data_assets_tests.orchestration.dagster_dev import has_loaded
 
 PATIENCE_SECONDS = 240
 """After which a test gives up; nothing is asserted about how long anything takes."""
@@ -165,18 +164,10 @@ def dagster_dev(project: Project) -> Iterator[str]:
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until(lambda: _answers(f"{url}/server_info"), process, log)
+        _wait_until(lambda: has_loaded(url), process, log)
         yield url
     finally:
         _end_group(process)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError):
-        return False
 
 
 def _wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
