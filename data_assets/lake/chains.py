@@ -118,6 +118,6 @@ def price_before(bars: pl.LazyFrame, dataset: str, ticker: str, instant: datetim
         local = instant.astimezone(NEW_YORK)
         raise LakeError(
             f"{dataset}: no bar of {ticker} on {local.date()} before {local:%H:%M} New York; give the price itself "
-            "as underlying=, or leave it out to take it from the options"
+            "as price=, or leave it out to take it from the options"
         )
     return float(price)

@@ -267,10 +267,15 @@ class Lake:
 
         Raises:
             ValueError: ``end`` is before ``start``.
-            LakeError: the dataset has no day at all, and not both bounds are given.
+            LakeError: the dataset has no day at all, or none beyond the one bound that is given.
         """
         stored = self.days(dataset, start or date.min, end or date.max)
         if not stored and (start is None or end is None):
+            if (start or end) and (whole := self.days(dataset)):
+                raise LakeError(
+                    f"{dataset}: no day is stored {f'from {start} on' if start else f'up to {end}'}, but some are from "
+                    f"{whole[0]} to {whole[-1]}; give both bounds"
+                )
             raise LakeError(f"{dataset}: the lake {self.url} holds no day of it; run: data-assets list")
         start, end = start or stored[0], end or stored[-1]
         _checked_range(dataset, start, end)
@@ -506,7 +511,8 @@ class Lake:
                 split are divided by its factor and volumes multiplied, and sessions that IB has adjusted already are
                 left alone, by the day on which each was fetched. What is stored never changes.
             splits: with ``adjust``: the table of splits, as a file or as values (`data_assets.lake.splits`). Splits
-                after ``end`` count as well; with ``follow_renames``, those of each name in its time.
+                after ``end`` count as well, up to today in New York: one that is only announced has changed no price;
+                with ``follow_renames``, those of each name in its time.
             dataset: whose bars: ``polygon/minute_aggs``, with its months beside it, or ``ib/bars_1m``, below which
                 each ticker has a dataset of its own.
 
@@ -546,11 +552,12 @@ class Lake:
         _checked_range(dataset, start, end)
         told = self._names(dataset_of(dataset, ticker), start, end) if follow_renames else []
         names = names_before(told, ticker) if follow_renames else [Name(ticker)]
+        today = utc_now().astimezone(NEW_YORK).date()
         known_splits = [
             split
             for name in names
             for split in ([] if splits is None else splits_of(splits, name.ticker))
-            if (name.first_day or date.min) <= split.day <= (name.last_day or date.max)
+            if (name.first_day or date.min) <= split.day <= min(name.last_day or date.max, today)
         ]
         parts = []
         for name in reversed(names):

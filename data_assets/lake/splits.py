@@ -61,7 +61,8 @@ def read_splits(path: Path) -> list[Split]:
     try:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
-                rows: Any = list(csv.DictReader(line for line in file if not line.startswith("#")))
+                lines = (line for line in file if not line.startswith("#"))
+                rows: Any = list(csv.DictReader(lines, skipinitialspace=True))
         else:
             import yaml  # which reads JSON, too; nobody else needs it here
 
@@ -82,25 +83,38 @@ def _split(path: Path, number: int, row: Any) -> Split:
     where = f"{path}: split {number}"
     if not isinstance(row, Mapping) or any(row.get(name) in (None, "") for name in _COLUMNS):
         raise ValueError(f"{where} must have {', '.join(_COLUMNS)}")
+    if not isinstance(row["ticker"], str):  # YAML takes ON, NO and TRUE for truth values: no bar would ever match
+        raise ValueError(f"{where}: the ticker is read as {row['ticker']!r}: put it in quotes, as in ticker: 'ON'")
     try:
         day = date.fromisoformat(str(row["execution_date"]).strip())
         before, after = (float(row[name]) for name in ("split_from", "split_to"))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where}, of {one_line(row['ticker'], 20)}: {one_line(error, 80)}") from None
     if not (0 < before < math.inf and 0 < after < math.inf):
         raise ValueError(f"{where}, of {one_line(row['ticker'], 20)}: split_from and split_to must be above 0")
-    return Split(str(row["ticker"]).strip(), day, after / before)
+    return Split(row["ticker"].strip(), day, after / before)
 
 
 def splits_of(splits: Splits, ticker: str) -> list[Split]:
     """The splits of one ticker, the oldest first; spelt with a space or a dot, as IB and others do.
 
+    One that is told twice, as where two saved answers overlap, is one.
+
     Raises:
-        ValueError: a file is no table of splits.
+        ValueError: a file is no table of splits, or two splits of one day contradict each other.
     """
     known = read_splits(Path(splits)) if isinstance(splits, (str, Path)) else splits
     spelt = ticker.replace(" ", ".")
-    return sorted((each for each in known if each.ticker.replace(" ", ".") == spelt), key=lambda split: split.day)
+    found: dict[date, Split] = {}
+    for each in known:
+        if each.ticker.replace(" ", ".") != spelt:
+            continue
+        if (other := found.setdefault(each.day, each)).factor != each.factor:
+            raise ValueError(
+                f"splits of {ticker} on {each.day}: told as {_words(other.factor)} and as {_words(each.factor)}; "
+                "leave one of them in the table"
+            )
+    return [found[day] for day in sorted(found)]
 
 
 def factors(

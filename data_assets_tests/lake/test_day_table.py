@@ -38,3 +38,6 @@ def test_bounds_may_lie_outside_of_what_is_stored(lake):
     found = lake.day_table(DATASET, date(2024, 1, 1), date(2024, 1, 4))
     assert found["state"].to_list() == ["not stored", "stored", "not stored"], "New Year's Day is no session"
     assert lake.day_table(DATASET, FRIDAY, MONDAY)["state"].to_list() == ["not stored", "not stored"]
+    for bounds, said in {(FRIDAY, None): "from 2024-01-05 on", (None, date(2024, 1, 1)): "up to 2024-01-01"}.items():
+        with pytest.raises(LakeError, match=f"no day is stored {said}, but some are from 2024-01-03 to 2024-01-03"):
+            lake.day_table(DATASET, *bounds)

@@ -77,9 +77,22 @@ def test_prices_and_volumes_are_in_the_shares_of_after_the_split(polygon, tmp_pa
 
 
 def test_a_later_split_counts_as_well(polygon):
-    later = Split("AAPL", date(2030, 1, 2), 0.5)
+    later = Split("AAPL", date(2024, 6, 3), 0.5)
     found = whole(polygon, adjust="splits", splits=[later])
     assert_frame_equal(found.select(PRICES), whole(polygon).select(pl.col(PRICES) * 2))
+
+
+def test_an_announced_split_changes_nothing_before_its_day(polygon):
+    """Polygon's reference lists splits weeks ahead; until then, prices are what the market trades at."""
+    announced = Split("AAPL", date(2100, 1, 4), 4.0)
+    assert_frame_equal(whole(polygon, adjust="splits", splits=[announced]), whole(polygon))
+
+
+def test_a_split_that_is_told_twice_is_one(polygon):
+    once = whole(polygon, adjust="splits", splits=[SPLIT])
+    assert_frame_equal(whole(polygon, adjust="splits", splits=[SPLIT, SPLIT]), once)
+    with pytest.raises(ValueError, match="of AAPL on 2024-01-04: told as 4 for 1 and as 2 for 1; leave one"):
+        whole(polygon, adjust="splits", splits=[SPLIT, replace(SPLIT, factor=2.0)])
 
 
 def test_the_first_minute_of_the_split_is_at_the_new_price(polygon):
@@ -133,6 +146,10 @@ def test_a_jump_within_one_request_is_no_split(lake):
             "# ours\nticker,execution_date,split_from,split_to\nAAPL,2024-01-04,1,4\nNA,2024-01-03,10,1\n",
         ),
         (
+            "spaced.csv",
+            "ticker, execution_date, split_from, split_to\nAAPL, 2024-01-04, 1, 4\nNA, 2024-01-03, 10, 1\n",
+        ),
+        (
             "splits.yaml",
             "- {ticker: AAPL, execution_date: 2024-01-04, split_from: 1, split_to: 4}\n"
             "- {ticker: 'NA', execution_date: '2024-01-03', split_from: 10, split_to: 1}\n",
@@ -159,6 +176,16 @@ def test_a_table_is_read_from_any_of_the_three_formats(tmp_path, polygon, name, 
         ("a.csv", "ticker,execution_date,split_from,split_to\nAAPL,soon,1,4\n", "split 1, of AAPL: .*soon"),
         ("a.csv", "ticker,execution_date,split_from,split_to\nAAPL,2024-01-04,0,4\n", "must be above 0"),
         ("a.yaml", "- [", "neither YAML nor JSON"),
+        (
+            "a.yaml",
+            "- {ticker: ON, execution_date: 2024-01-04, split_from: 1, split_to: 4}",
+            "split 1: the ticker is read as True: put it in quotes",
+        ),
+        (
+            "a.yaml",
+            "- {ticker: AAPL, execution_date: 2024-01-04, split_from: 1, split_to: [4]}",
+            "split 1, of AAPL: float.* not 'list'",
+        ),
         ("a.json", '{"status": "OK"}', "must be a list of splits"),
         ("missing.csv", None, "cannot be read"),
     ],
