@@ -52,6 +52,11 @@ def raw_cache_folder() -> Path:
     return before if before.is_dir() else project.state_folder() / "raw" / settings().profile
 
 
+def exports_folder(engine: str, named: Path | None = None) -> Path:
+    """Where exports go: the folder that was named, or the project's own for a format."""
+    return named or project.project_folder() / "exports" / settings().profile / engine
+
+
 def sandbox_theta(port: int = 0) -> SandboxTheta:
     """The simulated terminal as the settings describe it, not started yet; on port 0 it takes a free one."""
     from data_assets.sandbox.serving import SandboxTheta

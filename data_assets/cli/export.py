@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -40,9 +39,7 @@ from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.export_days import found_days
-from data_assets.project import project_folder
-from data_assets.settings import settings
-from data_assets.wiring import open_lake
+from data_assets.wiring import exports_folder, open_lake
 
 SHAPE = ("label", "zone", "hours", "every", "grid", "fill")
 
@@ -56,7 +53,7 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
     shape = {name: options[name] for name in SHAPE if options[name] is not None}
     try:
         exporter = exporter_of(ExportAsked(engine, dataset.name, options["ticker"], shape))
-        folder = ExportFolder(_into(engine, options["into"]), lake)
+        folder = ExportFolder(exports_folder(engine, options["into"]), lake)
     except (ValueError, ExportRefused) as error:
         raise click.UsageError(str(error)) from None
     days = _days(dataset, lake, options)
@@ -92,11 +89,6 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
 def _end(text: str) -> NoReturn:
     click.echo(f"Error: {' '.join(text.split())}", err=True)
     sys.exit(EXIT_SOME_DAY_DOES_NOT)
-
-
-def _into(engine: str, named: Path | None) -> Path:
-    """Where to: the folder that was named, from where the command was called, or the project's own."""
-    return named or project_folder() / "exports" / settings().profile / engine
 
 
 def _days(dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:

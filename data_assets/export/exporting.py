@@ -98,6 +98,7 @@ def export(
     folder: ExportFolder,
     *,
     allow: Collection[Fault] = (),
+    only_changed: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Manifest:
     """Export days, each file whole or as it was before, and record them; nothing is written if a day is refused.
@@ -109,6 +110,7 @@ def export(
         look: says what is known of days.
         folder: where to.
         allow: what is tolerated of days.
+        only_changed: leave files alone whose days are as the manifest has them: the same revisions, states and checks.
         progress: told after each file how many days of how many are written.
 
     Returns:
@@ -135,11 +137,16 @@ def export(
             of_unit = list(group)
             held = [day for day in of_unit if found[day].has_file]
             revisions = {day: _revision(lake, exporter.dataset, day) for day in held}
+            done += len(of_unit)
+            if only_changed and all(
+                _is_as_recorded(manifest, found[day], revisions.get(day), tolerated, folder) for day in of_unit
+            ):
+                progress(done, len(together))
+                continue
             written = exporter.write(lake, held, [day for day in of_unit if day not in held], folder)
             records = [_record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated) for day in of_unit]
             manifest = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
             folder.save(manifest)
-            done += len(of_unit)
             progress(done, len(together))
     return manifest
 
@@ -174,6 +181,18 @@ def _tolerated_before(manifest: Manifest, together: Iterable[date], asked: Colle
     """What was allowed of the days that are written again because they share a file with those asked for."""
     records = (manifest.day(day) for day in together if day not in asked)
     return {Fault(name) for each in records if each for name in each.allowed}
+
+
+def _is_as_recorded(
+    manifest: Manifest, found: FoundDay, revision: str | None, tolerated: Collection[Fault], folder: ExportFolder
+) -> bool:
+    """Whether a day would be written as it was, and its files are still there."""
+    before = manifest.day(found.day)
+    if before is None:
+        return False
+    written = WrittenDay(before.rows, before.files, before.rounded, before.left_out)
+    same = before == _record(found, written, revision, tolerated)
+    return same and all((folder.path / name).is_file() for name in before.files)
 
 
 def _record(found: FoundDay, written: WrittenDay, revision: str | None, tolerated: Collection[Fault]) -> ExportedDay:

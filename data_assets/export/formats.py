@@ -50,6 +50,8 @@ def exporter_of(asked: ExportAsked) -> Exporter:
         return LeanQuotes(asked.dataset)
     ticker = _ticker(asked)
     if asked.engine == "lean":
+        if useless := sorted(asked.shape.keys() - {"hours"}):
+            raise ValueError(f"lean says itself how its bars look: leave --{' and --'.join(useless)} out")
         return LeanTrades(asked.dataset, ticker, **asked.shape)
     shape = BarShape(**asked.shape)
     return {"frame": frame_months, "csv": csv_months}[asked.engine](asked.dataset, ticker, shape)
