@@ -79,7 +79,6 @@ WRONG = [
     (("csv", "theta/option_quotes/QQQ"), "holds nothing that csv takes"),
     (("csv", "ib/bars_1m/AAPL", "--ticker", "SPY"), "leave --ticker out"),
     (("csv", "ib/bars_1m/AAPL"), "holds no day of it yet; run: data-assets backfill ib/bars_1m/AAPL --days 10"),
-    (("lean", BARS_KEY, "--ticker", "SPY", "--label", "end", "--grid"), "leave --grid and --label out"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--zone", "Mars"), "zone 'Mars'"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--grid", "--hours", "extended"), "regular hours"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--from", DAYS[3], "--to", DAYS[0]), "swap them"),
