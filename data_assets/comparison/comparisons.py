@@ -192,7 +192,7 @@ class ParityComparison:
         chain = lake.scan(self.options, day, day)
         nearest = chain.select(pl.col("expiration").min()).collect().item()
         quotes = chain.filter(pl.col("expiration") == nearest)
-        columns = ("strike", "right", "timestamp", "bid", "ask")
+        columns = ("symbol", "strike", "right", "timestamp", "bid", "ask")
         implied = parity.implied_underlying(quotes.select(columns).collect())
         return implied.join(self._levels(lake, day), on="timestamp").drop_nulls()
 

@@ -29,7 +29,8 @@ def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
     """The price of the underlying that the quotes of one expiration imply, snapshot by snapshot.
 
     Args:
-        quotes: of one expiration: strike (dollars), right (CALL or PUT), timestamp (UTC), bid, ask (dollars).
+        quotes: of one expiration: symbol (the root, for SPX and SPXW settle at different times and are no pair), strike
+            (dollars), right (CALL or PUT), timestamp (UTC), bid, ask (dollars).
 
     Returns:
         One row per snapshot with at least one strike that is quoted on both sides as a call and as a put:
@@ -38,13 +39,14 @@ def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
     """
     sound = quotes.filter(pl.col("bid") > 0, pl.col("ask") >= pl.col("bid")).select(
         "timestamp",
+        "symbol",
         "strike",
         "right",
         mid=(pl.col("bid") + pl.col("ask")) / 2,
         half_spread=(pl.col("ask") - pl.col("bid")) / 2,
     )
     calls, puts = (sound.filter(pl.col("right") == right).drop("right") for right in ("CALL", "PUT"))
-    pairs = calls.join(puts, on=["timestamp", "strike"], suffix="_put").with_columns(
+    pairs = calls.join(puts, on=["timestamp", "symbol", "strike"], suffix="_put").with_columns(
         apart=(pl.col("mid") - pl.col("mid_put")).abs()
     )
     nearest = pairs.filter(pl.col("apart").rank("ordinal").over("timestamp") <= STRIKES)

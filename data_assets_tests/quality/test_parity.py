@@ -14,7 +14,9 @@ from data_assets.quality.parity import COLUMNS, implied_underlying, parity
 NOON = datetime(2024, 7, 2, 16, tzinfo=UTC)
 
 
-def chain(spot: float, *, spread: float = 0.04, strikes: int = 21, time_value: float = 1.5) -> pl.DataFrame:
+def chain(
+    spot: float, *, spread: float = 0.04, strikes: int = 21, time_value: float = 1.5, symbol: str = "SPXW"
+) -> pl.DataFrame:
     """One snapshot: at each strike call and put differ by spot less strike, as parity says."""
     strike = round(spot) - strikes // 2 + pl.int_range(strikes)
     rows = pl.select(strike=strike.cast(pl.Float64)).with_columns(
@@ -23,6 +25,7 @@ def chain(spot: float, *, spread: float = 0.04, strikes: int = 21, time_value: f
     sides = [
         rows.select(
             "strike",
+            symbol=pl.lit(symbol),
             right=pl.lit(right).cast(pl.Enum(["CALL", "PUT"])),
             timestamp=pl.lit(NOON).cast(pl.Datetime("us", "UTC")),
             bid=mid - spread / 2,
@@ -50,6 +53,14 @@ def test_what_is_not_quoted_on_both_sides_says_nothing() -> None:
     assert implied_underlying(quotes.filter(pl.col("right") == "CALL")).is_empty()
     one_strike = quotes.filter(pl.col("strike") == 100)
     assert implied_underlying(one_strike)["implied"].item() == pytest.approx(100.0)
+
+
+def test_a_call_and_a_put_of_two_roots_are_no_pair() -> None:
+    """On a third Friday SPX has settled in the morning, and SPXW at the same strikes trades until the close."""
+    settled = chain(5000.0, time_value=4.0, symbol="SPX")
+    no_puts = settled.filter(pl.col("right") == "CALL")
+    found = implied_underlying(pl.concat([no_puts, chain(5000.0).filter(pl.col("strike") >= 5003)]))
+    assert found["implied"].item() == pytest.approx(5000.0)
 
 
 def test_a_wild_quote_far_from_the_money_does_not_matter() -> None:
