@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -190,7 +190,7 @@ def drop(names: Sequence[str]) -> None:
     enter_project()
     lake = open_lake()
     snapshots = [_named(lake, name) for name in dict.fromkeys(names)]
-    freed = sum(lake.kept_bytes(snapshot) for snapshot in snapshots)
+    freed = lake.kept_bytes(*snapshots)
     lake.drop_snapshots([snapshot.name for snapshot in snapshots])
     click.echo(f"dropped {', '.join(each.name for each in snapshots)}: up to {bytes_text(freed)} freed")
 
@@ -202,17 +202,21 @@ def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> 
     left = lake.snapshots()
     dropped: list[str] = []
     since = None if days is None else datetime.now(UTC) - timedelta(days=days)
-    kept = {snapshot.name: lake.kept_bytes(snapshot) for snapshot in left}
+    kept = {snapshot.name: lake.kept_files(snapshot) for snapshot in left}
+
+    def size(names: Iterable[str]) -> int:
+        return sum({pin: size for name in names for pin, size in kept[name].items()}.values())
+
     while left and (
         (newest is not None and len(left) > newest)
         or (since is not None and left[0].taken_at < since)
-        or (gb is not None and sum(kept[snapshot.name] for snapshot in left) > gb * 1e9)
+        or (gb is not None and size(snapshot.name for snapshot in left) > gb * 1e9)
     ):
         dropped.append(left.pop(0).name)
     if not dropped:
         click.echo("nothing to drop")
         return
-    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(sum(kept[name] for name in dropped))})")
+    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(size(dropped))})")
     if not yes and not click.confirm("go on?", err=True):
         raise click.Abort
     lake.drop_snapshots(dropped)

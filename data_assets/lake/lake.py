@@ -80,6 +80,7 @@ from data_assets.lake.pins import (
     alone_with_pins,
     changes,
     let_go,
+    pin_again,
     pin_day,
     refuse_taken_name,
     snapshot_named,
@@ -880,6 +881,7 @@ class Lake:
             raise ValueError(f"the snapshot {name} would be of no day")
         self.check_there()
         found: dict[str, dict[date, PinnedDay]] = {}
+        added: list[str] = []
         with alone_with_pins(self._storage):
             refuse_taken_name(self._storage, name)
             try:
@@ -891,8 +893,11 @@ class Lake:
                         pinned(dataset, day)
                 snapshot = Snapshot(name, utc_now(), version("data-assets"), self.identity(), self.synthetic, found)
                 add_snapshot(self._storage, snapshot)
+                added.append(name)
+                if keep:
+                    pin_again(self._storage, snapshot)
             except BaseException:
-                let_go(self._storage, [])
+                let_go(self._storage, added)
                 raise
         return snapshot
 
@@ -928,20 +933,29 @@ class Lake:
         self.check_there()
         return changes(self._storage, snapshot, self.days, stamps or {})
 
-    def kept_bytes(self, snapshot: Snapshot) -> int:
-        """Bytes of a snapshot's days that lie under no day's name any more: what dropping it may free."""
+    def kept_files(self, snapshot: Snapshot) -> dict[str, int]:
+        """Those pins of a snapshot's days that lie under no day's name any more, which dropping it may free.
+
+        Returns:
+            Pin -> its bytes; snapshots of the same files have the same pins.
+        """
         versions = self._storage.versions
-        total = 0
+        found: dict[str, int] = {}
         for dataset, days in snapshot.days.items():
             now = versions([partition_path(dataset, day) for day in days])
             pins = {day: pinned_path(dataset, day, file.sha256) for day, file in days.items()}
             kept = versions(list(pins.values()))
-            total += sum(
-                file.size
+            found |= {
+                pins[day]: file.size
                 for day, file in days.items()
                 if pins[day] in kept and kept[pins[day]] != now.get(partition_path(dataset, day))
-            )
-        return total
+            }
+        return found
+
+    def kept_bytes(self, *snapshots: Snapshot) -> int:
+        """Bytes of `kept_files` of some snapshots, each file once."""
+        files = {pin: size for snapshot in snapshots for pin, size in self.kept_files(snapshot).items()}
+        return sum(files.values())
 
     def drop_snapshots(self, names: Sequence[str]) -> None:
         """Give snapshots up, and with them the files that no other one needs; no day of any dataset is touched.

@@ -133,6 +133,25 @@ def add_snapshot(storage: Storage, snapshot: Snapshot) -> None:
             refuse_taken_name(storage, snapshot.name)
 
 
+def pin_again(storage: Storage, snapshot: Snapshot) -> None:
+    """Make those pins of a snapshot again that another process has removed before the lake had its copy of it.
+
+    An object store knows no lock: whoever drops a snapshot meanwhile takes the pins for what a killed process left.
+
+    Raises:
+        LakeError: one cannot be made again, for its day has been replaced meanwhile.
+    """
+    for dataset, days in snapshot.days.items():
+        for day, file in days.items():
+            if is_kept(storage, dataset, day, file):
+                continue
+            if pin_day(storage, dataset, day, keep=True).sha256 != file.sha256:
+                raise LakeError(
+                    f"{dataset} {day}: was replaced while the snapshot {snapshot.name} was taken and another one "
+                    "dropped; take it again"
+                )
+
+
 def snapshots(storage: Storage) -> list[Snapshot]:
     """The lake's snapshots, the oldest first.
 

@@ -96,6 +96,15 @@ def test_documents(project: InProcess, call: Call) -> None:
     assert revised["largest_price_change"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_file_of_two_snapshots_is_no_reason_to_drop_one(project: InProcess, call: Call) -> None:
+    for name in ("a", "b"):
+        assert not call("snapshot", name, QQQ, *JULY).code
+    assert call("backfill", QQQ, *JULY, "--only", "all").code == 0
+    kept = call("snapshot", "list", "--json").document[0]["kept_bytes"]
+    assert kept
+    assert call("snapshot", "prune", "--gb", str(1.5 * kept / 1e9), "--yes").stdout == "nothing to drop\n"
+
+
 def test_the_oldest_go_first(project: InProcess, call: Call) -> None:
     for name in ("a", "b", "c"):
         assert not call("snapshot", name, QQQ, *JULY).code

@@ -273,6 +273,38 @@ def test_one_is_taken_while_others_are_dropped(tmp_path):
     assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
 
 
+def test_in_a_bucket_pins_that_another_one_drops_meanwhile_are_made_again(bucket_url):
+    """No lock holds in a bucket: whoever drops takes the pins of an unfinished snapshot for a killed process's."""
+    lake = filled(bucket_url)
+
+    def drops(old, then=lambda: None):
+        lake.take_snapshot(old, {DATASET: [DAY]})
+
+        def after(_dataset, day):
+            if day == NEXT:
+                Lake(bucket_url, synthetic=True).drop_snapshots([old])
+                then()
+
+        return after
+
+    snapshot = lake.take_snapshot("new", {DATASET: [DAY, NEXT]}, pinned=drops("old"))
+    store(lake, quotes(seed=3))
+    assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
+
+    replaced = drops("older", then=lambda: store(lake, quotes(seed=4)))
+    with pytest.raises(LakeError, match=r"QQQ 2024-01-03: was replaced while the snapshot newer was taken .* again"):
+        lake.take_snapshot("newer", {DATASET: [DAY, NEXT]}, pinned=replaced)
+    assert [each.name for each in lake.snapshots()] == ["new"]
+    assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
+
+
+def test_a_file_of_two_snapshots_is_counted_once(tmp_path):
+    lake = filled(str(tmp_path))
+    snapshots = [lake.take_snapshot(name, {DATASET: [DAY]}) for name in ("a", "b")]
+    store(lake, quotes(seed=3))
+    assert lake.kept_bytes(*snapshots) == lake.kept_bytes(snapshots[0]) == snapshots[0].size
+
+
 # ---- the text -------------------------------------------------------------------------------------------------------
 
 SNAPSHOT = Snapshot(
