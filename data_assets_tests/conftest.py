@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
+import pytest
 
 gc.set_threshold(50_000)  # a collection goes through all of Dagster, and the default asks for thousands of them
 
@@ -19,6 +22,16 @@ for name in list(os.environ):
         "AWS_PROFILE",
     ):
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _where_it_began() -> Iterator[None]:
+    """A test that leaves its process in another folder fails by itself, and not all that come after it."""
+    before = Path.cwd()
+    yield
+    after = Path.cwd()
+    os.chdir(before)
+    assert after == before
 
 
 def pytest_collection_finish() -> None:

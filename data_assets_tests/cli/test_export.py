@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -87,19 +88,17 @@ WRONG = [
 ]
 
 
-def test_where_an_export_goes_and_what_is_a_wrong_call(
-    project: FlatFileProject, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_an_export_goes_and_what_is_a_wrong_call(project: FlatFileProject, call: Call, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    one = ("--from", DAYS[3], "--to", DAYS[3])
-    ended = call("export", "frame", BARS_KEY, "--ticker", "SPY", *one, "--every", "5m", "--into", "mine", "--json")
-    assert ended.code == 0, ended.stderr
-    assert (ended.document["folder"], ended.document["rows"]) == (str(elsewhere / "mine"), 78)
-    usual = call("export", "csv", BARS_KEY, "--ticker", "SPY", *one, "--json")
-    assert usual.document["folder"] == str(project.folder / "exports" / "live" / "csv")
-    for arguments, text in WRONG:
-        ended = call("export", *arguments)
-        assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended
-        assert text in ended.stderr
+    with chdir(elsewhere):
+        one = ("--from", DAYS[3], "--to", DAYS[3])
+        ended = call("export", "frame", BARS_KEY, "--ticker", "SPY", *one, "--every", "5m", "--into", "mine", "--json")
+        assert ended.code == 0, ended.stderr
+        assert (ended.document["folder"], ended.document["rows"]) == (str(elsewhere / "mine"), 78)
+        usual = call("export", "csv", BARS_KEY, "--ticker", "SPY", *one, "--json")
+        assert usual.document["folder"] == str(project.folder / "exports" / "live" / "csv")
+        for arguments, text in WRONG:
+            ended = call("export", *arguments)
+            assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended
+            assert text in ended.stderr

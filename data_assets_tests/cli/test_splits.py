@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
-
-import pytest
 
 from data_assets.lake.lake import Lake
 from data_assets_tests.cli.called import Call
 from data_assets_tests.cli.test_json_schema import valid
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day
-from data_assets_tests.lake.test_splits import DAYS, SPLIT, evening, in_old_shares, store_ib
+from data_assets_tests.lake.test_splits_of_bars import DAYS, SPLIT, evening, in_old_shares, store_ib
 from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
 
 IB, POLYGON = "ib/bars_1m/AAPL", "polygon/minute_aggs"
 
 
-def test_polygons_splits_are_told_until_the_table_knows_them(
-    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_polygons_splits_are_told_until_the_table_knows_them(tmp_path: Path, call: Call) -> None:
     lake_folder = tmp_path / "lake"
     lake = Lake(str(lake_folder), synthetic=True)
     for day in DAYS:
@@ -35,8 +32,8 @@ def test_polygons_splits_are_told_until_the_table_knows_them(
         (night,) = valid("splits", told.document)
         assert (night["ticker"], night["before"], night["after"]) == ("AAPL", "2024-01-03", "2024-01-04")
         assert (night["factor"], night["fetch_again"]) == (4.0, [])
-        monkeypatch.chdir(tmp_path)
-        known = call("splits", POLYGON, "--ticker", "AAPL", "--table", "splits.csv")
+        with chdir(tmp_path):
+            known = call("splits", POLYGON, "--ticker", "AAPL", "--table", "splits.csv")
         assert (known.code, known.stdout) == (
             0,
             "polygon/minute_aggs: no night of AAPL looks like a split that is not known\n",
