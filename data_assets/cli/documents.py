@@ -404,7 +404,8 @@ class SnapshotDay:
     Attributes:
         dataset: its dataset.
         day: the day.
-        change: revised, rewritten (the same rows in another file), missing, or added (stored since, in between).
+        change: revised, rewritten (the same rows in another file), damaged, missing, or added (stored since, in
+            between).
         is_kept: whether the lake still holds what the day was.
         rows_added: rows that are new; null where that is not known.
         rows_removed: rows that are gone; likewise.

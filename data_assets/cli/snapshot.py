@@ -34,9 +34,10 @@ from data_assets.orchestration.day_states import check_states
 from data_assets.wiring import open_lake
 
 SHORT_ID = 12
-COLOURS = {"revised": "red", "missing": "red", "added": "yellow", "rewritten": "dim"}
+COLOURS = {"revised": "red", "damaged": "red", "missing": "red", "added": "yellow", "rewritten": "dim"}
 MEANING = {
     "rewritten": "the same rows in another file",
+    "damaged": "what is there now cannot be read: backfill this day again",
     "missing": "no longer there",
     "added": "stored since, between days of the snapshot",
 }

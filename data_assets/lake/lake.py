@@ -927,8 +927,8 @@ class Lake:
             stamps: dataset -> columns that only say when a row was made.
 
         Raises:
-            Corrupt: a file is damaged.
-            LakeError: a file cannot be read, or the lake is not there, which says nothing about its days.
+            LakeError: a file cannot be read for a reason that says nothing about it, or the lake is not there, which
+                says nothing about its days.
         """
         self.check_there()
         return changes(self._storage, snapshot, self.days, stamps or {})

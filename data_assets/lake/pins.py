@@ -30,7 +30,10 @@ from data_assets.lake.storage import Storage
 PRICES = ("close", "open", "high", "low", "vwap", "average", "bid", "ask")
 """Columns whose change is measured, in any dataset; the first that a file has tells the usual change."""
 
-UNCHANGED, REWRITTEN, REVISED, MISSING, ADDED = "unchanged", "rewritten", "revised", "missing", "added"
+UNCHANGED, REWRITTEN, REVISED, DAMAGED, MISSING, ADDED = (
+    *("unchanged", "rewritten", "revised"),
+    *("damaged", "missing", "added"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,11 @@ class DayChange:
         dataset: its dataset.
         day: the day.
         change: ``unchanged``; ``rewritten``, with another file of the same rows; ``revised``, with other rows;
-            ``missing``; or ``added``, stored since between days of the snapshot.
+            ``damaged``, so that nobody can read what is there now; ``missing``; or ``added``, stored since between days
+            of the snapshot.
         difference: between the rows of the snapshot and those of now; None where they are the same or nobody can tell.
-        is_kept: whether the lake still has the file of the snapshot; True for what was added.
+        is_kept: whether the lake still has the file of the snapshot; True for what was added. On a local disk a pin is
+            the day's own file until that is replaced, so that damage to one is damage to both.
     """
 
     dataset: str
@@ -227,8 +232,7 @@ def changes(
         stamps: dataset -> columns that only say when a row was made; another stamp alone is no other row.
 
     Raises:
-        Corrupt: a file is damaged.
-        LakeError: a file cannot be read.
+        LakeError: a file cannot be read for a reason that says nothing about it.
     """
     for dataset, days in snapshot.days.items():
         if not days:
@@ -242,13 +246,25 @@ def changes(
             kept = is_kept(storage, dataset, day, file)
             if day not in there:
                 yield DayChange(dataset, day, MISSING, None, kept)
-            elif _digest(storage, partition_path(dataset, day)).sha256 == file.sha256:
+            elif (now := _digest(storage, partition_path(dataset, day))).sha256 == file.sha256:
                 yield DayChange(dataset, day, UNCHANGED, None, kept)
-            elif not kept:
-                yield DayChange(dataset, day, REVISED, None, is_kept=False)
             else:
-                found = _difference(storage, dataset, day, file, stamps.get(dataset, ()))
-                yield DayChange(dataset, day, REWRITTEN if found.is_none else REVISED, found, is_kept=True)
+                kept = kept and _digest(storage, pinned_path(dataset, day, file.sha256)).sha256 == file.sha256
+                yield _changed(storage, dataset, day, file, now, stamps.get(dataset, ()), kept=kept)
+
+
+def _changed(
+    storage: Storage, dataset: str, day: date, was: PinnedDay, now: FileDigest, stamps: Sequence[str], *, kept: bool
+) -> DayChange:
+    if now.sealed is False:  # asked first: nobody knows what a decoder makes of such bytes
+        return DayChange(dataset, day, DAMAGED, None, kept)
+    if not kept:
+        return DayChange(dataset, day, REVISED, None, is_kept=False)
+    try:
+        found = _difference(storage, dataset, day, was, stamps)
+    except Corrupt:  # what is there now, as what was then has its digest still
+        return DayChange(dataset, day, DAMAGED, None, is_kept=True)
+    return DayChange(dataset, day, REWRITTEN if found.is_none else REVISED, found, is_kept=True)
 
 
 def _digest(storage: Storage, name: str) -> FileDigest:

@@ -106,6 +106,21 @@ def test_days_that_came_and_went_are_told(lake_url):
     assert stored(as_of(lake, snapshot), day=NEXT).equals(quotes(seed=2))
 
 
+def test_a_damaged_day_hides_no_other_one(tmp_path):
+    """Damage to a day is damage to its pin, the same file: it is told once the day was fetched again, too."""
+    lake = filled(str(tmp_path))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    path = tmp_path / DATASET / f"date={DAY}" / "data.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    assert [(each.change, each.is_kept) for each in lake.changes(snapshot)] == [("damaged", False), ("unchanged", True)]
+    store(lake, quotes(seed=1), etag='"another"')
+    assert [(each.change, each.is_kept) for each in lake.changes(snapshot)] == [("revised", False), ("unchanged", True)]
+    store(lake, quotes(seed=3), day=NEXT)
+    (tmp_path / DATASET / f"date={NEXT}" / "data.parquet").write_bytes(b"PAR1 and no more")
+    assert [(each.change, each.is_kept) for each in lake.changes(snapshot)][1] == ("damaged", True)
+
+
 def test_without_its_files_a_snapshot_is_read_until_a_day_is_replaced(lake_url):
     lake = filled(lake_url)
     snapshot = lake.take_snapshot("light", {DATASET: [DAY, NEXT]}, keep=False)
