@@ -106,13 +106,16 @@ def read_env_file(folder: Path) -> dict[str, str | None]:
         raise SettingsError(f"{folder / ENV_FILE}: is not UTF-8 text; save it again as UTF-8") from None
 
 
-def mount_defs() -> str:
+def mount_defs(copied_to: Path | None = None) -> str:
     """Make the project's blocks the package `defs` of this process, in place of another project's; return its name.
+
+    Args:
+        copied_to: a folder that holds a copy of them, which is taken instead.
 
     Raises:
         NoProject: there is none, or it has no blocks.
     """
-    folder = project_folder() / DEFS
+    folder = copied_to or project_folder() / DEFS
     if not folder.is_dir():
         raise NoProject(
             f"{folder}: is not there, so this project has no datasets; make a new project elsewhere with "

@@ -23,6 +23,10 @@ from data_assets.project import PROJECT
 THETA_PORT, S3_PORT, TWS_PORT = 25503, 9000, 7497
 """Where the vendors' own servers usually listen; flat files come from a host of the vendor's."""
 
+VENDORS = ("theta", "polygon", "ib")
+HISTORIES = ("quotes", "greeks", "open_interest", "eod")
+"""Whose symbols `add` adds; of Theta's, one of these histories."""
+
 WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
@@ -418,6 +422,27 @@ def offers(key: str, day: str | None, as_json: bool) -> None:
     stored. Exit 1 if the vendor does not answer, or the plan does not include the dataset.
     """
     _run_in_project("offers", key, day, as_json)
+
+
+@_command("Add a symbol to the project, after asking the vendor.")
+@click.argument("vendor", type=click.Choice(VENDORS))
+@click.argument("symbol")
+@click.argument("history", required=False, type=click.Choice(HISTORIES))
+def add(vendor: str, symbol: str, history: str | None) -> None:
+    """Add SYMBOL of VENDOR to the blocks under `defs`: `add theta IWM quotes`, `add ib NVDA`, `add polygon KO`.
+
+    The vendor is asked first, as `offers` asks: a symbol that it does not know, or data that your plan does not
+    include, change nothing (exit 1). Theta's HISTORY gets a block of its own, from the first day of your plan on; an IB
+    symbol a row in the list of tickers; a Polygon ticker a place in `tickers`. All else in these files stays as it is.
+    What is there already is left alone. Nothing is downloaded; what to run next is printed.
+    """
+    if vendor == "theta" and history is None:
+        raise click.UsageError(f"say which history of {symbol}: {', '.join(HISTORIES)}")
+    if vendor != "theta" and history is not None:
+        raise click.UsageError(f"{history} is a history of theta; {vendor} has one kind of data: leave it out")
+    if not symbol.strip() or not symbol.isprintable():
+        raise click.UsageError(f"{symbol!r} is no symbol")
+    _run_in_project("add", vendor, symbol.strip(), history)
 
 
 @_command("Look for what would keep days from being stored.")

@@ -37,7 +37,7 @@ def offers(key: str, day: str | None, as_json: bool) -> NoReturn:
     asked = _day(dataset, day)
     end_loading()
     with ending_without_an_answer(source.name):
-        offer, first_of_plan = asyncio.run(_ask(source, open_lake(), asked))
+        offer, first_of_plan = asyncio.run(ask_offer(source, open_lake(), asked))
     if as_json:
         write_document(_document(dataset, offer, first_of_plan, asked))
     else:
@@ -61,7 +61,13 @@ def _day(dataset: MarketDataset, written: str | None) -> date:
         raise click.UsageError(str(error)) from None
 
 
-async def _ask(dataset: MarketDataset, lake: Lake, day: date) -> tuple[Offer, date | None]:
+async def ask_offer(dataset: MarketDataset, lake: Lake, day: date) -> tuple[Offer, date | None]:
+    """What the vendor has of a dataset, and the first day of the plan; None if it includes none.
+
+    Raises:
+        IngestError: the vendor refuses, or knows no such symbol.
+        TimeoutError: it does not answer.
+    """
     ask, probe = dataset.offer, dataset.probe
     assert ask is not None
     assert probe is not None

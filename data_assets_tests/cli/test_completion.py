@@ -42,6 +42,12 @@ def test_the_key_of_splits_is_completed(tmp_path: Path) -> None:
     assert offered(Project(tmp_path), "data-assets", "splits", "ib/bars_1m/A") == ["ib/bars_1m/AAPL"]
 
 
+def test_the_vendor_and_the_history_of_an_addition_are_completed(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    assert offered(project, "data-assets", "add", "p") == ["polygon"]
+    assert offered(project, "data-assets", "add", "theta", "IWM", "g") == ["greeks"]
+
+
 def test_verbs_are_completed(tmp_path: Path) -> None:
     assert offered(Project(tmp_path), "data-assets", "re") == ["retry", "repair", "reconcile"]
 

@@ -55,27 +55,68 @@ def read_rows(path: Path, *, required: Sequence[str], optional: Sequence[str]) -
         ValueError: the file cannot be read as such a list; one line that names the file and the line, says what was
             found and what is expected.
     """
+    lines, separator = _lines(path)
+    header = _Header.of(path, required, optional)
+    if not lines:
+        raise ValueError(f"{path}: is empty; expected is {header.expected}")
+    (number, line), *data = lines
+    columns, separator = header.read(number, line, separator)
+    return tuple(
+        Row(number, header.cells_of(f"{path.name} line {number}", columns, line, separator)) for number, line in data
+    )
+
+
+def with_row(path: Path, cells: Mapping[str, str], *, required: Sequence[str], optional: Sequence[str]) -> bytes:
+    """The bytes of a list that has one row more at its end, and is as it was in everything else.
+
+    The row is written in the file's own columns, separators, line ends and encoding. A column that the header lacks is
+    put at its end: the rows above leave it out.
+
+    Args:
+        path: the file.
+        cells: column -> text, without separators; those left out are empty.
+        required: the columns that the file must have.
+        optional: those that it may have.
+
+    Raises:
+        ValueError: the file is no such list, or its header is in quotes and lacks a column.
+    """
+    lines, separator = _lines(path)
+    header = _Header.of(path, required, optional)
+    if not lines:
+        raise ValueError(f"{path}: is empty; expected is {header.expected}")
+    number, line = lines[0]
+    columns, separator = header.read(number, line, separator)
+    raw, text = path.read_bytes(), _text(path)
+    if lacking := [name for name in cells if name not in columns]:
+        if '"' in line:
+            raise ValueError(f"{path.name} line {number}: lacks the column {lacking[0]}; add it to the header")
+        columns += lacking
+        text = text.replace(line, separator.join((line.rstrip(f"{separator} "), *lacking)), 1)
+    found = _LINE_END.search(text)
+    line_end = found[0] if found else "\n"
+    begun = "" if text.endswith(("\n", "\r")) else line_end
+    text = f"{text}{begun}{separator.join(cells.get(name, '') for name in columns)}{line_end}"
+    for mark, encoding in (
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF8, "utf-8"),
+    ):
+        if raw.startswith(mark):
+            return mark + text.encode(encoding)
+    return text.encode()
+
+
+def _lines(path: Path) -> tuple[list[tuple[int, str]], str | None]:
+    """The lines that say something, with their numbers, the header first; and the separator that the file names."""
     lines = [
         (number, text)
         for number, line in enumerate(_LINE_END.split(_text(path)), start=1)
         if (text := _without_comment(line))
     ]
-    separator = None
     if lines and (named := _SEPARATOR_NAMED.fullmatch(lines[0][1])):
-        separator = named[1]
-        del lines[0]
-    expected = (
-        f"a header {','.join(required)} (perhaps with {' and '.join(optional)}), and below it one ticker a line, "
-        "separated by commas, semicolons or tabs throughout"
-    )
-    if not lines:
-        raise ValueError(f"{path}: is empty; expected is {expected}")
-    (number, line), *data = lines
-    header = _Header(path.name, required, optional, expected)
-    columns, separator = header.read(number, line, separator)
-    return tuple(
-        Row(number, header.cells_of(f"{path.name} line {number}", columns, line, separator)) for number, line in data
-    )
+        return lines[1:], named[1]
+    return lines, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +134,15 @@ class _Header:
     required: Sequence[str]
     optional: Sequence[str]
     expected: str
+
+    @classmethod
+    def of(cls, path: Path, required: Sequence[str], optional: Sequence[str]) -> _Header:
+        """That of a list of tickers."""
+        expected = (
+            f"a header {','.join(required)} (perhaps with {' and '.join(optional)}), and below it one ticker a line, "
+            "separated by commas, semicolons or tabs throughout"
+        )
+        return cls(path.name, required, optional, expected)
 
     def read(self, number: int, line: str, separator: str | None) -> tuple[list[str], str]:
         """The columns in the order of the file, and what separates them."""

@@ -1,0 +1,189 @@
+"""`data-assets add`: a symbol more in the project's blocks, once its vendor has said that it has it.
+
+Here: asking, and putting the changed files into the project. Not here: what is changed in them (`block_edits`), what a
+vendor is asked (`offers`), and loading blocks (`blocks`).
+
+The order keeps every block usable: the files are changed in a copy of `defs`, which is loaded as any project is; the
+dataset that it defines asks the vendor; only then the
+changed files take the place of the old ones, each by a rename.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from data_assets.cli.block_edits import Addition, AlreadyThere, ib_ticker, polygon_ticker, theta_history
+from data_assets.cli.blocks import load_blocks
+from data_assets.cli.offers import ask_offer
+from data_assets.cli.project import EXIT_OK, enter_project
+from data_assets.cli.starting import end_loading
+from data_assets.cli.vendor_answers import ending_without_an_answer
+from data_assets.files import durable, tempfiles
+from data_assets.lake.errors import one_line
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.partitions import partition_keys
+from data_assets.orchestration.vendor_offer import Offer
+from data_assets.project import DEFS, mount_defs
+from data_assets.settings import settings
+from data_assets.wiring import open_lake
+
+ASKED_DAY = -3
+"""The third newest session: every vendor has published it, whatever the hour."""
+
+
+def add(vendor: str, symbol: str, history: str | None) -> NoReturn:
+    """Add a symbol, say what to run next, and end this process; with 1 if the vendor does not have it."""
+    defs = enter_project() / DEFS
+    mount_defs()  # refuses a project without blocks
+    try:
+        with tempfiles.locked_folder(defs):  # one after another: each reads what the one before has written
+            addition, since = _add(defs, vendor, symbol, history)
+    except AlreadyThere as there:
+        end_loading()
+        click.echo(f"{there}; nothing was changed")
+        sys.exit(EXIT_OK)
+    except ValueError as error:
+        raise click.UsageError(one_line(str(error))) from None
+    except OSError as error:
+        end_loading()
+        click.echo(
+            f"Error: {error.filename or defs}: {one_line(error.strerror or str(error))}; nothing was changed", err=True
+        )
+        sys.exit(1)
+    _say(addition, since)
+    sys.exit(EXIT_OK)
+
+
+def _add(defs: Path, vendor: str, symbol: str, history: str | None) -> tuple[Addition, date | None]:
+    """Ask, write, and return what was added, and the first day that was written with it."""
+
+    def addition(first_day: date | None = None) -> Addition:
+        if vendor == "theta":
+            return theta_history(defs, symbol.upper(), str(history), first_day)
+        if vendor == "ib":
+            return ib_ticker(defs, symbol.upper(), first_day)
+        return polygon_ticker(defs, symbol)
+
+    if vendor == "polygon" and settings().polygon_tickers is not None:
+        raise ValueError(f"POLYGON_TICKERS replaces the tickers of defs.yaml: add {symbol} there, or unset it")
+    added = addition()
+    if vendor != "polygon" and added.dataset in _load(defs, {}):
+        raise AlreadyThere(f"{added.dataset} is in {DEFS} already")
+    dataset = _dataset_of(defs, added)
+    offer, first_of_plan = _ask(dataset, added.what)
+    if vendor == "polygon" and symbol not in offer.names:
+        near = difflib.get_close_matches(symbol, offer.names, n=1, cutoff=0.0)
+        _refuse(f"{symbol} is not in Polygon's file of {_asked_day()}", f"the nearest is {near[0]}" if near else "")
+    since = None
+    if vendor != "polygon" and settings().profile == "live":  # a simulator's first day says nothing of the vendor's
+        since = max(filter(None, (offer.first_day, first_of_plan)), default=None)
+    if vendor == "ib" and since is not None and since <= dataset.span.first_day:
+        since = None  # the list's own first day holds
+    if since is not None:
+        added = addition(since)
+        _dataset_of(defs, added)
+    _publish(defs, added)
+    return added, since
+
+
+def _load(defs: Path, changed: Mapping[str, bytes]) -> dict[str, MarketDataset]:
+    """The datasets of a copy of `defs` in which some files are changed.
+
+    Raises:
+        ValueError: a changed file, or the block beside it, cannot be loaded; the text says why.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / DEFS
+        shutil.copytree(defs, copy, ignore=shutil.ignore_patterns("__pycache__"), ignore_dangling_symlinks=True)
+        for name, content in changed.items():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes(content)
+        datasets_of_this_process.clear()
+        _, wrong = load_blocks(mount_defs(copy))
+    mount_defs()
+    places = {str(Path(DEFS, name).parent) for name in changed}
+    for line in wrong:  # what is wrong elsewhere is said by every other command
+        if str(Path(line.partition(":")[0]).parent) in places:
+            raise ValueError(line)
+    return dict(datasets_of_this_process)
+
+
+def _dataset_of(defs: Path, added: Addition) -> MarketDataset:
+    found = _load(defs, added.changed).get(added.dataset)
+    if found is None:
+        raise ValueError(f"{added.dataset} does not come of {' and '.join(added.changed)}: it is no symbol")
+    while found.offer is None:
+        found = datasets_of_this_process[found.upstream[0]]
+    return found
+
+
+def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:
+    """What the vendor says; a refusal ends this process."""
+    end_loading()
+    with ending_without_an_answer(f"{what}: not added"):
+        offer, first_of_plan = asyncio.run(ask_offer(dataset, open_lake(), _asked_day()))
+    if first_of_plan is None:
+        _refuse(f"{what}: your plan includes no day of it", offer.account)
+    return offer, first_of_plan
+
+
+def _asked_day() -> date:
+    return date.fromisoformat(partition_keys()[ASKED_DAY])
+
+
+def _refuse(why: str, more: str) -> NoReturn:
+    click.echo(f"Error: {why}{f' ({more})' if more else ''}; nothing was changed", err=True)
+    sys.exit(1)
+
+
+def _publish(defs: Path, added: Addition) -> None:
+    """Put the changed files into the project; a list before the block that names it.
+
+    Raises:
+        ValueError: somebody has changed one of them in the meantime.
+        OSError: they cannot be written.
+    """
+    for name, content in added.changed.items():
+        path = (defs / name).resolve()  # a link stays one
+        before = path.read_bytes() if path.exists() else None
+        if before != added.before.get(name):
+            raise ValueError(f"{DEFS}/{name}: was changed in the meantime; call this again")
+        temp, file = tempfiles.create(path.parent, path.name)
+        try:
+            with file:
+                file.write(content)
+                durable.sync(file)
+                if before is not None:
+                    shutil.copymode(path, temp)
+                durable.rename(temp, path)
+        except BaseException:
+            with suppress(OSError):
+                temp.unlink(missing_ok=True)
+            raise
+
+
+def _say(added: Addition, since: date | None) -> None:
+    click.echo(f"{added.what} is in {' and '.join(f'{DEFS}/{name}' for name in added.changed)} now")
+    if since is not None:
+        click.echo(f"  from {since} on, the first day that the vendor has and your plan includes")
+    if added.note:
+        click.echo(f"  {added.note}")
+    if settings().profile != "live":
+        click.echo("  only the simulator was asked; ask the vendor in the live profile with:")
+        click.echo(f"    data-assets offers {added.dataset}")
+    click.echo("what it takes to fill it:")
+    click.echo(f"  data-assets plan {added.dataset}")
+    click.echo("to fill it:")
+    click.echo(f"  data-assets backfill {added.dataset}")
+    click.echo("a UI or daemon that is running shows it after Reload definitions")
