@@ -30,7 +30,7 @@ HISTORIES = ("quotes", "greeks", "open_interest", "eod")
 WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
-ENGINES = ("frame", "csv", "lean")
+ENGINES = ("frame", "csv", "lean", "nautilus")
 SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
 FAULTS = ("missing", "failed", "hole", "check")
 """What `export` knows: formats, those whose form can be chosen, and what keeps a day from being exported."""

@@ -5,7 +5,7 @@ Here: from what a person or a block asks for to the exporter that writes it. Not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,15 @@ from data_assets.export.exporting import Exporter
 from data_assets.export.frame import BarShape
 from data_assets.export.lean import LeanQuotes, LeanTrades
 from data_assets.export.months import frame_months
+from data_assets.export.nautilus import NautilusBars, NautilusQuotes
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.layout import monthly_dataset
 
 QUOTES = "theta/option_quotes/"
 """Not a dataset itself: below it, each symbol has its own."""
+
+_OF_QUOTES: Mapping[str, Callable[..., Exporter]] = {"lean": LeanQuotes, "nautilus": NautilusQuotes}
+_OF_BARS: Mapping[str, Callable[..., Exporter]] = {"lean": LeanTrades, "nautilus": NautilusBars}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,15 @@ def exporter_of(asked: ExportAsked) -> Exporter:
     Raises:
         ValueError: the format does not take the dataset, or a ticker is missing or of no use; one line.
     """
-    if asked.engine == "lean" and asked.dataset.startswith(QUOTES):
+    if asked.engine in _OF_QUOTES and asked.dataset.startswith(QUOTES):
         if asked.ticker is not None or asked.shape:
             raise ValueError(f"{asked.dataset} is exported as a whole: leave --ticker and --hours out")
-        return LeanQuotes(asked.dataset)
+        return _OF_QUOTES[asked.engine](asked.dataset)
     ticker = _ticker(asked)
-    if asked.engine == "lean":
+    if asked.engine in _OF_BARS:
         if useless := sorted(asked.shape.keys() - {"hours"}):
-            raise ValueError(f"lean says itself how its bars look: leave --{' and --'.join(useless)} out")
-        return LeanTrades(asked.dataset, ticker, **asked.shape)
+            raise ValueError(f"{asked.engine} says itself how its bars look: leave --{' and --'.join(useless)} out")
+        return _OF_BARS[asked.engine](asked.dataset, ticker, **asked.shape)
     shape = BarShape(**asked.shape)
     return {"frame": frame_months, "csv": csv_months}[asked.engine](asked.dataset, ticker, shape)
 

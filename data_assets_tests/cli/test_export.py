@@ -98,6 +98,8 @@ def test_where_an_export_goes_and_what_is_a_wrong_call(project: FlatFileProject,
         assert (ended.document["folder"], ended.document["rows"]) == (str(elsewhere / "mine"), 78)
         usual = call("export", "csv", BARS_KEY, "--ticker", "SPY", *one, "--json")
         assert usual.document["folder"] == str(project.folder / "exports" / "live" / "csv")
+        catalog = call("export", "nautilus", BARS_KEY, "--ticker", "SPY", *one, "--json")
+        assert (catalog.document["rows"], catalog.document["rounded"]) == (390, {})
         for arguments, text in WRONG:
             ended = call("export", *arguments)
             assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended
