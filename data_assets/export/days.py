@@ -83,8 +83,8 @@ class DaysRefused(Exception):
         self.refused = refused
 
 
-def check_days(dataset: str, found: Iterable[FoundDay], allow: Collection[Fault]) -> None:
-    """Go on only if nothing speaks against the days but what is allowed.
+def check_days(dataset: str, found: Iterable[FoundDay], allow: Mapping[date, Collection[Fault]]) -> None:
+    """Go on only if nothing speaks against the days but what is allowed of each.
 
     Raises:
         DaysRefused: something does; the text names the days, and what to do.
@@ -92,7 +92,7 @@ def check_days(dataset: str, found: Iterable[FoundDay], allow: Collection[Fault]
     refused: dict[Fault, list[FoundDay]] = {}
     for each in found:
         for fault in each.faults:
-            if fault not in allow:
+            if fault not in allow[each.day]:
                 refused.setdefault(fault, []).append(each)
     if not refused:
         return

@@ -124,14 +124,16 @@ def export(
     with folder.locked():
         manifest = folder.manifest(exporter.engine, exporter.dataset, exporter.ticker) or _new(exporter, lake)
         _refuse_other_options(manifest, exporter, folder)
+        _refuse_other_dataset(exporter, folder)
         asked = set(days)
         units = {exporter.unit(day) for day in asked}
         before = {date.fromisoformat(each.day) for each in manifest.days}
         together = sorted(asked | {day for day in before if exporter.unit(day) in units})
         found = {each.day: each for each in _looked_at(exporter, lake, look(together))}
-        tolerated = {*allow, *_tolerated_before(manifest, together, asked)}
-        check_days(exporter.dataset, [found[day] for day in together if day in asked], allow)
-        check_days(exporter.dataset, [found[day] for day in together if day not in asked], tolerated)
+        tolerated = {day: {*allow, *_tolerated_before(manifest, day)} for day in together}
+        check_days(
+            exporter.dataset, found.values(), {day: allow if day in asked else tolerated[day] for day in together}
+        )
         done = 0
         for _, group in groupby(together, exporter.unit):
             of_unit = list(group)
@@ -139,12 +141,14 @@ def export(
             revisions = {day: _revision(lake, exporter.dataset, day) for day in held}
             done += len(of_unit)
             if only_changed and all(
-                _is_as_recorded(manifest, found[day], revisions.get(day), tolerated, folder) for day in of_unit
+                _is_as_recorded(manifest, found[day], revisions.get(day), tolerated[day], folder) for day in of_unit
             ):
                 progress(done, len(together))
                 continue
             written = exporter.write(lake, held, [day for day in of_unit if day not in held], folder)
-            records = [_record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated) for day in of_unit]
+            records = [
+                _record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated[day]) for day in of_unit
+            ]
             manifest = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
             folder.save(manifest)
             progress(done, len(together))
@@ -177,10 +181,21 @@ def _refuse_other_options(manifest: Manifest, exporter: Exporter, folder: Export
         )
 
 
-def _tolerated_before(manifest: Manifest, together: Iterable[date], asked: Collection[date]) -> set[Fault]:
-    """What was allowed of the days that are written again because they share a file with those asked for."""
-    records = (manifest.day(day) for day in together if day not in asked)
-    return {Fault(name) for each in records if each for name in each.allowed}
+def _refuse_other_dataset(exporter: Exporter, folder: ExportFolder) -> None:
+    """Two vendors' bars of a ticker have the same names of files, and the later would take the place of the earlier."""
+    if exporter.ticker is None:
+        return
+    for other in folder.other_datasets(exporter.engine, exporter.dataset, exporter.ticker):
+        raise ExportRefused(
+            f"{folder.path} holds {exporter.ticker} from {other}, whose files have the same names as those of "
+            f"{exporter.dataset}: name another folder with --into"
+        )
+
+
+def _tolerated_before(manifest: Manifest, day: date) -> set[Fault]:
+    """What was allowed of a day when it was asked for; it may be written again with others that share its file."""
+    recorded = manifest.day(day)
+    return {Fault(name) for name in recorded.allowed} if recorded else set()
 
 
 def _is_as_recorded(

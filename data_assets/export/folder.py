@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,6 +76,16 @@ class ExportFolder:
         """
         path = self.manifest_path(engine, dataset, ticker)
         return _read(path) if path.is_file() else None
+
+    def other_datasets(self, engine: str, dataset: str, ticker: str) -> list[str]:
+        """Other datasets whose bars of a ticker the folder holds in this format, under the same names of files.
+
+        Raises:
+            ManifestUnreadable: a manifest cannot be read.
+        """
+        of_ticker = (self.path / MANIFESTS).glob(f"{engine}__*__{escape(escape_ticker(ticker))}.json")
+        held = [_read(path) for path in sorted(of_ticker) if path != self.manifest_path(engine, dataset, ticker)]
+        return [each.dataset for each in held if each.ticker == ticker]
 
     def save(self, manifest: Manifest) -> None:
         """Put a manifest in the place of the one before."""

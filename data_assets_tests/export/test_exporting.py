@@ -190,6 +190,31 @@ def test_another_form_is_not_mixed_into_a_folder(lake: Lake, folder: ExportFolde
         export(csv_months(AAPL, "AAPL", BarShape(label="end")), lake, DAYS, stored(lake), folder)
 
 
+def test_another_vendors_bars_of_a_ticker_do_not_take_the_place_of_those_there(
+    lake: Lake, folder: ExportFolder
+) -> None:
+    export_csv(lake, folder, DAYS[1:2])
+    file = folder.path / "AAPL/AAPL_2024-07.csv"
+    before = file.read_bytes()
+    store_day(lake, DAYS[2], day_bars(DAYS[2], "AAPL"), wanted=["AAPL"])
+    polygons = csv_months(POLYGON_BARS, "AAPL", BarShape())
+    with pytest.raises(ExportRefused, match=r"holds AAPL from ib/bars_1m/AAPL, .*: name another folder with --into"):
+        export(polygons, lake, DAYS[2:3], stored(lake, POLYGON_BARS), folder)
+    assert file.read_bytes() == before
+    export(frame_months(POLYGON_BARS, "AAPL", BarShape()), lake, DAYS[2:3], stored(lake, POLYGON_BARS), folder)
+
+
+def test_what_was_allowed_of_one_day_is_not_allowed_of_another_of_its_month(lake: Lake, folder: ExportFolder) -> None:
+    red = {"red": FoundDay(DAYS[1], "stored", has_file=True, red=("ohlc",))}
+    export_csv(lake, folder, DAYS[1:2], stored(lake, **red), allow=[Fault.CHECK])
+    export_csv(lake, folder, DAYS[2:3], stored(lake, **red))
+    red["since"] = FoundDay(DAYS[2], "stored", has_file=True, red=("ohlc",))
+    with pytest.raises(DaysRefused, match="red on a check: 2024-07-02 "):
+        export_csv(lake, folder, DAYS[3:], stored(lake, **red))
+    manifest = export_csv(lake, folder, DAYS[3:], stored(lake, **red), allow=[Fault.CHECK])
+    assert [each.allowed for each in manifest.days] == [("check",), ("check",), ()]
+
+
 def test_real_and_synthetic_data_never_share_a_folder(lake: Lake, folder: ExportFolder, tmp_path: Path) -> None:
     export_csv(lake, folder, DAYS)
     real = Lake(str(tmp_path / "real"), synthetic=False)
