@@ -23,6 +23,9 @@ from data_assets.trading_calendar import session
 _INSTANT = pl.Datetime("us", "UTC")
 _MINUTE = timedelta(minutes=1)
 
+EXPIRATIONS = 2
+"""How many of the nearest are read of a chain: the next one tells what the nearest no longer does on its last day."""
+
 
 class Comparison(Protocol):
     """One dataset that compares others.
@@ -190,9 +193,9 @@ class ParityComparison:
         """See ``Comparison``."""
         lake.audit(self.options, day)
         chain = lake.scan(self.options, day, day)
-        nearest = chain.select(pl.col("expiration").min()).collect().item()
-        quotes = chain.filter(pl.col("expiration") == nearest)
-        columns = ("symbol", "strike", "right", "timestamp", "bid", "ask")
+        expirations = chain.select(pl.col("expiration").unique()).collect(engine="streaming")["expiration"].sort()
+        quotes = chain.filter(pl.col("expiration").is_in(expirations.head(EXPIRATIONS).to_list()))
+        columns = ("symbol", "expiration", "strike", "right", "timestamp", "bid", "ask")
         implied = parity.implied_underlying(quotes.select(columns).collect())
         return implied.join(self._levels(lake, day), on="timestamp").drop_nulls()
 

@@ -26,10 +26,13 @@ COLUMNS = pl.Schema({"timestamp": pl.Datetime("us", "UTC"), "implied": pl.Float6
 
 
 def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
-    """The price of the underlying that the quotes of one expiration imply, snapshot by snapshot.
+    """The price of the underlying that the quotes of the nearest expiration imply, snapshot by snapshot.
+
+    Of a snapshot in which that one has no pair, as in its last hours, when what is out of the money has no bid, or once
+    it has settled in the morning, the next one counts.
 
     Args:
-        quotes: of one expiration: symbol (the root, for SPX and SPXW settle at different times and are no pair), strike
+        quotes: symbol (the root, for SPX and SPXW settle at different times and are no pair), expiration, strike
             (dollars), right (CALL or PUT), timestamp (UTC), bid, ask (dollars).
 
     Returns:
@@ -40,14 +43,17 @@ def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
     sound = quotes.filter(pl.col("bid") > 0, pl.col("ask") >= pl.col("bid")).select(
         "timestamp",
         "symbol",
+        "expiration",
         "strike",
         "right",
         mid=(pl.col("bid") + pl.col("ask")) / 2,
         half_spread=(pl.col("ask") - pl.col("bid")) / 2,
     )
     calls, puts = (sound.filter(pl.col("right") == right).drop("right") for right in ("CALL", "PUT"))
-    pairs = calls.join(puts, on=["timestamp", "symbol", "strike"], suffix="_put").with_columns(
-        apart=(pl.col("mid") - pl.col("mid_put")).abs()
+    pairs = (
+        calls.join(puts, on=["timestamp", "symbol", "expiration", "strike"], suffix="_put")
+        .filter(pl.col("expiration") == pl.col("expiration").min().over("timestamp"))
+        .with_columns(apart=(pl.col("mid") - pl.col("mid_put")).abs())
     )
     nearest = pairs.filter(pl.col("apart").rank("ordinal").over("timestamp") <= STRIKES)
     return (

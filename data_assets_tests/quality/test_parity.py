@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from data_assets.quality.parity import COLUMNS, implied_underlying, parity
 
 NOON = datetime(2024, 7, 2, 16, tzinfo=UTC)
+TODAY, TOMORROW = date(2024, 7, 2), date(2024, 7, 3)
 
 
 def chain(
-    spot: float, *, spread: float = 0.04, strikes: int = 21, time_value: float = 1.5, symbol: str = "SPXW"
+    spot: float,
+    *,
+    spread: float = 0.04,
+    strikes: int = 21,
+    time_value: float = 1.5,
+    symbol: str = "SPXW",
+    expires: date = TODAY,
 ) -> pl.DataFrame:
     """One snapshot: at each strike call and put differ by spot less strike, as parity says."""
     strike = round(spot) - strikes // 2 + pl.int_range(strikes)
@@ -26,6 +33,7 @@ def chain(
         rows.select(
             "strike",
             symbol=pl.lit(symbol),
+            expiration=pl.lit(expires),
             right=pl.lit(right).cast(pl.Enum(["CALL", "PUT"])),
             timestamp=pl.lit(NOON).cast(pl.Datetime("us", "UTC")),
             bid=mid - spread / 2,
@@ -61,6 +69,16 @@ def test_a_call_and_a_put_of_two_roots_are_no_pair() -> None:
     no_puts = settled.filter(pl.col("right") == "CALL")
     found = implied_underlying(pl.concat([no_puts, chain(5000.0).filter(pl.col("strike") >= 5003)]))
     assert found["implied"].item() == pytest.approx(5000.0)
+
+
+def test_an_expiration_without_a_pair_gives_way_to_the_next_one() -> None:
+    """In its last hours, what is out of the money has no bid."""
+    last_hours = chain(100.0).with_columns(bid=pl.when(pl.col("strike") >= 100).then("bid").otherwise(0.0))
+    no_pair = last_hours.filter((pl.col("strike") < 100) | (pl.col("right") == "PUT"))
+    following = chain(100.3, expires=TOMORROW)
+    assert implied_underlying(no_pair).is_empty()
+    assert implied_underlying(pl.concat([no_pair, following]))["implied"].item() == pytest.approx(100.3)
+    assert implied_underlying(pl.concat([chain(100.0), following]))["implied"].item() == pytest.approx(100.0)
 
 
 def test_a_wild_quote_far_from_the_money_does_not_matter() -> None:
