@@ -132,11 +132,17 @@ class Lake:
                 cannot be written.
 
         Raises:
+            TypeError: ``as_of`` is no `Snapshot`, but perhaps the name of one, or its file.
             LakeError: the address is neither, or the snapshot is of a lake of the other kind.
         """
         self.url, self.synthetic, self.as_of = url, synthetic, as_of
         self._storage: Storage = open_storage(url)
         if as_of is not None:
+            if not isinstance(as_of, Snapshot):
+                raise TypeError(
+                    f"as_of={as_of!r}: must be a Snapshot: Snapshot.read(Path('NAME.snapshot.json')), or "
+                    "Lake(...).snapshot('NAME') of the lake as it is"
+                )
             if as_of.synthetic != synthetic:
                 raise LakeError(f"the snapshot {as_of.name} is of {_kind(as_of.synthetic)} data, unlike the lake {url}")
             self._storage = StorageAsOf(self._storage, as_of)
@@ -451,6 +457,8 @@ class Lake:
     def _day(self, dataset: str, day: date) -> pl.LazyFrame:
         """The rows of one day, which has to be there."""
         if not self.days(dataset, day, day):
+            if self.as_of is not None:
+                raise LakeError(f"{dataset}: the snapshot {self.as_of.name} is not of {day}")
             raise LakeError(
                 f"{dataset}: the lake {self.url} does not hold {day}; "
                 f"run: data-assets backfill {dataset} --from {day} --to {day}"
@@ -648,6 +656,8 @@ class Lake:
         return extended_bars(self._storage, one_day, ticker)
 
     def _no_day(self, dataset: str, start: date, end: date, before: str = "") -> str:
+        if self.as_of is not None:
+            return f"{dataset}: the snapshot {self.as_of.name} is of no day of it, but of {', '.join(self.as_of.days)}"
         return (
             f"{dataset}: the lake {self.url} holds no day of it yet; "
             f"{before}run: data-assets backfill {dataset} --from {start} --to {end}"

@@ -34,6 +34,9 @@ _ADDED = f"""
 _LOCAL = f"timezone('{_ZONE}', timestamp) AS time_new_york"
 _AT = f"date = day AND timestamp = timezone('{_ZONE}', CAST(day AS DATE) + CAST(minute AS TIME))"
 
+_RIGHT = """CASE WHEN upper(call_or_put) IN ('C', 'CALL') THEN 'CALL' WHEN upper(call_or_put) IN ('P', 'PUT') THEN 'PUT'
+            ELSE error('right ' || call_or_put || ': must be CALL or PUT') END"""
+
 _MACROS = {
     "chain": (
         QUOTES,
@@ -55,7 +58,7 @@ _MACROS = {
         QUOTES,
         f"""(underlying, expires, struck, call_or_put) AS TABLE
         SELECT * EXCLUDE (date), {_ADDED}, {_LOCAL} FROM query_table('{{views}}_' || underlying)
-        WHERE expiration = expires AND strike = struck AND "right" = call_or_put
+        WHERE expiration = expires AND strike = struck AND "right" = {_RIGHT}
             AND date <= expires ORDER BY timestamp""",
     ),
     "greeks": (

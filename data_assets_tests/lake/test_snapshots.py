@@ -216,6 +216,17 @@ def test_a_lake_as_of_a_snapshot_is_never_written_or_made_views_of(tmp_path):
     assert stored(lake).equals(quotes(seed=1))
 
 
+def test_what_a_snapshot_is_not_of_is_no_day_to_be_fetched(tmp_path):
+    lake = filled(str(tmp_path))
+    then = as_of(lake, lake.take_snapshot("study", {DATASET: [DAY]}))
+    with pytest.raises(LakeError, match=f"option_quotes/SPX: the snapshot study is of no day of it, but of {DATASET}$"):
+        then.scan("theta/option_quotes/SPX", DAY, DAY)
+    with pytest.raises(LakeError, match=f"the snapshot study is not of {NEXT}$"):
+        then.chain("QQQ", NEXT, "10:00")
+    with pytest.raises(TypeError, match=r"as_of='study': must be a Snapshot: Snapshot\.read"):
+        Lake(lake.url, synthetic=True, as_of="study")
+
+
 def test_a_lake_that_is_not_plugged_in_has_not_lost_its_days(tmp_path):
     lake = filled(str(tmp_path / "lake"))
     snapshot = lake.take_snapshot("study", {DATASET: [DAY]})

@@ -104,8 +104,13 @@ def test_the_macros_give_what_the_methods_give(lake, tmp_path):
         f"FROM contract('QQQ', DATE '{expiration}', 302.5, 'PUT')": lake.contract(
             "QQQ", expiration, 302.5, "PUT", DAY, expiration
         ),
+        f"FROM contract('QQQ', DATE '{expiration}', 302.5, 'c')": lake.contract(
+            "QQQ", expiration, 302.5, "c", DAY, expiration
+        ),
     }
     with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        with pytest.raises(duckdb.Error, match="right X: must be CALL or PUT"):
+            connection.sql(f"FROM contract('QQQ', DATE '{expiration}', 302.5, 'X')").fetchall()
         for question, answer in asked.items():
             expected = answer.collect().drop("time_new_york")
             found = connection.sql(question).pl()
