@@ -58,6 +58,7 @@ def read_splits(path: Path) -> list[Split]:
     Raises:
         ValueError: the file cannot be read as such a table, or a row says no split; the text names file and row.
     """
+    goes_on = False
     try:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
@@ -67,6 +68,7 @@ def read_splits(path: Path) -> list[Split]:
             import yaml  # which reads JSON, too; nobody else needs it here
 
             rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+            goes_on = isinstance(rows, dict) and bool(rows.get("next_url"))
             rows = rows.get("results") if isinstance(rows, dict) else rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: cannot be read as a table of splits ({one_line(error, 120)})") from None
@@ -74,6 +76,11 @@ def read_splits(path: Path) -> list[Split]:
         if type(error).__module__.partition(".")[0] != "yaml":
             raise
         raise ValueError(f"{path}: is neither YAML nor JSON ({one_line(error, 120)})") from None
+    if goes_on:  # the splits of the pages to come would silently be applied to nothing
+        raise ValueError(
+            f"{path}: is one page of an answer that goes on at its next_url: put the results of all pages into one "
+            "file, without next_url, or ask for one ticker with limit=1000"
+        )
     if not isinstance(rows, list):
         raise ValueError(f"{path}: must be a list of splits, each with {', '.join(_COLUMNS)}")
     return sorted((_split(path, number, row) for number, row in enumerate(rows, 1)), key=lambda split: split.day)
