@@ -1,5 +1,6 @@
 """`python -m engines`: fill a year of a ticker, export it, let every engine load it, and exit with 1 on a difference.
 
+nautilus_trader needs Python 3.12: ``NAUTILUS_PYTHON`` names one, if this is older and none is found on the path.
 With ``LEAN_DATA`` naming the folder `Data` of a checkout of LEAN, its sample days are read and written again too.
 """
 
@@ -7,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,20 @@ ENGINES = {
     "vectorbt": ("vectorbt==1.2.0", *PANDAS),
     "backtesting": ("backtesting==0.6.6", *PANDAS),
     "backtrader": ("backtrader==1.9.78.123", *PANDAS),
+    "nautilus": ("nautilus_trader==1.231.0", *PANDAS),
 }
-NOT_YET = {"nautilus_trader": "no exporter writes its catalog yet"}
+CHAIN, CHAIN_DAY = "theta/option_quotes/QQQ", date(2024, 6, 28)
+NEEDS = (3, 12)
+"""The oldest Python that nautilus_trader is built for."""
 
 
-def expected(bars: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """What each engine has to find, silent traps included: bars labelled by their ends, in New York time."""
+def expected(bars: pl.DataFrame, quotes: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """What each engine has to find, silent traps included: bars labelled by their ends, in New York time.
+
+    Args:
+        bars: of the year.
+        quotes: of one day, those with an ask.
+    """
     first, last = bars["timestamp"][0], bars["timestamp"][-1]
     closes = bars["close"]
     of_all = {"rows": bars.height, "first": first.isoformat(), "last": last.isoformat()}
@@ -72,6 +82,19 @@ def expected(bars: pl.DataFrame) -> dict[str, dict[str, Any]]:
             "five-minute bars by starts": session(FIRST).minutes // 5 + 1,
             "first time of an aware index": f"{first.astimezone(tz=None):%Y-%m-%d}T13:31",
         },
+        "nautilus": {
+            "rows": bars.height,
+            "first": first.astimezone(UTC).isoformat(),
+            "last": last.astimezone(UTC).isoformat(),
+            "sum of closes": round(sum(closes), 4),
+            "sum of volumes": int(bars["volume"].round().sum()),
+            "bars of the first day": session(FIRST).minutes,
+            "contracts described and quoted": [quotes.select("expiration", "strike", "right").n_unique()] * 2,
+            "quotes": quotes.height,
+            "sum of bids": round(sum(quotes["bid"]), 2),
+            "events of a backtest node": bars.height + quotes.height,
+            "a day written again by the catalog itself": "Writing file",
+        },
     }
 
 
@@ -85,20 +108,25 @@ def main() -> None:
         span = ("--from", str(FIRST), "--to", str(LAST))
         run_command(project, "backfill", DATASET, *span)
         run_command(project, "export", "frame", DATASET, *span, "--label", "end", "--into", str(project / "out"))
+        run_command(project, "backfill", CHAIN, "--from", str(CHAIN_DAY), "--to", str(CHAIN_DAY))
+        for dataset in (DATASET, CHAIN):
+            run_command(project, "export", "nautilus", dataset, "--into", str(project / "catalog"))
         lake = Lake(str(project / "lake" / "sandbox"), synthetic=True)
         bars = bar_frame(lake, "AAPL", FIRST, LAST, BarShape(label="end"), dataset=IB_BARS)
+        quotes = lake.scan(CHAIN, CHAIN_DAY, CHAIN_DAY).filter(pl.col("ask") > 0).collect()
         days = len(sessions(FIRST, LAST))
-        for engine, wanted in expected(bars).items():
+        for engine, wanted in expected(bars, quotes).items():
             print(f"loading with {ENGINES[engine][0]}", flush=True)
-            found = _load(engine, project / "out" / "AAPL")
+            if (python := _python(engine)) is None:
+                rows.append([ENGINES[engine][0], "", "", "not loaded: name a Python 3.12 with NAUTILUS_PYTHON"])
+                continue
+            found = _load(engine, project / "catalog" if engine == "nautilus" else project / "out" / "AAPL", python)
             differing = {what: found.get(what) for what, value in wanted.items() if found.get(what) != value}
             wrong += [f"{engine}, {what}: {value!r} instead of {wanted[what]!r}" for what, value in differing.items()]
             rows.append(
                 [ENGINES[engine][0], f"{days}", f"{found.get('rows', 0):,}", "differs" if differing else "as expected"]
             )
     print_table(["engine", "sessions", "bars", "result"], rows)
-    for engine, why in NOT_YET.items():
-        print(f"not loaded: {engine}: {why}")
     if samples := os.environ.get("LEAN_DATA"):
         same, different = differing_samples(Path(samples))
         print(f"LEAN's own samples: {same} files are written as they are, {len(different)} are not")
@@ -111,8 +139,18 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def _load(engine: str, folder: Path) -> dict[str, Any]:
-    python = environment(PROJECT / ".engines" / engine, ENGINES[engine])
+def _python(engine: str) -> str | None:
+    """The Python that an engine's environment is made by, if there is one that is new enough."""
+    if engine != "nautilus" or sys.version_info >= NEEDS:
+        return sys.executable
+    for name in (os.environ.get("NAUTILUS_PYTHON"), "python3.13", "python3.12"):
+        if name and (path := shutil.which(name)) and subprocess.run([path, "-V"], capture_output=True).returncode == 0:
+            return path
+    return None
+
+
+def _load(engine: str, folder: Path, made_by: str) -> dict[str, Any]:
+    python = environment(PROJECT / ".engines" / engine, ENGINES[engine], made_by)
     done = subprocess.run(
         [str(python), "-m", f"engines.loaders.{engine}", str(folder)], stdout=subprocess.PIPE, text=True, cwd=PROJECT
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,11 +75,11 @@ def check_python() -> None:
         sys.exit("pyarrow 14 needs Python 3.11 or 3.12: make PYTHON=python3.12 readers, in a fresh checkout")
 
 
-def environment(folder: Path, packages: Sequence[str]) -> Path:
-    """The Python of an environment of exactly these packages, which is made where there is none yet."""
+def environment(folder: Path, packages: Sequence[str], made_by: str = sys.executable) -> Path:
+    """The Python of an environment of exactly these packages, which `made_by` makes where there is none yet."""
     installed, python = folder / "installed", folder / "bin" / "python"
     if not installed.is_file() or installed.read_text() != " ".join(packages):
-        venv.create(folder, clear=True, with_pip=True)
+        subprocess.run([made_by, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *packages], check=True)
         installed.write_text(" ".join(packages))
