@@ -187,6 +187,7 @@ def test_a_table_is_read_from_any_of_the_three_formats(tmp_path, polygon, name, 
             "split 1, of AAPL: float.* not 'list'",
         ),
         ("a.json", '{"status": "OK"}', "must be a list of splits"),
+        ("a.json", '{"results": [], "next_url": "https://api.example.com/x"}', "one page of a"),
         ("missing.csv", None, "cannot be read"),
     ],
 )
