@@ -225,7 +225,8 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
     """Draw the calendar of each KEY (a dataset, a vendor, a glob; default: all), a year a row, a character a week.
 
     With --html: one page with a cell a day, rows and bytes per day, checks, and what changed lately. The asset
-    coverage_page writes the same page by itself, into the state folder. Exit 1 if a day shown has failed.
+    coverage_page writes the same page by itself, into the state folder. Exit 1 if a day shown has failed, or lies in a
+    folder that may not be looked into.
     """
     if html is not None and as_json:
         raise click.UsageError("--html and --json contradict each other")

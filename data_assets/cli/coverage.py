@@ -23,7 +23,7 @@ from data_assets.cli.selection import Selection
 from data_assets.cli.status import COLOURS
 from data_assets.orchestration.coverage_asset import write_page
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DONE, DayState, states_on_disk
+from data_assets.orchestration.day_states import DONE, DayState, states_of, unreadable_text
 from data_assets.wiring import open_lake
 
 WEEKS = 54
@@ -53,7 +53,7 @@ LEGEND = (
 
 
 def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
-    """Print the picture, write the page, or print one document, and end with 1 if a day shown has failed."""
+    """Print the picture, write the page, or print one document, and end with 1 if a day has failed or is closed."""
     selection = Selection.of(asked)
     html = html and html.resolve()  # before the project's folder becomes the working one
     if html is not None and not html.parent.is_dir():
@@ -63,13 +63,17 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.that_failed(instance, lake, selected)
-        states = {dataset: states_on_disk(instance, dataset, days, lake) for dataset, days in selected.items()}
+        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
+        states = states_of(instance, selected, lake, closed)
         if html is not None:
             try:
                 size = write_page(instance, selected, lake, html)
             except OSError as error:
                 click.echo(f"Error: {html}: the page cannot be written: {error.strerror}", err=True)
                 sys.exit(1)
+    for dataset, unreadable in closed.items():
+        if unreadable:
+            click.echo(unreadable_text(dataset, unreadable), err=True)
     if as_json:
         write_document(
             {each.name: {each.label(day): str(state) for day, state in days.items()} for each, days in states.items()}
@@ -78,8 +82,8 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
         click.echo(f"wrote {html} ({-(-size // 1000):,} kB); open it in a browser")
     else:
         _print(states)
-    whole = not any(state is DayState.FAILED for days in states.values() for state in days.values())
-    sys.exit(selection.exit_code(holds=whole))
+    failed = any(state is DayState.FAILED for days in states.values() for state in days.values())
+    sys.exit(selection.exit_code(holds=not failed and not any(closed.values())))
 
 
 def _print(states: Mapping[MarketDataset, Mapping[str, DayState]]) -> None:

@@ -14,7 +14,7 @@ import dagster as dg
 
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_on_disk
+from data_assets.orchestration.day_states import DayState, states_of
 
 SERIES_DAYS = 125
 """How many of the newest days are shown with their numbers: half a year of sessions."""
@@ -81,7 +81,7 @@ WITH_A_FILE = (DayState.STORED, DayState.LACKING, DayState.STALE)
 
 def coverages(instance: dg.DagsterInstance, days: Mapping[MarketDataset, Sequence[str]], lake: Lake) -> list[Coverage]:
     """Read all of it, for the given days of each dataset, oldest first."""
-    return [_coverage(instance, dataset, keys, lake) for dataset, keys in days.items()]
+    return [_coverage(instance, dataset, states) for dataset, states in states_of(instance, days, lake).items()]
 
 
 def newest_changes(found: Iterable[Coverage]) -> list[Change]:
@@ -91,8 +91,7 @@ def newest_changes(found: Iterable[Coverage]) -> list[Change]:
     ]
 
 
-def _coverage(instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake) -> Coverage:
-    states = states_on_disk(instance, dataset, days, lake)
+def _coverage(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState]) -> Coverage:
     with_file = {day for day, state in states.items() if state in WITH_A_FILE}
     newest = [day for day in list(states)[-SERIES_DAYS:] if day in with_file]
     return Coverage(

@@ -34,6 +34,8 @@ ASSET = dg.AssetKey(["coverage_page"])
 LOOK_SECONDS = 60
 MINUTES = 15
 """A judgement: soon enough for a person who looks at a page, and seldom enough beside the work of a catch-up."""
+DOUBLED = 6
+"""How often that time is doubled where the page could not be written, as while a disk is unplugged: to 16 hours."""
 
 
 def write_page(instance: dg.DagsterInstance, days: dict[MarketDataset, list[str]], lake: Lake, file: Path) -> int:
@@ -91,7 +93,7 @@ def coverage_defs(datasets: Sequence[MarketDataset]) -> dg.Definitions:
             dg.DefaultSensorStatus.RUNNING if settings().asks_by_itself else dg.DefaultSensorStatus.STOPPED
         ),
         description="Has the coverage page written again when days were recorded since it was last, at most every "
-        f"{MINUTES} minutes.",
+        f"{MINUTES} minutes; where that failed, again after twice the time, and so on.",
     )
     def refresh(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = get_current_datetime()
@@ -100,12 +102,19 @@ def coverage_defs(datasets: Sequence[MarketDataset]) -> dg.Definitions:
             [key.to_user_string(), materialization, observation]
             for key, (materialization, _, observation) in newest_events(context.instance, datasets).items()
         )
-        if events == last["events"]:
+        again = events == last["events"]
+        if again and _written_since(context.instance, last["at"]):
             return dg.SensorResult(skip_reason="nothing was recorded since the page was written")
-        if now.timestamp() - last["at"] < 60 * MINUTES:
-            return dg.SensorResult(skip_reason=f"the page was asked for less than {MINUTES} minutes ago")
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest()], cursor=json.dumps({"at": now.timestamp(), "events": events})
-        )
+        tries = last.get("tries", 0) + 1 if again else 0
+        minutes = MINUTES * 2 ** min(tries, DOUBLED) if again else MINUTES
+        if now.timestamp() - last["at"] < 60 * minutes:
+            return dg.SensorResult(skip_reason=f"the page was asked for less than {minutes} minutes ago")
+        cursor = {"at": now.timestamp(), "events": events, "tries": tries}
+        return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=json.dumps(cursor))
 
     return dg.Definitions(assets=[coverage_page_file], sensors=[refresh])
+
+
+def _written_since(instance: dg.DagsterInstance, timestamp: float) -> bool:
+    newest = instance.get_latest_materialization_event(ASSET)
+    return newest is not None and newest.timestamp >= timestamp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -110,6 +111,16 @@ def test_the_page_says_what_is_stored_what_failed_and_which_checks_did(
     assert len(project.theta.requests) == before
 
 
+def test_of_a_day_whose_folder_is_closed_one_line_is_said(project: InProcess, call: Call) -> None:
+    day = ("coverage", QQQ, "--from", DAYS[0], "--to", DAYS[0])
+    assert call(*day).code == 0
+    (folder,) = (project.folder / "lake").rglob(f"option_quotes/QQQ/date={DAYS[0]}")
+    with closed(folder):
+        shown = call(*day)
+    assert shown.code == 1
+    assert f"nobody can look for the files of {DAYS[0]}" in shown.stderr
+
+
 def test_a_page_that_cannot_be_written_is_one_line(project: InProcess, call: Call, tmp_path: Path) -> None:
     nowhere = call("coverage", QQQ, "--days", "1", "--html", str(tmp_path / "none" / "page.html"))
     assert nowhere.code == 2
@@ -123,22 +134,30 @@ def test_a_page_that_cannot_be_written_is_one_line(project: InProcess, call: Cal
 
 
 def test_the_page_is_an_asset_that_is_asked_for_when_days_were_recorded(project: InProcess) -> None:
+    sensor = definitions().resolve_sensor_def("refresh_coverage_page")
+
+    def asks(cursor: str | None, minutes: int = 0) -> tuple[int, str]:
+        """Ask the sensor, so long after it has left the cursor."""
+        if cursor is not None:
+            cursor = json.dumps({**json.loads(cursor), "at": json.loads(cursor)["at"] - 60 * minutes})
+        with dg.build_sensor_context(instance=project.instance, cursor=cursor) as context:
+            found = sensor.evaluate_tick(context)
+            return len(found.run_requests or []), found.cursor or cursor or ""
+
+    asked, cursor = asks(None)
+    assert asked == 1
+    assert asks(cursor, minutes=29)[0] == 0
+    asked, second = asks(cursor, minutes=31)
+    assert asked == 1, "no page has come of it"
+    assert asks(second, minutes=59)[0] == 0
+    assert asks(second, minutes=61)[0] == 1
+
     job = definitions().resolve_implicit_global_asset_job_def()
     ran = job.execute_in_process(asset_selection=[ASSET], instance=project.instance, run_config=QUIET)
     assert ran.success
     assert f'title="{RED} failed">' in (project.folder / ".state" / "coverage.html").read_text()
 
-    sensor = definitions().resolve_sensor_def("refresh_coverage_page")
-
-    def asks(cursor: str | None) -> tuple[int, str | None]:
-        with dg.build_sensor_context(instance=project.instance, cursor=cursor) as context:
-            found = sensor.evaluate_tick(context)
-            return len(found.run_requests or []), found.cursor
-
-    asked, cursor = asks(None)
-    assert asked == 1
-    assert asks(cursor)[0] == 0, "nothing was recorded since"
+    assert asks(second, minutes=61)[0] == 0, "nothing was recorded since"
     project.materialize({"dagster/partition": DAYS[0]})
-    assert asks(cursor)[0] == 0, "the page is a moment old"
-    assert cursor is not None
-    assert asks(re.sub(r'"at": [\d.]+', '"at": 0', cursor))[0] == 1
+    assert asks(second)[0] == 0, "the page is a moment old"
+    assert asks(second, minutes=16)[0] == 1
