@@ -23,7 +23,7 @@ from data_assets.cli.selection import Selection
 from data_assets.cli.status import COLOURS
 from data_assets.orchestration.coverage_asset import write_page
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DONE, DayState, states_of, unreadable_text
+from data_assets.orchestration.day_states import DONE, DayState
 from data_assets.wiring import open_lake
 
 WEEKS = 54
@@ -59,31 +59,29 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
     if html is not None and not html.parent.is_dir():
         raise click.UsageError(f"--html {html}: there is no folder {html.parent}")
     enter_project()
-    selected = selection.days()
+    days = selection.days()
     lake = open_lake()
     with open_instance() as instance:
-        selected = selection.that_failed(instance, lake, selected)
-        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
-        states = states_of(instance, selected, lake, closed)
+        selected = selection.states(instance, lake, days)
+        states = selected.states
         if html is not None:
             try:
-                size = write_page(instance, selected, lake, html)
+                size = write_page(instance, states, lake, html)
             except OSError as error:
                 click.echo(f"Error: {html}: the page cannot be written: {error.strerror}", err=True)
                 sys.exit(1)
-    for dataset, unreadable in closed.items():
-        if unreadable:
-            click.echo(unreadable_text(dataset, unreadable), err=True)
+    for text in selected.closed_texts:
+        click.echo(text, err=True)
     if as_json:
         write_document(
-            {each.name: {each.label(day): str(state) for day, state in days.items()} for each, days in states.items()}
+            {each.name: {each.label(day): str(state) for day, state in of.items()} for each, of in states.items()}
         )
     elif html is not None:
         click.echo(f"wrote {html} ({-(-size // 1000):,} kB); open it in a browser")
     else:
         _print(states)
-    failed = any(state is DayState.FAILED for days in states.values() for state in days.values())
-    sys.exit(selection.exit_code(holds=not failed and not any(closed.values())))
+    failed = any(state is DayState.FAILED for of in states.values() for state in of.values())
+    sys.exit(selection.exit_code(holds=not failed and not any(selected.closed.values())))
 
 
 def _print(states: Mapping[MarketDataset, Mapping[str, DayState]]) -> None:

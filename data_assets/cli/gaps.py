@@ -20,7 +20,7 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, states_of, unreadable_text, what_lacks
+from data_assets.orchestration.day_states import DayState, names_text, what_lacks
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -41,27 +41,24 @@ def gaps(asked: Asked, as_json: bool) -> None:
     """Print them, as a table or as one document, and end with 1 if there are any."""
     selection = Selection.of(asked)
     enter_project()
-    selected = selection.days()
+    days = selection.days()
     lake = open_lake()
     with open_instance() as instance:
-        selected = selection.that_failed(instance, lake, selected)
-        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
-        states = states_of(instance, selected, lake, closed)
-        found = {dataset.name: _gaps(dataset, states[dataset], lake) for dataset in selected}
-    for dataset, unreadable in closed.items():
-        if unreadable:
-            click.echo(unreadable_text(dataset, unreadable), err=True)
+        selected = selection.states(instance, lake, days)
+        found = {dataset.name: _gaps(dataset, states, lake) for dataset, states in selected.states.items()}
+    for text in selected.closed_texts:
+        click.echo(text, err=True)
     if as_json:
         write_document(
-            {dataset.name: _document(dataset, found[dataset.name], len(days)) for dataset, days in selected.items()}
+            {each.name: _document(each, found[each.name], len(states)) for each, states in selected.states.items()}
         )
     else:
-        for dataset, days in selected.items():
-            if days:
-                _print(dataset, found[dataset.name], len(days))
-        if not any(selected.values()):
+        for dataset, states in selected.states.items():
+            if states:
+                _print(dataset, found[dataset.name], len(states))
+        if not any(selected.states.values()):
             click.echo("no day has failed")
-    sys.exit(selection.exit_code(holds=not any((*found.values(), *closed.values()))))
+    sys.exit(selection.exit_code(holds=not any((*found.values(), *selected.closed.values()))))
 
 
 def _gaps(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> Gaps:

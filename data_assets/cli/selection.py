@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -31,13 +32,31 @@ from data_assets.cli.project import (
 )
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset, matching
-from data_assets.orchestration.day_states import DayState, states_of
+from data_assets.orchestration.day_states import DayState, states_of, unreadable_text
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
 from data_assets.trading_calendar import FIRST_SESSION, sessions, why_closed
 
 GLOB = frozenset("*?[")
 DAGSTERS = ":"
+
+
+@dataclass(frozen=True)
+class SelectedStates:
+    """The days that a command is about, as they stand.
+
+    Attributes:
+        states: dataset -> day -> its state.
+        closed: dataset -> the days whose folder may not be looked into, and why.
+    """
+
+    states: dict[MarketDataset, dict[str, DayState]]
+    closed: dict[MarketDataset, dict[str, str]]
+
+    @property
+    def closed_texts(self) -> list[str]:
+        """What is to be said of them: a line for each dataset that has some."""
+        return [unreadable_text(dataset, days) for dataset, days in self.closed.items() if days]
 
 
 class Selection(Asked):
@@ -83,10 +102,21 @@ class Selection(Asked):
         """Of `days`, those that show red where ``--failed`` asks for them alone; else all."""
         if not self.failed:
             return dict(days)
-        return {
-            dataset: [day for day, state in states.items() if state is DayState.FAILED]
-            for dataset, states in states_of(instance, days, lake).items()
-        }
+        return {dataset: list(states) for dataset, states in self.states(instance, lake, days).states.items()}
+
+    def states(
+        self, instance: dg.DagsterInstance, lake: Lake, days: Mapping[MarketDataset, list[str]]
+    ) -> SelectedStates:
+        """The states of `days`, or of those that show red where ``--failed`` asks for them alone."""
+        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in days}
+        states = states_of(instance, days, lake, closed)
+        if self.failed:
+            states = {
+                dataset: {day: state for day, state in of.items() if state == DayState.FAILED}
+                for dataset, of in states.items()
+            }
+            closed = {dataset: {day: of[day] for day in of if day in states[dataset]} for dataset, of in closed.items()}
+        return SelectedStates(states, closed)
 
     def exit_code(self, *, holds: bool) -> int:
         """How a command about it ends: over several datasets also with 1 where a block was left out."""

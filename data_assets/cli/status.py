@@ -33,8 +33,6 @@ from data_assets.orchestration.day_states import (
     DayState,
     day_health,
     known_as_damaged,
-    states_of,
-    unreadable_text,
     unrecorded_days,
     unrecorded_text,
 )
@@ -59,20 +57,20 @@ def status(asked: Asked, as_json: bool) -> None:
     """Print the tables, or one document, and end with 1 if a day shown is red or cannot be seen."""
     selection = Selection.of(asked)
     enter_project()
-    selected = selection.days()
+    days = selection.days()
     lake = open_lake()
     with open_instance() as instance:
-        selected = selection.that_failed(instance, lake, selected)
-        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in selected}
-        states = states_of(instance, selected, lake, closed)
-        left = {dataset: left_to_you(instance, dataset, states[dataset]) for dataset in selected}
-        overview = {dataset.name: summarize(dataset, states[dataset]) for dataset in selected}
+        selected = selection.states(instance, lake, days)
+        left = {dataset: left_to_you(instance, dataset, states) for dataset, states in selected.states.items()}
+        overview = {dataset.name: summarize(dataset, states) for dataset, states in selected.states.items()}
         unrecorded = {
-            dataset: found for dataset in selected if (found := _to_reconcile(instance, dataset, states[dataset], lake))
+            dataset: found
+            for dataset, states in selected.states.items()
+            if (found := _to_reconcile(instance, dataset, states, lake))
         }
         days_shown = {
-            dataset: day_health(instance, dataset, days if selection.bounds else days[-NEWEST_DAYS:], lake)
-            for dataset, days in selected.items()
+            dataset: day_health(instance, dataset, list(states)[0 if selection.bounds else -NEWEST_DAYS :], lake)
+            for dataset, states in selected.states.items()
             if selection.keys or selection.failed
         }
     if as_json:
@@ -81,11 +79,11 @@ def status(asked: Asked, as_json: bool) -> None:
                 dataset.name: DatasetStatus(
                     **vars(overview[dataset.name]),
                     unrecorded=len(unrecorded.get(dataset, ())),
-                    unreadable=len(closed[dataset]),
+                    unreadable=len(selected.closed[dataset]),
                     left_to_you=left[dataset],
                     days=_labelled(dataset, days_shown[dataset]) if dataset in days_shown else None,
                 )
-                for dataset in selected
+                for dataset in selected.states
             }
         )
     else:
@@ -103,11 +101,10 @@ def status(asked: Asked, as_json: bool) -> None:
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
         for dataset, found in unrecorded.items():
             console.print(unrecorded_text(dataset, found), soft_wrap=True, markup=False, highlight=False)
-        for dataset, unreadable in closed.items():
-            if unreadable:
-                console.print(unreadable_text(dataset, unreadable), soft_wrap=True, markup=False, highlight=False)
+        for text in selected.closed_texts:
+            console.print(text, soft_wrap=True, markup=False, highlight=False)
         console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
-    whole = not any(each.failed for each in overview.values()) and not any(closed.values())
+    whole = not any(each.failed for each in overview.values()) and not any(selected.closed.values())
     sys.exit(selection.exit_code(holds=whole))
 
 

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_of
+from data_assets.orchestration.day_states import DayState
 
 SERIES_DAYS = 125
 """How many of the newest days are shown with their numbers: half a year of sessions."""
@@ -79,9 +78,9 @@ class Coverage:
 WITH_A_FILE = (DayState.STORED, DayState.LACKING, DayState.STALE)
 
 
-def coverages(instance: dg.DagsterInstance, days: Mapping[MarketDataset, Sequence[str]], lake: Lake) -> list[Coverage]:
-    """Read all of it, for the given days of each dataset, oldest first."""
-    return [_coverage(instance, dataset, states) for dataset, states in states_of(instance, days, lake).items()]
+def coverages(instance: dg.DagsterInstance, states: Mapping[MarketDataset, Mapping[str, DayState]]) -> list[Coverage]:
+    """Read all of it, for the given days of each dataset, oldest first, whose states are known."""
+    return [_coverage(instance, dataset, of_dataset) for dataset, of_dataset in states.items()]
 
 
 def newest_changes(found: Iterable[Coverage]) -> list[Change]:

@@ -9,7 +9,7 @@ write it: over years of days that takes seconds, and a run shows in the UI when 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from data_assets.orchestration.coverage_page import coverage_page
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import newest_events
+from data_assets.orchestration.day_states import DayState, states_of
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.profile_mark import refuse_foreign_history
@@ -38,14 +39,16 @@ DOUBLED = 6
 """How often that time is doubled where the page could not be written, as while a disk is unplugged: to 16 hours."""
 
 
-def write_page(instance: dg.DagsterInstance, days: dict[MarketDataset, list[str]], lake: Lake, file: Path) -> int:
-    """Draw the page of some datasets and give the file its name as a whole; return its size in bytes.
+def write_page(
+    instance: dg.DagsterInstance, states: Mapping[MarketDataset, Mapping[str, DayState]], lake: Lake, file: Path
+) -> int:
+    """Draw the page of days in some states and give the file its name as a whole; return its size in bytes.
 
     Raises:
         OSError: the file cannot be written.
     """
     text = coverage_page(
-        coverages(instance, days, lake), lake=lake.url, synthetic=lake.synthetic, now=get_current_datetime()
+        coverages(instance, states), lake=lake.url, synthetic=lake.synthetic, now=get_current_datetime()
     ).encode()
     temp, handle = tempfiles.create(file.parent, file.name)
     with handle:
@@ -78,9 +81,8 @@ def coverage_defs(datasets: Sequence[MarketDataset]) -> dg.Definitions:
         refuse_foreign_history(context.instance)
         refuse_absent_lake(context.instance, lake)
         file = state_folder() / PAGE
-        size = write_page(
-            context.instance, {each: partition_keys(partitions=each.partitions) for each in datasets}, lake, file
-        )
+        days = {each: partition_keys(partitions=each.partitions) for each in datasets}
+        size = write_page(context.instance, states_of(context.instance, days, lake), lake, file)
         return dg.MaterializeResult(
             metadata={"path": dg.MetadataValue.path(file), "open": dg.MetadataValue.url(file.as_uri()), "size": size}
         )
