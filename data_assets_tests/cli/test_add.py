@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from data_assets.vendors.ib.contracts import read_tickers
 from data_assets_tests.cli.called import Call
 from data_assets_tests.end_to_end.ib_project import last_asked_long_ago, live_ib
 from data_assets_tests.orchestration.in_process import in_process_project, open_project
+from data_assets_tests.permissions import closed
 from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
 
 POLYGON, IB = "polygon/minute_aggs/defs.yaml", "ib/bars_1m/tickers.csv"
@@ -189,14 +189,10 @@ def test_a_row_is_written_as_the_spreadsheet_writes(tmp_path: Path, encoding: st
     ]
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_takes_nothing_is_one_line(tmp_path: Path, call: Call) -> None:
     with in_process_project(tmp_path, symbols=["IWM"]):
         before = files(tmp_path)
-        (tmp_path / "defs" / "theta").chmod(0o500)
-        try:
+        with closed(tmp_path / "defs" / "theta", mode=0o500):
             ended = call("add", "theta", "IWM", "quotes")
-        finally:
-            (tmp_path / "defs" / "theta").chmod(0o700)
         assert (ended.code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
         assert files(tmp_path) == before
