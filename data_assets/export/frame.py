@@ -90,7 +90,7 @@ def bar_frame(
         start: the first day.
         end: the last day.
         shape: how the bars are to look; by default minutes of regular hours, by their starts, in New York time.
-        dataset: whose bars: ``polygon/minute_aggs`` or ``ib/bars_1m``.
+        dataset: whose bars: ``polygon/minute_aggs``, ``ib/bars_1m``, or the ticker's own dataset below that.
 
     Returns:
         ``timestamp`` (Datetime("us", zone)), ``open``, ``high``, ``low``, ``close`` (US dollars), ``volume`` (shares),

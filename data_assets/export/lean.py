@@ -34,17 +34,14 @@ from data_assets.export.exporting import NOTHING, WrittenDay
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
-from data_assets.lake.bar_columns import IB_BARS
+from data_assets.export.stored_rows import INDEX_ROOTS, quotes_of_day, rounded_values
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
-SCALE = 10_000
+DIGITS = 4
 """LEAN's prices are whole ten-thousandths of a dollar."""
 
-INDEX_ROOTS = frozenset(
-    {"SPX", "SPXW", "XSP", "NDX", "NDXP", "XND", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO"}
-)
-"""Roots of options on an index, which lie below ``indexoption``."""
+SCALE = 10**DIGITS
 
 AMERICAN_INDEX_ROOTS = frozenset({"OEX"})
 
@@ -52,9 +49,7 @@ FIRST_DATE, LAST_DATE = "19980102", "20501231"
 """What LEAN's own map files begin and end with."""
 
 NO_QUOTE = "no quote on either side"
-_EXACT = 1e-4  # of a ten-thousandth: far above what doubles lose, far below any digit of a price
 _MINUTE = 60_000
-_QUOTE_COLUMNS = ["symbol", "expiration", "strike", "right", TIME, "bid", "bid_size", "ask", "ask_size"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +98,7 @@ class LeanTrades:
         return {day: self._write_day(lake, day, folder) for day in days}
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
-        source = IB_BARS if self.dataset.startswith(IB_BARS) else self.dataset
-        bars = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=source)
+        bars = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=self.dataset)
         name = self.ticker.lower()
         path = f"equity/usa/minute/{name}/{day:%Y%m%d}_trade.zip"
         if bars.is_empty():
@@ -112,7 +106,7 @@ class LeanTrades:
             return NOTHING
         text = trade_lines(bars)
         folder.replace(path, lambda file: _zip(file, [(f"{day:%Y%m%d}_{name}_minute_trade.csv", text)]))
-        return WrittenDay(bars.height, (path,), rounded=_rounded(bars, PRICES))
+        return WrittenDay(bars.height, (path,), rounded=rounded_values(bars, dict.fromkeys(PRICES, DIGITS)))
 
 
 @dataclass(frozen=True)
@@ -157,8 +151,7 @@ class LeanQuotes:
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
         """An expiration at a time: a busy day of an index is a gigabyte of text."""
-        lake.audit(self.dataset, day)
-        rows = lake.scan(self.dataset, day, day, columns=_QUOTE_COLUMNS)
+        rows = quotes_of_day(lake, self.dataset, day)
         parts = rows.select("symbol", "expiration").unique().collect().sort("symbol", "expiration")
         total, left_out = 0, 0
         rounded = dict.fromkeys(("bid", "ask"), 0)
@@ -174,7 +167,7 @@ class LeanQuotes:
                     quoted = quotes.filter((pl.col("bid") > 0) | (pl.col("ask") > 0))
                     total += quoted.height
                     left_out += quotes.height - quoted.height
-                    for column, count in _rounded(quoted, ("bid", "ask")).items():
+                    for column, count in rounded_values(quoted, {"bid": DIGITS, "ask": DIGITS}).items():
                         rounded[column] += count
                     yield from quote_entries(quoted, str(root), day)
 
@@ -204,7 +197,7 @@ def quote_entries(quotes: pl.DataFrame, root: str, day: date) -> Iterator[tuple[
     Raises:
         ExportRefused: a strike has more than four decimals, so that its file would have the name of another.
     """
-    if _rounded(quotes, ("strike",))["strike"]:
+    if rounded_values(quotes, {"strike": DIGITS})["strike"]:
         raise ExportRefused(
             f"{root} on {day}: a strike has more than four decimals, which LEAN's file names do not hold"
         )
@@ -249,13 +242,6 @@ def _scaled(column: str) -> pl.Expr:
 def _number(column: str) -> pl.Expr:
     whole = pl.col(column).round() == pl.col(column)
     return pl.when(whole).then(pl.col(column).cast(pl.Int64).cast(pl.String)).otherwise(pl.col(column).cast(pl.String))
-
-
-def _rounded(rows: pl.DataFrame, columns: Iterable[str]) -> dict[str, int]:
-    """How many values of each column are no whole ten-thousandths."""
-    scaled = {name: pl.col(name) * SCALE for name in columns}
-    counts = rows.select(((each - each.round()).abs() > _EXACT).sum() for each in scaled.values())
-    return dict(zip(scaled, counts.row(0), strict=True))
 
 
 def _lines(lines: pl.Series) -> str:

@@ -83,8 +83,7 @@ class BarMonths:
         return {day: WrittenDay(bars.height, (name,)) for day, bars in of_days.items()}
 
     def _bars(self, lake: Lake, day: date) -> pl.DataFrame:
-        source = IB_BARS if self.dataset.startswith(IB_BARS) else self.dataset
-        return bar_frame(lake, self.ticker, day, day, self.shape, dataset=source)
+        return bar_frame(lake, self.ticker, day, day, self.shape, dataset=self.dataset)
 
 
 def frame_months(dataset: str, ticker: str, shape: BarShape) -> BarMonths:

@@ -34,9 +34,8 @@ import pyarrow.parquet as pq
 from data_assets.export.exporting import NOTHING, WrittenDay
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
-from data_assets.export.lean import INDEX_ROOTS
 from data_assets.export.months import notes_on_bars
-from data_assets.lake.bar_columns import IB_BARS
+from data_assets.export.stored_rows import INDEX_ROOTS, quotes_of_day, rounded_values
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
@@ -50,7 +49,6 @@ LAST_TRADE = time(16, 15)
 
 _ROWS_PER_GROUP = 5_000  # as the catalog's own
 _WHOLE = pa.binary(16)
-_QUOTE_COLUMNS = ["symbol", "expiration", "strike", "right", TIME, "bid", "bid_size", "ask", "ask_size"]
 _CONTRACT = ["symbol", "expiration", "strike", "right"]
 
 
@@ -95,8 +93,8 @@ class NautilusBars:
         _describe(folder, _equity(instrument, self.ticker))
         written = {}
         for day in days:
-            source = IB_BARS if self.dataset.startswith(IB_BARS) else self.dataset
-            bars = bar_frame(lake, self.ticker, day, day, BarShape(label="end", hours=self.hours), dataset=source)
+            shape = BarShape(label="end", hours=self.hours)
+            bars = bar_frame(lake, self.ticker, day, day, shape, dataset=self.dataset)
             name = f"{path}/{day_file(day)}"
             if bars.is_empty():
                 folder.remove(name)
@@ -107,7 +105,7 @@ class NautilusBars:
                 {"bar_type": bar_type, **_said(instrument, BAR_DIGITS)}
             )
             folder.replace(name, _parquet(table))
-            written[day] = WrittenDay(bars.height, (name,), _rounded(bars, digits))
+            written[day] = WrittenDay(bars.height, (name,), rounded_values(bars, digits))
         return written
 
 
@@ -154,9 +152,9 @@ class NautilusQuotes:
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
         """An expiration at a time: the quotes of a busy day are gigabytes."""
-        lake.audit(self.dataset, day)
-        rows = lake.scan(self.dataset, day, day, columns=_QUOTE_COLUMNS)
-        rows = rows.rename({"bid": "bid_price", "ask": "ask_price"})  # as the catalog names them
+        rows = quotes_of_day(lake, self.dataset, day).rename(
+            {"bid": "bid_price", "ask": "ask_price"}
+        )  # as the catalog names them
         digits = {"bid_price": QUOTE_DIGITS, "ask_price": QUOTE_DIGITS, "bid_size": 0, "ask_size": 0}
         total, left_out = 0, 0
         rounded = dict.fromkeys(digits, 0)
@@ -165,7 +163,7 @@ class NautilusQuotes:
             quotes = rows.filter(pl.col("expiration") == expiration).collect()
             asked = quotes.filter(pl.col("ask_price") > 0)
             total, left_out = total + asked.height, left_out + quotes.height - asked.height
-            for name, count in _rounded(asked, digits).items():
+            for name, count in rounded_values(asked, digits).items():
                 rounded[name] += count
             for (root, _, strike, right), of_contract in asked.sort(*_CONTRACT, TIME).group_by(
                 _CONTRACT, maintain_order=True
@@ -214,14 +212,6 @@ def _whole(values: pl.Series, digits: int) -> pa.Array:
     factor = pa.scalar(Decimal(10 ** (FIXED_DIGITS - digits)), pa.decimal128(FIXED_DIGITS - digits + 1, 0))
     product = pc.multiply(scaled, factor)
     return pa.Array.from_buffers(_WHOLE, len(product), [None, product.buffers()[1]], offset=product.offset)
-
-
-def _rounded(rows: pl.DataFrame, digits: Mapping[str, int]) -> dict[str, int]:
-    """How many values of each column have more digits than they get."""
-    scaled = {name: pl.col(name).cast(pl.Float64) * 10**count for name, count in digits.items()}
-    # Far above what doubles lose, far below any digit of a price.
-    counts = rows.select(((each - each.round()).abs() > 1e-4).sum().alias(name) for name, each in scaled.items())
-    return dict(zip(scaled, counts.row(0), strict=True))
 
 
 def _said(instrument: str, digits: int) -> dict[str, str]:
