@@ -21,7 +21,7 @@ from data_assets.lake.bar_columns import POLYGON_BARS
 from data_assets.lake.columns import documented
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
+from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import OWNER, DayFiles, MarketDataset, read_owner
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.quality.verdict import Verdict
@@ -77,11 +77,10 @@ class CrossVendor(dg.Component, dg.Model, dg.Resolvable):
             *(dataset_definitions(dataset) for dataset in datasets),
             dg.Definitions(
                 sensors=[
-                    dg.AutomationConditionSensorDefinition(
-                        f"compare_vendors_{context.path.name}".replace("-", "_"),
-                        target=dg.AssetSelection.assets(*(dataset.asset_key for dataset in datasets)),
-                        default_status=dg.DefaultSensorStatus.RUNNING,  # it asks no vendor for anything
-                        description="Compares a day once all of what is compared is stored, and again when it changes.",
+                    rebuilding_sensor(
+                        f"compare_vendors_{context.path.name}",
+                        [dataset.asset_key for dataset in datasets],
+                        "Compares a day once all of what is compared is stored, and again when it changes.",
                     )
                 ]
             ),

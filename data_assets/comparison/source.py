@@ -69,6 +69,7 @@ class ComparedDays:
         rows = comparison.compare(self._lake, day)
         if rows.is_empty():
             raise DayEnded(NoData(f"{' and '.join(comparison.inputs)} have nothing in common to be compared"))
+        metrics = comparison.metrics(rows)
         schema = rows.head(0).to_arrow().schema
         with self._lake.writer(comparison.dataset, day, schema, ["timestamp"]) as writer:
             writer.write(rows)
@@ -83,11 +84,11 @@ class ComparedDays:
                     raw_sha256=hashlib.sha256(made_of.encode()).hexdigest(),
                     raw_size=len(made_of),
                     synthetic=self._lake.synthetic,
-                    details={INPUTS: versions, **comparison.metrics(rows)},
+                    details={INPUTS: versions, **metrics},
                 )
             )
         metadata = {
-            **comparison.metrics(rows),
+            **metrics,
             "minutes_compared": rows.height,
             "seconds": round(perf_counter() - started, 3),
         }

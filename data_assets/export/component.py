@@ -29,7 +29,7 @@ from data_assets.export.manifest import Manifest, ManifestUnreadable
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.alerts import run_broke_off, send_alert
-from data_assets.orchestration.assets import RECORDED_ALREADY, SYNTHETIC, rebuild_when_days_change
+from data_assets.orchestration.assets import RECORDED_ALREADY, SYNTHETIC, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import OWNER, MarketDataset, datasets_of_this_process, read_owner
 from data_assets.orchestration.export_days import found_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
@@ -118,11 +118,10 @@ class Exports(dg.Component, dg.Model, dg.Resolvable):
         return dg.Definitions(
             assets=assets,
             sensors=[
-                dg.AutomationConditionSensorDefinition(
-                    f"write_exports_{context.path.name}".replace("-", "_"),
-                    target=dg.AssetSelection.assets(*(asset.key for asset in assets)),
-                    default_status=dg.DefaultSensorStatus.RUNNING,  # it asks no vendor for anything
-                    description="Writes a month of an export again once its days have been stored or replaced.",
+                rebuilding_sensor(
+                    f"write_exports_{context.path.name}",
+                    [asset.key for asset in assets],
+                    "Writes a month of an export again once its days have been stored or replaced.",
                 )
             ],
         )

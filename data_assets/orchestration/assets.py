@@ -6,7 +6,7 @@ and asking for days by itself (`day_requests`).
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import date
 
@@ -59,6 +59,24 @@ def rebuild_when_days_change() -> dg.AutomationCondition:
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     ).with_label("rebuild_when_days_change")
+
+
+def rebuilding_sensor(
+    name: str, keys: Iterable[dg.AssetKey], description: str
+) -> dg.AutomationConditionSensorDefinition:
+    """The sensor of assets that are made from the lake's own days; it runs by default, as it asks no vendor.
+
+    Args:
+        name: its name; a dash becomes an underscore.
+        keys: the assets.
+        description: for the UI.
+    """
+    return dg.AutomationConditionSensorDefinition(
+        name.replace("-", "_"),
+        target=dg.AssetSelection.assets(*keys),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
 
 
 def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:

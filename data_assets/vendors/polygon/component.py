@@ -26,7 +26,7 @@ from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change
+from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import (
     OWNER,
     DayFiles,
@@ -193,11 +193,10 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
             dg.Definitions(
                 sensors=[
                     republications(minute_aggs.bars, minute_aggs.store),
-                    dg.AutomationConditionSensorDefinition(
+                    rebuilding_sensor(
                         "polygon_months",
-                        target=dg.AssetSelection.assets(minute_aggs.months.asset_key),
-                        default_status=dg.DefaultSensorStatus.RUNNING,  # it asks no vendor for anything
-                        description="Rebuilds a month's files when one of its days was stored or replaced.",
+                        [minute_aggs.months.asset_key],
+                        "Rebuilds a month's files when one of its days was stored or replaced.",
                     ),
                 ]
             ),
