@@ -191,8 +191,8 @@ def is_kept(storage: Storage, dataset: str, day: date, file: PinnedDay) -> bool:
     return storage.size(pinned_path(dataset, day, file.sha256)) == file.size
 
 
-def let_go(storage: Storage, names: Iterable[str]) -> int:
-    """Remove the lake's copies of some snapshots, and every pin that no other one needs; say how many pins went.
+def let_go(storage: Storage, names: Iterable[str]) -> None:
+    """Remove the lake's copies of some snapshots, and every pin that no other one needs.
 
     What a process leaves that is killed in between goes with the next call.
 
@@ -210,11 +210,10 @@ def let_go(storage: Storage, names: Iterable[str]) -> int:
     for name in gone:
         with _writing(storage, snapshot_path(name)):
             storage.delete(snapshot_path(name))
-    pins = [name for name in storage.names(PINNED) if name not in needed]
-    for name in pins:
-        with _writing(storage, name):
-            storage.delete(name)
-    return len(pins)
+    for name in storage.names(PINNED):
+        if name not in needed:
+            with _writing(storage, name):
+                storage.delete(name)
 
 
 def changes(

@@ -112,14 +112,14 @@ class _TradingDays(dg.TimeWindowPartitionsDefinition):
     def _existing(self, timestamp: float) -> _Existing:
         """What exists by an instant: as windows are whole days, the same for all instants of one day."""
         day = datetime.fromtimestamp(timestamp, ZoneInfo(ZONE)).date()
-        remembered: dict[date, _Existing] = self.__dict__.setdefault("_existing_by", {})
-        if day not in remembered:
+        of_day, existing = self.__dict__.get("_newest_existing", (None, None))
+        if existing is None or of_day != day:
             midnight = datetime.combine(day, time.min, ZoneInfo(ZONE))
             keys = self.get_partition_keys(current_time=midnight)
             starts = [datetime.combine(read_day(key), time.min, ZoneInfo(ZONE)).timestamp() for key in keys]
-            remembered.clear()  # of the day before
-            remembered[day] = _Existing(frozenset(keys), starts, starts[-1] + _ONE_DAY.total_seconds() if keys else 0.0)
-        return remembered[day]
+            existing = _Existing(frozenset(keys), starts, starts[-1] + _ONE_DAY.total_seconds() if keys else 0.0)
+            self.__dict__["_newest_existing"] = day, existing  # both at once: threads may ask about different days
+        return existing
 
     def keys_by(self, now: datetime) -> list[str]:
         """Return the keys that exist by an aware instant, oldest first."""
