@@ -101,7 +101,21 @@ class DagsterDev:
         self._url = ""
 
     def start(self) -> None:
-        """Start it, and return when it answers and has loaded the code location."""
+        """Start it, and return when it answers and has loaded the code location.
+
+        A machine that stands still for half a minute makes its processes believe that the others are gone: they end, or
+        never find each other again. It is then started again, as a person would.
+        """
+        for starts_left in (2, 1, 0):
+            self._begin()
+            try:
+                return self.wait_for(lambda: has_loaded(self._url))
+            except AssertionError:
+                if not starts_left:
+                    raise
+                self.cut_the_power()
+
+    def _begin(self) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -117,7 +131,6 @@ class DagsterDev:
                 start_new_session=True,
             )
         self._url = f"http://127.0.0.1:{port}"
-        self.wait_for(lambda: has_loaded(self._url))
 
     def cut_the_power(self) -> None:
         """Kill every process of it at once, the runs' processes too."""
