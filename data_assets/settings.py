@@ -243,6 +243,16 @@ class Settings(SandboxSettings):
         description="program that gets the message of a failed run on its standard input, with its arguments",
     )
 
+    log_bytes: ByteSize = Field(
+        default=ByteSize(50_000_000),
+        ge=1_000,
+        validation_alias="DATA_ASSETS_LOG_BYTES",
+        description="size, such as 50MB, at which a day's log goes on in another file",
+    )
+    log_days: int = Field(
+        default=30, ge=1, validation_alias="DATA_ASSETS_LOG_DAYS", description="days after which logs are deleted"
+    )
+
     @property
     def asks_by_itself(self) -> bool:
         """Whether the sensors that ask for days are on unless switched in the UI."""

@@ -38,6 +38,7 @@ from data_assets.lake.disk_room import nearest_there
 from data_assets.lake.errors import NO_SPACE, LakeError, one_line
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.log_lines import LOGS
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.project import SettingsError, project_folder, shown_state_folder, state_folder
 from data_assets.settings import settings
@@ -51,6 +52,7 @@ WRITTEN_BYTES = 32_000_000
 CALENDAR_DAYS = 365
 """How long one question to a vendor may take: a vendor that is away would be waited for, and this is no download."""
 
+RUN_LOG = "data_assets.orchestration.run_log"
 MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "error": "[red]✗[/red]"}
 Verdict = tuple[Literal["ok", "warn", "error"], str]
 
@@ -165,6 +167,7 @@ def _history() -> Iterator[Finding]:
             runs = instance.get_runs_count()
             yield Finding("run history", "ok", f"{runs:,} runs in {shown_state_folder()}")
             yield Finding("daemon", *_daemon(instance))
+            yield Finding("logs", *_logs(instance))
     except (SettingsError, LakeError, StateUnusable) as error:
         yield Finding("run history", "error", str(error))
 
@@ -177,6 +180,24 @@ def _daemon(instance: dg.DagsterInstance) -> Verdict:
     if len(away) == sum(status.required for status in statuses.values()):
         return "warn", "not at work: nothing is requested by itself, and backfills of the UI wait; run dagster dev"
     return "error", f"{', '.join(away)} not at work: look at the log of dagster dev, and start it again"
+
+
+def _logs(instance: dg.DagsterInstance) -> Verdict:
+    handlers = instance.get_python_log_dagster_handler_config().get("handlers", {})
+    if not any(RUN_LOG in str(handler.get("class")) for handler in handlers.values()):
+        return "warn", "dagster.yaml names no log: take `dagster_handler_config` over from a new project's (init)"
+    return _folder_of_logs(state_folder() / LOGS)
+
+
+def _folder_of_logs(folder: Path) -> Verdict:
+    existing = nearest_there(folder)
+    try:
+        temp, file = tempfiles.create(existing, ".doctor")
+        file.close()
+        temp.unlink(missing_ok=True)
+    except OSError as error:
+        return "warn", f"{existing}: takes no file ({error.strerror}), so nothing is logged: check it, or move it away"
+    return "ok", f"{shown_state_folder()}/{LOGS}, {settings().log_days} days of them"
 
 
 def _one_of_each_kind(datasets: list[MarketDataset]) -> list[MarketDataset]:

@@ -42,7 +42,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
-from data_assets.ingest.progress import DayProgress, Phase, Progress
+from data_assets.ingest.progress import DayProgress, Phase, Progress, day_at_work
 from data_assets.ingest.retry import RetryBudget, RetryPolicy
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.waiting import run_waits, waiting
@@ -277,6 +277,7 @@ class _Run:
 
     async def _day(self, work: _DayInWork) -> None:
         day = self._days[work.position]
+        day_at_work.set(day)  # in this task, and in the threads that it asks
         meter = self._progress.day_begun(day)
         try:
             outcome = replace(await self._outcome(day, work, meter), attempts=meter.attempts)
@@ -410,7 +411,7 @@ class _Run:
         """Nothing else of this run can work."""
         if self._ended is None:
             self._ended = reason
-            logger.error("the run ends: %s", reason)
+            _log_of_run(logging.ERROR, "the run ends: %s", reason)
         self._close()
 
     def _close(self) -> None:
@@ -475,7 +476,7 @@ class _Run:
 
     def _show_the_limit(self) -> None:
         if self._limit.current != self._limit_shown:
-            logger.info("requests at once: %d, now %d", self._limit_shown, self._limit.current)
+            _log_of_run(logging.INFO, "requests at once: %d, now %d", self._limit_shown, self._limit.current)
             self._limit_shown = self._limit.current
             self._progress.concurrency_is(self._limit_shown)
 
@@ -486,6 +487,15 @@ def _publish(staged: StagedDay) -> Stored:
     except BaseException:
         staged.discard()
         raise
+
+
+def _log_of_run(level: int, text: str, *values: object) -> None:
+    """Say what is not about the day whose task says it."""
+    day = day_at_work.set(None)
+    try:
+        logger.log(level, text, *values)
+    finally:
+        day_at_work.reset(day)
 
 
 def _cancellation_was_asked_for() -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -41,6 +42,9 @@ class Phase(StrEnum):
     PUBLISHING = "publishing"
     RECORDING = "recording"
 
+
+day_at_work: ContextVar[date | None] = ContextVar("day_at_work", default=None)
+"""The day that the engine brings in where this is asked, so that a line of the log can say which."""
 
 _STANDING = {Phase.PAUSING, Phase.VENDOR_DOWN}
 

@@ -24,6 +24,7 @@ from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import newest_events
 from data_assets.orchestration.day_states import DayState, states_of
 from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.project import state_folder
@@ -97,6 +98,7 @@ def coverage_defs(datasets: Sequence[MarketDataset]) -> dg.Definitions:
         description="Has the coverage page written again when days were recorded since it was last, at most every "
         f"{MINUTES} minutes; where that failed, again after twice the time, and so on.",
     )
+    @logged_if_it_fails
     def refresh(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = get_current_datetime()
         last: dict[str, Any] = json.loads(context.cursor) if context.cursor else {"at": 0.0, "events": None}

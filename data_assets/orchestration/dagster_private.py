@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.events import EngineEventData
+from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
@@ -52,6 +52,7 @@ __all__ = [
     "PartitionKeyFilter",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "RunFailureReason",
     "YamlDecl",
     "create_execution_plan",
     "execute_run",

@@ -24,6 +24,7 @@ from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states, names_text, why_not_stored
+from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import RANGE_END, RANGE_START, contiguous_ranges, newest_day
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.orchestration.publication import PAUSES, SESSIONS, Publication, Request
@@ -260,6 +261,7 @@ def day_requests(vendor: str, datasets: Iterable[MarketDataset]) -> dg.SensorDef
         f"newest {SESSIONS} sessions is asked for again after half an hour, three hours and twelve hours; then it is "
         "left to you.",
     )
+    @logged_if_it_fails
     def request_days(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         refuse_foreign_history(context.instance)
         now = get_current_datetime()

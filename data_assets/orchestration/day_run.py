@@ -59,7 +59,7 @@ from data_assets.orchestration.day_picture import day_picture
 from data_assets.orchestration.day_states import DAMAGED_FILE
 from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
-from data_assets.orchestration.own_run import report_with_metadata
+from data_assets.orchestration.own_run import report_summary
 from data_assets.orchestration.partitions import PARTITION, asked_bounds, asked_keys
 from data_assets.orchestration.reconcile_run import RECONCILE, FilesOfTheLake
 from data_assets.orchestration.request_tags import is_asked_again, what_follows
@@ -348,7 +348,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         watcher.run_ended(report)
     summary = summarize(report, progress.snapshot(), len(stored_before))
     text, numbers = summary.line(dataset.day, dataset.label), summary.metadata(dataset.label)
-    report_with_metadata(context.instance, context.run, f"{dataset.name}: {text}", numbers)
+    report_summary(context.instance, context.run, dataset.name, text, numbers)
     if report.stopped:
         end_stopped_run(context, dataset, report.unfinished)
     not_stored = {

@@ -9,6 +9,7 @@ cannot be written. Not here: which asset and which days, and how it is stopped (
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from data_assets.orchestration.dagster_private import (
     location_origins_from_yaml_paths,
     snapshot_from_execution_plan,
 )
+from data_assets.orchestration.log_lines import write_line
 from data_assets.project import project_folder
 
 
@@ -73,18 +75,24 @@ def execute_as_run(
     return execute_run(InMemoryJob(here), run, instance)
 
 
-def report_with_metadata(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, text: str, metadata: Mapping[str, str | int | float]
+def report_summary(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    dataset: str,
+    text: str,
+    metadata: Mapping[str, str | int | float],
 ) -> None:
     """Write a line with metadata into a run's log; a log call has no place for them, and an observation is an asset's.
 
     Args:
         instance: where the run is recorded.
         run: the run.
+        dataset: the name of what it is about.
         text: one line.
         metadata: shown with it.
     """
-    instance.report_engine_event(text, run, EngineEventData(metadata=dict(metadata)))
+    instance.report_engine_event(f"{dataset}: {text}", run, EngineEventData(metadata=dict(metadata)))
+    write_line(logging.INFO, text, dataset=dataset, run=run.run_id)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states
 from data_assets.orchestration.integrity import NO_FILE, recorded_file
+from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.look_run import look_job
 from data_assets.orchestration.partitions import newest_day
 from data_assets.orchestration.profile_mark import refuse_foreign_history
@@ -106,6 +107,7 @@ def revision_looks(vendor: str, datasets: Iterable[MarketDataset]) -> dg.Definit
         "vendor whether it has revised the day. The same is recorded as seen; what differs becomes a revision, with "
         "its difference; an answer that is worse changes nothing.",
     )
+    @logged_if_it_fails
     def look_again(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         refuse_foreign_history(context.instance)
         asked = date.fromisoformat(context.cursor) if context.cursor else None

@@ -15,6 +15,7 @@ command's, ends as canceled: what it had not stored is as it was before, and no 
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -28,6 +29,7 @@ from data_assets.orchestration.coordination import Coordination, coordination_of
 from data_assets.orchestration.dataset import datasets_of_this_process
 from data_assets.orchestration.integrity import damaged_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
+from data_assets.orchestration.log_lines import logged_if_it_fails, write_line
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.wiring import open_lake
@@ -129,9 +131,12 @@ def _tell(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
     """Tell a person of a run that nobody wanted to end."""
     if run.status == dg.DagsterRunStatus.CANCELING:
         return
-    names = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
-    message = run_broke_off(names or run.job_name, run.run_id, why)
+    message = run_broke_off(_about(run), run.run_id, why)
     send_alert(message, lambda warning: instance.report_engine_event(warning, run))
+
+
+def _about(run: dg.DagsterRun) -> str:
+    return ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ())) or run.job_name
 
 
 def end_without_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
@@ -143,6 +148,8 @@ def end_without_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun, why:
         why: for its log, in one line.
     """
     wanted_gone = run.status == dg.DagsterRunStatus.CANCELING
+    level = logging.WARNING if wanted_gone else logging.ERROR
+    write_line(level, f"broke off: {why}", dataset=_about(run), run=run.run_id)
     if wanted_gone or (_nobody_starts_it_again(run) and not _would_hide_damage(instance, run)):
         instance.report_run_canceled(run, message=why)
     else:
@@ -185,6 +192,7 @@ def end_as_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process was killed, so that their days show as failed and the vendor's slot is free.",
 )
+@logged_if_it_fails
 def interrupted_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look once for runs whose process is gone; fails, to be seen, in an instance of the other profile."""
     refuse_foreign_history(context.instance)

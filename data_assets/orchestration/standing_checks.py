@@ -20,6 +20,7 @@ from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_to_you, newest_events
 from data_assets.orchestration.day_states import DONE, DayState, day_states, names_text
+from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import newest_day
 from data_assets.orchestration.publication import PAUSES, Publication
 from data_assets.quality.verdict import Severity, Verdict
@@ -148,6 +149,7 @@ def missing_days_sensor(datasets: Iterable[MarketDataset]) -> dg.SensorDefinitio
         description="Keeps the checks `no_missing_days` and `fresh` of every dataset current; it asks no vendor.",
         asset_selection=[dataset.asset_key for dataset, _ in judged],
     )
+    @logged_if_it_fails
     def look_for_missing_days(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = get_current_datetime()
         events = newest_events(context.instance, [dataset for dataset, _ in judged])

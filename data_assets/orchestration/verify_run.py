@@ -27,7 +27,7 @@ from data_assets.orchestration.asset_checks import Judged, day_evaluation, lates
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event, record_whole
 from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, damage_without_record, read_back
-from data_assets.orchestration.own_run import report_with_metadata
+from data_assets.orchestration.own_run import report_summary
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
 
@@ -80,7 +80,7 @@ def summed_up(instance: dg.DagsterInstance, run: dg.DagsterRun, dataset: MarketD
     days = DaysRead()
     yield days.judged
     summary = days.summary()
-    report_with_metadata(instance, run, f"{dataset.name}: {summary.line(dataset.day)}", summary.metadata())
+    report_summary(instance, run, dataset.name, summary.line(dataset.day), summary.metadata())
 
 
 def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> None:

@@ -197,6 +197,19 @@ def test_a_daemon_at_work_is_seen_and_a_part_that_stopped_is_named(project: InPr
     assert text.startswith(f"{kinds[0]} not at work: look at the log of dagster dev")
 
 
+def test_a_log_that_is_not_written_is_said(project: InProcess, call: Call) -> None:
+    assert found(call, QQQ)["logs"] == ("ok", ".state/logs, 30 days of them")
+    logs = project.folder / ".state" / "logs"
+    logs.mkdir()
+    with closed(logs, mode=0o500):
+        state, text = found(call, QQQ)["logs"]
+    assert (state, text.startswith(f"{logs}: takes no file")) == ("warn", True)
+    without = (project.folder / "dagster.yaml").read_text().replace("run_log.RunLog", "elsewhere.Log")
+    (project.folder / "dagster.yaml").write_text(without)
+    state, text = found(call, QQQ)["logs"]
+    assert (state, "dagster_handler_config" in text) == ("warn", True)
+
+
 def test_a_block_that_is_wrong_is_said(project: InProcess, call: Call) -> None:
     block = project.folder / "defs" / "theta" / "option_eod_spx" / "defs.yaml"
     block.write_text(block.read_text().replace("attributes:\n", "attributes:\n  interval: 1m\n"))
