@@ -81,8 +81,11 @@ class Files(Protocol):
     def stale(self, lake: Lake, days: Sequence[date]) -> set[date]:
         """Return those of some recorded days, not held, whose files are there but were made from data since changed."""
 
-    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
+    def verify(self, lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
         """Compare what is on disk with what was recorded.
+
+        Where the dataset's checks are about to read all rows, page by page, `pages` is False: the digest tells here
+        whether the bytes are the recorded ones, and the checks whether they can be read.
 
         A file is published before it is recorded, so another one than the recorded file is no damage by itself: it may
         have been replaced by a run that is at it now, or that died in between. It has to prove that it is whole, and
@@ -131,10 +134,10 @@ class DayFiles:
         """See `Files`: a day is made from nothing of this lake."""
         return set()
 
-    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
+    def verify(self, lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
         """See `Files`."""
         rows, instant = recorded.rows, recorded.written_at
-        newer = lake.verify(self.dataset, day, sha256=recorded.sha256, rows=rows, written_at=instant)
+        newer = lake.verify(self.dataset, day, sha256=recorded.sha256, rows=rows, written_at=instant, pages=pages)
         if newer is None:
             return Verified(f"sha256, page checksums, schema and {rows} rows are as recorded")
         text = f"its {newer.file.rows} rows are whole by the file's own seal, and newer than the recorded ones"
@@ -207,6 +210,7 @@ class MarketDataset:
         open_source: opens, for one run, a source that writes to the given lake, and starts what the profile needs for
             the days of the run.
         evaluate: returns the verdicts on a stored day, read from the lake: one per name in `checks`, but `integrity`.
+            Of a dataset with `DayFiles`, it reads all rows by `Lake.batches`, which checks every page.
         max_concurrency: most days in flight at once.
         first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.

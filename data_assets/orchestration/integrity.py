@@ -62,7 +62,9 @@ def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
     return read_back(lake, dataset, day, record).verdict
 
 
-def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> ReadBack:
+def read_back(
+    lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord, *, pages: bool = True
+) -> ReadBack:
     """Compare the file on disk with the record; a file that cannot be read does not pass.
 
     Args:
@@ -71,6 +73,7 @@ def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
         day: the day.
         record: its newest materialization, taken from the event log before this is called: of a file that is replaced
             and recorded meanwhile, the older record must be the one to be compared.
+        pages: read every page even where the digest is the recorded one; False if the day's checks are about to.
 
     Raises:
         LakeUnusable: the lake as a whole is not there or does not answer, which says nothing about the day.
@@ -83,7 +86,7 @@ def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
         text = f"{lost}; backfill it again"
         return ReadBack(Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED}))
     try:
-        found = dataset.files.verify(lake, day, recorded)
+        found = dataset.files.verify(lake, day, recorded, pages=pages)
     except LakeUnusable:
         raise
     except LakeError as error:
@@ -91,8 +94,7 @@ def read_back(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLog
             return _hole(why)
         if not isinstance(error, Corrupt):
             lake.is_there()
-        kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
-        return ReadBack(Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind}))
+        return ReadBack(_damaged(error))
     if why is not None and found.unrecorded is None:
         return _hole(why)
     sha256 = found.unrecorded.sha256 if found.unrecorded else recorded.sha256
@@ -111,11 +113,14 @@ def damage_without_record(lake: Lake, dataset: MarketDataset, day: date) -> Verd
     except LakeUnusable:
         raise
     except LakeError as error:
-        kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
-        if kind == MISSING:
-            return None
-        return Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind})
+        damaged = _damaged(error)
+        return None if damaged.metadata[DAMAGE] == MISSING else damaged
     return None
+
+
+def _damaged(error: LakeError) -> Verdict:
+    kind = error.kind if isinstance(error, Corrupt) else NOT_READABLE
+    return Verdict("integrity", False, "error", str(error), metadata={DAMAGE: kind})
 
 
 def _hole(why: str) -> ReadBack:
@@ -146,19 +151,21 @@ def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lak
 
 def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
     """Return all verdicts on the day of a materialization; for a damaged file, only that it is damaged."""
-    whole = integrity(lake, dataset, when, record)
+    whole = read_back(lake, dataset, when, record, pages=False).verdict
     others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:
-        damaged = "not judged: the file is damaged"
-        return [
-            *(Verdict(name, passed=False, severity="error", summary=damaged, metadata={}) for name in others),
-            whole,
-        ]
+        return [*_not_judged(others, "the file is damaged"), whole]
     if hole_reason(record) is not None:
         return [*(Verdict(name, True, whole.severity, whole.summary, whole.metadata) for name in others), whole]
     try:
         judged = list(dataset.evaluate(lake, when))
     except Exception as error:  # noqa: BLE001  a defect of a rule must not hide that the day is stored
-        text = f"not judged: unexpected {type(error).__name__}: {one_line(error)}"
-        judged = [Verdict(name, passed=False, severity="error", summary=text, metadata={}) for name in others]
+        whole = integrity(lake, dataset, when, record)  # for not every page has been read
+        why = f"unexpected {type(error).__name__}: {one_line(error)}" if whole.passed else "the file is damaged"
+        judged = _not_judged(others, why)
     return [*judged, whole]
+
+
+def _not_judged(checks: Iterable[str], why: str) -> list[Verdict]:
+    text = f"not judged: {why}"
+    return [Verdict(name, passed=False, severity="error", summary=text, metadata={}) for name in checks]

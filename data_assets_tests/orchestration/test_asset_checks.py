@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from data_assets.cli.local_run import run_range
+from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import (
     ASSET,
@@ -147,3 +150,22 @@ def test_checks_alone_say_that_there_is_nothing_to_judge_before_any_day_is_store
     assert result.success
     assert project.evaluations(result.run_id) == []
     assert "no day is stored yet" in project.messages(result.run_id)
+
+
+def test_a_page_that_was_broken_before_it_was_digested_is_found_by_the_checks(stored: InProcess) -> None:
+    """As by memory at fault between the encoder and the digest: the record is that of the damaged bytes."""
+    flip_a_byte(stored.file(DAYS[0]))
+    record = latest_materialization(stored.instance, ASSET, DAYS[0])
+    assert record is not None
+    said = record.asset_materialization
+    assert said is not None
+    damaged = hashlib.sha256(stored.file(DAYS[0]).read_bytes()).hexdigest()
+    stored.instance.report_runless_asset_event(
+        said._replace(metadata={**said.metadata, "sha256": dg.MetadataValue.text(damaged)})
+    )
+
+    result = stored.execute_checks(list(CHECKS), of_day(DAYS[0]))
+
+    found = {each.check: each for each in stored.evaluations(result.run_id)}
+    assert {name: each.passed for name, each in found.items()} == dict.fromkeys(CHECKS, False)
+    assert "damaged" in (found["integrity"].summary or "")

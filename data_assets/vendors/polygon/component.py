@@ -493,8 +493,8 @@ class _CachedFiles:
         """See ``Files``: they are the vendor's own."""
         return set()
 
-    def verify(self, _lake: Lake, day: date, recorded: Recorded) -> Verified:
-        """See ``Files``."""
+    def verify(self, _lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
+        """See ``Files``: the digest is that of the compressed file, and no check reads it."""
         found = self.cache.verify(day, sha256=recorded.sha256, fetched_at=recorded.written_at)
         return Verified(found.said, stored_raw(self.cache.path(day), found.newer) if found.newer else None)
 
@@ -536,8 +536,8 @@ class _MonthFiles:
         """See ``Files``."""
         return {month for month in days if is_built(lake, month, self.of_month(month))}
 
-    def verify(self, lake: Lake, day: date, recorded: Recorded) -> Verified:
-        """See ``Files``."""
+    def verify(self, lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
+        """See ``Files``: every page is read in any case, for no check reads the files of all tickers."""
         rows, instant = recorded.rows or 0, recorded.written_at
         found = verify_month(lake, day, self.of_month(day), sha256=recorded.sha256, rows=rows, built_at=instant)
         if found.recorded:
