@@ -26,7 +26,7 @@ import click
 from data_assets.cli.block_edits import Addition, AlreadyThere, ib_ticker, polygon_ticker, theta_history
 from data_assets.cli.blocks import load_blocks
 from data_assets.cli.offers import ask_offer
-from data_assets.cli.project import EXIT_OK, enter_project
+from data_assets.cli.project import EXIT_OK, counted_with_runs, enter_project
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer
 from data_assets.files import durable, tempfiles
@@ -131,7 +131,7 @@ def _dataset_of(defs: Path, added: Addition) -> MarketDataset:
 def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:
     """What the vendor says; a refusal ends this process."""
     end_loading()
-    with ending_without_an_answer(f"{what}: not added"):
+    with ending_without_an_answer(f"{what}: not added"), counted_with_runs():
         offer, first_of_plan = asyncio.run(ask_offer(dataset, open_lake(), _asked_day()))
     if first_of_plan is None:
         _refuse(f"{what}: your plan includes no day of it", offer.account)

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import Finding, write_document
-from data_assets.cli.project import blocks_left_out, enter_project, open_instance
+from data_assets.cli.project import blocks_left_out, counted_with_runs, enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import NO_ANSWER, soon
@@ -210,13 +210,14 @@ def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:
         return
     for what, day in {"first day": days[0], "newest day": days[-1]}.items():
         try:
-            asking = dataset.probe(lake, date.fromisoformat(day))
-            verdict: Verdict = ("ok", asyncio.run(soon(asking)))
+            with counted_with_runs():
+                asking = dataset.probe(lake, date.fromisoformat(day))
+                verdict: Verdict = ("ok", asyncio.run(soon(asking)))
         except TimeoutError:
             verdict = ("error", NO_ANSWER)
         except DayEnded as ended:
             early = isinstance(ended.outcome, NotPublished)
             verdict = ("ok" if early else "error", f"{ended.outcome.name}: {ended.outcome.reason}")
-        except IngestError as error:
+        except (IngestError, StateUnusable) as error:
             verdict = ("error", str(error))
         yield Finding(f"{dataset.name} {what} {day}", *verdict)

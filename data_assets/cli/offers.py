@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from data_assets.cli.documents import OfferedDataset, write_document
-from data_assets.cli.project import EXIT_OK, datasets, enter_project, find_dataset
+from data_assets.cli.project import EXIT_OK, counted_with_runs, datasets, enter_project, find_dataset
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer, soon
 from data_assets.lake.lake import Lake
@@ -36,7 +36,7 @@ def offers(key: str, day: str | None, as_json: bool) -> NoReturn:
     source = _asked_of_a_vendor(dataset)
     asked = _day(dataset, day)
     end_loading()
-    with ending_without_an_answer(source.name):
+    with ending_without_an_answer(source.name), counted_with_runs():
         offer, first_of_plan = asyncio.run(ask_offer(source, open_lake(), asked))
     if as_json:
         write_document(_document(dataset, offer, first_of_plan, asked))

@@ -19,6 +19,7 @@ import dagster as dg
 from data_assets.cli.starting import end_loading
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
+from data_assets.orchestration.coordination import coordination_of, sharing
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.lake_presence import refuse_absent_lake
@@ -67,6 +68,27 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
         end_interrupted_runs(instance)
         end_loading()
         yield instance
+
+
+@contextmanager
+def counted_with_runs() -> Iterator[None]:
+    """Let what a command asks of a vendor itself count with what runs ask, wherever they are.
+
+    The embedded history is not opened for it: what its processes share lies in files.
+
+    Raises:
+        StateUnusable: the run history cannot be opened.
+    """
+    ref = InstanceRef.from_dir(os.environ["DAGSTER_HOME"])
+    if ref.storage_data is not None and ref.storage_data.class_name == RunHistory.__name__:
+        yield
+        return
+    with (
+        refusing_unusable_state(_state_folder(ref)),
+        _get_instance(ref) as instance,
+        sharing(coordination_of(instance)),
+    ):
+        yield
 
 
 def _state_folder(ref: InstanceRef) -> Path:

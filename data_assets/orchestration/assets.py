@@ -16,7 +16,7 @@ from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
 from data_assets.orchestration.alerts import days_not_stored, run_broke_off, send_alert
 from data_assets.orchestration.asset_checks import Judged, day_checks
-from data_assets.orchestration.coordination import coordination_of
+from data_assets.orchestration.coordination import vendor_account
 from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.day_run import DaysNotStored, end_run_without_lake, end_stopped_run, ingest_days
@@ -169,7 +169,8 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
 
 def _account(context: dg.AssetExecutionContext, dataset: MarketDataset) -> AbstractContextManager[None]:
     request = stop_request.get()
-    return coordination_of(context.instance).account(
+    return vendor_account(
+        context.instance,
         dataset.vendor,
         context.log.info,
         stop=lambda: request is not None and request.made,

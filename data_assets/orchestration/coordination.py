@@ -1,4 +1,5 @@
-"""What the processes of one run history tell each other: which runs live, and who uses a vendor's account.
+"""What the processes of one run history tell each other: which runs live, who uses a vendor's account, and what was
+asked of it.
 
 It lies where the history lies. With the embedded one, all processes are of one machine, and the kernel's file locks
 tell it at once and for nothing (`coordination_in_files`). With PostgreSQL they may be of several, and the database
@@ -10,13 +11,14 @@ Here: the interface, and which of the two an instance has. Not here: what is don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import dagster as dg
 from dagster import RunRecord
 
+from data_assets.ingest.shared_state import SharedState, shared_states
 from data_assets.orchestration.coordination_in_files import CoordinationInFiles
 
 
@@ -60,6 +62,9 @@ class Coordination(Protocol):
             KeyboardInterrupt: `stop` returned True.
         """
 
+    def shared(self, name: str) -> SharedState:
+        """What all that ask a vendor remember together, such as `ib_pacing`."""
+
 
 def coordination_of(instance: dg.DagsterInstance) -> Coordination:
     """The coordination of a history's processes, where that history lies."""
@@ -69,3 +74,26 @@ def coordination_of(instance: dg.DagsterInstance) -> Coordination:
 
         return coordination_at(engine.url)
     return CoordinationInFiles(instance.storage_directory())
+
+
+@contextmanager
+def sharing(coordination: Coordination) -> Iterator[None]:
+    """Let what vendors' clients remember lie where the run history lies, while the context lasts."""
+    before = shared_states.set(coordination.shared)
+    try:
+        yield
+    finally:
+        shared_states.reset(before)
+
+
+@contextmanager
+def vendor_account(
+    instance: dg.DagsterInstance,
+    vendor: str,
+    say: Callable[[str], object],
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Hold a vendor's account, and share what is remembered of it; see `Coordination.account`."""
+    coordination = coordination_of(instance)
+    with coordination.account(vendor, say, stop), sharing(coordination):
+        yield

@@ -17,8 +17,10 @@ from typing import BinaryIO
 from dagster import RunRecord
 
 from data_assets.files import locks
+from data_assets.ingest.state_file import StateFile
 from data_assets.orchestration import start_time
 from data_assets.orchestration.account_lock import account_lock
+from data_assets.wiring import state_folder
 
 KEPT_SECONDS = 86_400.0
 
@@ -82,3 +84,7 @@ class CoordinationInFiles:
     ) -> AbstractContextManager[None]:
         """See `Coordination`."""
         return account_lock(self._folder, vendor, say, stop)
+
+    def shared(self, name: str) -> StateFile:
+        """See `Coordination`: a file in the vendors' state folder."""
+        return StateFile(state_folder() / f"{name}.json")

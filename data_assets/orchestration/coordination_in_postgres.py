@@ -5,6 +5,9 @@ those of the machines may differ. A run that was silent for `SILENT_SECONDS` is 
 away for half a minute, and short enough that with one look every half minute a dead machine's runs end within a minute.
 The time for which the database itself was down is nobody's silence: it counts from the database's start.
 
+What vendors' clients remember is a row, changed in a transaction of its own that holds a lock of its name, and dated by
+the database's clock.
+
 An account is held by an advisory lock of a connection of its own. The server lets go of it when the connection ends,
 and is told to notice within half a minute that a machine is gone. If the server restarts, the lock is lost while its
 holder goes on: the pool, which is a row, still holds.
@@ -14,18 +17,23 @@ Here: `coordination.Coordination` in PostgreSQL. Not here: one machine's (`coord
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import sqlalchemy as sa
 from dagster import RunRecord
 from sqlalchemy.pool import NullPool
 
-from data_assets.ingest.waiting import Wait, local_now
+from data_assets.ingest.outcome import RunEnded
+from data_assets.ingest.shared_state import DAMAGED, T
+from data_assets.ingest.waiting import Wait, local_now, waiting
 from data_assets.lake.errors import one_line
 from data_assets.orchestration import start_time
 
@@ -35,14 +43,17 @@ SUSPECT_SECONDS = 12.0
 """From this silence on a patient look waits for the verdict, so that it does not take until the next look."""
 
 LOOK_AGAIN_SECONDS = 0.5
+AWAY_SECONDS = 120.0
+"""How long a shared state is waited for while the database is away; no request is sent meanwhile."""
+
 _CONNECT_SECONDS = 4
 _KEPT = "1 day"
 _OPTIONS = "-c statement_timeout=10000 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 
 _SETUP = """
-CREATE TABLE IF NOT EXISTS data_assets_living_runs (run_id text PRIMARY KEY, heard_at timestamptz NOT NULL)
+CREATE TABLE IF NOT EXISTS data_assets_living_runs (run_id text PRIMARY KEY, heard_at timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS data_assets_shared_states (name text PRIMARY KEY, value text NOT NULL)
 """
-_SETUP_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('data_assets setup', 0))"
 _HOLD = """
 INSERT INTO data_assets_living_runs VALUES (:run_id, clock_timestamp())
 ON CONFLICT (run_id) DO UPDATE SET heard_at = clock_timestamp()
@@ -59,9 +70,23 @@ _FORGET_OLD = f"""
 DELETE FROM data_assets_living_runs
 WHERE heard_at < clock_timestamp() - interval '{_KEPT}' AND NOT run_id = ANY(:run_ids)
 """
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"
+_NOW = "SELECT extract(epoch FROM clock_timestamp())"
+_READ_STATE = "SELECT value FROM data_assets_shared_states WHERE name = :name"
+_WRITE_STATE = """
+INSERT INTO data_assets_shared_states VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 _TAKE_ACCOUNT = "SELECT pg_try_advisory_lock(hashtextextended(:account, 0))"
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _alone(engine: sa.Engine, what: str) -> Iterator[sa.Connection]:
+    """A transaction, while no other one of this name is at work; gone with its connection, however that ends."""
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
+        connection.execute(sa.text(_ALONE), {"lock": f"data_assets {what}"})
+        yield connection
 
 
 @cache
@@ -87,9 +112,8 @@ class CoordinationInPostgres:
         self._held: set[str] = set()
         self._lock = threading.Lock()
         self._beating: threading.Thread | None = None
-        with self._engine.connect().execution_options(isolation_level="READ COMMITTED") as setup, setup.begin():
-            setup.execute(sa.text(_SETUP_LOCK))  # two that make a table at the same instant fail, both
-            setup.execute(sa.text(_SETUP))
+        with _alone(self._engine, "setup") as connection:  # two that make a table at the same instant fail, both
+            connection.execute(sa.text(_SETUP))
 
     def hold(self, run_id: str) -> None:
         """See `Coordination`."""
@@ -149,6 +173,10 @@ class CoordinationInPostgres:
                     time.sleep(LOOK_AGAIN_SECONDS)
             yield
 
+    def shared(self, name: str) -> StateInPostgres:
+        """See `Coordination`: a row."""
+        return StateInPostgres(self._engine, name)
+
     def _silence(self, run_id: str) -> float | None:
         """For how many seconds nothing was heard of a run; None if nothing ever was."""
         with self._engine.connect() as connection:
@@ -177,3 +205,54 @@ class CoordinationInPostgres:
                 logger.error("run %s: was taken for dead and ended by another process, and goes on here", run_id)
                 with self._lock:
                     self._held.discard(run_id)
+
+
+class StateInPostgres:
+    """A row; implements ``shared_state.SharedState`` for the processes of several machines.
+
+    The clock is the database's, read once nobody else is at the row.
+
+    Attributes:
+        name: its key, and what messages call it.
+    """
+
+    def __init__(self, engine: sa.Engine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+
+    async def change(self, how: Callable[[Any, float], tuple[Any, T]]) -> T:
+        """See ``SharedState``. While the database is away, it is waited for: `AWAY_SECONDS` at most.
+
+        One that goes away before it has said that it wrote may have written; so what is counted there, such as
+        requests, may be counted once more than it happened, and never once less.
+
+        Raises:
+            RunEnded: the database is away for longer.
+        """
+        give_up = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(partial(self._change, how))
+            except sa.exc.OperationalError as error:
+                if time.monotonic() > give_up:
+                    said = f"{self.name}: the run history's database does not answer ({one_line(error, 200)})"
+                    raise RunEnded(f"{said}; run again once it does") from error
+            with waiting("the run history's database", AWAY_SECONDS):
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _change(self, how: Callable[[Any, float], tuple[Any, T]]) -> T:
+        with _alone(self._engine, f"state {self.name}") as connection:
+            now = float(connection.execute(sa.text(_NOW)).scalar_one())
+            found = connection.execute(sa.text(_READ_STATE), {"name": self.name}).scalar_one_or_none()
+            value, said = how(_parsed(found), now)
+            connection.execute(sa.text(_WRITE_STATE), {"name": self.name, "value": json.dumps(value)})
+        return said
+
+
+def _parsed(found: str | None) -> Any:
+    if found is None:
+        return None
+    try:
+        return json.loads(found)
+    except ValueError:
+        return DAMAGED

@@ -35,7 +35,7 @@ from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.revision import MEASURES, Difference, difference
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.coordination import coordination_of
+from data_assets.orchestration.coordination import vendor_account
 from data_assets.orchestration.dataset import MarketDataset, Revisions
 from data_assets.orchestration.day_run import ingest_through, record_input, record_stored, source_of_run
 from data_assets.orchestration.integrity import NO_FILE, recorded_file
@@ -89,7 +89,7 @@ def look_job(
             raise dg.Failure(f"{', '.join(unknown)}: none of {', '.join(known)}", allow_retries=False)
         refuse_foreign_history(context.instance)
         lake = open_lake()
-        with coordination_of(context.instance).account(vendor, context.log.info):
+        with vendor_account(context.instance, vendor, context.log.info):
             for name, days in config.days.items():
                 marks = {date.fromisoformat(day): mark for day, mark in days.items()}
                 try:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
+from data_assets.ingest.outcome import RunEnded
+from data_assets.ingest.shared_state import DAMAGED
 from data_assets.orchestration import coordination_in_postgres, start_time
 from data_assets.orchestration.coordination import Coordination, coordination_of
+from data_assets.orchestration.coordination_in_files import CoordinationInFiles
+from data_assets.orchestration.coordination_in_postgres import CoordinationInPostgres
 from data_assets.orchestration.run_liveness import end_interrupted_runs, in_living_process
 from data_assets.settings import settings
 from data_assets_tests.cluster.conftest import Postgres
@@ -38,6 +46,42 @@ with dg.DagsterInstance.get() as instance:
     with coordination.account(sys.argv[2], print):
         print("held", flush=True)
         time.sleep(600)
+"""
+
+
+ASK = """
+import asyncio, sys, time
+import dagster as dg
+from data_assets.orchestration.coordination import coordination_of
+from data_assets.vendors.ib.pacing import Budget, RequestPacing
+name, turns, ahead = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+now = time.time
+time.time = lambda: now() + ahead
+
+class Told:
+    name = "ib_pacing"
+
+    def __init__(self, shared):
+        self.shared = shared
+
+    async def change(self, how):
+        def told(found, now):
+            value, wait = how(found, now)
+            return value, (now, wait)
+
+        now, wait = await self.shared.change(told)
+        if wait <= 0:
+            print(now, flush=True)  # the instant that was counted, once it is written: now the request would be sent
+        return wait
+
+async def ask(coordination):
+    budget = Budget(seconds_between=0.02, max_per_window=8, window_seconds=0.8, identical_seconds=0)
+    pacing = RequestPacing(Told(coordination.shared("ib_pacing")), budget, head_budget=budget)
+    for number in range(turns):
+        await pacing.turn(f"{name} {number}")
+
+with dg.DagsterInstance.get() as instance:
+    asyncio.run(ask(coordination_of(instance)))
 """
 
 
@@ -187,6 +231,73 @@ def test_an_account_is_held_by_one_at_a_time_and_given_back_by_a_host_that_dies(
 
     with coordination.account("ib", said.append):
         pass
+
+
+def ask_elsewhere(tmp_path: Path, name: str, turns: int, ahead: float, *, one_machine: bool) -> subprocess.Popen[str]:
+    """Start a process that takes turns of IB's budget; of another machine it has its own clock and its own files."""
+    state = tmp_path / ("state" if one_machine else f"state of {name}")
+    return subprocess.Popen(
+        [sys.executable, "-c", ASK, name, str(turns), "0" if one_machine else str(ahead)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DATA_ASSETS_STATE": str(state), "DATA_ASSETS_PROJECT": str(tmp_path)},
+    )
+
+
+def test_hosts_share_one_budget_of_requests_also_with_one_that_is_killed(
+    instance: dg.DagsterInstance, coordination: Coordination, tmp_path: Path
+) -> None:
+    one_machine = isinstance(coordination, CoordinationInFiles)
+    slow, fast, killed = (
+        ask_elsewhere(tmp_path, name, turns, ahead, one_machine=one_machine)
+        for name, turns, ahead in (("slow", 16, -30), ("fast", 16, 30), ("killed", 10_000, 0))
+    )
+    assert killed.stdout is not None
+    lines = [killed.stdout.readline() for _ in range(8)]
+    killed.kill()
+    lines += [killed.stdout.read(), slow.communicate()[0], fast.communicate()[0]]
+    assert (slow.returncode, fast.returncode) == (0, 0)
+
+    times = sorted(map(float, "".join(lines).split()))
+
+    assert len(times) >= 40
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.02 - 1e-6, "a slot was shared"
+    assert min(times[n + 8] - times[n] for n in range(len(times) - 8)) >= 0.8 - 1e-6
+
+
+async def test_what_cannot_be_read_is_said_to_be_so_and_a_change_that_fails_changes_nothing(
+    history_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = CoordinationInPostgres(sa.make_url(history_url)).shared("ib_pacing")
+    assert await shared.change(lambda found, _now: ([1], found)) is None
+
+    def fail(_found: Any, _now: float) -> tuple[Any, None]:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await shared.change(fail)
+    assert await shared.change(lambda found, _now: (found, found)) == [1]
+    with sa.create_engine(history_url).begin() as connection:
+        connection.execute(sa.text("UPDATE data_assets_shared_states SET value = '{'"))
+    assert await shared.change(lambda found, _now: (None, found)) is DAMAGED
+
+
+async def test_a_request_waits_for_a_database_that_restarts_and_is_told_of_one_that_stays_away(
+    postgres: Postgres, history_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = CoordinationInPostgres(sa.make_url(history_url)).shared("ib_pacing")
+    await shared.change(lambda _found, _now: ("before", None))
+    postgres.stop()
+    try:
+        waiting = asyncio.create_task(shared.change(lambda found, _now: ("after", found)))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        monkeypatch.setattr(coordination_in_postgres, "AWAY_SECONDS", -1)
+        with pytest.raises(RunEnded, match=r"^ib_pacing: the run history's database does not answer .* run again"):
+            await shared.change(lambda found, _now: ("lost", found))
+    finally:
+        postgres.start()
+    assert await waiting == "before"
 
 
 def test_a_long_lived_process_lets_go_of_the_runs_that_it_has_ended(

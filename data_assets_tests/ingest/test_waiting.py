@@ -17,6 +17,7 @@ from data_assets.ingest.engine import EnginePolicy, ingest
 from data_assets.ingest.outcome import Stored, Transient, VendorDown
 from data_assets.ingest.progress import Phase, Progress, Snapshot, line
 from data_assets.ingest.retry import RetryPolicy
+from data_assets.ingest.state_file import StateFile
 from data_assets.ingest.waiting import Wait, Waits, run_waits, waiting, waiting_for_the_lake
 from data_assets.lake.patient_store import PATIENCE_SECONDS, Patience, store_wait
 from data_assets.lake.storage import Bucket
@@ -113,7 +114,7 @@ def test_the_turn_to_ask_ib_is_said(tmp_path: Path) -> None:
 
     async def main() -> list[Wait]:
         loop = asyncio.get_running_loop()
-        pacing = RequestPacing(tmp_path / "pacing.json", Budget(), clock=lambda: 1e9 + loop.time())
+        pacing = RequestPacing(StateFile(tmp_path / "pacing.json", clock=lambda: 1e9 + loop.time()), Budget())
         run_waits.set(waits)
         found: list[Wait] = []
         loop.call_later(5, lambda: found.extend(waits.current()))

@@ -32,6 +32,7 @@ from data_assets.ingest.outcome import (
     Transient,
     VendorDown,
 )
+from data_assets.ingest.state_file import Damaged, StateFile
 from data_assets.trading_calendar import Session, utc_now
 from data_assets.vendors.ib.connection import Answer, Connection
 from data_assets.vendors.ib.contracts import Ticker, foreign
@@ -39,7 +40,6 @@ from data_assets.vendors.ib.errors import Asked, Unreadable
 from data_assets.vendors.ib.pacing import RequestPacing
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets.vendors.ib.schema import frame_of
-from data_assets.vendors.ib.state_file import Damaged, StateFile
 from data_assets.vendors.ib.timeouts import IBS_OWN, Timeouts
 from data_assets.vendors.ib.tws_session import Address, Received, Request
 

@@ -17,7 +17,9 @@ import polars as pl
 from pydantic import Field
 
 from data_assets.ingest.outcome import DayEnded, NoData
+from data_assets.ingest.shared_state import shared_states
 from data_assets.ingest.source import Source
+from data_assets.ingest.state_file import StateFile
 from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
@@ -40,6 +42,9 @@ from data_assets.wiring import SANDBOX_IB_SCALE, ib_endpoint, state_folder
 
 if TYPE_CHECKING:
     from data_assets.vendors.ib.client import IbClient
+
+ASKED = "ib_pacing"
+"""What is remembered of the requests to the account."""
 
 DAY_BYTES = 1_000_000
 
@@ -99,8 +104,10 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
 
 
 def request_pacing() -> RequestPacing:
-    """Return the request budget of this machine's IB account from the settings; for the simulator, sped up."""
-    return RequestPacing(state_folder() / "ib_pacing.json", _budget(), head_budget=STRICT.scaled(_scale()))
+    """Return the request budget of the IB account from the settings; for the simulator, sped up."""
+    shared = shared_states.get()
+    asked = StateFile(state_folder() / f"{ASKED}.json") if shared is None else shared(ASKED)
+    return RequestPacing(asked, _budget(), head_budget=STRICT.scaled(_scale()))
 
 
 def seconds_per_request() -> float:

@@ -1,6 +1,7 @@
-"""When the next request for IB's history may be sent: the account's budget, across processes and restarts.
+"""When the next request for IB's history may be sent: the account's budget, across processes, machines and restarts.
 
-Here: the budget, and the file in which every process of this machine remembers what was asked. Not here: sending.
+Here: the budget, and what every process remembers of what was asked. Not here: sending, and where that is remembered:
+in a file, or where several machines work in the database of their run history (`ingest.shared_state`).
 
 Source: IBKR Campus "TWS API Documentation", Historical Data Limitations: no identical request within 15 seconds, no
 more than 60 requests in any ten minutes. IB states these limits for bars of 30 seconds or less, and for head timestamps
@@ -8,23 +9,23 @@ whatever the bars. For bars of a minute and more it slows down clients that ask 
 the budget is the user's (`IB_SECONDS_BETWEEN_REQUESTS`, `IB_MAX_REQUESTS_PER_10_MIN`); head timestamps stay under
 `STRICT`.
 
-Times are those of the wall clock, the only clock that survives a restart. If it is set back, remembered requests may
-lie in the future; they count as sent just now. An unknown past counts as a busy one: a missing file as one request just
-sent, a damaged or foreign file as a full window of requests just sent.
+Times are those of the wall clock of where it is remembered, the only clock that survives a restart and that machines
+have in common. If it is set back, remembered requests may lie in the future; they count as sent just now. An unknown
+past counts as a busy one: none at all as one request just sent, a damaged or foreign one as a full window of requests
+just sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from data_assets.ingest.shared_state import DAMAGED, SharedState
+from data_assets.ingest.state_file import Sleep
 from data_assets.ingest.waiting import waiting
-from data_assets.vendors.ib.state_file import Damaged, Sleep, StateFile
 
 MARGIN = 1.01
 """Factor on IB's stretches of time, as a request may be late on the wire and the next one too close behind it."""
@@ -97,30 +98,27 @@ class _Past:
 
 
 class RequestPacing:
-    """Gives out turns to send a request; all objects and processes that use the same file share one budget."""
+    """Gives out turns to send a request; all objects, processes and machines with the same memory share one budget."""
 
     def __init__(
         self,
-        path: Path,
+        asked: SharedState,
         budget: Budget = STRICT,
         *,
         head_budget: Budget = STRICT,
-        clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """Nothing is read or written before the first turn.
 
         Args:
-            path: the file; one per IB account.
+            asked: what was asked of the account; one per IB account.
             budget: the budget of all requests together.
             head_budget: a further budget, of the requests for head timestamps alone.
-            clock: seconds since 1970.
-            sleep: waits for a number of seconds of `clock`.
+            sleep: waits for a number of seconds.
         """
-        self._file = StateFile(path, sleep)
+        self._asked = asked
         self._budget = budget
         self._head_budget = head_budget
-        self._clock = clock
         self._sleep = sleep
         self._queue = asyncio.Lock()
 
@@ -132,7 +130,7 @@ class RequestPacing:
             head: whether the request is for a head timestamp.
 
         Raises:
-            RunEnded: the file cannot be read or written.
+            RunEnded: what was asked cannot be read or written.
         """
         async with self._queue:
             while (wait := await self._take(key, head=head)) > 0:
@@ -144,22 +142,23 @@ class RequestPacing:
 
         The first time it is a tenth of the window, a minute; each further time within the window doubles it.
         """
-        async with self._file.locked():
-            now = self._clock()
-            past = self._read(now)
+
+        def refuse(found: Any, now: float) -> tuple[Any, float]:
+            past = self._read(found, now)
             past.refused.append(now)
-            self._write(past)
-            return self._penalty(past, now)
+            return _written(past), self._penalty(past, now)
+
+        return await self._asked.change(refuse)
 
     async def _take(self, key: str, *, head: bool) -> float:
-        async with self._file.locked():
-            now = self._clock()
-            past = self._read(now)
+        def take(found: Any, now: float) -> tuple[Any, float]:
+            past = self._read(found, now)
             wait = self._wait(past, key, now, head=head)
             if wait <= 0:
                 past.requests.append((now, head, key))
-            self._write(past)  # also where nothing was taken: a past moved by a clock set back has to age from now on
-            return wait
+            return _written(past), wait  # also where nothing was taken: a past moved by a clock set back ages from now
+
+        return await self._asked.change(take)
 
     def _wait(self, past: _Past, key: str, now: float, *, head: bool) -> float:
         waits = [self._penalty(past, now), self._budget.wait([at for at, _, _ in past.requests], now)]
@@ -177,31 +176,33 @@ class RequestPacing:
         seconds = min(window, window / _PENALTIES_IN_WINDOW * 2.0 ** (len(past.refused) - 1))
         return past.refused[-1] + seconds - now
 
-    def _read(self, now: float) -> _Past:
-        past = self._known(now)
+    def _read(self, found: Any, now: float) -> _Past:
+        past = self._known(found, now)
         window = max(self._budget.window_seconds, self._head_budget.window_seconds) * MARGIN
         return past.up_to(now, now - window, now - self._budget.identical_seconds * MARGIN)
 
-    def _known(self, now: float) -> _Past:
+    def _known(self, found: Any, now: float) -> _Past:
+        if found is None:
+            return _Past([(now, True, "")])
         try:
-            found = self._file.read()
-            if found is None:
-                return _Past([(now, True, "")])
             return _parse(found)
-        except (Damaged, LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             logger.warning(
                 "%s: is damaged; sending IB no request for %.0f s, because the requests before are not known",
-                self._file.path,
+                self._asked.name,
                 self._budget.window_seconds,
             )
             most = max(self._budget.max_per_window, self._head_budget.max_per_window)
             return _Past([(now, True, "")] * most)
 
-    def _write(self, past: _Past) -> None:
-        self._file.write({"format": _FORMAT, "requests": past.requests, "refused": past.refused})
+
+def _written(past: _Past) -> dict[str, Any]:
+    return {"format": _FORMAT, "requests": past.requests, "refused": past.refused}
 
 
 def _parse(found: Any) -> _Past:
+    if found is DAMAGED:
+        raise ValueError(found)
     if found["format"] != _FORMAT:
         raise ValueError(found["format"])
     requests = [(_instant(at), bool(head), str(key)) for at, head, key in found["requests"]]

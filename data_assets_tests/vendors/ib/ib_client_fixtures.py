@@ -16,6 +16,7 @@ from data_assets.ingest.outcome import Outcome
 from data_assets.ingest.progress import Progress
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
+from data_assets.ingest.state_file import StateFile
 from data_assets.trading_calendar import session
 from data_assets.vendors.ib.client import IbClient, SessionBars
 from data_assets.vendors.ib.contracts import Ticker
@@ -53,7 +54,7 @@ async def opened(tws: Any, folder: Path, **options: Any) -> AsyncIterator[Opened
         "127.0.0.1",
         tws.port,
         options.pop("client_id", 7),
-        pacing=RequestPacing(folder / "pacing.json", budget, head_budget=budget),
+        pacing=RequestPacing(StateFile(folder / "pacing.json"), budget, head_budget=budget),
         state_folder=folder,
         **(defaults | options),
     )

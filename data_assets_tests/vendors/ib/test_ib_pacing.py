@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_assets.ingest.outcome import RunEnded
+from data_assets.ingest.state_file import StateFile
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
 from data_assets_tests.small_disk import mount as mount  # a fixture
 
@@ -39,7 +40,7 @@ class World:
         self.elapsed += seconds
 
     def pacing(self, path: Path, budget: Budget = STRICT, head_budget: Budget = STRICT) -> RequestPacing:
-        return RequestPacing(path, budget, head_budget=head_budget, clock=self.clock, sleep=self.sleep)
+        return RequestPacing(StateFile(path, self.sleep, self.clock), budget, head_budget=head_budget, sleep=self.sleep)
 
     async def ask(self, pacing: RequestPacing, key: str, *, head: bool = False) -> None:
         await pacing.turn(key, head=head)
@@ -241,6 +242,7 @@ async def test_the_file_stays_small(tmp_path) -> None:
 ASKER = """
 import asyncio, sys, time
 from pathlib import Path
+from data_assets.ingest.state_file import StateFile
 from data_assets.vendors.ib.pacing import Budget, RequestPacing
 
 async def ask():
@@ -251,7 +253,7 @@ async def ask():
         read.append(time.time())
         return read[-1]
 
-    pacing = RequestPacing(Path(sys.argv[1]), budget, head_budget=budget, clock=clock)
+    pacing = RequestPacing(StateFile(Path(sys.argv[1]), clock=clock), budget, head_budget=budget)
     for number in range(int(sys.argv[3])):
         await pacing.turn(f"{sys.argv[2]} {number}")
         print(read[-1], flush=True)  # the time that was recorded
@@ -286,11 +288,10 @@ def test_two_processes_and_a_killed_one_share_one_budget(tmp_path) -> None:
 
 def test_waiting_for_a_stopped_process_leaves_the_loop_free(tmp_path) -> None:
     async def run() -> int:
-        pacing = RequestPacing(tmp_path / "pacing.json", Budget(seconds_between=0))
-        other = RequestPacing(tmp_path / "pacing.json", Budget(seconds_between=0))
+        pacing, other = (StateFile(tmp_path / "pacing.json") for _ in range(2))
         ticks = 0
-        async with other._file.locked():
-            waiting = asyncio.create_task(pacing.turn("a"))
+        async with other.locked():
+            waiting = asyncio.create_task(RequestPacing(pacing, Budget(seconds_between=0)).turn("a"))
             while ticks < 20:
                 ticks += 1
                 await asyncio.sleep(0.005)

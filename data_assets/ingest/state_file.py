@@ -1,6 +1,7 @@
 """Small JSON files that processes share and that outlive them.
 
-Here: one writer at a time, and a file that is whole whatever happens to its writer. Not here: what is remembered.
+Here: one writer at a time, and a file that is whole whatever happens to its writer. Not here: what is remembered, and
+where several machines share it (`shared_state`).
 
 The lock is a file beside it, because replacing a file also replaces what a lock would be held on. Nothing is synced to
 disk: after a power failure the file may be empty, and whoever reads it has to cope with a damaged one anyway.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO
 
 from data_assets.files import locks
 from data_assets.ingest.outcome import RunEnded
+from data_assets.ingest.shared_state import DAMAGED, T
 from data_assets.lake.disk_room import shortage
 from data_assets.lake.errors import NO_SPACE
 
@@ -31,15 +34,36 @@ class Damaged(ValueError):
 
 
 class StateFile:
-    """One file and its lock.
+    """One file and its lock; implements ``shared_state.SharedState`` for the processes of one machine.
 
     Attributes:
         path: the file; its folder is made when it is first used.
     """
 
-    def __init__(self, path: Path, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, path: Path, sleep: Sleep = asyncio.sleep, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._sleep = sleep
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """See ``SharedState``."""
+        return str(self.path)
+
+    async def change(self, how: Callable[[Any, float], tuple[Any, T]]) -> T:
+        """See ``SharedState``; the clock is this machine's.
+
+        Raises:
+            RunEnded: the file, its folder or its lock cannot be used.
+        """
+        async with self.locked():
+            try:
+                found = self.read()
+            except Damaged:
+                found = DAMAGED
+            value, said = how(found, self._clock())
+            self.write(value)
+            return said
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
