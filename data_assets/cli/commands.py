@@ -30,7 +30,7 @@ HISTORIES = ("quotes", "greeks", "open_interest", "eod")
 WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
-ENGINES = ("frame", "csv", "lean", "nautilus")
+ENGINES = ("frame", "csv", "lean", "nautilus", "iceberg")
 SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
 FAULTS = ("missing", "failed", "hole", "check")
 """What `export` knows: formats, those whose form can be chosen, and what keeps a day from being exported."""
@@ -485,6 +485,7 @@ def splits(key: str, tickers: tuple[str, ...], table: Path | None, **options: An
 @click.option("--ticker", help="Of a dataset of many tickers: whose bars.")
 @click.option("--from", "start", type=DayOrMonth(), help="First day, or month; default: the first stored one.")
 @click.option("--to", "end", type=DayOrMonth(), help="Last day, or month; default: the last stored one.")
+@click.option("--snapshot", metavar="NAME|FILE", help="The days of a snapshot, with the bytes that they had then.")
 @click.option(
     "--allow", multiple=True, type=click.Choice(FAULTS), help="Tolerate such days; the manifest names them. Repeatable."
 )
@@ -504,14 +505,16 @@ def export(engine: str, key: str, **options: Any) -> None:
     """Write days of the dataset KEY for ENGINE: files that the engine reads, and a manifest of which days they hold.
 
     A day that is missing, failed, a hole or red on a check stops it before anything is written, and is named; --allow
-    tolerates such days. Files are replaced as a whole; a day that was fetched again since replaces itself. Exit 1 if
-    days are refused.
+    tolerates such days. Files are replaced as a whole; a day that was fetched again since replaces itself. A file that
+    the export has not written is never replaced. Exit 1 if days are refused.
     """
     if engine not in SHAPED and (wrong := [name for name in SHAPE if options[name] is not None]):
         raise click.UsageError(f"--{wrong[0]} is an option of {' and '.join(SHAPED)}: {engine} has one form of its own")
     if options["start"] and options["end"] and options["end"].last < options["start"].first:
         raise click.UsageError(f"--to {options['end']} lies before --from {options['start']}; swap them")
     into = options["into"] and options["into"].expanduser().absolute()  # from here, and not from the project
+    if options["snapshot"] and (file := Path(options["snapshot"]).expanduser()).is_file():
+        options["snapshot"] = str(file.absolute())
     _run_in_project("export", engine, key, options | {"into": into})
 
 

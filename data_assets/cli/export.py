@@ -28,6 +28,7 @@ from data_assets.cli.project import (
     open_instance,
 )
 from data_assets.cli.selection import days_between
+from data_assets.cli.snapshot import snapshot_of
 from data_assets.export.days import DaysRefused, Fault
 from data_assets.export.exporting import Exporter
 from data_assets.export.exporting import export as export_days
@@ -48,7 +49,7 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
     """Write the days, say what was written, and end this process with 1 if days were refused."""
     enter_project()
     dataset = find_dataset(key)
-    lake = open_lake()
+    lake = _lake(options["snapshot"])
     allow = [Fault(name) for name in options["allow"]]
     shape = {name: options[name] for name in SHAPE if options[name] is not None}
     try:
@@ -86,6 +87,15 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
     sys.exit(EXIT_OK)
 
 
+def _lake(snapshot: str | None) -> Lake:
+    """The lake, as of a snapshot if one is named."""
+    lake = open_lake()
+    if snapshot is None:
+        return lake
+    pinned = snapshot_of(lake, snapshot)
+    return Lake(lake.url, synthetic=lake.synthetic, as_of=pinned)
+
+
 def _end(text: str) -> NoReturn:
     click.echo(f"Error: {' '.join(text.split())}", err=True)
     sys.exit(EXIT_SOME_DAY_DOES_NOT)
@@ -93,6 +103,11 @@ def _end(text: str) -> NoReturn:
 
 def _days(dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:
     start, end = options["start"], options["end"]
+    if lake.as_of is not None:
+        pinned = lake.days(dataset.name, start.first if start else date.min, end.last if end else date.max)
+        if not pinned:
+            raise click.UsageError(f"{dataset.name}: the snapshot {lake.as_of.name} has no day of it there")
+        return pinned
     keys = days_between([dataset], start, end)[dataset]
     days = [date.fromisoformat(key) for key in keys]
     if start is None or end is None:

@@ -102,10 +102,7 @@ def check(name_or_file: str, as_json: bool) -> None:
     path = Path(name_or_file).absolute()
     enter_project()
     lake = open_lake()
-    snapshot = Snapshot.read(path) if path.is_file() else _named(lake, name_or_file)
-    if snapshot.synthetic != lake.synthetic:
-        kind = "synthetic" if snapshot.synthetic else "real"
-        raise click.UsageError(f"{snapshot.name} is of {kind} data: set DATA_ASSETS_PROFILE to the profile of its lake")
+    snapshot = snapshot_of(lake, str(path) if path.is_file() else name_or_file)
     stamps = {name: each.revisions.stamps for name, each in datasets().items() if each.revisions is not None}
     found: list[DayChange] = []
     with _progress(f"snapshot {snapshot.name}", snapshot.count) as step:
@@ -120,6 +117,16 @@ def check(name_or_file: str, as_json: bool) -> None:
     else:
         _print_changes(snapshot, found, changed)
     sys.exit(EXIT_SOME_DAY_DOES_NOT if changed else EXIT_OK)
+
+
+def snapshot_of(lake: Lake, name_or_file: str) -> Snapshot:
+    """The lake's snapshot of a name, or that of a file, which is of the lake's kind of data."""
+    path = Path(name_or_file)
+    snapshot = Snapshot.read(path) if path.is_file() else _named(lake, name_or_file)
+    if snapshot.synthetic != lake.synthetic:
+        kind = "synthetic" if snapshot.synthetic else "real"
+        raise click.UsageError(f"{snapshot.name} is of {kind} data: set DATA_ASSETS_PROFILE to the profile of its lake")
+    return snapshot
 
 
 def _print_changes(snapshot: Snapshot, found: Sequence[DayChange], changed: Sequence[DayChange]) -> None:

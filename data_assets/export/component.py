@@ -50,7 +50,7 @@ class ExportOf(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    engine: Literal["frame", "csv", "lean", "nautilus"] = Field(description="the format")
+    engine: Literal["frame", "csv", "lean", "nautilus", "iceberg"] = Field(description="the format")
     dataset: str = Field(description="whose days, such as polygon/minute_aggs")
     ticker: str | None = Field(default=None, description="of a dataset of many tickers, whose bars")
     name: str | None = Field(

@@ -83,8 +83,20 @@ class DaysRefused(Exception):
         self.refused = refused
 
 
-def check_days(dataset: str, found: Iterable[FoundDay], allow: Mapping[date, Collection[Fault]]) -> None:
+def check_days(
+    dataset: str,
+    found: Iterable[FoundDay],
+    allow: Mapping[date, Collection[Fault]],
+    *,
+    snapshot: str | None = None,
+) -> None:
     """Go on only if nothing speaks against the days but what is allowed of each.
+
+    Args:
+        dataset: whose days.
+        found: what is known of them.
+        allow: of each day what is tolerated.
+        snapshot: the name of the one that they are read as of, in which fetching them again changes nothing.
 
     Raises:
         DaysRefused: something does; the text names the days, and what to do.
@@ -100,9 +112,11 @@ def check_days(dataset: str, found: Iterable[FoundDay], allow: Mapping[date, Col
     every = sorted({each.day for days in refused.values() for each in days})
     again = " --only all" if {Fault.HOLE, Fault.CHECK} & refused.keys() else ""
     tolerated = " ".join(f"--allow {fault}" for fault in refused)
+    otherwise = f"fetch them with: data-assets backfill {dataset} --from {every[0]} --to {every[-1]}{again}"
+    if snapshot is not None:
+        otherwise = f"export without the snapshot {snapshot}, which has them as they were"
     raise DaysRefused(
-        f"{dataset}: not exported, {told}; tolerate them with {tolerated}, or fetch them with: "
-        f"data-assets backfill {dataset} --from {every[0]} --to {every[-1]}{again}",
+        f"{dataset}: not exported, {told}; tolerate them with {tolerated}, or {otherwise}",
         {fault: [each.day for each in days] for fault, days in refused.items()},
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -90,6 +90,19 @@ class Exporter(Protocol):
         """
 
 
+@runtime_checkable
+class Indexed(Protocol):
+    """A format whose files are found by an index of all of them."""
+
+    def index(self, manifest: Manifest, folder: ExportFolder) -> None:
+        """Make the index name what the manifest names; called after each export, whether or not anything was written.
+
+        Args:
+            manifest: as it is saved.
+            folder: where; its lock is held.
+        """
+
+
 def export(
     exporter: Exporter,
     lake: Lake,
@@ -121,9 +134,9 @@ def export(
         ExportRefused: the folder holds something else, or the rows cannot be had in this format.
         LakeError: a file cannot be read, or is damaged.
     """
-    with folder.locked():
+    with folder.locked(exporter.engine, exporter.dataset, exporter.ticker):
         manifest = folder.manifest(exporter.engine, exporter.dataset, exporter.ticker) or _new(exporter, lake)
-        _refuse_other_options(manifest, exporter, folder)
+        _refuse_other_options(manifest, exporter, lake, folder)
         _refuse_other_dataset(exporter, folder)
         asked = set(days)
         units = {exporter.unit(day) for day in asked}
@@ -132,7 +145,10 @@ def export(
         found = {each.day: each for each in _looked_at(exporter, lake, look(together))}
         tolerated = {day: {*allow, *_tolerated_before(manifest, day)} for day in together}
         check_days(
-            exporter.dataset, found.values(), {day: allow if day in asked else tolerated[day] for day in together}
+            exporter.dataset,
+            found.values(),
+            {day: allow if day in asked else tolerated[day] for day in together},
+            snapshot=lake.as_of.name if lake.as_of else None,
         )
         done = 0
         for _, group in groupby(together, exporter.unit):
@@ -152,6 +168,8 @@ def export(
             manifest = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
             folder.save(manifest)
             progress(done, len(together))
+        if isinstance(exporter, Indexed):
+            exporter.index(manifest, folder)
     return manifest
 
 
@@ -165,17 +183,23 @@ def _new(exporter: Exporter, lake: Lake) -> Manifest:
         dataset=exporter.dataset,
         ticker=exporter.ticker,
         synthetic=lake.synthetic,
-        options=dict(exporter.options),
+        options=_options(exporter, lake),
         notes=exporter.notes,
         tool=version("data-assets"),
         written_at="",
     )
 
 
-def _refuse_other_options(manifest: Manifest, exporter: Exporter, folder: ExportFolder) -> None:
-    wanted = dict(exporter.options)
+def _options(exporter: Exporter, lake: Lake) -> dict[str, Any]:
+    """How the files are made; of a lake that is read as of a snapshot, with its id, so that no other day mixes in."""
+    return {**exporter.options, **({"snapshot": lake.as_of.id} if lake.as_of else {})}
+
+
+def _refuse_other_options(manifest: Manifest, exporter: Exporter, lake: Lake, folder: ExportFolder) -> None:
+    wanted = _options(exporter, lake)
     if manifest.options != wanted:
-        held = ", ".join(f"{name} {value}" for name, value in manifest.options.items() if wanted.get(name) != value)
+        names = [name for name in {**manifest.options, **wanted} if manifest.options.get(name) != wanted.get(name)]
+        held = ", ".join(f"{name} {manifest.options.get(name, '(none)')}" for name in names)
         raise ExportRefused(
             f"{folder.path} holds {exporter.dataset} with {held}: ask for the same, or name another folder with --into"
         )

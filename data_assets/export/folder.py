@@ -1,5 +1,8 @@
 """The folder that exports are written into: each file whole or as it was before, one writer at a time.
 
+A file takes the place of one only if the same export has written that: the manifest names it, or the list of what a
+killed writer was at (`BEING_WRITTEN`). A person's own file of that name, or another export's, stays.
+
 Here: names, locks and renames, and what may not lie there together. Not here: what is in the files.
 """
 
@@ -17,6 +20,8 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.layout import escape_ticker
 
 MANIFESTS = "_manifests"
+BEING_WRITTEN = "being_written.txt"
+"""Beside the manifests: a line for each file that is written and that no manifest names yet, with its export."""
 
 
 class ExportRefused(Exception):
@@ -34,18 +39,25 @@ class ExportFolder:
         """Name the folder; nothing is touched.
 
         Raises:
-            ExportRefused: it lies in the lake, where every reader would take its files for days.
+            ExportRefused: it lies in the lake, where every reader would take its files for days, or around it.
         """
         self.path = path.expanduser().absolute()
         self._synthetic = lake.synthetic
-        if "://" not in lake.url and self.path.resolve().is_relative_to(Path(lake.url).resolve()):
+        self._writers: dict[str, str] = {}
+        self._export = ""
+        if "://" in lake.url:
+            return
+        folder, root = self.path.resolve(), Path(lake.url).resolve()
+        if folder.is_relative_to(root):
             raise ExportRefused(
                 f"{self.path} lies in the lake, whose readers would take its files for days: name another"
             )
+        if root.is_relative_to(folder):
+            raise ExportRefused(f"the lake {root} lies in {self.path}: name a folder that is for exports alone")
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be its one writer, after what dead ones left has been removed.
+    def locked(self, engine: str, dataset: str, ticker: str | None) -> Iterator[None]:
+        """Be its one writer, of one export, after what dead ones left has been removed.
 
         Raises:
             ExportRefused: it holds exports of the other kind of data.
@@ -54,14 +66,27 @@ class ExportFolder:
         durable.make_folder(self.path)
         with tempfiles.locked_folder(self.path):
             tempfiles.sweep(tempfiles.find(self.path))
+            self._export = self.manifest_path(engine, dataset, ticker).name
+            self._writers = self._being_written()
             for path in sorted((self.path / MANIFESTS).glob("*.json")):
-                if _read(path).synthetic != self._synthetic:
+                manifest = _read(path)
+                if manifest.synthetic != self._synthetic:
                     held, wanted = ("real", "synthetic") if self._synthetic else ("synthetic", "real")
                     raise ExportRefused(
                         f"{self.path} holds {held} data, and {wanted} data never goes beside it: name another folder "
                         "with --into"
                     )
+                self._writers |= {name: path.name for day in manifest.days for name in day.files}
             yield
+
+    def _being_written(self) -> dict[str, str]:
+        """File -> its export, of what writers were at that died."""
+        try:
+            lines = (self.path / MANIFESTS / BEING_WRITTEN).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return {}
+        pairs = (line.split("\t") for line in lines)
+        return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}  # the last line may have been cut short
 
     def manifest_path(self, engine: str, dataset: str, ticker: str | None) -> Path:
         """Where the manifest of an export lies."""
@@ -88,12 +113,43 @@ class ExportFolder:
         return [each.dataset for each in held if each.ticker == ticker]
 
     def save(self, manifest: Manifest) -> None:
-        """Put a manifest in the place of the one before."""
+        """Put a manifest in the place of the one before; what it names is no longer being written."""
         path = self.manifest_path(manifest.engine, manifest.dataset, manifest.ticker)
-        self.replace(str(path.relative_to(self.path)), lambda file: file.write(manifest.to_json()))
+        self.replace_own(str(path.relative_to(self.path)), lambda file: file.write(manifest.to_json()))
+        of_others = {name: export for name, export in self._being_written().items() if export != self._export}
+        journal = self.path / MANIFESTS / BEING_WRITTEN
+        if of_others:
+            lines = "".join(f"{export}\t{name}\n" for name, export in of_others.items())
+            self.replace_own(f"{MANIFESTS}/{BEING_WRITTEN}", lambda file: file.write(lines.encode()))
+        else:
+            journal.unlink(missing_ok=True)
 
     def replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
-        """Write a file whole, then give it its name in place of what has it."""
+        """Write a file of the export whole, then give it its name in place of what the export had there.
+
+        Raises:
+            ExportRefused: a file of that name is there that this export has not written; it stays.
+        """
+        if self._writers.get(name) != self._export:
+            if (self.path / name).exists():
+                whose = f"is of another export ({other})" if (other := self._writers.get(name)) else "is no export's"
+                raise ExportRefused(
+                    f"{self.path / name} {whose}, and is left as it is: move it away, or name another folder with "
+                    "--into"
+                )
+            durable.make_folder(self.path / MANIFESTS)
+            with (self.path / MANIFESTS / BEING_WRITTEN).open("a", encoding="utf-8") as journal:
+                journal.write(f"{self._export}\t{name}\n")
+            self._writers[name] = self._export
+        self.replace_own(name, write)
+
+    def put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        """Write a file that several exports need, unless there is one: that may know more."""
+        if not (self.path / name).exists():
+            self.replace_own(name, write)
+
+    def replace_own(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        """Write a file that is the folder's own, whole, and give it its name in place of what has it."""
         target = self.path / name
         temp, file = tempfiles.create(target.parent, target.name)
         try:
@@ -107,8 +163,9 @@ class ExportFolder:
             raise
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        """Remove a file that the export has written, if it is there; another one of that name stays."""
+        if self._writers.get(name) == self._export:
+            (self.path / name).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Manifest:

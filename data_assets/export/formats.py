@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from data_assets.export.csv import csv_months
 from data_assets.export.exporting import Exporter
 from data_assets.export.frame import BarShape
+from data_assets.export.iceberg import IcebergDays
 from data_assets.export.lean import LeanQuotes, LeanTrades
 from data_assets.export.months import frame_months
 from data_assets.export.nautilus import NautilusBars, NautilusQuotes
@@ -46,8 +48,11 @@ def exporter_of(asked: ExportAsked) -> Exporter:
     """The exporter for what was asked.
 
     Raises:
-        ValueError: the format does not take the dataset, or a ticker is missing or of no use; one line.
+        ValueError: the format does not take the dataset, a ticker is missing or of no use, or the package that the
+            format needs is not installed; one line.
     """
+    if asked.engine == "iceberg":
+        return _table_of(asked)
     if asked.engine in _OF_QUOTES and asked.dataset.startswith(QUOTES):
         if asked.ticker is not None or asked.shape:
             raise ValueError(f"{asked.dataset} is exported as a whole: leave --ticker and --hours out")
@@ -59,6 +64,18 @@ def exporter_of(asked: ExportAsked) -> Exporter:
         return _OF_BARS[asked.engine](asked.dataset, ticker, **asked.shape)
     shape = BarShape(**asked.shape)
     return {"frame": frame_months, "csv": csv_months}[asked.engine](asked.dataset, ticker, shape)
+
+
+def _table_of(asked: ExportAsked) -> Exporter:
+    if asked.dataset == monthly_dataset(POLYGON_BARS):
+        raise ValueError(f"{asked.dataset} holds the same bars as {POLYGON_BARS}: export that")
+    if asked.ticker is not None or asked.shape:
+        raise ValueError(f"{asked.dataset} is exported as a whole: leave --ticker and --hours out")
+    if find_spec("pyiceberg") is None:
+        raise ValueError(
+            "iceberg is written with pyiceberg, which is not installed: pip install 'data-assets[iceberg]'"
+        )
+    return IcebergDays(asked.dataset)
 
 
 def _ticker(asked: ExportAsked) -> str:

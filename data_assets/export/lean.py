@@ -93,8 +93,7 @@ class LeanTrades:
             ("factor", f"{FIRST_DATE},1,1,1\n{LAST_DATE},1,1,0\n"),
         ):
             path = f"equity/usa/{kind}_files/{name}.csv"
-            if not (folder.path / path).exists():
-                folder.replace(path, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+            folder.put(path, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
         return {day: self._write_day(lake, day, folder) for day in days}
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:

@@ -230,8 +230,7 @@ def _describe(folder: ExportFolder, of: tuple[str, pa.Table]) -> None:
     kind, table = of
     instant = "1970-01-01T00-00-00-000000000Z"
     name = f"data/{kind}/{table['id'][0].as_py()}/{instant}_{instant}.parquet"
-    if not (folder.path / name).exists():
-        folder.replace(name, _parquet(table))
+    folder.put(name, _parquet(table))
 
 
 def _equity(instrument: str, ticker: str) -> tuple[str, pa.Table]:

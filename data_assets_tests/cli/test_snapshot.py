@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from jsonschema import Draft202012Validator
+from pyiceberg.table import StaticTable
 
 from data_assets import Lake, Snapshot
 from data_assets.sandbox.faults import Fault
@@ -81,6 +82,26 @@ def test_from_taking_one_to_giving_it_up(project: InProcess, call: Call) -> None
     assert "its rows of then are not kept, so nobody can tell" in lost.stdout
     assert lost.stdout.endswith("2 days cannot be read as of it: the lake does not hold what they were\n")
     assert quotes(project).height == before.height
+
+
+def test_a_table_is_rebuilt_from_a_snapshot(project: InProcess, call: Call, tmp_path: Path) -> None:
+    assert not call("snapshot", "study", QQQ, *JULY).code
+    before = quotes(project)
+    assert call("backfill", QQQ, *JULY, "--only", "all").code == 0
+    into = ("--into", str(tmp_path / "warehouse"))
+    ended = call("export", "iceberg", QQQ, "--snapshot", "study.snapshot.json", *into, "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.document["days"] == DAYS[:2]
+    table = StaticTable.from_metadata(str(tmp_path / "warehouse" / "theta" / "option_quotes_QQQ"))
+    rows = pl.DataFrame(table.scan(row_filter=f"date = '{DAYS[1]}'").to_arrow())
+    assert rows["bid"].sum() == pytest.approx(before["bid"].sum())
+    assert rows["bid"].sum() != pytest.approx(quotes(project)["bid"].sum())
+    mixed = call("export", "iceberg", QQQ, *into)
+    assert (mixed.code, "with snapshot" in mixed.stderr) == (1, True)
+    nowhere = call("export", "iceberg", QQQ, "--snapshot", "study", "--from", DAYS[2], *into)
+    assert (nowhere.code, "the snapshot study has no day of it there" in nowhere.stderr) == (2, True)
+    unknown = call("export", "iceberg", QQQ, "--snapshot", "other", *into)
+    assert (unknown.code, "the lake has no snapshot 'other'; it has study" in unknown.stderr) == (2, True)
 
 
 def test_documents(project: InProcess, call: Call) -> None:

@@ -228,6 +228,68 @@ def test_an_export_never_lies_in_the_lake(lake: Lake) -> None:
         ExportFolder(Path(lake.url) / "ib" / "out", lake)
 
 
+def test_an_export_never_lies_around_the_lake_whose_files_it_would_go_through(lake: Lake) -> None:
+    with pytest.raises(ExportRefused, match=r"the lake .* lies in .*: name a folder that is for exports alone"):
+        ExportFolder(Path(lake.url).parent, lake)
+
+
+def test_a_persons_own_file_of_the_same_name_stays(lake: Lake, folder: ExportFolder) -> None:
+    own = folder.path / "AAPL/AAPL_2024-07.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(ExportRefused, match=r"AAPL_2024-07.csv is no export's, and is left as it is: move it away"):
+        export_csv(lake, folder, DAYS)
+    assert own.read_text() == "mine"
+    look = stored(lake, gone=FoundDay(DAYS[1], "hole", has_file=False))
+    export_csv(lake, folder, DAYS[1:2], look, allow=[Fault.HOLE])
+    assert own.read_text() == "mine", "nor is it removed where nothing is written"
+    own.unlink()
+    export_csv(lake, folder, DAYS)
+    assert export_csv(lake, folder, DAYS).days[-1].files == ("AAPL/AAPL_2024-07.csv",)
+
+
+def test_a_file_of_another_export_stays(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    before = (folder.path / "AAPL/AAPL_2024-07.csv").read_bytes()
+    other = replace(csv_months(AAPL, "AAPL", BarShape()), engine="other")
+    with pytest.raises(ExportRefused, match=r"is of another export \(csv__ib.bars_1m.AAPL__AAPL.json\)"):
+        export(other, lake, DAYS, stored(lake), folder)
+    assert (folder.path / "AAPL/AAPL_2024-07.csv").read_bytes() == before
+
+
+def test_what_a_killed_export_wrote_is_still_its_own(
+    lake: Lake, folder: ExportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(ExportFolder, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_csv(lake, folder, DAYS)
+    assert (folder.path / "AAPL/AAPL_2024-06.csv").exists()
+    again = ExportFolder(folder.path, lake)
+    store_ib_day(lake, "MSFT", DAYS[1])
+    msft = f"{IB_BARS}/MSFT"
+    export(csv_months(msft, "MSFT", BarShape()), lake, DAYS[1:2], stored(lake, msft), again)
+    assert [each.rows for each in export_csv(lake, again, DAYS).days] == [390, 390, 390, 210]
+    assert sorted(path.suffix for path in (folder.path / "_manifests").iterdir()) == [".json", ".json"]
+
+
+def test_an_export_as_of_a_snapshot_has_the_rows_of_then_and_no_others(lake: Lake, folder: ExportFolder) -> None:
+    snapshot = lake.take_snapshot("study", {AAPL: DAYS})
+    store_ib_day(lake, "AAPL", DAYS[2], ib_bars("AAPL", DAYS[2]).with_columns(pl.col("volume") + 1_000_000))
+    then = Lake(lake.url, synthetic=True, as_of=snapshot)
+    manifest = export_csv(then, folder, DAYS)
+    assert manifest.options["snapshot"] == snapshot.id
+    assert pl.read_csv(folder.path / "AAPL/AAPL_2024-07.csv")["volume"].max() < 1_000_000
+    with pytest.raises(ExportRefused, match=f"with snapshot {snapshot.id}: ask for the same"):
+        export_csv(lake, folder, DAYS)
+    red = stored(then, red=FoundDay(DAYS[2], "stored", has_file=True, red=("ohlc",)))
+    with pytest.raises(DaysRefused, match=r"--allow check, or export without the snapshot study, which has them as"):
+        export_csv(then, folder, DAYS, red)
+
+
 def test_a_file_that_could_not_be_written_leaves_the_one_before(lake: Lake, folder: ExportFolder) -> None:
     export_csv(lake, folder, DAYS)
     file = folder.path / "AAPL/AAPL_2024-07.csv"
