@@ -66,5 +66,5 @@ browser:             ## the tests drive a real Chromium
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 
 lock:                ## after a change of dependencies; needs uv
-	uv pip compile pyproject.toml --extra sandbox --extra postgres --extra iceberg --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+	uv pip compile pyproject.toml --extra sandbox --extra postgres --extra celery --extra k8s --extra iceberg --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
 	uv pip compile docs/requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file docs/requirements.lock

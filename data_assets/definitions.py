@@ -20,7 +20,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from data_assets.orchestration.coverage_asset import coverage_defs  # noqa: E402
-from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process  # noqa: E402
+from data_assets.orchestration.dataset import MarketDataset, served_datasets  # noqa: E402
 from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.jobs import JOBS  # noqa: E402
 from data_assets.orchestration.revision_looks import revision_looks  # noqa: E402
@@ -46,7 +46,7 @@ def with_policy(blocks: dg.Definitions) -> dg.Definitions:
         if isinstance(each, dg.AssetsDefinition)
         for key in each.keys
     }
-    datasets = [datasets_of_this_process[name] for name in sorted(defined & datasets_of_this_process.keys())]
+    datasets = [dataset for name, dataset in served_datasets().items() if name in defined]
     requested: dict[str, list[MarketDataset]] = {}
     for dataset in datasets:
         if is_requested(dataset):
@@ -60,7 +60,8 @@ def with_policy(blocks: dg.Definitions) -> dg.Definitions:
         dg.Definitions(sensors=[day_requests(vendor, of_vendor) for vendor, of_vendor in requested.items()]),
         *(revision_looks(vendor, of_vendor) for vendor, of_vendor in revised.items()),
         dg.Definitions(sensors=[missing_days_sensor(datasets)] if datasets else []),
-        *([coverage_defs(datasets)] if datasets else []),
+        # One page for all datasets: where several code locations serve some each, the command writes it.
+        *([coverage_defs(datasets)] if datasets and not settings().served_vendors else []),
         dg.Definitions(jobs=JOBS),
         # A run's work is one process with many requests in flight; a process per step would only start up twice.
         dg.Definitions(sensors=[interrupted_runs], executor=in_living_process),

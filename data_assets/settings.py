@@ -97,6 +97,13 @@ def _command(value: SecretStr) -> SecretStr:
     return value
 
 
+def _vendors(value: str) -> str:
+    named = [vendor.strip() for vendor in value.split(",")]
+    if not all(vendor.isidentifier() for vendor in named):
+        raise ValueError("must be first parts of dataset keys, such as polygon or theta,ib")
+    return ",".join(named)
+
+
 def _tickers(value: str) -> str:
     named = [ticker.strip() for ticker in value.split(",")]
     if "all" in named and len(named) > 1:
@@ -141,6 +148,13 @@ class Settings(SandboxSettings):
         validation_alias="DATA_ASSETS_AUTOMATION",
         description="on or off: whether days are asked for by themselves while the daemon runs; default: on in the "
         "live profile, off in the sandbox. A sensor that was switched in the UI stays as it is there",
+    )
+
+    vendors: Annotated[str, AfterValidator(_vendors)] | None = Field(
+        default=None,
+        validation_alias="DATA_ASSETS_VENDORS",
+        description="vendors whose datasets this machine serves, separated by commas: theta, polygon, ib, or another "
+        "first part of dataset keys; default: all of the project's",
     )
 
     theta_base_url: Annotated[str, AfterValidator(_http_url)] = Field(
@@ -257,6 +271,11 @@ class Settings(SandboxSettings):
     def asks_by_itself(self) -> bool:
         """Whether the sensors that ask for days are on unless switched in the UI."""
         return (self.automation or ("on" if self.profile == "live" else "off")) == "on"
+
+    @property
+    def served_vendors(self) -> frozenset[str]:
+        """The vendors that this process serves; none named means all."""
+        return frozenset(self.vendors.split(",")) if self.vendors else frozenset()
 
     @property
     def lake_url(self) -> str:

@@ -16,6 +16,7 @@ import pytest
 from data_assets.definitions import defs
 from data_assets.orchestration.partitions import TRADING_DAYS, months, trading_days
 from data_assets.orchestration.standing_checks import STANDING
+from data_assets.project import SettingsError
 from data_assets.settings import settings
 from data_assets.span import SHIPPED
 from data_assets_tests.end_to_end.project_folder import write_project
@@ -272,3 +273,29 @@ def test_only_what_asks_no_vendor_for_anything_is_on_by_itself() -> None:
 
     on = {name: repository.get_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING for name in SENSORS}
     assert on == SENSORS
+
+
+@pytest.mark.parametrize("in_profile", ["sandbox"], indirect=True)
+def test_a_location_of_some_vendors_defines_theirs_alone(in_profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_ASSETS_VENDORS", "ib, theta")
+    settings.cache_clear()
+
+    limited = defs()
+
+    graph = limited.resolve_asset_graph()
+    mine = {name for name in EVERY_ASSET if name.split("/")[0] in ("ib", "theta")}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == mine
+    assert {key.asset_key.to_user_string() for key in graph.asset_check_keys} == mine
+    names = {sensor.name for sensor in limited.sensors or ()}
+    assert names == {name for name in SENSORS if "polygon" not in name and "page" not in name}
+
+
+@pytest.mark.parametrize("in_profile", ["sandbox"], indirect=True)
+def test_a_vendor_of_which_there_is_nothing_is_named_in_one_line(
+    in_profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ASSETS_VENDORS", "thetta,ib")
+    settings.cache_clear()
+
+    with pytest.raises(SettingsError, match=r"^DATA_ASSETS_VENDORS: the project has no dataset of thetta; it has .*$"):
+        defs()

@@ -21,7 +21,7 @@ from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.orchestration.coordination import coordination_of, sharing
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
-from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process, served_datasets
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.postgres_driver import check_driver, refusing_unusable_driver
 from data_assets.orchestration.profile_mark import refuse_foreign_history
@@ -137,7 +137,7 @@ def definitions() -> dg.Definitions:
 def datasets() -> dict[str, MarketDataset]:
     """Every dataset by its name."""
     definitions()
-    return dict(sorted(datasets_of_this_process.items()))
+    return served_datasets()
 
 
 def find_dataset(name: str, also: Iterable[str] = ()) -> MarketDataset:

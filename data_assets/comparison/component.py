@@ -73,17 +73,15 @@ class CrossVendor(dg.Component, dg.Model, dg.Resolvable):
         if not comparisons:
             raise ValueError("neither bars nor options are named: there is nothing to compare")
         datasets = [comparison_dataset(comparison, span, owner) for comparison in comparisons]
-        return dg.Definitions.merge(
-            *(dataset_definitions(dataset) for dataset in datasets),
-            dg.Definitions(
-                sensors=[
-                    rebuilding_sensor(
-                        f"compare_vendors_{context.path.name}",
-                        [dataset.asset_key for dataset in datasets],
-                        "Compares a day once all of what is compared is stored, and again when it changes.",
-                    )
-                ]
-            ),
+        return dataset_definitions(
+            *datasets,
+            sensors=[
+                rebuilding_sensor(
+                    f"compare_vendors_{context.path.name}",
+                    [dataset.asset_key for dataset in datasets],
+                    "Compares a day once all of what is compared is stored, and again when it changes.",
+                )
+            ],
         )
 
 

@@ -30,7 +30,7 @@ from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.alerts import run_broke_off, send_alert
 from data_assets.orchestration.assets import RECORDED_ALREADY, SYNTHETIC, rebuild_when_days_change, rebuilding_sensor
-from data_assets.orchestration.dataset import OWNER, MarketDataset, datasets_of_this_process, read_owner
+from data_assets.orchestration.dataset import OWNER, MarketDataset, datasets_of_this_process, is_served, read_owner
 from data_assets.orchestration.export_days import found_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import months, newest_day
@@ -114,7 +114,10 @@ class Exports(dg.Component, dg.Model, dg.Resolvable):
         named = Counter("/".join(each.key) for each in self.exports)
         if twice := [key for key, count in named.items() if count > 1]:
             raise ValueError(f"exports has {twice[0]} twice: give one a name, and a folder of its own with into")
-        assets = [export_asset(each, each.exporter(), span, owner) for each in self.exports]
+        exports = [each for each in self.exports if is_served(each.dataset.partition("/")[0])]
+        if not exports:
+            return dg.Definitions()
+        assets = [export_asset(each, each.exporter(), span, owner) for each in exports]
         return dg.Definitions(
             assets=assets,
             sensors=[

@@ -18,7 +18,7 @@ from data_assets.orchestration.alerts import days_not_stored, run_broke_off, sen
 from data_assets.orchestration.asset_checks import Judged, day_checks
 from data_assets.orchestration.coordination import vendor_account
 from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process, is_served
 from data_assets.orchestration.day_run import DaysNotStored, end_run_without_lake, end_stopped_run, ingest_days
 from data_assets.orchestration.integrity import day_verdicts
 from data_assets.orchestration.lake_presence import refuse_absent_lake
@@ -79,10 +79,17 @@ def rebuilding_sensor(
     )
 
 
-def dataset_definitions(dataset: MarketDataset) -> dg.Definitions:
-    """The asset of a dataset and its checks."""
-    datasets_of_this_process[dataset.name] = dataset
+def dataset_definitions(*datasets: MarketDataset, sensors: Iterable[dg.SensorDefinition] = ()) -> dg.Definitions:
+    """The assets of one vendor's datasets and their checks, and the sensors of those assets.
 
+    Where this process does not serve the vendor they are known, as what others are made from, and not defined.
+    """
+    datasets_of_this_process.update({dataset.name: dataset for dataset in datasets})
+    served = [dataset for dataset in datasets if is_served(dataset.vendor)]
+    return dg.Definitions.merge(*map(_definitions, served), dg.Definitions(sensors=list(sensors) if served else []))
+
+
+def _definitions(dataset: MarketDataset) -> dg.Definitions:
     def verdicts(instance: dg.DagsterInstance, day: str) -> list[Verdict]:
         return day_verdicts(instance, dataset, open_lake(), day)
 
@@ -174,4 +181,5 @@ def _account(context: dg.AssetExecutionContext, dataset: MarketDataset) -> Abstr
         dataset.vendor,
         context.log.info,
         stop=lambda: request is not None and request.made,
+        shared=dataset.account_takes_many,
     )

@@ -49,14 +49,19 @@ class Coordination(Protocol):
         """Remove what was said of runs that ended long ago, and of no other."""
 
     def account(
-        self, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
+        self,
+        vendor: str,
+        say: Callable[[str], object],
+        stop: Callable[[], bool] = lambda: False,
+        places: int = 1,
     ) -> AbstractContextManager[None]:
-        """Hold a vendor's account while the context lasts; wait until nobody else of this history holds it.
+        """Hold a place in a vendor's account while the context lasts; wait until one is free in this history.
 
         Args:
             vendor: the vendor of the account.
             say: called once with one line if there is a wait.
             stop: whether to give up; called during a wait.
+            places: how many runs may hold it at once; all ask for the same number.
 
         Raises:
             KeyboardInterrupt: `stop` returned True.
@@ -92,8 +97,23 @@ def vendor_account(
     vendor: str,
     say: Callable[[str], object],
     stop: Callable[[], bool] = lambda: False,
+    *,
+    shared: bool = False,
 ) -> Iterator[None]:
-    """Hold a vendor's account, and share what is remembered of it; see `Coordination.account`."""
+    """Hold a vendor's account, and share what is remembered of it; see `Coordination.account`.
+
+    Args:
+        instance: of the run.
+        vendor: the vendor, and its pool.
+        say: see there.
+        stop: see there.
+        shared: whether as many runs may hold it as its pool allows; otherwise it is one, whatever the pool says.
+    """
     coordination = coordination_of(instance)
-    with coordination.account(vendor, say, stop), sharing(coordination):
+    places = _limit(instance, vendor) if shared else 1
+    with coordination.account(vendor, say, stop, places), sharing(coordination):
         yield
+
+
+def _limit(instance: dg.DagsterInstance, pool: str) -> int:
+    return next((each.limit for each in instance.event_log_storage.get_pool_limits() if each.name == pool), 1)

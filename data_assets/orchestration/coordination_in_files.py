@@ -80,10 +80,14 @@ class CoordinationInFiles:
                 path.unlink(missing_ok=True)
 
     def account(
-        self, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
+        self,
+        vendor: str,
+        say: Callable[[str], object],
+        stop: Callable[[], bool] = lambda: False,
+        places: int = 1,
     ) -> AbstractContextManager[None]:
         """See `Coordination`."""
-        return account_lock(self._folder, vendor, say, stop)
+        return account_lock(self._folder, vendor, say, stop, places)
 
     def shared(self, name: str) -> StateFile:
         """See `Coordination`: a file in the vendors' state folder."""

@@ -36,6 +36,7 @@ from data_assets.ingest.shared_state import DAMAGED, T
 from data_assets.ingest.waiting import Wait, local_now, waiting
 from data_assets.lake.errors import one_line
 from data_assets.orchestration import start_time
+from data_assets.orchestration.account_lock import place_names
 
 BEAT_SECONDS = 4.0
 SILENT_SECONDS = 45.0
@@ -159,15 +160,24 @@ class CoordinationInPostgres:
 
     @contextmanager
     def account(
-        self, vendor: str, say: Callable[[str], object], stop: Callable[[], bool] = lambda: False
+        self,
+        vendor: str,
+        say: Callable[[str], object],
+        stop: Callable[[], bool] = lambda: False,
+        places: int = 1,
     ) -> Iterator[None]:
         """See `Coordination`."""
+        names = place_names(f"data_assets account {vendor}", places)
         with self._engine.connect() as connection:
-            take = sa.text(_TAKE_ACCOUNT), {"account": f"data_assets account {vendor}"}
-            if not connection.execute(*take).scalar_one():
+
+            def take() -> bool:
+                found = (connection.execute(sa.text(_TAKE_ACCOUNT), {"account": name}).scalar_one() for name in names)
+                return any(found)
+
+            if not take():
                 what = f"another run of this history, which uses the {vendor} account"
                 say(str(Wait(what, local_now(), "it ends")))
-                while not connection.execute(*take).scalar_one():
+                while not take():
                     if stop():
                         raise KeyboardInterrupt
                     time.sleep(LOOK_AGAIN_SECONDS)

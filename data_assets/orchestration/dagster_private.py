@@ -18,6 +18,7 @@ from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.execution.api import create_execution_plan, execute_run
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.loader import LoadingContext
 from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
@@ -44,6 +45,7 @@ __all__ = [
     "EngineEventData",
     "InMemoryJob",
     "InstanceRef",
+    "LaunchRunContext",
     "LoadingContext",
     "LocalArtifactStorage",
     "LocalComputeLogManager",

@@ -32,7 +32,9 @@ from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.orchestration.publication import Publication
 from data_assets.orchestration.vendor_offer import Offer
+from data_assets.project import SettingsError
 from data_assets.quality.verdict import Verdict
+from data_assets.settings import settings
 from data_assets.span import Span
 
 
@@ -225,6 +227,8 @@ class MarketDataset:
         is_at_hand: of a dataset that is `fetched_downstream`, whether a day's file is on this disk.
         kept_in: the folder of its files, if they do not lie in the lake's layout.
         keeps_at_most: bytes that its files may take, if they are deleted to keep to it.
+        account_takes_many: whether several runs may use the vendor's account at once, if its pool allows them; not
+            where they would share one terminal.
         seconds_per_request: the least time between two requests that the account is allowed, averaged.
         own_files: how its days are stored, if not as one Parquet file per day.
         files_of_days: how days are imported from files of another program, if they can be.
@@ -268,6 +272,7 @@ class MarketDataset:
     is_at_hand: Callable[[date], bool] = lambda _day: False
     kept_in: Path | None = None
     keeps_at_most: int | None = None
+    account_takes_many: bool = False
     seconds_per_request: float = 0.0
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
@@ -375,3 +380,24 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 datasets_of_this_process: dict[str, MarketDataset] = {}
 """The datasets of the code location by name, filled as it is loaded: Dagster's definitions keep no place for them."""
+
+
+def is_served(vendor: str) -> bool:
+    """Whether this process serves a vendor's datasets (`DATA_ASSETS_VENDORS`)."""
+    served = settings().served_vendors
+    return not served or vendor in served
+
+
+def served_datasets() -> dict[str, MarketDataset]:
+    """Those of `datasets_of_this_process` that this process serves, by name in order.
+
+    Raises:
+        SettingsError: `DATA_ASSETS_VENDORS` names a vendor of which there is no dataset.
+    """
+    known = {dataset.vendor for dataset in datasets_of_this_process.values()}
+    if unknown := sorted(settings().served_vendors - known):
+        raise SettingsError(
+            f"DATA_ASSETS_VENDORS: the project has no dataset of {' or '.join(unknown)}; it has some of "
+            f"{', '.join(sorted(known))}"
+        )
+    return {name: each for name, each in sorted(datasets_of_this_process.items()) if is_served(each.vendor)}

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import PartitionBackfill, get_current_timestamp
-from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process, matching
+from data_assets.orchestration.dataset import MarketDataset, matching, served_datasets
 from data_assets.orchestration.day_states import NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import partition_keys
@@ -51,15 +51,15 @@ def _chosen(config: Chosen) -> dict[MarketDataset, list[str]]:
         raise dg.Failure(str(error), allow_retries=False) from None
     if first and last and last < first:
         raise dg.Failure(f"last_day {last} lies before first_day {first}; swap them", allow_retries=False)
-    datasets = [datasets_of_this_process[name] for name in names or sorted(datasets_of_this_process)]
+    datasets = [served_datasets()[name] for name in names or served_datasets()]
     return {dataset: partition_keys(first, last, partitions=dataset.partitions) for dataset in datasets}
 
 
 def _names(pattern: str) -> list[str]:
-    if found := matching(sorted(datasets_of_this_process), pattern):
+    if found := matching(served_datasets(), pattern):
         return found
     raise dg.Failure(
-        f"no dataset matches {pattern!r}; what there is: {', '.join(sorted(datasets_of_this_process))}",
+        f"no dataset matches {pattern!r}; what there is: {', '.join(served_datasets())}",
         allow_retries=False,
     )
 

@@ -46,6 +46,9 @@ from data_assets.wiring import open_lake
 LOOK = "look"
 """Metadata of what a look leaves: its mark, such as T+3."""
 
+_LOOKS, _AGAIN = "look_at_", "_days_again"
+"""Before and after the vendor in a job's name."""
+
 SAME_SCALE = 0.01
 """How far the usual price may be off: a correction moves some rows, and only another scale moves most of them."""
 
@@ -82,6 +85,7 @@ def look_job(
     """The job of one vendor, and its run config for given days of its datasets."""
     known = {dataset.name: dataset for dataset in datasets}
     op = f"compare_{vendor}_days"
+    shared = all(dataset.account_takes_many for dataset in known.values())
 
     @dg.op(name=op, pool=vendor, description="Asks the vendor for stored days again, and compares.")
     def compare(context: dg.OpExecutionContext, config: Days) -> None:
@@ -89,7 +93,7 @@ def look_job(
             raise dg.Failure(f"{', '.join(unknown)}: none of {', '.join(known)}", allow_retries=False)
         refuse_foreign_history(context.instance)
         lake = open_lake()
-        with vendor_account(context.instance, vendor, context.log.info):
+        with vendor_account(context.instance, vendor, context.log.info, shared=shared):
             for name, days in config.days.items():
                 marks = {date.fromisoformat(day): mark for day, mark in days.items()}
                 try:
@@ -99,7 +103,7 @@ def look_job(
                     raise dg.Failure(str(error), allow_retries=False) from None
 
     @dg.job(
-        name=f"look_at_{vendor}_days_again",
+        name=f"{_LOOKS}{vendor}{_AGAIN}",
         description=f"Asks {vendor} for stored days again, and stores what it has revised. "
         f"`look_again_at_{vendor}_days` launches it.",
     )
@@ -107,6 +111,11 @@ def look_job(
         compare()
 
     return looks, lambda days: {"ops": {op: {"config": {"days": {name: dict(of) for name, of in days.items()}}}}}
+
+
+def look_vendor(job: str) -> str | None:
+    """The vendor of a look's job by its name; None for another job."""
+    return job.removeprefix(_LOOKS).removesuffix(_AGAIN) if job.startswith(_LOOKS) and job.endswith(_AGAIN) else None
 
 
 def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, marks: Mapping[date, int]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import sqlalchemy as sa
 from data_assets.ingest.outcome import RunEnded
 from data_assets.ingest.shared_state import DAMAGED
 from data_assets.orchestration import coordination_in_postgres, start_time
-from data_assets.orchestration.coordination import Coordination, coordination_of
+from data_assets.orchestration.coordination import Coordination, coordination_of, vendor_account
 from data_assets.orchestration.coordination_in_files import CoordinationInFiles
 from data_assets.orchestration.coordination_in_postgres import CoordinationInPostgres
 from data_assets.orchestration.run_liveness import end_interrupted_runs, in_living_process
@@ -231,6 +232,38 @@ def test_an_account_is_held_by_one_at_a_time_and_given_back_by_a_host_that_dies(
 
     with coordination.account("ib", said.append):
         pass
+
+
+def test_an_account_that_takes_two_is_held_by_two_and_no_more(
+    instance: dg.DagsterInstance, coordination: Coordination, other_host: Callable[..., subprocess.Popen[str]]
+) -> None:
+    host = other_host("account", "polygon")
+    said: list[str] = []
+    with coordination.account("polygon", said.append, places=2):
+        assert said == []
+        with (
+            pytest.raises(KeyboardInterrupt),
+            coordination.account("polygon", said.append, stop=lambda: True, places=2),
+        ):
+            pass
+        assert len(said) == 1
+        host.kill()
+        with coordination.account("polygon", said.append, places=2):
+            pass
+
+
+@pytest.mark.parametrize(("shared", "runs"), [(True, 2), (False, 1)])
+def test_as_many_runs_hold_an_account_as_its_pool_says_where_they_share_no_terminal(
+    instance: dg.DagsterInstance, shared: bool, runs: int
+) -> None:
+    instance.event_log_storage.set_concurrency_slots("polygon", 2)
+    said: list[str] = []
+    with ExitStack() as held, suppress(KeyboardInterrupt):
+        for _ in range(3):
+            held.enter_context(vendor_account(instance, "polygon", said.append, lambda: True, shared=shared))
+            runs -= 1
+    assert runs == 0
+    assert len(said) == 1
 
 
 def ask_elsewhere(tmp_path: Path, name: str, turns: int, ahead: float, *, one_machine: bool) -> subprocess.Popen[str]:

@@ -98,9 +98,7 @@ class IbMinuteBars(dg.Component, dg.Model, dg.Resolvable):
         usual = read_span(self.first_day, self.last_day, SHIPPED)
         owner = read_owner(self.owner)
         tickers = read_tickers(Path(context.path) / self.tickers_file)
-        return dg.Definitions.merge(
-            *(dataset_definitions(market_dataset(ticker, ticker.span(usual), owner)) for ticker in tickers)
-        )
+        return dataset_definitions(*(market_dataset(ticker, ticker.span(usual), owner) for ticker in tickers))
 
 
 def request_pacing() -> RequestPacing:

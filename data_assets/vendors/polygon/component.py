@@ -188,18 +188,16 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         chosen = chosen_tickers(self.tickers, self.liquid)
         minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by, read_owner(self.owner))
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
-        return dg.Definitions.merge(
-            *(dataset_definitions(dataset) for dataset in datasets),
-            dg.Definitions(
-                sensors=[
-                    republications(minute_aggs.bars, minute_aggs.store),
-                    rebuilding_sensor(
-                        "polygon_months",
-                        [minute_aggs.months.asset_key],
-                        "Rebuilds a month's files when one of its days was stored or replaced.",
-                    ),
-                ]
-            ),
+        return dataset_definitions(
+            *datasets,
+            sensors=[
+                republications(minute_aggs.bars, minute_aggs.store),
+                rebuilding_sensor(
+                    "polygon_months",
+                    [minute_aggs.months.asset_key],
+                    "Rebuilds a month's files when one of its days was stored or replaced.",
+                ),
+            ],
         )
 
 
@@ -347,6 +345,7 @@ class _MinuteAggs:
             open_source=open_source,
             evaluate=lambda _lake, _day: [],
             max_concurrency=DOWNLOADS,
+            account_takes_many=True,
             typical_day_bytes=RAW_DAY_BYTES,
             usual=self._usual_file,
             is_at_hand=lambda day: self.cache.path(day).exists(),
@@ -405,6 +404,7 @@ class _MinuteAggs:
             open_source=open_source,
             evaluate=evaluate,
             max_concurrency=DOWNLOADS,
+            account_takes_many=True,
             typical_day_bytes=BARS_DAY_BYTES,
             usual=self._usual_bars,
             span=self.span,
@@ -444,6 +444,7 @@ class _MinuteAggs:
             open_source=open_source,
             evaluate=evaluate,
             max_concurrency=1,
+            account_takes_many=True,
             typical_day_bytes=MONTH_BYTES,
             usual=self._usual_month,
             span=self.span,
