@@ -17,6 +17,7 @@ from benchmarks import (
     many_days,
     memory,
     minute_aggs,
+    quote_reads,
     scale,
     spx_day,
     ticker_year,
@@ -34,6 +35,7 @@ CLAIMS = {
     "ticker_year": ticker_year.run,
     "ib_days": ib_days.run,
     "encodings": encodings.run,
+    "quote_reads": quote_reads.run,
     "scale": scale.run,
 }
 

@@ -216,6 +216,29 @@ def recorded(first: str, last: str) -> Measured:
     return {"seconds": seconds, "file": str(file), **times.totals()}
 
 
+def quote_reads(expiration: str, strike: str, *files: str) -> Measured:
+    """Polars over files of quotes: one contract of a day, one minute of a day, one contract of all days."""
+    from datetime import UTC, datetime
+
+    import polars as pl
+
+    contract = (
+        (pl.col("expiration") == date.fromisoformat(expiration))
+        & (pl.col("strike") == float(strike))
+        & (pl.col("right").cast(pl.String) == "CALL")
+    )
+    noon = datetime(2024, 1, 3, 17, 0, tzinfo=UTC)
+    minute = pl.col("timestamp") == noon
+    asked = {"contract": (files[:1], contract), "minute": (files[:1], minute), "contract over days": (files, contract)}
+    fastest, rows = dict.fromkeys(asked, 1e9), {}
+    for _ in range(5):
+        for what, (paths, wanted) in asked.items():
+            started = time.perf_counter()
+            rows[what] = pl.scan_parquet(list(paths)).filter(wanted).collect().height
+            fastest[what] = min(fastest[what], time.perf_counter() - started)
+    return {**fastest, "rows": rows}
+
+
 KINDS: dict[str, Callable[..., Measured]] = {
     work.__name__: work
     for work in (
@@ -223,7 +246,7 @@ KINDS: dict[str, Callable[..., Measured]] = {
         *(spx_published, spx_recorded),
         *(minute_aggs, hive_by_letters, duckdb_sorted, polars_filtered),
         *(ticker_year, ticker_year_of_days, ticker_year_of_csv),
-        *(ib_recorded, ib_loop),
+        *(ib_recorded, ib_loop, quote_reads),
     )
 }
 
