@@ -63,9 +63,7 @@ def run() -> list[Result]:
         if not all(found["rows"].values()) or found["rows"] != first[OURS]["rows"]:
             raise RuntimeError(f"{name}'s files hold other rows: {found['rows']} instead of {first[OURS]['rows']}")
 
-    print(
-        f"{rows.height:,} rows a day, sorted alike; ms, fastest of five warm reads, {REPETITIONS} alternating rounds"
-    )
+    print(f"{rows.height:,} rows a day, sorted alike; ms, fastest of five warm reads, {REPETITIONS} alternating rounds")
     print_table(
         ["written by", "bytes a row", *SAID.values()],
         [

@@ -13,6 +13,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
@@ -32,6 +33,12 @@ TIME = "timestamp"
 NEW_YORK_TIME = "time_new_york"
 
 _NIGHT = timedelta(hours=4)  # from 20:00 to midnight, which no change of the clocks touches
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_MONTHS_KNOWN = 10_000
+_known_months: dict[tuple[str, str], MonthProvenance] = {}
+"""What months' files said of themselves, by place and version: a grid of tickers asks for the same months again."""
 
 Hours = Literal["extended", "regular"]
 
@@ -75,8 +82,8 @@ def bar_files(
 ) -> BarFiles:
     """Choose the files for the days from ``start`` to ``end``, both inclusive.
 
-    Costs one listing of the days, one of the ticker's months, the footer of each of those, and of days that no month
-    speaks for theirs, once in a process.
+    Costs one listing of the days, one of the ticker's months, and, once in a process, the footer of each of those, and
+    of days that no month speaks for theirs.
 
     Args:
         storage: the lake's.
@@ -107,7 +114,8 @@ def bar_files(
     by_trade_date: set[date] = set()
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
-        built = month_provenance(storage, month_names[month]) if month_names[month] in month_versions else None
+        month_version = month_versions.get(month_names[month])
+        built = None if month_version is None else _known_month(storage, month_names[month], month_version)
         if built and built.days and all(built.days.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
             held += (of_month := [day for day in sorted(built.days) if start <= day <= end])
@@ -149,7 +157,7 @@ def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFra
     if not chosen.days:  # a month, without a day of the range
         return pl.concat(parts).filter(pl.lit(value=False))
     first, after = chosen.window
-    return pl.concat(parts).filter(pl.col(TIME) >= first, pl.col(TIME) < after)
+    return pl.concat(parts).filter(pl.col(TIME) >= _instant(first), pl.col(TIME) < _instant(after))
 
 
 def regular_bars(frame: pl.LazyFrame, days: Iterable[date]) -> pl.LazyFrame:
@@ -209,6 +217,17 @@ def month_provenance(storage: Storage, name: str) -> MonthProvenance | None:
         return None
 
 
+def _known_month(storage: Storage, name: str, version: str) -> MonthProvenance | None:
+    """The same of a version that was read before in this process, without reading it again."""
+    where = (storage.locate(name), version)
+    known = _known_months.get(where) or month_provenance(storage, name)
+    if known is not None:
+        if len(_known_months) >= _MONTHS_KNOWN:
+            _known_months.clear()
+        _known_months[where] = known
+    return known
+
+
 def built_from(storage: Storage, name: str) -> dict[date, str]:
     """The days and versions that a month's file was built from; none where it cannot be read."""
     built = month_provenance(storage, name)
@@ -216,11 +235,21 @@ def built_from(storage: Storage, name: str) -> dict[date, str]:
 
 
 def _regular_hours(days: Iterable[date]) -> pl.DataFrame:
+    return _hours_of(tuple(days))
+
+
+@lru_cache(maxsize=32)
+def _hours_of(days: tuple[date, ...]) -> pl.DataFrame:
     hours = [session(day) for day in days]
     return pl.DataFrame(
         {"opened": [day.open for day in hours], "closed": [day.close for day in hours]},
         schema=dict.fromkeys(("opened", "closed"), pl.Datetime("us", "UTC")),
     )
+
+
+def _instant(when: datetime) -> pl.Expr:
+    """As a literal. Polars makes one of a datetime with a time zone by several small queries, which cost more."""
+    return pl.lit((when - _EPOCH) // timedelta(microseconds=1), pl.Int64).cast(pl.Datetime("us", "UTC"))
 
 
 def _midnight(day: date) -> datetime:
