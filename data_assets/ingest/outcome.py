@@ -115,6 +115,10 @@ class DayEnded(IngestError):
         self.outcome = outcome
 
 
+class StoredMeanwhile(DayEnded):
+    """Another run has stored the day since this one began with it; what is there is that run's, whole."""
+
+
 class Transient(IngestError):
     """Worth another attempt after a pause; ``Failed`` when the attempts are used up."""
 

@@ -155,7 +155,7 @@ class StorageAsOf:
         """See ``Storage``: refused."""
         self._refuse(name)
 
-    def keep(self, name: str, previous: str) -> None:
+    def keep(self, name: str, previous: str, since: str | None = None) -> None:
         """See ``Storage``: refused."""
         self._refuse(name)
 

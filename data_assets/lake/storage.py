@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store
@@ -103,10 +104,16 @@ class Storage(Protocol):
             LakeError: the object store does not answer.
         """
 
-    def keep(self, name: str, previous: str) -> None:
+    def keep(self, name: str, previous: str, since: str | None = None) -> None:
         """Give what is ``name`` now the name ``previous`` too, in place of what had it; ``name`` is never touched.
 
+        Args:
+            name: the file.
+            previous: its other name.
+            since: the `version` that is meant, and no other; None for whatever is there.
+
         Raises:
+            Overtaken: another writer has published ``name`` since; what has the name ``previous`` stays.
             OSError: from the local disk.
             LakeError: from the object store.
         """
@@ -318,7 +325,7 @@ class LocalFolder:
         durable.make_folder(target.parent)
         durable.rename(temp, target)
 
-    def keep(self, name: str, previous: str) -> None:
+    def keep(self, name: str, previous: str, since: str | None = None) -> None:
         """See `Storage`. A second name of the same bytes; a copy where the disk knows no such names (exFAT)."""
         target, kept = self._root / name, self._root / previous
         if not target.exists():
@@ -640,14 +647,17 @@ class Bucket:
             self._store.put(name, body, mode="create" if since == _NOTHING else {"e_tag": since})
         except (AlreadyExistsError, PreconditionError) as error:
             if not self._holds(name, body):  # else the store took it, and its answer was lost on the way
-                raise Overtaken(
-                    f"{self.locate(name)}: another run has stored this day since this one began, and its file stays; "
-                    "backfill the day again only if that is wrong"
-                ) from error
+                raise self._overtaken(name) from error
         except BaseError as error:
             if _NO_CONDITIONS not in str(error):
                 raise
             self._store.put(name, body)
+
+    def _overtaken(self, name: str) -> Overtaken:
+        return Overtaken(
+            f"{self.locate(name)}: another run has stored this day since this one began, and its file stays; backfill "
+            "the day again only if that is wrong"
+        )
 
     def _holds(self, name: str, body: mmap.mmap) -> bool:
         meta = self._head(name)
@@ -686,11 +696,27 @@ class Bucket:
                 raise
         return f"{what} ignores If-Match, so {hurt} where it was stored before; let one run at a time work on a day"
 
-    def keep(self, name: str, previous: str) -> None:
-        """See `Storage`. The store copies by itself; no byte comes here."""
-        if self.size(name) is not None:
+    def keep(self, name: str, previous: str, since: str | None = None) -> None:
+        """See `Storage`. The store copies by itself; no byte comes here.
+
+        It knows no copy of one version. So the copy gets a name of its own first, and is what was meant if that is
+        still there afterwards.
+        """
+        if since is None and self.size(name) is not None:
             with self._asking(previous):
                 self._store.copy(name, previous)
+        if not since:
+            return
+        copied = f"{previous}.{uuid4().hex}"
+        with self._asking(previous):
+            try:
+                with suppress(FileNotFoundError):
+                    self._store.copy(name, copied)
+                if self.version(name) != since:
+                    raise self._overtaken(name)
+                self._store.copy(copied, previous)
+            finally:
+                self._store.delete(copied)
 
     def move(self, name: str, to: str) -> None:
         """See `Storage`. The store copies by itself."""

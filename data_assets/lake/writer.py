@@ -112,7 +112,8 @@ class StagedFile:
         """
         try:
             if keep_previous:
-                self._storage.keep(self.name, previous_path(self.provenance.dataset, self.provenance.day))
+                previous = previous_path(self.provenance.dataset, self.provenance.day)
+                self._storage.keep(self.name, previous, self._since)
             self._file.publish(self.name, self._since)
         except OSError as error:
             raise write_error(error, self._storage.write_place(self.name)) from error

@@ -3,7 +3,9 @@
 A process that executes runs writes every few seconds that they live. Every time is taken from the database's clock, so
 those of the machines may differ. A run that was silent for `SILENT_SECONDS` is gone: long enough for a network that is
 away for half a minute, and short enough that with one look every half minute a dead machine's runs end within a minute.
-The time for which the database itself was down is nobody's silence: it counts from the database's start.
+The time for which the database itself was down is nobody's silence: it counts from the database's start. A process that
+finds its run ended by another, as after a long pause of its machine or network, stops it as the UI's Terminate does:
+somebody else may be at its days by now.
 
 What vendors' clients remember is a row, changed in a transaction of its own that holds a lock of its name, and dated by
 the database's clock.
@@ -20,6 +22,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -212,9 +216,10 @@ class CoordinationInPostgres:
                 logger.warning("the run history was not told that this process lives: %s", one_line(error, 200))
                 continue
             for run_id in sorted((held - heard) & self.held()):
-                logger.error("run %s: was taken for dead and ended by another process, and goes on here", run_id)
+                logger.error("run %s: was taken for dead and ended by another process, so it stops here", run_id)
                 with self._lock:
                     self._held.discard(run_id)
+                os.kill(os.getpid(), signal.SIGTERM)  # as the UI's Terminate does
 
 
 class StateInPostgres:

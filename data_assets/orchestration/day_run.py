@@ -13,11 +13,12 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
+    asynccontextmanager,
     contextmanager,
     nullcontext,
     suppress,
@@ -32,6 +33,7 @@ import dagster as dg
 import polars as pl
 
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
+from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.markdown import markdown_table
 from data_assets.ingest.outcome import (
     DamagedFile,
@@ -44,6 +46,7 @@ from data_assets.ingest.outcome import (
     RunEnded,
     Scalar,
     Stored,
+    StoredMeanwhile,
 )
 from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
@@ -484,10 +487,61 @@ class _NotOpened:
         raise RunEnded(self._why)
 
 
+@asynccontextmanager
+async def _opened_as_first_or_second(
+    dataset: MarketDataset, opener: Opener, lake: Lake, days: list[date]
+) -> AsyncIterator[Source]:
+    async with opener(lake, days) as source:
+        yield _FirstOrSecond(dataset, lake, source)
+
+
+class _FirstOrSecond:
+    """A source of days that another run may store at the same time; implements ``Source``.
+
+    Such a day ends as stored, and is recorded as what is there: whoever stored it may have died before it could.
+    """
+
+    def __init__(self, dataset: MarketDataset, lake: Lake, source: Source) -> None:
+        self._dataset, self._lake, self._source = dataset, lake, source
+
+    async def fetch(self, day: date, meter: DayMeter) -> StagedDay:
+        staged = await self._source.fetch(day, meter)
+        return _StagedFirstOrSecond(staged, partial(self._found, day))
+
+    async def wait_until_up(self) -> None:
+        await self._source.wait_until_up()
+
+    def _found(self, day: date, overtaken: StoredMeanwhile) -> Stored:
+        logger.warning(f"{self._dataset.name} {day}: {overtaken}")
+        try:
+            found = self._dataset.files.found(self._lake, day)
+        except LakeError as error:
+            raise ending_of(error) from error
+        if found is None:
+            raise overtaken
+        return found
+
+
+class _StagedFirstOrSecond:
+    """A day of such a source; implements ``StagedDay``."""
+
+    def __init__(self, staged: StagedDay, found: Callable[[StoredMeanwhile], Stored]) -> None:
+        self._staged, self._found = staged, found
+
+    def publish(self) -> Stored:
+        try:
+            return self._staged.publish()
+        except StoredMeanwhile as overtaken:
+            return self._found(overtaken)
+
+    def discard(self) -> None:
+        self._staged.discard()
+
+
 def _opener(context: dg.AssetExecutionContext, dataset: MarketDataset) -> Opener:
     if RECONCILE in context.run.tags:
         return lambda lake, _days: nullcontext(FilesOfTheLake(dataset, lake))
-    return source_of_run(dataset)
+    return partial(_opened_as_first_or_second, dataset, source_of_run(dataset))
 
 
 def source_of_run(dataset: MarketDataset) -> Opener:

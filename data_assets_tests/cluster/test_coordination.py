@@ -178,6 +178,20 @@ def test_a_run_lives_as_long_as_its_process_whatever_its_clock_says_and_no_longe
     assert ended.status == dg.DagsterRunStatus.FAILURE, "somebody may start it again"
 
 
+def test_a_process_whose_run_was_ended_by_another_host_is_told_to_stop(
+    history_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_host: Callable[..., subprocess.Popen[str]]
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text(f"storage:\n  postgres:\n    postgres_url: {history_url}\n")
+    with dg.DagsterInstance.get() as instance:
+        record = a_run(instance)
+        host = other_host("run", record.dagster_run.run_id)
+        monkeypatch.setattr(coordination_in_postgres, "SILENT_SECONDS", -1.0)  # as if it had been silent
+        assert end_interrupted_runs(instance) == [record.dagster_run.run_id]
+
+        assert host.wait(PATIENCE) == -signal.SIGTERM
+
+
 def test_a_run_that_nobody_held_has_time_to_start(
     instance: dg.DagsterInstance, coordination: Coordination, monkeypatch: pytest.MonkeyPatch
 ) -> None:

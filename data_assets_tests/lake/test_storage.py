@@ -17,9 +17,11 @@ from data_assets.files.durable import make_folder
 from data_assets.lake import parquet_file, writer
 from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable, Overtaken
 from data_assets.lake.lake import Lake
+from data_assets.lake.layout import previous_path
 from data_assets.lake.storage import UNREADABLE, Bucket, LocalFolder, open_storage
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer
+from data_assets_tests.lake.conftest import s3_server
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, store, temp_files
 from data_assets_tests.permissions import closed
 
@@ -397,6 +399,24 @@ def test_of_two_writers_of_a_day_in_a_bucket_one_wins_whole_and_the_other_is_tol
     assert staged_day(one, quotes()).publish().rows == quotes().height, "a later writer knows what it replaces"
 
 
+def test_a_writer_that_lost_leaves_the_revision_that_the_winner_has_kept(bucket_url):
+    lake = Lake(bucket_url, synthetic=True)
+    staged_day(lake, quotes().head(1)).publish()
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as first, lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as second:
+        first.write(quotes().head(3))
+        second.write(quotes().head(2))
+        won, lost = second.finish(provenance()), first.finish(provenance())
+        won.publish(keep_previous=True)
+
+        with pytest.raises(Overtaken, match="its file stays"):
+            lost.publish(keep_previous=True)
+
+    assert lake.scan(DATASET, DAY, DAY).collect().height == 2
+    assert lake.previous(DATASET, DAY).collect().height == 1
+    kept = [name for name in open_storage(bucket_url).names() if name.startswith("_previous/")]
+    assert kept == [previous_path(DATASET, DAY)]
+
+
 def test_a_writer_whose_answer_was_lost_is_not_overtaken_by_itself(bucket_url, tmp_path):
     bucket = Bucket(bucket_url)
     since = bucket.version("new")
@@ -419,14 +439,11 @@ def test_a_writer_whose_answer_was_lost_is_not_overtaken_by_itself(bucket_url, t
     ids=["none", "If-None-Match", "If-Match"],
 )
 def test_a_store_that_ignores_a_condition_is_found_out(bucket_url, monkeypatch, ignored, said):
-    app = create_backend_app("s3")
-
-    def forgetful(environ, start_response):
+    def forget(environ):
         environ.pop(ignored, None)
-        return app(environ, start_response)
 
-    with WsgiServer(forgetful) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{server.port}")
+    with s3_server(forget) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         lake = Lake(bucket_url, synthetic=True)
         found = lake.ignores_conditions()
         assert lake.datasets() == []

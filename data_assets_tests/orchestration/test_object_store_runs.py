@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from data_assets.cli.local_run import run_range
 from data_assets.lake.lake import Lake
@@ -23,8 +27,14 @@ class Store:
     """A store that takes every file; from `closed` on it gives none back whose name holds `UNREAD`."""
 
     closed = False
+    written_first: tuple[str, bytes] | None = None
+    """An object that another host writes just before the next PUT of it."""
 
     def refusal(self, environ: dict[str, Any]) -> str | None:
+        path = environ["PATH_INFO"].removeprefix("/")
+        if environ["REQUEST_METHOD"] == "PUT" and self.written_first and self.written_first[0] == path:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(*path.split("/", 1), self.written_first[1])
+            self.written_first = None
         held_back = environ["REQUEST_METHOD"] == "GET" and UNREAD in environ["PATH_INFO"]
         return "403 Forbidden" if self.closed and held_back else None
 
@@ -70,6 +80,32 @@ def test_a_file_that_cannot_be_read_back_does_not_keep_its_day_or_others_from_be
     }
     assert ["preview" in shown[day] for day in DAYS] == [True, False]
     assert shown[DAYS[0]]["path"].value == f"{bucket_url}/{ASSET.to_user_string()}/date={DAYS[0]}/data.parquet"
+
+
+def test_a_day_that_another_host_stores_at_the_same_time_is_recorded_as_what_is_there(
+    project: InProcess, store: Store, bucket_url: str
+) -> None:
+    day, name = date.fromisoformat(DAYS[0]), ASSET.to_user_string()
+    run_range(project.instance, ASSET, DAYS[0], DAYS[0])
+    lake, elsewhere = (Lake(url, synthetic=False) for url in (bucket_url, f"{bucket_url}-elsewhere"))
+    rows = lake.scan(name, day, day).collect()
+    order = ["symbol", "expiration", "strike", "right", "timestamp"]
+    with elsewhere.writer(name, day, rows.to_arrow().schema, order) as writer:
+        writer.write(rows.filter(pl.int_range(pl.len()) > 0))  # another file than ours
+        others = writer.finish(lake.provenance(name, day)).publish()
+    bucket, _, key = elsewhere.locate(others.path).removeprefix("s3://").partition("/")
+    content = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key).value
+    store.written_first = (lake.locate(others.path).removeprefix("s3://"), content)
+
+    run = run_range(project.instance, ASSET, DAYS[0], DAYS[0])
+
+    assert run.success
+    assert project.states(DAYS[:1]) == {DAYS[0]: "stored"}
+    recorded = project.materializations()[-1].asset_materialization
+    assert recorded is not None
+    assert recorded.metadata["sha256"].value == others.sha256
+    assert recorded.metadata["rows"].value == others.rows == rows.height - 1
+    assert "another run has stored this day since this one began" in project.messages(run.run_id)
 
 
 def test_a_file_beside_the_lake_is_named_by_its_own_path(bucket_url: str, tmp_path: Path) -> None:
