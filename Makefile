@@ -49,7 +49,8 @@ readers: setup       ## real engines of an older day read every dataset; needs P
 	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless; }
 	$(BIN)/python -m readers
 
-test-engines: setup  ## backtest engines load what was exported, each in an environment of its own
+test-engines: setup  ## backtest engines and readers load what was exported, each in an environment of its own
+	@command -v java >/dev/null || { apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless; }
 	$(BIN)/python -m engines
 
 setup: .venv/installed

@@ -6,6 +6,7 @@ Nothing heavy is imported: `--help` and a call that is wrong by itself wait for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -47,6 +48,20 @@ class DayOrMonth(click.ParamType[DaysNamed]):
             return DaysNamed(value, *read_days(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Gigabytes(click.FloatRange):
+    """A number of GB: what is no number, or has no end, would fulfil every bound or none."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or one line that says what is wrong."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number of GB", param, ctx)
+        return float(number)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from typing import Any
 
 import click
 
-from data_assets.cli.arguments import Asked, DayOrMonth, DaysNamed, complete_keys, json_option, takes_selection
+from data_assets.cli.arguments import (
+    Asked,
+    DayOrMonth,
+    DaysNamed,
+    Gigabytes,
+    complete_keys,
+    json_option,
+    takes_selection,
+)
 from data_assets.cli.starting import show_loading
 from data_assets.project import PROJECT
 
@@ -402,7 +410,7 @@ def snapshot_drop(names: tuple[str, ...]) -> None:
 @_snapshot_command("prune", "Drop the oldest, by number, age or size.")
 @click.option("--newest", type=click.IntRange(min=0), help="Leave no more than the newest N.")
 @click.option("--days", type=click.IntRange(min=0), help="Leave those taken in the last N days.")
-@click.option("--gb", type=click.FloatRange(min=0), help="Leave as many of the newest as keep N GB of replaced files.")
+@click.option("--gb", type=Gigabytes(), help="Leave as many of the newest as keep N GB of replaced files.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def snapshot_prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
     """Drop the oldest snapshots until all that is asked for holds; it says which, and asks."""

@@ -167,13 +167,29 @@ def list_all(as_json: bool) -> None:
     """Print the lake's snapshots."""
     enter_project()
     lake = open_lake()
-    listed = [_listed(lake, snapshot) for snapshot in lake.snapshots()]
+    damaged: list[str] = []
+    listed = [_listed(lake, snapshot) for snapshot in lake.snapshots(_telling(damaged))]
     if as_json:
         write_document(listed)
-        return
-    if not listed:
+    elif listed:
+        _print_list(listed)
+    elif not damaged:
         click.echo("the lake has no snapshot: data-assets snapshot NAME KEY...")
-        return
+    if damaged:
+        sys.exit(EXIT_SOME_DAY_DOES_NOT)
+
+
+def _telling(damaged: list[str]) -> Callable[[str, LakeError], None]:
+    """Collect the snapshots that cannot be read, and say each in a line."""
+
+    def tell(name: str, why: LakeError) -> None:
+        damaged.append(name)
+        click.echo(f"Error: {why}; or give it up: data-assets snapshot drop {name}", err=True)
+
+    return tell
+
+
+def _print_list(listed: Sequence[ListedSnapshot]) -> None:
     right = {"justify": "right"}
     table = Table(Column("name", no_wrap=True), "taken (UTC)", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("days", "size", "kept for it"):
@@ -197,17 +213,30 @@ def drop(names: Sequence[str]) -> None:
     """Give snapshots up."""
     enter_project()
     lake = open_lake()
-    snapshots = [_named(lake, name) for name in dict.fromkeys(names)]
+    wanted = list(dict.fromkeys(names))
+    damaged: list[str] = []
+    there = {each.name: each for each in lake.snapshots(lambda name, _: damaged.append(name))}
+    snapshots = [there[name] if name in there else _named(lake, name) for name in wanted if name not in damaged]
     freed = lake.kept_bytes(*snapshots)
-    lake.drop_snapshots([snapshot.name for snapshot in snapshots])
-    click.echo(f"dropped {', '.join(each.name for each in snapshots)}: up to {bytes_text(freed)} freed")
+    _say_dropped(lake.drop_snapshots(wanted), f"dropped {', '.join(wanted)}: up to {bytes_text(freed)} freed")
+
+
+def _say_dropped(damaged: Sequence[str], text: str) -> None:
+    if not damaged:
+        click.echo(text)
+        return
+    click.echo(
+        f"{text.partition(':')[0]}; no file was freed, as {', '.join(damaged)} may need it and cannot be read: put it "
+        f"back, or give it up: data-assets snapshot drop {' '.join(damaged)}"
+    )
 
 
 def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
     """Drop the oldest snapshots until those that are left fulfil every bound."""
     enter_project()
     lake = open_lake()
-    left = lake.snapshots()
+    damaged: list[str] = []
+    left = lake.snapshots(_telling(damaged))
     dropped: list[str] = []
     since = None if days is None else datetime.now(UTC) - timedelta(days=days)
     kept = {snapshot.name: lake.kept_files(snapshot) for snapshot in left}
@@ -223,12 +252,11 @@ def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> 
         dropped.append(left.pop(0).name)
     if not dropped:
         click.echo("nothing to drop")
-        return
+        sys.exit(EXIT_SOME_DAY_DOES_NOT if damaged else EXIT_OK)
     click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(size(dropped))})")
     if not yes and not click.confirm("go on?", err=True):
         raise click.Abort
-    lake.drop_snapshots(dropped)
-    click.echo(f"dropped {count_of(len(dropped), 'snapshot')}")
+    _say_dropped(lake.drop_snapshots(dropped), f"dropped {count_of(len(dropped), 'snapshot')}")
 
 
 def _named(lake: Lake, name: str) -> Snapshot:

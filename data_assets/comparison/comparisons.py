@@ -175,7 +175,11 @@ class ParityComparison:
         return {
             "timestamp": Column(_INSTANT, "instant, UTC", "instant of the snapshot"),
             "implied": Column(pl.Float64(), "US dollars", "what calls and puts nearest to the money imply"),
-            "band": Column(pl.Float64(), "US dollars", "half of the call's and the put's spread together"),
+            "band": Column(
+                pl.Float64(),
+                "US dollars",
+                "half of the call's and the put's spread together, and interest until they expire",
+            ),
             "level": Column(pl.Float64(), "US dollars", f"what {self.level} says at that instant"),
         }
 

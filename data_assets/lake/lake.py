@@ -70,6 +70,7 @@ from data_assets.lake.layout import (
     partition_path,
     pinned_path,
     previous_path,
+    snapshot_path,
 )
 from data_assets.lake.migration import move_files
 from data_assets.lake.monthly import AuditedMonth, MonthProvenance, audit_month, write_month
@@ -921,13 +922,17 @@ class Lake:
                 raise
         return snapshot
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self, unreadable: Callable[[str, LakeError], None] | None = None) -> list[Snapshot]:
         """The snapshots of this lake, the oldest first.
 
+        Args:
+            unreadable: told of each that cannot be read, by its name, and why; without it, that is raised.
+
         Raises:
-            LakeError: one cannot be read.
+            LakeError: one cannot be read, or the lake is not there.
         """
-        return snapshots(self._storage)
+        self.check_there()
+        return snapshots(self._storage, unreadable)
 
     def snapshot(self, name: str) -> Snapshot:
         """The snapshot of a name.
@@ -977,8 +982,13 @@ class Lake:
         files = {pin: size for snapshot in snapshots for pin, size in self.kept_files(snapshot).items()}
         return sum(files.values())
 
-    def drop_snapshots(self, names: Sequence[str]) -> None:
+    def drop_snapshots(self, names: Sequence[str]) -> list[str]:
         """Give snapshots up, and with them the files that no other one needs; no day of any dataset is touched.
+
+        One that cannot be read is given up all the same.
+
+        Returns:
+            The names of others that cannot be read: as long as there is one, the files stay, as it may need them.
 
         Raises:
             ValueError: a name is none for a snapshot.
@@ -987,8 +997,9 @@ class Lake:
         self.check_there()  # first, lest anything be made in the mount point of a disk that is away
         with alone_with_pins(self._storage):
             for name in names:
-                self.snapshot(name)
-            let_go(self._storage, names)
+                if self._storage.size(snapshot_path(name)) is None:
+                    self.snapshot(name)  # which says what there is
+            return let_go(self._storage, names)
 
     def sweep(self) -> list[str]:
         """Remove the temporary files of writers that died; those of living writers, of any process, stay.

@@ -157,14 +157,27 @@ def pin_again(storage: Storage, snapshot: Snapshot) -> None:
                 )
 
 
-def snapshots(storage: Storage) -> list[Snapshot]:
+def snapshots(storage: Storage, unreadable: Callable[[str, LakeError], None] | None = None) -> list[Snapshot]:
     """The lake's snapshots, the oldest first.
+
+    Args:
+        storage: the lake's.
+        unreadable: told of each that cannot be read, by its name, and why; without it, that is raised.
 
     Raises:
         LakeError: one cannot be read, or is none.
     """
-    names = [name for name in storage.names(SNAPSHOTS) if name.endswith(".json")]
-    return sorted((_read(storage, name) for name in names), key=lambda each: (each.taken_at, each.name))
+    found = []
+    for place in storage.names(SNAPSHOTS):
+        if not place.endswith(".json"):
+            continue
+        try:
+            found.append(_read(storage, place))
+        except LakeError as error:
+            if unreadable is None:
+                raise
+            unreadable(place.removeprefix(f"{SNAPSHOTS}/").removesuffix(".json"), error)
+    return sorted(found, key=lambda each: (each.taken_at, each.name))
 
 
 def snapshot_named(storage: Storage, name: str) -> Snapshot:
@@ -176,7 +189,9 @@ def snapshot_named(storage: Storage, name: str) -> Snapshot:
     """
     place = snapshot_path(name)
     if storage.size(place) is None:
-        known = ", ".join(each.name for each in snapshots(storage))
+        damaged: list[str] = []
+        readable = snapshots(storage, lambda name, _: damaged.append(name))
+        known = ", ".join([*(each.name for each in readable), *damaged])
         raise LakeError(f"the lake has no snapshot {name!r}; {f'it has {known}' if known else 'it has none'}")
     return _read(storage, place)
 
@@ -191,29 +206,35 @@ def is_kept(storage: Storage, dataset: str, day: date, file: PinnedDay) -> bool:
     return storage.size(pinned_path(dataset, day, file.sha256)) == file.size
 
 
-def let_go(storage: Storage, names: Iterable[str]) -> None:
+def let_go(storage: Storage, names: Iterable[str]) -> list[str]:
     """Remove the lake's copies of some snapshots, and every pin that no other one needs.
 
     What a process leaves that is killed in between goes with the next call.
 
+    Returns:
+        Those of the others that cannot be read. While there is one, every pin stays, for nobody knows which it needs.
+
     Raises:
-        LakeError: something cannot be read or removed.
+        LakeError: something cannot be removed.
     """
     gone = set(names)
+    damaged: list[str] = []
+    left = [each for each in snapshots(storage, lambda name, _: damaged.append(name)) if each.name not in gone]
     needed = {
         pinned_path(dataset, day, file.sha256)
-        for snapshot in snapshots(storage)
-        if snapshot.name not in gone
+        for snapshot in left
         for dataset, days in snapshot.days.items()
         for day, file in days.items()
     }
     for name in gone:
         with _writing(storage, snapshot_path(name)):
             storage.delete(snapshot_path(name))
-    for name in storage.names(PINNED):
+    damaged = [name for name in damaged if name not in gone]
+    for name in [] if damaged else storage.names(PINNED):
         if name not in needed:
             with _writing(storage, name):
                 storage.delete(name)
+    return damaged
 
 
 def changes(

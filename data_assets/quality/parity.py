@@ -12,12 +12,18 @@ from __future__ import annotations
 import polars as pl
 
 from data_assets.quality.verdict import Verdict
+from data_assets.trading_calendar import NEW_YORK
 
 STRIKES = 5
 """Those nearest to the money, whose two mids are nearest to each other; the median of what they imply counts."""
 
 TOLERANCE = 0.05
 """Share of snapshots whose level lies outside the band, above which `parity` warns. A judgement."""
+
+CARRY = 0.06
+"""Share of the level, for each year until expiration, by which interest may move what options imply. A judgement: 5.5 %
+was the upper bound of the Federal Reserve's target in 2023. A month before expiration it comes to 0.5 % of the level, a
+day before it to 0.02 %: so of an underlying with monthly expirations alone little is judged, and nothing falsely."""
 
 LEAST_BAND = 0.0005
 """Share of the level that is never a difference: interest and dividends of a day or two. A judgement."""
@@ -38,7 +44,8 @@ def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One row per snapshot with at least one strike that is quoted on both sides as a call and as a put:
         ``timestamp``; ``implied``: strike plus call mid less put mid, dollars, the median of the strikes nearest to the
-        money; ``band``: half of both spreads together, dollars, the median of the same strikes.
+        money; ``band``: half of both spreads together, dollars, the median of the same strikes, and what interest until
+        the expiration may come to (`CARRY`).
     """
     sound = quotes.filter(pl.col("bid") > 0, pl.col("ask") >= pl.col("bid")).select(
         "timestamp",
@@ -60,11 +67,17 @@ def implied_underlying(quotes: pl.DataFrame) -> pl.DataFrame:
         nearest.group_by("timestamp")
         .agg(
             implied=(pl.col("strike") + pl.col("mid") - pl.col("mid_put")).median(),
-            band=(pl.col("half_spread") + pl.col("half_spread_put")).median(),
+            band=(pl.col("half_spread") + pl.col("half_spread_put") + _carry()).median(),
         )
         .sort("timestamp")
         .cast(COLUMNS)
     )
+
+
+def _carry() -> pl.Expr:
+    """Dollars, by the strike, which is near the level; none on the day of the expiration itself."""
+    day = pl.col("timestamp").dt.convert_time_zone(NEW_YORK.key).dt.date()
+    return pl.col("strike") * CARRY * (pl.col("expiration") - day).dt.total_days() / 365
 
 
 def parity(compared: pl.DataFrame, level_of: str, tolerance: float = TOLERANCE) -> Verdict:

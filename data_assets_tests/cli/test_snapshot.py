@@ -168,3 +168,25 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(
     assert (project.folder / "there.json").read_text() == "mine"
     assert not (project.folder / "study.snapshot.json").exists()
     assert call("snapshot", "list", "--json").document == []
+
+
+def test_a_damaged_one_is_named_and_dropped(project: InProcess, call: Call) -> None:
+    for name in ("study", "torn"):
+        assert not call("snapshot", name, QQQ, "--from", DAYS[0], "--to", DAYS[0]).code
+    torn = project.folder / "lake" / "live" / "_snapshots" / "torn.json"
+    torn.write_text("{")
+    listed = call("snapshot", "list")
+    assert (listed.code, "study" in listed.stdout) == (1, True)
+    assert listed.stderr.count("\n") == 1
+    assert "torn.json: is no snapshot" in listed.stderr
+    assert listed.stderr.endswith("or give it up: data-assets snapshot drop torn\n")
+    pruned = call("snapshot", "prune", "--newest", "0", "--yes")
+    assert "no file was freed, as torn may need it and cannot be read: put it back, or give it up" in pruned.stdout
+    assert call("snapshot", "drop", "torn").stdout.startswith("dropped torn")
+    assert call("snapshot", "list").stdout.startswith("the lake has no snapshot")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "many"])
+def test_what_is_no_number_of_gigabytes(number: str, call: Call) -> None:
+    ended = call("snapshot", "prune", "--gb", number, "--yes")
+    assert (ended.code, ended.stderr.count("\n")) == (2, 1)

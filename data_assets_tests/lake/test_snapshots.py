@@ -159,6 +159,35 @@ def test_one_file_of_many_snapshots_is_kept_until_the_last_of_them_goes(tmp_path
         lake.drop_snapshots(["second"])
 
 
+def test_one_damaged_snapshot_keeps_no_other_from_being_listed_or_dropped(tmp_path):
+    lake = filled(str(tmp_path / "lake"))
+    for name in ("sound", "damaged", "other"):
+        lake.take_snapshot(name, {DATASET: [DAY]})
+        store(lake, quotes(seed=len(name)))
+    place = tmp_path / "lake" / snapshot_path("damaged")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:100])
+    kept = pins(lake.url)
+    told = []
+    readable = lake.snapshots(lambda name, why: told.append((name, str(why))))
+    assert {each.name for each in readable} == {"sound", "other"}
+    assert [(name, "is no snapshot" in why) for name, why in told] == [("damaged", True)]
+    with pytest.raises(LakeError, match="is no snapshot"):
+        lake.snapshots()
+    with pytest.raises(LakeError, match=r"has no snapshot 'study'; it has .*, damaged"):
+        lake.snapshot("study")
+
+    assert lake.drop_snapshots(["sound"]) == ["damaged"]
+    assert pins(lake.url) == kept, "nobody knows which of them it needs"
+    place.write_bytes(whole)
+    assert lake.drop_snapshots(["other"]) == []
+    assert len(pins(lake.url)) == 1
+    assert stored(as_of(lake, lake.snapshot("damaged"))).height == quotes().height
+    place.write_bytes(whole[:100])
+    assert lake.drop_snapshots(["damaged"]) == []
+    assert pins(lake.url) == []
+
+
 def test_a_pin_on_a_local_disk_takes_no_room(tmp_path):
     lake = filled(str(tmp_path))
     snapshot = lake.take_snapshot("study", {DATASET: [DAY]})
@@ -239,6 +268,15 @@ def test_a_lake_that_is_not_plugged_in_has_not_lost_its_days(tmp_path):
     ):
         with pytest.raises(LakeError, match="plug in or mount its disk"):
             ask()
+
+
+def test_of_a_lake_that_is_not_plugged_in_nobody_says_that_it_has_no_snapshot(tmp_path):
+    lake = filled(str(tmp_path / "lake"))
+    lake.take_snapshot("study", {DATASET: [DAY]})
+    (tmp_path / "lake").rename(tmp_path / "away")
+    (tmp_path / "lake").mkdir()
+    with pytest.raises(LakeError, match="is not there"):
+        lake.snapshots()
 
 
 def test_engines_never_meet_a_pin(tmp_path):

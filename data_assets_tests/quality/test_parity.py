@@ -118,3 +118,19 @@ def test_levels_outside_the_band_warn_when_they_are_many() -> None:
 def test_no_snapshot_cannot_be_judged() -> None:
     verdict = parity(day([]), "theta/option_greeks/SPX")
     assert (verdict.passed, verdict.summary) == (True, "cannot tell: no snapshot has both")
+
+
+def test_a_month_of_interest_is_no_difference() -> None:
+    """Where there are monthly expirations alone, the nearest is weeks away: 5 % a year are 2.3 dollars of 560."""
+    spot, expires = 560.0, date(2024, 8, 1)
+    discount = 0.05 * 30 / 365
+    quotes = chain(spot, expires=expires).with_columns(
+        (pl.col(side) + pl.when(pl.col("right") == "CALL").then(pl.col("strike") * discount).otherwise(0.0))
+        for side in ("bid", "ask")
+    )
+    implied = implied_underlying(quotes)
+    assert abs(implied["implied"].item() - spot) > 2
+    assert parity(implied.with_columns(level=pl.lit(spot)), "the bars").passed
+    assert not parity(implied.with_columns(level=pl.lit(spot * 0.99)), "the bars").passed, "a percent still is one"
+    today = implied_underlying(chain(spot)).with_columns(level=pl.lit(spot * 0.995))
+    assert not parity(today, "the bars").passed, "on the day itself nothing is allowed for"
