@@ -21,6 +21,7 @@ from data_assets.cli.documents import write_document
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import COLOURS
+from data_assets.orchestration.coverage import week_of_year
 from data_assets.orchestration.coverage_asset import write_page
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DONE, DayState
@@ -111,22 +112,17 @@ def _heads(weeks: int) -> str:
     """The initials of the months above the weeks in which they begin, in a usual year."""
     line = [" "] * -(-WEEKS // weeks)
     for month, initial in enumerate(MONTHS, 1):
-        line[_week(date(2026, month, 1)) // weeks] = initial
+        line[week_of_year(date(2026, month, 1)) // weeks] = initial
     return "".join(line)
-
-
-def _week(day: date) -> int:
-    """Which week of its year a day is in, from 0 on; weeks begin on Monday."""
-    return (day.timetuple().tm_yday - 1 + date(day.year, 1, 1).weekday()) // 7
 
 
 def _weeks(dataset: MarketDataset, key: str) -> range:
     """The weeks of its year in which a day, or the most of a month, lies."""
     first = date.fromisoformat(key)
     if not dataset.monthly:
-        return range(_week(first), _week(first) + 1)
-    end = _week(date(first.year, first.month + 1, 1)) if first.month < 12 else WEEKS - 1
-    return range(_week(first), end)
+        return range(week_of_year(first), week_of_year(first) + 1)
+    end = week_of_year(date(first.year, first.month + 1, 1)) if first.month < 12 else WEEKS - 1
+    return range(week_of_year(first), end)
 
 
 def _row(dataset: MarketDataset, year: int, days: Mapping[str, DayState], weeks: int) -> Text:

@@ -17,6 +17,7 @@ from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, dataset_of
 from data_assets.lake.columns import Column
 from data_assets.lake.lake import Lake
 from data_assets.quality import parity, vendor_agreement
+from data_assets.quality.differences import Differences
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import session
 
@@ -25,6 +26,15 @@ _MINUTE = timedelta(minutes=1)
 
 EXPIRATIONS = 2
 """How many of the nearest are read of a chain: the next one tells what the nearest no longer does on its last day."""
+
+BARS_DIFFER = (
+    "Known reasons: extremes, a trade far from the others that one vendor leaves out; edge, an auction that one vendor "
+    "counts into the first or last minute; thin, a minute of one vendor alone with five trades or fewer; no trade, one "
+    "in which nothing traded. Unknown: other. The whole day is scaled if one side is adjusted for a split."
+)
+LEVELS_DIFFER = (
+    "Outside: the underlying costs more or less than calls and puts at the money imply, by more than their spreads."
+)
 
 
 class Comparison(Protocol):
@@ -36,6 +46,7 @@ class Comparison(Protocol):
         columns: of its rows, the first of which orders them.
         checks: check name -> what it verifies.
         about: what is compared, for the UI.
+        differences: what is recorded of those that differ.
     """
 
     @property
@@ -52,6 +63,9 @@ class Comparison(Protocol):
 
     @property
     def about(self) -> str: ...  # noqa: D102
+
+    @property
+    def differences(self) -> Differences: ...  # noqa: D102
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """Read both sides of a day and put them side by side; without a row where they have nothing to compare.
@@ -118,6 +132,14 @@ class BarComparison:
     def about(self) -> str:
         """See ``Comparison``."""
         return f"the minute bars of {self.ticker} from Interactive Brokers and from Polygon"
+
+    @property
+    def differences(self) -> Differences:
+        """See ``Comparison``."""
+        reasons = [reason for reason in vendor_agreement.REASONS if reason != vendor_agreement.SAME]
+        return Differences(
+            "minutes", tuple((f"minutes_{each}", each.replace("_", " ")) for each in reasons), BARS_DIFFER
+        )
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """See ``Comparison``."""
@@ -192,6 +214,11 @@ class ParityComparison:
     def about(self) -> str:
         """See ``Comparison``."""
         return f"what the quotes of {self.options} imply of {self.root}, and what {self.level} says"
+
+    @property
+    def differences(self) -> Differences:
+        """See ``Comparison``."""
+        return Differences("snapshots", (("outside", "outside"),), LEVELS_DIFFER)
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """See ``Comparison``."""

@@ -117,6 +117,7 @@ def comparison_dataset(comparison: Comparison, span: Span, owner: str | None = N
         own_files=ComparedFiles(comparison.dataset, comparison),
         automation=rebuild_when_days_change() & ~dg.AutomationCondition.any_deps_missing(),
         shown={"score": "score"},
+        differences=comparison.differences,
         minutes=minutes,
         code_version=str(SCHEMA_VERSION),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -19,7 +19,10 @@ SERIES_DAYS = 125
 """How many of the newest days are shown with their numbers: half a year of sessions."""
 
 CHANGES = 40
-"""How many of the newest events are listed."""
+"""How many of a dataset's newest events of each kind are read, and how many lines they make at most."""
+
+SCORE = "score"
+"""The number of a day of a dataset that holds vendors against each other (`MarketDataset.differences`)."""
 
 PASSED, FAILED = "SUCCEEDED", "FAILED"  # as the event log spells them
 
@@ -84,10 +87,13 @@ def coverages(instance: dg.DagsterInstance, states: Mapping[MarketDataset, Mappi
 
 
 def newest_changes(found: Iterable[Coverage]) -> list[Change]:
-    """What was recorded last of any of them, newest first."""
-    return sorted((change for each in found for change in each.changes), key=lambda each: each.at, reverse=True)[
-        :CHANGES
-    ]
+    """What was recorded last of each of them, newest first."""
+    return sorted((change for each in found for change in each.changes), key=lambda each: each.at, reverse=True)
+
+
+def week_of_year(day: date) -> int:
+    """Which week of its year a day is in, from 0 on; weeks begin on Monday."""
+    return (day.timetuple().tm_yday - 1 + date(day.year, 1, 1).weekday()) // 7
 
 
 def _coverage(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState]) -> Coverage:

@@ -33,6 +33,7 @@ from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, tr
 from data_assets.orchestration.publication import Publication
 from data_assets.orchestration.vendor_offer import Offer
 from data_assets.project import SettingsError
+from data_assets.quality.differences import Differences
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span
@@ -248,9 +249,10 @@ class MarketDataset:
         expected: what is known of a day before it is stored, under the names of its metadata.
         shown: metadata that `status` shows for each day -> its heading.
         minutes: returns what a stored day's picture shows, a row a minute (`day_picture`).
+        differences: how it is told apart what vendors that are held against each other do not have in common.
         reference: the vendor's page about such data.
         code_version: of its columns; files of another version were written by other code.
-        kinds: badges in the UI, besides the vendor.
+        kinds: badges in the UI, besides the parts of its key.
         metadata: static facts for the asset's page.
     """
 
@@ -288,6 +290,7 @@ class MarketDataset:
     expected: Callable[[date], Mapping[str, Scalar]] = lambda _day: {}
     shown: Mapping[str, str] = field(default_factory=dict)
     minutes: Callable[[Lake, date], pl.DataFrame] | None = None
+    differences: Differences | None = None
     reference: str | None = None
     code_version: str | None = None
     kinds: frozenset[str] = frozenset({"parquet"})

@@ -125,7 +125,8 @@ def agreement_metrics(compared: pl.DataFrame, names: tuple[str, str]) -> dict[st
 
     Returns:
         ``score``: 100 times the share of minutes that are the same or differ for a known reason; ``minutes``;
-        ``minutes_same``, ``minutes_explained`` and ``minutes_unexplained``; ``only_NAME`` for each vendor;
+        ``minutes_same``, ``minutes_explained`` and ``minutes_unexplained``, and ``minutes_REASON`` for each other
+        reason (`compare_bars`); ``only_NAME`` for each vendor;
         ``largest_difference`` in dollars; ``price_ratio`` and ``volume_ratio``: medians of the first vendor's closes
         and volumes to the second's, 0 where they have no minute in common.
     """
@@ -146,6 +147,7 @@ def agreement_metrics(compared: pl.DataFrame, names: tuple[str, str]) -> dict[st
         "minutes_same": same,
         "minutes_explained": explained,
         "minutes_unexplained": minutes - same - explained,
+        **{f"minutes_{reason}": counts.get(reason, 0) for reason in REASONS if reason != SAME},
         f"only_{first}": ratios["only_first"],
         f"only_{second}": ratios["only_second"],
         "largest_difference": ratios["largest"] or 0.0,

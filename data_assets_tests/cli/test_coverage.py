@@ -6,14 +6,16 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from data_assets.cli.project import definitions
+from data_assets.cli.project import datasets, definitions
+from data_assets.orchestration.coverage import Change, Coverage
 from data_assets.orchestration.coverage_asset import ASSET
+from data_assets.orchestration.coverage_page import coverage_page
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.cli.called import Call
 from data_assets_tests.orchestration.in_process import QUIET, InProcess, flip_a_byte, in_process_project
@@ -107,6 +109,15 @@ def test_the_page_says_what_is_stored_what_failed_and_which_checks_did(
     assert re.search(r"rows:? [\d,]+", page), "rows of the day"
     assert f"<title>{DAYS[0]}: " in page, "some number differs from day to day"
     assert "http" not in page, "nothing is loaded from anywhere"
+    assert "calc(26*(var(--c) + 1px))" in page, "July begins in the 27th week, below its initial"
+    assert "Nothing is stored of" not in page
+
+    everything = project.folder / "everything.html"
+    assert call("coverage", QQQ, "--html", str(everything)).code == 1
+    newest = datasets()[QQQ].partitions.get_last_partition_key()
+    text = everything.read_text()
+    assert f"Nothing is stored of 2016 to 2023, 2025 to {newest[:4]}: " in text
+    assert 'title="2023-' not in text, "years without anything have no cells"
     assert list(tmp_path.iterdir()) == [file]
     assert len(project.theta.requests) == before
 
@@ -131,6 +142,32 @@ def test_a_page_that_cannot_be_written_is_one_line(project: InProcess, call: Cal
     assert refused.code == 1
     assert refused.stderr.count("\n") == 1
     assert "cannot be written" in refused.stderr
+
+
+def test_days_that_were_stored_on_one_date_are_one_line(project: InProcess) -> None:
+    def change(hour: int, dataset: str, day: str, what: str) -> Change:
+        return Change(
+            datetime(2026, 11, 24, hour, tzinfo=UTC), dataset, day, what, is_bad=not what.startswith("stored")
+        )
+
+    changes = [
+        change(4, QQQ, DAYS[0], "stored, 10 rows"),  # the evening before, in New York
+        change(14, QQQ, DAYS[1], "stored, 10 rows"),
+        change(15, "ib/bars_1m/AAPL", DAYS[0], "stored, 390 rows"),
+        change(16, QQQ, DAYS[2], "Failed: gone"),
+        change(17, QQQ, DAYS[3], "stored, 20 rows"),
+    ]
+    found = Coverage(datasets()[QQQ], states={}, verdicts={}, numbers={}, changes=changes[::-1])
+
+    page = coverage_page([found], lake="lake", synthetic=True, now=datetime(2026, 11, 25, tzinfo=UTC))
+
+    listed = re.findall(r"<tr><td>(2026-.*)\n<td[^>]*>(.*)<td[^>]*>(.*)\n<td[^>]*>(.*)", page.replace("<wbr>", ""))
+    assert listed == [
+        ("2026-11-24 12:00", QQQ, f"{DAYS[1]} to {DAYS[3]} (2)", "stored"),
+        ("2026-11-24 11:00", QQQ, DAYS[2], "Failed: gone"),
+        ("2026-11-24 10:00", "ib/bars_1m/AAPL", DAYS[0], "stored, 390 rows"),
+        ("2026-11-23 23:00", QQQ, DAYS[0], "stored, 10 rows"),
+    ]
 
 
 def test_the_page_is_an_asset_that_is_asked_for_when_days_were_recorded(project: InProcess) -> None:

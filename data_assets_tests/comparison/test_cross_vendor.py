@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -78,6 +79,38 @@ def test_from_two_vendors_bars_to_a_score(project: InProcess, lake: Lake, call: 
     assert set(rows(lake, AAPL, DAYS[0])["reason"]) == {"same"}
     assert lake.provenance(AAPL, DAYS[0]).source == "ib/bars_1m/AAPL, polygon/minute_aggs"
     assert call("verify", AAPL, *JULY).code == 0
+
+
+def test_the_page_shows_the_scores_and_why_vendors_differ(
+    project: InProcess, lake: Lake, call: Call, tmp_path: Path
+) -> None:
+    spike = pl.when(pl.int_range(pl.len()).is_in([50, 60, 70])).then(pl.col("high") + 3.0).otherwise(pl.col("high"))
+    store_ib_day(lake, "AAPL", DAYS[0], ib_bars("AAPL", DAYS[0]).with_columns(high=spike))
+    gone = ib_bars("AAPL", DAYS[1]).with_columns(close=pl.col("close") * 1.001, high=pl.col("high") * 1.01)
+    store_ib_day(lake, "AAPL", DAYS[1], gone)
+    assert call("backfill", AAPL, *JULY).code == 0
+
+    assert call("coverage", "quality", *JULY, "--html", str(tmp_path / "page.html")).code == 0
+
+    page = (tmp_path / "page.html").read_text().replace("<wbr>", "")
+    section = page[page.index("<h2>Vendors held against each other") : page.index("<h2>What changed lately")]
+    scores = {day: project_score(call, day) for day in DAYS}
+    assert scores[DAYS[0]] == 100.0, "three highs that one vendor leaves out are explained"
+    assert f'title="{DAYS[0]} stored"><span class="dot s"></span>100' in section
+    assert f'title="{DAYS[1]} stored, failed: agreement"><span class="dot w"></span>{scores[DAYS[1]]:g}' in section
+    assert f"{scores[DAYS[1]]:g} <span class=soft>on {DAYS[1]}</span>" in section, "the lowest"
+    (why,) = re.findall(r"cross_vendor/AAPL</a>((?:<td class=\"n\">[\d,]+)+)", section.replace("\n", ""))
+    minutes, extremes, *_, other = [int(each) for each in re.findall(r">([\d,]+)", why)]
+    assert (minutes, extremes) == (390 + 210, 3)
+    assert other > 200, "for no known reason"
+    assert "parity/QQQ" in section, "of which no day is stored"
+    assert "Why snapshots differ" not in section
+
+
+def project_score(call: Call, day: date) -> float:
+    """The score of a stored day of AAPL, as `status` has it."""
+    document = call("status", AAPL, "--from", str(day), "--to", str(day), "--json").document
+    return float(document[AAPL]["days"][0]["shown"]["score"])
 
 
 def test_a_day_is_made_again_when_a_side_is_replaced(project: InProcess, lake: Lake, call: Call) -> None:

@@ -66,6 +66,8 @@ def test_the_same_bars_agree() -> None:
         "minutes_same": MINUTES,
         "minutes_explained": 0,
         "minutes_unexplained": 0,
+        **dict.fromkeys(("minutes_extremes", "minutes_edge", "minutes_thin", "minutes_no_trade", "minutes_scaled"), 0),
+        "minutes_other": 0,
         "only_ib": 0,
         "only_polygon": 0,
         "largest_difference": 0.0,
