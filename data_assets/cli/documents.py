@@ -18,7 +18,7 @@ goes to stderr.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import click
@@ -522,7 +522,11 @@ DOCUMENTS: dict[str, Any] = {
 
 def write_document(document: object) -> None:
     """Print a document on stdout, in one line."""
-    click.echo(json.dumps(document, default=asdict))
+    click.echo(json.dumps(document, default=_fields))  # not `asdict`, which copies each day's text
+
+
+def _fields(each: Any) -> dict[str, Any]:
+    return {field.name: getattr(each, field.name) for field in fields(each)}
 
 
 def schema() -> dict[str, Any]:

@@ -72,8 +72,8 @@ def _gaps(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) ->
 
 def _document(dataset: MarketDataset, gaps: Gaps, asked: int) -> DatasetGaps:
     return DatasetGaps(
-        missing=[dataset.label(day) for day in gaps.missing],
-        failed=[dataset.label(day) for day in gaps.failed],
+        missing=dataset.labels(gaps.missing),
+        failed=dataset.labels(gaps.failed),
         lacking={dataset.label(day): names for day, names in gaps.lacking.items()},
         counts=GapCounts(asked, len(gaps.missing), len(gaps.failed), len(gaps.lacking)),
         ranges=GapStretches(

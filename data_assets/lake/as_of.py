@@ -119,15 +119,11 @@ class StorageAsOf:
         """See ``Storage``."""
         return self._storage.work_folder(posixpath.join("as_of", name), folder)
 
-    def temp_files(self) -> Iterator[Path]:
+    def unfinished_folders(self) -> Iterator[Path]:
         """See ``Storage``: nothing is written."""
         return iter(())
 
     def former_temp_files(self) -> Iterator[Path]:
-        """See ``Storage``: nothing is written."""
-        return iter(())
-
-    def work_folders(self, folder: str) -> Iterator[Path]:
         """See ``Storage``: nothing is written."""
         return iter(())
 

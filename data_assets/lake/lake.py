@@ -63,6 +63,7 @@ from data_assets.lake.layout import (
     dataset_folder,
     dataset_path,
     day_folder,
+    days_among,
     former_name,
     month_path,
     monthly_dataset_of,
@@ -254,7 +255,7 @@ class Lake:
             until=partition_path(dataset, end),
             unreadable=of_day,
         )
-        return [day for _, day in _partitions(names)]
+        return days_among(dataset, names)
 
     def day_table(self, dataset: str, start: date | None = None, end: date | None = None) -> pl.DataFrame:
         """Each session from ``start`` to ``end``, both inclusive, and what the lake itself knows of it.
@@ -1011,8 +1012,10 @@ class Lake:
         """
         if self._storage.size(MARKER) is None:  # nobody wrote here: the folder may be anything, and large
             return []
-        removed = tempfiles.sweep(self._storage.temp_files())
-        return [str(path) for path in [*removed, *sweep_pieces(self._storage.work_folders(FOLDER))]]
+        folders = list(self._storage.unfinished_folders())
+        removed = tempfiles.sweep(path for folder in folders for path in tempfiles.find(folder))
+        pieces = sweep_pieces(path for folder in folders for path in tempfiles.find_folders(folder, FOLDER))
+        return [str(path) for path in [*removed, *pieces]]
 
     def migrate(self) -> int:
         """Bring a lake of an older layout to the present one, and say how many files were moved.

@@ -207,14 +207,14 @@ class Storage(Protocol):
     def work_folder(self, name: str, folder: str) -> Path:
         """The local folder ``folder``, there or not, in which work for ``name`` may lie that is no file of the lake."""
 
-    def temp_files(self) -> Iterator[Path]:
-        """Every temporary file that a writer of this lake made on this machine and that is still there."""
+    def unfinished_folders(self) -> Iterator[Path]:
+        """The folders on this machine, each there or not, below which writers of this lake do their work.
+
+        Their temporary files lie there, and the folders that `work_folder` names.
+        """
 
     def former_temp_files(self) -> Iterator[Path]:
-        """The same of writers of the first layout, which made them beside the files that they were to be."""
-
-    def work_folders(self, folder: str) -> Iterator[Path]:
-        """Every folder of that bare name that `work_folder` has named on this machine and that is still there."""
+        """Temporary files of writers of the first layout, which made them beside the files that they were to be."""
 
     def free_bytes(self) -> int | None:
         """Room left for files; None where the place has no limit that it tells."""
@@ -527,19 +527,18 @@ class LocalFolder:
         """See `Storage`."""
         return self._unfinished(name) / posixpath.dirname(name) / folder
 
-    def temp_files(self) -> Iterator[Path]:
+    def unfinished_folders(self) -> Iterator[Path]:
         """See `Storage`."""
-        for folder in self._every_unfinished():
-            yield from tempfiles.find(folder)
+        waiting = [str(self._root)]
+        while waiting:
+            folder = waiting.pop()
+            if os.path.isdir(unfinished := f"{folder}/{UNFINISHED}"):  # noqa: PTH112  a Path costs more than it asks
+                yield Path(unfinished)
+            waiting += _folders_above_days(folder)
 
     def former_temp_files(self) -> Iterator[Path]:
         """See `Storage`."""
         return tempfiles.find(self._root)
-
-    def work_folders(self, folder: str) -> Iterator[Path]:
-        """See `Storage`."""
-        for unfinished in self._every_unfinished():
-            yield from tempfiles.find_folders(unfinished, folder)
 
     def _unfinished(self, name: str) -> Path:
         """Where work for ``name`` lies: as near to the root as its disk goes, for a rename does not leave a disk.
@@ -553,14 +552,6 @@ class LocalFolder:
                 if (other := (self._root / folder).stat().st_dev) != disk:
                     nearest, disk = self._root / folder, other
         return nearest / UNFINISHED
-
-    def _every_unfinished(self) -> Iterator[Path]:
-        waiting = [str(self._root)]
-        while waiting:
-            folder = waiting.pop()
-            if os.path.isdir(unfinished := f"{folder}/{UNFINISHED}"):  # noqa: PTH112  a Path costs more than it asks
-                yield Path(unfinished)
-            waiting += _folders_above_days(folder)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""
@@ -836,17 +827,13 @@ class Bucket:
         """See `Storage`."""
         return self._staging_folder() / posixpath.dirname(name) / folder
 
-    def temp_files(self) -> Iterator[Path]:
+    def unfinished_folders(self) -> Iterator[Path]:
         """See `Storage`."""
-        return tempfiles.find(self._staging_folder())
+        yield self._staging_folder()
 
     def former_temp_files(self) -> Iterator[Path]:
         """See `Storage`: there was no other place."""
         return iter(())
-
-    def work_folders(self, folder: str) -> Iterator[Path]:
-        """See `Storage`."""
-        return tempfiles.find_folders(self._staging_folder(), folder)
 
     def free_bytes(self) -> int | None:
         """See `Storage`."""

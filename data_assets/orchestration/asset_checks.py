@@ -55,6 +55,25 @@ def latest_materialization(instance: dg.DagsterInstance, asset_key: dg.AssetKey,
     return records[0] if records else None
 
 
+def latest_materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Iterable[str]
+) -> dict[str, dg.EventLogRecord]:
+    """Return the newest materialization of each of some days that has one, in two queries however many they are."""
+    asked = list(days)
+    if not asked:
+        return {}
+    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(asked)
+    )
+    if not newest:
+        return {}
+    of_days = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=list(newest.values()))
+    records = {
+        record.storage_id: record for record in instance.fetch_materializations(of_days, limit=len(newest)).records
+    }
+    return {day: records[newest[day]] for day in asked if day in newest}
+
+
 def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
 

@@ -332,6 +332,10 @@ class MarketDataset:
         """Write a partition for people: 2025-03-14, or 2025-03."""
         return label(key, self.partitions)
 
+    def labels(self, keys: Iterable[str]) -> list[str]:
+        """Write many partitions for people."""
+        return [key[:7] for key in keys] if self.monthly else list(keys)
+
     def backfill_command(self, days: Iterable[str | date], only: str | None = None) -> list[str]:
         """The arguments of `data-assets` that ask for days of some states, from the oldest to the newest of `days`.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import latest_materializations
 from data_assets.orchestration.dataset import MarketDataset
 
 HOLE, TAKEN_BACK = "hole", "hole_taken_back"
@@ -62,6 +62,6 @@ def hole_reason(record: dg.EventLogRecord) -> str | None:
 
 
 def hole_reasons(instance: dg.DagsterInstance, dataset: MarketDataset, days: Iterable[str]) -> dict[str, str]:
-    """Find those of `days` whose newest record is a hole, each with its reason; one look-up per day."""
-    records = ((day, latest_materialization(instance, dataset.asset_key, day)) for day in days)
-    return {day: why for day, record in records if record is not None and (why := hole_reason(record)) is not None}
+    """Find those of `days` whose newest record is a hole, each with its reason."""
+    records = latest_materializations(instance, dataset.asset_key, days)
+    return {day: why for day, record in records.items() if (why := hole_reason(record)) is not None}

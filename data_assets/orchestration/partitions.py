@@ -37,12 +37,13 @@ import dagster as dg
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.span import SHIPPED, Span, read_day
 from data_assets.trading_calendar import (
+    FIRST_SESSION,
     LAST_SESSION,
     closures,
     is_session,
     last_ended_session,
-    previous_session,
     session,
+    sessions,
 )
 
 DAYS_PER_RUN = 50
@@ -324,15 +325,27 @@ def contiguous_ranges(
     Raises:
         ValueError: a key that ``partitions`` cannot hold.
     """
-    before = _previous_month if is_monthly(partitions) else previous_session
-    ranges: list[list[date]] = []
-    for day in sorted({_checked(read_day(key), partitions) for key in keys}, reverse=True):
-        has_room = bool(ranges) and (longest is None or len(ranges[-1]) < longest)
-        if has_room and before(ranges[-1][-1]) == day:
-            ranges[-1].append(day)
-        else:
-            ranges.append([day])
-    return [(days[-1].isoformat(), days[0].isoformat()) for days in ranges]
+    places = _places(is_monthly(partitions))
+    newest_first = sorted(set(keys), reverse=True)
+    no_keys = [key for key in newest_first if key not in places]
+    for key in no_keys or newest_first[:1] + newest_first[-1:]:  # all others lie between these two
+        _checked(read_day(key), partitions)
+    ranges: list[tuple[str, str]] = []
+    first = 0
+    for end, key in enumerate(newest_first, 1):
+        follows = end < len(newest_first) and places[newest_first[end]] == places[key] - 1
+        if not follows or end - first == longest:
+            ranges.append((key, newest_first[first]))
+            first = end
+    return ranges
+
+
+@cache
+def _places(monthly: bool) -> Mapping[str, int]:
+    """The key of each session of the calendar, or of each month of it, and its place among them, oldest first."""
+    days = sessions(FIRST_SESSION, LAST_SESSION)
+    keys = dict.fromkeys((day.replace(day=1) if monthly else day).isoformat() for day in days)
+    return {key: place for place, key in enumerate(keys)}
 
 
 def _checked(day: date, partitions: dg.TimeWindowPartitionsDefinition) -> date:
@@ -343,10 +356,6 @@ def _checked(day: date, partitions: dg.TimeWindowPartitionsDefinition) -> date:
             raise ValueError(f"{day} is no month: write its first day")
         return day
     return day if is_session(day) else session(day).day  # which says why it has none
-
-
-def _previous_month(month: date) -> date:
-    return (month - _ONE_DAY).replace(day=1)
 
 
 def _next_month(day: date) -> date:

@@ -76,7 +76,7 @@ def of_somebody_else(place: Path) -> None:
     [
         lambda bucket: bucket.new_temp("a/b.parquet"),
         lambda bucket: bucket.work_folder("a/b.parquet", ".parts"),
-        lambda bucket: list(bucket.temp_files()),
+        lambda bucket: list(bucket.unfinished_folders()),
     ],
     ids=["new", "unfinished", "sweep"],
 )

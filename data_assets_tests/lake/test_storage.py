@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.moto_server.werkzeug_app import create_backend_app
 
+from data_assets.files import tempfiles
 from data_assets.files.durable import make_folder
 from data_assets.lake import parquet_file, writer
 from data_assets.lake.errors import Corrupt, LakeError, LakeNotThere, LakeUnusable, Overtaken
@@ -207,7 +208,7 @@ def test_unfinished_work_is_found_wherever_a_dataset_was_moved_and_no_day_is_lis
     inside_a_day = tmp_path / "lake" / "v" / "h" / "QQQ" / "date=2024-01-03" / "_unfinished"
     inside_a_day.mkdir()
     (inside_a_day / f".data.parquet.{'0' * 16}.tmp").touch()
-    found = {path.parent for path in storage.temp_files()}
+    found = {path.parent for folder in storage.unfinished_folders() for path in tempfiles.find(folder)}
     assert found == {at_root.parent, below, tmp_path / "lake" / "v" / "linked" / "_unfinished"}
 
 

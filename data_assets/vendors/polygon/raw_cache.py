@@ -265,7 +265,6 @@ class RawCache:
         durable.make_folder(self.folder)
         path = self.path(listed.day)
         with tempfiles.locked_folder(self.folder):
-            tempfiles.sweep(tempfiles.find(self.folder))
             self._make_room(listed.size)
             temp, file = tempfiles.create(path.parent, path.name)
             new = _NewFile(temp, file, listed, self._bounds)
@@ -310,16 +309,24 @@ class RawCache:
             logger.warning("%s: cannot be reduced to its budget (%s)", self.folder, error)
 
     def _make_room(self, needed: int) -> None:
-        """Evict the least recently used files until ``needed`` more bytes fit; the folder's lock is held."""
+        """Evict the least recently used files until ``needed`` more bytes fit; the folder's lock is held.
+
+        What dead downloads left goes on the way: the folder is walked once, and asks the system for days alone.
+        """
         files, used = [], needed
         for folder, _, names in os.walk(self.folder):
-            for path in (Path(folder, name) for name in names):
-                is_day = _NAME.fullmatch(path.relative_to(self.folder).as_posix()) is not None
-                if is_day or tempfiles.is_temp(path.name):
-                    with suppress(FileNotFoundError):
-                        status = path.stat()
-                        used += status.st_size
-                        files += [(status.st_mtime_ns, path, status.st_size)] if is_day else []
+            within = os.path.relpath(folder, self.folder)
+            for name in names:
+                is_day = _NAME.fullmatch(f"{within}/{name}") is not None
+                if not is_day and not tempfiles.is_temp(name):
+                    continue
+                path = Path(folder, name)
+                if not is_day and tempfiles.sweep([path]):
+                    continue
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    used += status.st_size
+                    files += [(status.st_mtime_ns, path, status.st_size)] if is_day else []
         for _, path, size in sorted(files):
             if used <= self._budget:
                 break
