@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import gc
 import sys
-import warnings
 
 import dagster as dg
 
 # A code server or a run holds hundreds of thousands of objects; by default Python goes through them again and again.
 gc.set_threshold(50_000)
 
-# Backfill policies are beta and partitioned checks a preview in Dagster 1.13; the tests hold what is used of them.
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
 from data_assets.orchestration.coverage_asset import coverage_defs  # noqa: E402
 from data_assets.orchestration.dataset import MarketDataset, served_datasets  # noqa: E402
 from data_assets.orchestration.day_requests import day_requests, is_requested  # noqa: E402
 from data_assets.orchestration.jobs import JOBS  # noqa: E402
 from data_assets.orchestration.revision_looks import revision_looks  # noqa: E402
-from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402  (after the filter)
+from data_assets.orchestration.run_liveness import in_living_process, interrupted_runs  # noqa: E402
 from data_assets.orchestration.standing_checks import missing_days_sensor  # noqa: E402
 from data_assets.project import mount_defs, project_folder  # noqa: E402
 from data_assets.settings import settings  # noqa: E402

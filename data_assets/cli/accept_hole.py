@@ -33,6 +33,8 @@ def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str) -> Non
     dataset, days = _days(key, first, last)
     lake = open_lake()
     with open_instance() as instance:
+        if lake.is_there():
+            lake.check_dataset(dataset.name)  # a day behind a link to nowhere may well be stored
         states = states_on_disk(instance, dataset, days, lake)
         meant = _of_states(dataset, states, OPEN, "is {}: only a missing or failed day can be a hole")
         for day in meant:

@@ -121,8 +121,8 @@ def _clock() -> Verdict:
 def _lake(lake: Lake, datasets: list[MarketDataset]) -> Verdict:
     try:
         there = lake.is_there()
-        if there:
-            lake.check_there()
+        for dataset in datasets if there else ():
+            lake.check_dataset(dataset.name)
     except LakeError as error:
         return "error", str(error)
     if "://" in lake.url:

@@ -25,6 +25,7 @@ from data_assets.cli.project import (
     EXIT_SOME_DAY_DOES_NOT,
     enter_project,
     find_dataset,
+    lake_that_is_there,
     open_instance,
 )
 from data_assets.cli.selection import days_between
@@ -57,8 +58,8 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
         folder = ExportFolder(exports_folder(engine, options["into"]), lake)
     except (ValueError, ExportRefused) as error:
         raise click.UsageError(str(error)) from None
-    days = _days(dataset, lake, options)
     with open_instance() as instance:
+        days = _days(dataset, lake, options)
         look = partial(found_days, instance, dataset, lake)
         try:
             manifest = export_days(
@@ -92,7 +93,7 @@ def _lake(snapshot: str | None) -> Lake:
     lake = open_lake()
     if snapshot is None:
         return lake
-    pinned = snapshot_of(lake, snapshot)
+    pinned = snapshot_of(lake_that_is_there(), snapshot)
     return Lake(lake.url, synthetic=lake.synthetic, as_of=pinned)
 
 

@@ -19,6 +19,7 @@ import dagster as dg
 from data_assets.cli.starting import end_loading
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
+from data_assets.lake.lake import Lake
 from data_assets.orchestration.coordination import coordination_of, sharing
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process, served_datasets
@@ -89,6 +90,18 @@ def counted_with_runs() -> Iterator[None]:
         sharing(coordination_of(instance)),
     ):
         yield
+
+
+def lake_that_is_there() -> Lake:
+    """The project's lake, for commands that read it and not the run history.
+
+    Raises:
+        LakeUnusable: the lake that the run history speaks of is not there.
+    """
+    lake = open_lake()
+    datasets()  # whose records tell
+    with open_instance():
+        return lake
 
 
 def _state_folder(ref: InstanceRef) -> Path:

@@ -21,7 +21,14 @@ from rich.table import Column, Table
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import CheckedSnapshot, ListedSnapshot, SnapshotDay, TakenSnapshot, write_document
-from data_assets.cli.project import EXIT_OK, EXIT_SOME_DAY_DOES_NOT, datasets, enter_project, open_instance
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    datasets,
+    enter_project,
+    lake_that_is_there,
+    open_instance,
+)
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import WIDE
 from data_assets.ingest.progress import bytes_text, count_of
@@ -101,7 +108,7 @@ def check(name_or_file: str, as_json: bool) -> None:
     """Say what has become of a snapshot's days, and end with 1 if any is other than it was."""
     path = Path(name_or_file).absolute()
     enter_project()
-    lake = open_lake()
+    lake = lake_that_is_there()
     snapshot = snapshot_of(lake, str(path) if path.is_file() else name_or_file)
     stamps = {name: each.revisions.stamps for name, each in datasets().items() if each.revisions is not None}
     found: list[DayChange] = []
@@ -166,7 +173,7 @@ def _document(change: DayChange) -> SnapshotDay:
 def list_all(as_json: bool) -> None:
     """Print the lake's snapshots."""
     enter_project()
-    lake = open_lake()
+    lake = lake_that_is_there()
     damaged: list[str] = []
     listed = [_listed(lake, snapshot) for snapshot in lake.snapshots(_telling(damaged))]
     if as_json:
@@ -212,7 +219,7 @@ def _print_list(listed: Sequence[ListedSnapshot]) -> None:
 def drop(names: Sequence[str]) -> None:
     """Give snapshots up."""
     enter_project()
-    lake = open_lake()
+    lake = lake_that_is_there()
     wanted = list(dict.fromkeys(names))
     damaged: list[str] = []
     there = {each.name: each for each in lake.snapshots(lambda name, _: damaged.append(name))}
@@ -234,7 +241,7 @@ def _say_dropped(damaged: Sequence[str], text: str) -> None:
 def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
     """Drop the oldest snapshots until those that are left fulfil every bound."""
     enter_project()
-    lake = open_lake()
+    lake = lake_that_is_there()
     damaged: list[str] = []
     left = lake.snapshots(_telling(damaged))
     dropped: list[str] = []

@@ -13,13 +13,17 @@ from typing import Any, NoReturn
 import click
 
 from data_assets.cli.documents import SplitNight, write_document
-from data_assets.cli.project import EXIT_OK, EXIT_SOME_DAY_DOES_NOT, enter_project, find_dataset
+from data_assets.cli.project import (
+    EXIT_OK,
+    EXIT_SOME_DAY_DOES_NOT,
+    enter_project,
+    find_dataset,
+    lake_that_is_there,
+)
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.splits import Split, SplitJump, read_splits
-from data_assets.trading_calendar import LAST_SESSION
-from data_assets.wiring import open_lake
 
 
 def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mapping[str, Any]) -> NoReturn:
@@ -36,7 +40,8 @@ def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mappin
         raise click.UsageError(f"{dataset}: holds many tickers: say which with --ticker, once for each")
     try:
         known = read_splits(table) if table else []
-        found = {ticker: _found(open_lake(), dataset, ticker, known, options) for ticker in tickers}
+        lake = lake_that_is_there()
+        found = {ticker: _found(lake, dataset, ticker, known, options) for ticker in tickers}
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except LakeUnusable:
@@ -58,7 +63,9 @@ def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mappin
 def _found(
     lake: Lake, dataset: str, ticker: str, known: Sequence[Split], options: Mapping[str, Any]
 ) -> list[SplitJump]:
-    stored = lake.days(dataset) or [LAST_SESSION]  # of a lake without a day, the question itself is refused
+    stored = lake.days(dataset)
+    if not stored:
+        raise LakeError(f"{dataset}: the lake {lake.url} holds no day of it yet; run: data-assets backfill {dataset}")
     start = options["start"].first if options["start"] else stored[0]
     end = options["end"].last if options["end"] else max(stored[-1], start)
     return lake.split_jumps(ticker, start, end, splits=known, dataset=dataset)

@@ -385,8 +385,9 @@ class LocalFolder:
     def open(self, name: str) -> BinaryIO:
         """See `Storage`."""
         path = self._root / name
-        if path.is_fifo():  # opening it would wait for somebody who writes into it
-            raise OSError(errno.ESPIPE, "it is a named pipe", str(path))
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe waits for a writer, a device may have no end
+            raise OSError(errno.EINVAL, "it is no file, but a pipe, a socket or a device", str(path))
         return path.open("rb")
 
     def size(self, name: str) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -196,3 +198,12 @@ def test_a_folder_that_takes_nothing_is_one_line(tmp_path: Path, call: Call) -> 
             ended = call("add", "theta", "IWM", "quotes")
         assert (ended.code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
         assert files(tmp_path) == before
+
+
+def test_it_says_nothing_but_its_own_words(tmp_path: Path) -> None:
+    """In a process of its own: Dagster's warnings of its preview features are told once in a process, or not at all."""
+    executable = Path(sys.executable).with_name("data-assets")
+    subprocess.run([executable, "init", tmp_path / "project"], check=True, capture_output=True)
+    ended = subprocess.run([executable, "add", "ib", "AAPL"], cwd=tmp_path / "project", capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "ib/bars_1m/AAPL is in defs already; nothing was changed\n"

@@ -55,3 +55,10 @@ def test_polygons_splits_are_told_until_the_table_knows_them(tmp_path: Path, cal
             refused = call(*wrong)
             assert refused.code == 2, wrong
             assert said in refused.stderr
+
+
+def test_a_lake_without_a_day_is_said_with_a_command_that_fills_it(tmp_path: Path, call: Call) -> None:
+    with flat_file_project(tmp_path, [str(DAYS[0])]):
+        said = call("splits", IB)
+    assert (said.code, said.printed("run: ")) == (1, ["backfill", IB])
+    assert "holds no day of it yet" in said.stderr

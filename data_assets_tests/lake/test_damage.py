@@ -287,12 +287,16 @@ def a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/null")  # /dev/zero would be read for ever
+
+
 def a_file_for_the_folder(path: Path) -> None:
     path.parent.rmdir()
     path.parent.write_text("")
 
 
-@pytest.mark.parametrize("put", [a_folder, a_full_folder, a_pipe, a_file_for_the_folder])
+@pytest.mark.parametrize("put", [a_folder, a_full_folder, a_pipe, a_device, a_file_for_the_folder])
 def test_something_else_in_the_place_of_a_file_is_told_at_once(tmp_path, put):
     """A pipe, too, is not waited for; and where it cannot be replaced, the advice is not to look for permissions."""
     lake = Lake(str(tmp_path), synthetic=True)
@@ -300,9 +304,10 @@ def test_something_else_in_the_place_of_a_file_is_told_at_once(tmp_path, put):
     path = tmp_path / recorded.path
     path.unlink()
     put(path)
-    with pytest.raises(LakeError, match=f"date={DAY}"):
+    with pytest.raises(LakeError, match=f"date={DAY}") as told:
         lake.verify(DATASET, DAY, sha256=recorded.sha256, rows=recorded.rows)
-    if put is a_pipe:
+    if put in (a_pipe, a_device):
+        assert "it is no file" in str(told.value)
         store(lake, quotes())
         lake.verify(DATASET, DAY, sha256=None, rows=None)
         return

@@ -119,6 +119,11 @@ def events(project: InProcess) -> tuple[int, int, int]:
         ("status", KEY),
         ("gaps", KEY),
         ("accept-hole", KEY, LATER, "--reason", "none"),
+        ("export", "lean", KEY),
+        ("snapshot", "list"),
+        ("snapshot", "check", "study"),
+        ("snapshot", "drop", "study"),
+        ("snapshot", "prune", "--newest", "1"),
     ],
     ids=" ".join,
 )
@@ -468,10 +473,15 @@ def test_a_dataset_whose_folder_is_not_usable_is_told_in_one_line_and_its_days_k
 
         verified, status = command("verify", "theta", "--json"), command("status", "theta")
         backfilled = command("backfill", KEY, *ALL)
+        hole = command("accept-hole", KEY, LATER, "--reason", "none")
         for tags in (of_days(DAYS[0], LATER), of_days(DAYS[0], DAYS[-1]) | VERIFYING):
             run = project.materialize(tags)
             assert says in project.messages(run.run_id)
+        assert project.theta.requests == []
+        looked = command("doctor", KEY, "--json")
 
+    findings = {each["subject"]: (each["state"], each["text"]) for each in json.loads(looked.out)}
+    assert (looked.code, findings["lake"][0], says in findings["lake"][1]) == (1, "error", True)
     found = json.loads(verified.out)
     assert (verified.code, found[KEY]["ok"], found[KEY]["bad"]) == (1, [], {})
     assert says in found[KEY]["error"]
@@ -480,7 +490,7 @@ def test_a_dataset_whose_folder_is_not_usable_is_told_in_one_line_and_its_days_k
     assert [says in line for line in status.out.splitlines()].count(True) == 1
     assert (backfilled.code, backfilled.err.count("\n")) == (2, 3), backfilled.err
     assert says in backfilled.err
-    assert project.theta.requests == []
+    assert (hole.code, says in hole.err) == (2, True), "a day that nobody can look for may well be stored"
     assert events(project)[1:] == before[1:]
     assert project.states([*DAYS, LATER]) == {**dict.fromkeys(DAYS, "stored"), LATER: "missing"}
 
