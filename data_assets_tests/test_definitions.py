@@ -79,8 +79,8 @@ IB_BARS = {
     "bar_count": "Int64",
 }
 QUOTE_CHECKS = {"contract_set", "grid", "integrity", "quotes", "timestamps"}
-IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "timestamps", "trades", "volume"}
-POLYGON_CHECKS = {"bar_count", "coverage", "integrity", "ohlc", "session_hours", "timestamps"}
+IB_CHECKS = {"bar_count", "integrity", "ohlc", "session_hours", "splits", "timestamps", "trades", "volume"}
+POLYGON_CHECKS = {"bar_count", "coverage", "integrity", "ohlc", "session_hours", "splits", "timestamps"}
 
 
 def asset(columns: dict[str, str], checks: set[str], **others: Any) -> dict[str, Any]:

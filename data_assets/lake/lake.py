@@ -94,7 +94,7 @@ from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, fact
 from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
-from data_assets.quality.split_jumps import jumps
+from data_assets.quality.split_jumps import Jump, jumps
 from data_assets.trading_calendar import NEW_YORK, sessions, utc_now
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
@@ -643,6 +643,26 @@ class Lake:
             for jump in jumps(days, table["open"].to_list(), table["close"].to_list())
             if not explained(jump, known)
         ]
+
+    def told_of_jump(self, dataset: str, ticker: str, jump: Jump) -> SplitJump:
+        """What is to be done about a jump that was found in a ticker's bars, with all stored days in view.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        return told(dataset, ticker, jump, self.days(dataset), self._fetched_on(dataset))
+
+    def in_scale_of(self, dataset: str, day: date) -> list[date]:
+        """The days of bars of IB that were fetched on the day on which one was, or earlier, oldest first.
+
+        IB adjusts as of the request: if a split has come since that one was fetched, none of these knows of it.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        fetched = {each: self.provenance(dataset, each).fetched_at for each in self.days(dataset)}
+        until = fetched[day].astimezone(NEW_YORK).date()
+        return [each for each, at in fetched.items() if at.astimezone(NEW_YORK).date() <= until]
 
     def _no_bars(self, dataset: str, ticker: str, start: date, end: date) -> pl.LazyFrame:
         """The columns of a dataset without a day in the range.

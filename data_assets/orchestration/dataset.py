@@ -183,12 +183,16 @@ class Revisions:
         stamps: the columns that say when a row was made; another stamp alone makes no revision.
         replaced: given what was recorded of some days (day -> metadata), returns those that the vendor has in another
             version; where it is None, only the day itself, asked for again, can tell.
+        in_scale_of: of a vendor that adjusts prices as of the request: the stored days that are to be fetched again if
+            a day turns out to be in another scale than the vendor's answer (lake, dataset, day). A day of such a
+            dataset is asked for again from time to time, however old it is.
     """
 
     keys: tuple[str, ...]
     prices: tuple[str, ...]
     stamps: tuple[str, ...] = ()
     replaced: Callable[[Mapping[date, Mapping[str, object]]], Coroutine[Any, Any, set[date]]] | None = None
+    in_scale_of: Callable[[Lake, str, date], list[date]] | None = None
 
 
 class FilesOfDays(Protocol):

@@ -34,13 +34,14 @@ from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.lake.revision import MEASURES, Difference, difference
-from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
 from data_assets.orchestration.coordination import vendor_account
 from data_assets.orchestration.dataset import MarketDataset, Revisions
 from data_assets.orchestration.day_run import ingest_through, record_input, record_stored, source_of_run
 from data_assets.orchestration.integrity import NO_FILE, recorded_file
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.profile_mark import refuse_foreign_history
+from data_assets.quality.split_jumps import splits
 from data_assets.wiring import open_lake
 
 LOOK = "look"
@@ -63,6 +64,10 @@ class Worse(NotStored):
     """The vendor's answer differs, and is not believed."""
 
     name: ClassVar[str] = "Worse"
+
+
+class InAnotherScale(Worse):
+    """The vendor's answer is in another scale than the stored day, as after a split."""
 
 
 class NotSeen(NotStored):
@@ -144,6 +149,11 @@ def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, mar
             lake.unfinished(dataset.name, day).clear()  # what is kept of an answer is not the next look's
             said, name, reason = {}, outcome.name, outcome.reason
         found[name] += 1
+        if isinstance(outcome, InAnotherScale):  # the bars themselves show nothing until others are fetched
+            record_of_day = latest_materialization(context.instance, dataset.asset_key, day.isoformat())
+            verdict = splits([f"{dataset.name} {day}: {reason}"], 0)
+            event = day_evaluation(dataset.asset_key, day.isoformat(), verdict, record_of_day)
+            context.log_event(event)  # type: ignore[arg-type]
         context.log_event(
             dg.AssetObservation(
                 asset_key=dataset.asset_key,
@@ -218,8 +228,23 @@ class _Comparing:
         except LakeError as error:
             raise DayEnded(Worse(f"it cannot be compared with what is stored: {error}")) from error
         if self._revisions.replaced is None:
+            if abs(found.usual_price_ratio - 1) > SAME_SCALE and self._revisions.in_scale_of is not None:
+                raise DayEnded(InAnotherScale(self._in_another_scale(found, day)))
             _refuse(found, f"nothing was replaced; to take it: {self._dataset.backfill_line([day], 'all')}")
         return found
+
+    def _in_another_scale(self, found: Difference, day: date) -> str:
+        """Which stored days do not know of the split that this answer knows of."""
+        assert self._revisions.in_scale_of is not None
+        ratio = f"most prices are {found.usual_price_ratio:.4g} times what is stored, as after a split"
+        try:
+            old = self._revisions.in_scale_of(self._lake, self._dataset.name, day)
+        except LakeError as error:
+            return f"{ratio}; nothing was replaced, and which other days are in that scale cannot be read: {error}"
+        return (
+            f"{ratio}; nothing was replaced: {count_of(len(old), 'day')} fetched before it, {old[0]} to {old[-1]}, do "
+            f"not fit what is fetched now; run: {self._dataset.backfill_line([old[0], old[-1]], 'all')}"
+        )
 
     def _difference(self, staged: StagedDayFile, day: date) -> Difference:
         revisions = self._revisions

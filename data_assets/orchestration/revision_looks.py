@@ -6,12 +6,16 @@ asking for days that are not stored (``day_requests``).
 What has been asked for is the sensor's cursor: the newest session after which it has asked. So each mark is tried once,
 and a daemon that was off makes up what it missed, a day once however many of its marks passed. Marks that are older
 than the newest ten sessions are left out: a machine that was off for a year does not download the year again.
+
+Beside the marks, once a month, one older day of each dataset whose vendor adjusts prices as of the request
+(`old_look`).
 """
 
 # No deferred annotations here: Dagster reads the type of a function's `context`.
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
+from hashlib import sha256
 
 import dagster as dg
 
@@ -35,6 +39,9 @@ trade's terms take some days, and what comes after six weeks is rare."""
 LOOK_AT = time(20)
 """New York time, on the session of the mark. A judgement: markets are closed, the day's own download is over, and
 Polygon's file of the day is not yet out."""
+
+OLD, TRIES = timedelta(days=28), 5
+"""How long ago a day was fetched that is asked for again once a month, and how many are drawn for one. Judgements."""
 
 LOOK_SECONDS = 60
 
@@ -85,6 +92,33 @@ def looks_at(
     return found
 
 
+def old_look(instance: dg.DagsterInstance, dataset: MarketDataset, asked: date | None, newest: date) -> dict[str, int]:
+    """In the first look of a month, one stored day of a vendor that adjusts prices as of the request: day -> mark.
+
+    Whichever day it is: after a split it is in another scale than the vendor's answer, if it was fetched before. So
+    a split is found that came while no daemon ran, or that no mark was near. Each month it is another day, lest a day
+    that has been fetched again since stand for all. The first look of all is none of them.
+    """
+    if asked is None or (asked.year, asked.month) == (newest.year, newest.month):
+        return {}
+    if dataset.revisions is None or dataset.revisions.in_scale_of is None:
+        return {}
+    last = min(dataset.span.last_day or date.max, newest)
+    days = [day.isoformat() for day in sessions(dataset.span.first_day, last)]
+    states = day_states(instance, dataset.asset_key, days, dataset.partitions)
+    stored = [day for day in days if states[day] is DayState.STORED]
+    month = f"{newest:%Y-%m}"
+    long_ago = new_york(newest, LOOK_AT) - OLD
+    for number in range(TRIES):
+        if not stored:
+            break
+        day = stored[int(sha256(f"{dataset.name} {month} {number}".encode()).hexdigest(), 16) % len(stored)]
+        recorded = recorded_file(latest_materialization(instance, dataset.asset_key, day))
+        if recorded and recorded.sha256 != NO_FILE and recorded.written_at < long_ago:
+            return {day: len(sessions(date.fromisoformat(day), newest)) - 1}
+    return {}
+
+
 def revision_looks(vendor: str, datasets: Iterable[MarketDataset]) -> dg.Definitions:
     """The sensor of one vendor, and the job that it asks for.
 
@@ -104,7 +138,8 @@ def revision_looks(vendor: str, datasets: Iterable[MarketDataset]) -> dg.Definit
             dg.DefaultSensorStatus.RUNNING if settings().asks_by_itself else dg.DefaultSensorStatus.STOPPED
         ),
         description=f"At {LOOK_AT:%H:%M} New York, {marks} and {MARKS[-1]} sessions after a stored day, asks the "
-        "vendor whether it has revised the day. The same is recorded as seen; what differs becomes a revision, with "
+        "vendor whether it has revised the day, and once a month one older day where prices are adjusted. The same "
+        "is recorded as seen; what differs becomes a revision, with "
         "its difference; an answer that is worse changes nothing.",
     )
     @logged_if_it_fails
@@ -115,7 +150,10 @@ def revision_looks(vendor: str, datasets: Iterable[MarketDataset]) -> dg.Definit
         if asked is not None and newest <= asked:
             return dg.SensorResult(skip_reason=f"asked for the looks of {asked} already")
         due = due_looks(asked, newest)
-        looks = {dataset.name: looks_at(context.instance, dataset, due) for dataset in revised}
+        looks = {
+            dataset.name: old_look(context.instance, dataset, asked, newest) | looks_at(context.instance, dataset, due)
+            for dataset in revised
+        }
         looks = {name: days for name, days in looks.items() if days}
         if not looks:
             return dg.SensorResult(skip_reason=f"no stored day has a mark on {newest}", cursor=newest.isoformat())

@@ -4,17 +4,20 @@ Unadjusted bars jump at every split. Bars that a vendor adjusts as of the day of
 before and after a split were fetched on different sides of it. Both look the same in the bars, and so does news that
 halves a price: the rule names what it finds and never says which it was.
 
-Here: which of a security's sessions follow such a jump. Not here: which splits are known, and which sessions are to be
-fetched again (``lake.splits``).
+Here: which of a security's sessions follow such a jump, and the verdict on a day. Not here: which splits are known, and
+which sessions are to be fetched again (``lake.splits``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
+
+from data_assets.quality.verdict import Verdict
+from data_assets.trading_calendar import Session
 
 FACTORS = (1.5, *map(float, range(2, 11)), 12.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 75.0, 100.0)
 """New shares for one old share, in splits as they are common, and old for one new share in reverse splits. 5 for 4 and
@@ -64,3 +67,59 @@ def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float])
         if abs(ratio / factor - 1) <= TOLERANCE:
             found.append(Jump(before, after, ratio, factor))
     return found
+
+
+def adjacent(days: Iterable[date], day: date) -> list[date]:
+    """Those of some days that lie next to one, before it and after it, as far as they may be compared with it."""
+    near = [other for other in days if other != day and abs(other - day) <= NEAR]
+    return [*sorted(each for each in near if each < day)[-1:], *sorted(each for each in near if each > day)[:1]]
+
+
+def session_ends(bars: pl.DataFrame, hours: Session) -> pl.DataFrame:
+    """Where each ticker opened and closed in a regular session.
+
+    Args:
+        bars: of one day: ticker, timestamp (UTC), open, close (US dollars).
+        hours: its session.
+
+    Returns:
+        ``ticker``, ``open``, ``close``.
+    """
+    regular = bars.filter(pl.col("timestamp").is_between(hours.open, hours.close, closed="left")).sort("timestamp")
+    return regular.group_by("ticker", maintain_order=True).agg(pl.col("open").first(), pl.col("close").last())
+
+
+def jumps_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str, Jump]]:
+    """The jumps before and after a day, each with its ticker, in order of tickers.
+
+    Args:
+        day: the day.
+        ends: `session_ends` of the day and of those that lie next to it.
+    """
+    columns = ("ticker", "open", "close")
+    rows = pl.concat(ends[each].select(*columns, day=pl.lit(each)) for each in sorted(ends))
+    return [
+        (str(ticker), jump)
+        for (ticker,), of_ticker in rows.sort("ticker", "day").group_by("ticker", maintain_order=True)
+        for jump in jumps(*(of_ticker[name].to_list() for name in ("day", "open", "close")))
+        if day in (jump.before, jump.after)
+    ]
+
+
+def splits(advice: Sequence[str], compared: int) -> Verdict:
+    """Check that no price changed overnight as at a split that nobody told of; else warn.
+
+    Args:
+        advice: of each such night one line, with what to do.
+        compared: with how many of the days next to it the day was compared.
+    """
+    if advice:
+        summary = advice[0] + (f" (and {len(advice) - 1:,} more)" if len(advice) > 1 else "")
+    elif compared:
+        summary = "no price changed overnight as at a split that is not known"
+    else:
+        summary = "cannot tell: no day next to it is stored"
+    metadata: dict[str, int | float | str | list[str]] = {"nights": len(advice), "days_compared": compared}
+    if advice:
+        metadata["what_to_do"] = list(advice[:10])
+    return Verdict("splits", passed=not advice, severity="warn", summary=summary, metadata=metadata)

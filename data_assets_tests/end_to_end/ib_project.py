@@ -22,7 +22,7 @@ from data_assets_tests.end_to_end.project_folder import Project, document, span
 
 AAPL, MSFT = "ib/bars_1m/AAPL", "ib/bars_1m/MSFT"
 CLIENT_ID = 27
-CHECKS = ("bar_count", "integrity", "ohlc", "session_hours", "timestamps", "trades", "volume")
+CHECKS = ("bar_count", "integrity", "ohlc", "session_hours", "splits", "timestamps", "trades", "volume")
 
 DETAILS, BARS, CANCEL, HEAD = 9, 20, 25, 87
 """Numbers of TWS's messages."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from data_assets.lake.bar_columns import in_one_vocabulary
 from data_assets.lake.lake import Lake
+from data_assets.lake.layout import partition_path
 from data_assets.lake.splits import Split, factors, read_splits
 from data_assets.quality.split_jumps import FACTORS, jumps
 from data_assets.vendors.ib import schema as ib
+from data_assets.vendors.ib.contracts import Ticker
+from data_assets.vendors.ib.day import unknown_splits
+from data_assets.vendors.polygon.component import unknown_splits as of_polygon
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, provenance_of, store_day, store_month
 
 DAYS = [date(2024, 1, day) for day in (2, 3, 4, 5)]
@@ -232,3 +238,42 @@ def test_an_ordinary_night_is_none(moved, price):
 
 def test_sessions_far_apart_are_not_compared():
     assert jumps([date(2024, 1, 2), date(2024, 3, 1)], [10.0, 5.0], [10.0, 5.0]) == []
+
+
+def test_the_days_on_both_sides_of_a_jump_warn_and_say_what_to_fetch_again(of_ib):
+    """Of the four days the first was fetched again after the split, so there are two nights."""
+    ticker = Ticker("AAPL")
+    found = {day: unknown_splits(of_ib, ticker, day, ib_rows(of_ib, day)) for day in DAYS}
+    assert [found[day].passed for day in DAYS] == [False, False, False, True]
+    assert {each.severity for each in found.values()} == {"warn"}
+    assert found[DAYS[1]].metadata["nights"] == 2
+    assert found[DAYS[2]].summary.endswith(
+        f"run: data-assets backfill {IB}/AAPL --from {DAYS[1]} --to {DAYS[1]} --only all"
+    )
+    damaged = Path(of_ib.locate(partition_path(f"{IB}/AAPL", DAYS[1])))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    assert unknown_splits(of_ib, ticker, DAYS[2], ib_rows(of_ib, DAYS[2])).passed, "a damaged day is judged by itself"
+
+
+def test_of_unadjusted_bars_the_table_explains_the_night(polygon):
+    def judged(day, *known):
+        bars = in_one_vocabulary(pl.concat(polygon.batches("polygon/minute_aggs", day)))
+        return of_polygon(polygon, day, bars, ["AAPL"], known)
+
+    found = judged(SPLIT.day)
+    assert not found.passed
+    assert f"add it to the table of splits with the execution_date {SPLIT.day}" in found.summary
+    assert judged(SPLIT.day, SPLIT).passed
+    assert not judged(SPLIT.day, replace(SPLIT, ticker="SPY")).passed
+    assert not judged(DAYS[1]).passed, "whichever of the two days is stored later"
+    assert judged(DAYS[0]).passed
+
+
+def test_a_day_that_stands_alone_cannot_tell(lake):
+    store_ib(lake, DAYS[0], evening(DAYS[0]), ib_bars("AAPL", DAYS[0]))
+    found = unknown_splits(lake, Ticker("AAPL"), DAYS[0], ib_rows(lake, DAYS[0]))
+    assert (found.passed, found.summary) == (True, "cannot tell: no day next to it is stored")
+
+
+def ib_rows(lake, day):
+    return pl.concat(lake.batches(f"{IB}/AAPL", day))

@@ -177,6 +177,11 @@ def test_bars_that_ib_corrected_are_a_revision_and_those_of_another_scale_are_no
             assert said["rows_altered"] == before.filter(before["close"] != after["close"]).height > 0
         else:
             assert "10 times" in said["what"]
+            assert said["what"].endswith(
+                f"1 day fetched before it, {DAY} to {DAY}, do not fit what is fetched now; "
+                f"run: data-assets backfill {AAPL} --from {DAY} --to {DAY} --only all"
+            )
+            assert project.check_states("splits")[DAY] == "FAILED"
         assert project.states([DAY]) == {DAY: "stored"}
 
 

@@ -112,6 +112,25 @@ def test_each_mark_is_asked_for_once(instance: dg.DagsterInstance) -> None:
     assert (asked, cursor) == ({"2024-06-10": 30, "2024-07-19": 3, "2024-07-23": 1}, "2024-07-24")
 
 
+NEW_MONTHS = [("2024-09-30", "2024-10-02"), ("2024-10-31", "2024-11-01"), ("2024-11-29", "2024-12-02")]
+
+
+def test_once_a_month_another_old_day_is_asked_for(instance: dg.DagsterInstance) -> None:
+    """Each day was stored on its evening: in August and September those of June and of most of July are old."""
+    asked = [tick(instance, at(f"{now} 20:00"), cursor)[0] for cursor, now in NEW_MONTHS]
+    old = [[day for day, mark in of_month.items() if mark not in (1, 3, 30)] for of_month in asked]
+    assert [len(days) for days in old] == [1, 1, 1]
+    assert len({day for days in old for day in days}) > 1
+    (day,) = old[0]
+    assert asked[0][day] == len(sessions(date.fromisoformat(day), date(2024, 10, 2))) - 1
+    again, _ = tick(instance, at("2024-09-30 20:00"), "2024-09-27")
+    assert again == {}, "within a month no other is"
+    for day in map(str, JUNE_ON):
+        store(instance, BARS, date.fromisoformat(day), at("2024-09-20 18:00"))
+    assert tick(instance, at("2024-10-02 20:00"), "2024-09-30")[0] == {}, "what was fetched lately knows of the split"
+    assert tick(instance, at("2024-10-02 20:00"))[0] == {}, "nor is one asked for as a lake is begun"
+
+
 def test_only_stored_days_are_looked_at_whose_file_is_older_than_the_mark(instance: dg.DagsterInstance) -> None:
     store(instance, BARS, date(2024, 7, 18), at("2024-07-23 20:05"))  # a person has fetched it again
     asked, _ = tick(instance, at("2024-07-23 21:00"))

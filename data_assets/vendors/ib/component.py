@@ -33,7 +33,7 @@ from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
-from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days
+from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days, unknown_splits
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
 from data_assets.vendors.ib.resets import never, reset_ends
 from data_assets.vendors.ib.schema import COLUMNS, SCHEMA_VERSION, SORT_BY
@@ -58,7 +58,7 @@ PUBLICATION = Publication(
 )
 """IB serves a session a quarter of an hour after its close (``day.not_yet``). Expected before the next open."""
 
-REVISIONS = Revisions(keys=SORT_BY, prices=PRICES)
+REVISIONS = Revisions(keys=SORT_BY, prices=PRICES, in_scale_of=Lake.in_scale_of)
 """IB compresses and corrects bars after the fact, and announces none of it: the day has to be asked for again."""
 
 CHECKS = {
@@ -68,6 +68,7 @@ CHECKS = {
     "session_hours": "Every bar starts within the regular session.",
     "volume": "No negative volume; the average price lies between low and high; bars without volume are counted.",
     "trades": "The share and the longest run of minutes without a trade, compared with this ticker's other days.",
+    "splits": "No price changed overnight as at a split: the days before and after were fetched in one scale.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
 
@@ -172,7 +173,9 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
         bars = pl.concat(lake.batches(ticker.dataset, day))
-        return evaluate_checks(bars, session(day), ticker.completeness, partial(own_days, lake, ticker.dataset, day))
+        others = partial(own_days, lake, ticker.dataset, day)
+        verdicts = evaluate_checks(bars, session(day), ticker.completeness, others)
+        return [*verdicts, unknown_splits(lake, ticker, day, bars)]
 
     lenient = " Minutes without a bar are accepted and counted." if ticker.completeness == "lenient" else ""
     return MarketDataset(

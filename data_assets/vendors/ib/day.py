@@ -43,6 +43,8 @@ from data_assets.quality.naming import clock as clock_text
 from data_assets.quality.naming import minutes_text
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.price_spikes import bar_spikes
+from data_assets.quality.split_jumps import NEAR as NIGHTS
+from data_assets.quality.split_jumps import adjacent, jumps_around, session_ends, splits
 from data_assets.quality.trading_minutes import TradingMinutes, trades, trading_minutes
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
@@ -103,6 +105,33 @@ def evaluate_checks(
         minute_bars.volume(rows),
         trades(rows, hours=hours, own_days=own_days, lenient=completeness == "lenient"),
     ]
+
+
+def unknown_splits(lake: Lake, ticker: Ticker, day: date, bars: pl.DataFrame) -> Verdict:
+    """The verdict on the nights before and after a stored day; damaged days do not count.
+
+    IB adjusts what it sends, so bars of one scale have no jump at all.
+
+    Args:
+        lake: holds the days.
+        ticker: whose.
+        day: the day.
+        bars: its rows, as stored.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    dataset = ticker.dataset
+    ends = {day: _ends(ticker, day, bars)}
+    for other in adjacent(lake.days(dataset, day - NIGHTS, day + NIGHTS, unreadable=passed_over), day):
+        with suppress(Corrupt):  # which is that day's own fault
+            ends[other] = _ends(ticker, other, pl.concat(lake.batches(dataset, other)))
+    advice = [lake.told_of_jump(dataset, ticker.symbol, jump).advice for _, jump in jumps_around(day, ends)]
+    return splits(advice, len(ends) - 1)
+
+
+def _ends(ticker: Ticker, day: date, bars: pl.DataFrame) -> pl.DataFrame:
+    return session_ends(in_one_vocabulary(bars).with_columns(ticker=pl.lit(ticker.symbol)), session(day))
 
 
 def not_yet(hours: Session, now: datetime) -> str | None:

@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import dagster as dg
@@ -26,6 +27,7 @@ from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
+from data_assets.lake.splits import Split, explained, read_splits, splits_of
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import (
     OWNER,
@@ -42,14 +44,14 @@ from data_assets.orchestration.day_states import STALE_REASON
 from data_assets.orchestration.partitions import months, newest_day, partition_keys
 from data_assets.orchestration.publication import Publication, new_york
 from data_assets.orchestration.vendor_offer import Offer
-from data_assets.quality import bar_coverage, minute_bars
+from data_assets.quality import bar_coverage, minute_bars, split_jumps
 from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
-from data_assets.trading_calendar import session, sessions, utc_now
+from data_assets.trading_calendar import Session, session, sessions, utc_now
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
@@ -129,6 +131,8 @@ DAY_CHECKS = {
     "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days; if days are trade dates, from "
     "20:00 on the evening before.",
     "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
+    "splits": "No price of the tickers that are kept (of all: of the liquid ones) changed overnight as at a split that "
+    "the table of splits does not have.",
     "coverage": "States for each listed ticker whether it is complete, partial or absent, or that this cannot be told.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
@@ -170,6 +174,11 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         "its trade_date, which begins at 20:00 on the evening before",
     )
 
+    splits: str | None = Field(
+        default=None,
+        description="a table of known splits beside this file, as CSV, YAML or JSON (ticker, execution_date, "
+        "split_from, split_to), by which the check `splits` explains overnight changes; default: none",
+    )
     max_day_rows: int = Field(
         default=BOUNDS.rows, gt=0, description="rows in the vendor's file above which a day is rejected"
     )
@@ -186,7 +195,8 @@ class PolygonMinuteAggs(dg.Component, dg.Model, dg.Resolvable):
         span = read_span(self.first_day, self.last_day, FLAT_FILES)
         bounds = DayBounds(self.max_day_rows, self.max_day_bytes)
         chosen = chosen_tickers(self.tickers, self.liquid)
-        minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by, read_owner(self.owner))
+        known = tuple(read_splits(Path(context.path) / self.splits)) if self.splits else ()
+        minute_aggs = _MinuteAggs(chosen, self.liquid, span, bounds, self.dated_by, read_owner(self.owner), known)
         datasets = (minute_aggs.raw, minute_aggs.bars, minute_aggs.months)
         return dataset_definitions(
             *datasets,
@@ -225,6 +235,7 @@ class _MinuteAggs:
         bounds: the most that a day may hold.
         dated_by: which bars belong to a day.
         owner: who sees to them.
+        splits: those that are known.
     """
 
     tickers: Tickers | None
@@ -233,6 +244,7 @@ class _MinuteAggs:
     bounds: DayBounds
     dated_by: DatedBy = CALENDAR_DATE
     owner: str | None = None
+    splits: tuple[Split, ...] = ()
 
     @property
     def chosen(self) -> MinuteAggs:
@@ -376,7 +388,7 @@ class _MinuteAggs:
             yield MinuteAggsSource(chosen, lake=lake, store=store, cache=self.cache)
 
         def evaluate(lake: Lake, day: date) -> list[Verdict]:
-            return judge_bars(lake, day, self.tickers, self.liquid)
+            return judge_bars(lake, day, self.tickers, self.liquid, self.splits)
 
         def lacking(lake: Lake, days: Sequence[date]) -> dict[date, list[str]]:
             said = lake.statements(BARS_KEY, days)
@@ -560,7 +572,9 @@ class _MonthFiles:
         return None
 
 
-def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) -> list[Verdict]:
+def judge_bars(
+    lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers, known_splits: Sequence[Split] = ()
+) -> list[Verdict]:
     """The verdicts on a stored day.
 
     Args:
@@ -568,6 +582,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
         day: the day.
         tickers: those that the settings name; None for all.
         liquid: those that trade in every minute.
+        known_splits: those that explain a change overnight.
     """
     hours, details, liquid_now = session(day), lake.provenance(BARS_KEY, day).details, liquid.on(day)
     bars = in_one_vocabulary(pl.concat(lake.batches(BARS_KEY, day)))
@@ -591,6 +606,7 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
         ),
         minute_bars.session_hours(bars, start=first, end=end, outside="warn"),
         minute_bars.timestamps(bars),
+        unknown_splits(lake, day, bars, liquid_now if details["wanted"] == ALL else wanted, known_splits),
         bar_coverage.coverage(
             bars,
             wanted=wanted,
@@ -599,6 +615,29 @@ def judge_bars(lake: Lake, day: date, tickers: Tickers | None, liquid: Tickers) 
             holes=bar_coverage.market_holes(details["minutes_present"], hours),
         ),
     ]
+
+
+def unknown_splits(
+    lake: Lake, day: date, bars: pl.DataFrame, tickers: Sequence[str], known: Sequence[Split]
+) -> Verdict:
+    """The verdict on the nights before and after a day; a day next to it that cannot be read does not count."""
+
+    def ends(of_day: pl.DataFrame, hours: Session) -> pl.DataFrame:
+        return split_jumps.session_ends(of_day.filter(pl.col("ticker").is_in(tickers)), hours)
+
+    found = {day: ends(bars, session(day))}
+    near = lake.days(BARS_KEY, day - split_jumps.NEAR, day + split_jumps.NEAR, unreadable=passed_over)
+    columns = ["ticker", "window_start", "open", "close"]
+    for other in split_jumps.adjacent(near, day):
+        with suppress(Corrupt, LakeError, pl.exceptions.PolarsError):  # which is that day's own fault
+            rows = lake.scan(BARS_KEY, other, other, columns).filter(pl.col("ticker").is_in(tickers)).collect()
+            found[other] = ends(in_one_vocabulary(rows), session(other))
+    unknown = [
+        lake.told_of_jump(BARS_KEY, ticker, jump).advice
+        for ticker, jump in split_jumps.jumps_around(day, found)
+        if not explained(jump, splits_of(known, ticker))
+    ]
+    return split_jumps.splits(unknown, len(found) - 1)
 
 
 def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:

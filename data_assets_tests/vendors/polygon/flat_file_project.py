@@ -27,7 +27,7 @@ from data_assets_tests.vendors.polygon.remembered_files import RememberedFiles
 
 TICKERS = 45
 LIQUID = ("AAPL", "AMZN", "GOOGL", "IWM", "META", "MSFT", "NVDA", "QQQ", "SPY", "TSLA")
-DAY_CHECKS = ("bar_count", "coverage", "integrity", "ohlc", "session_hours", "timestamps")
+DAY_CHECKS = ("bar_count", "coverage", "integrity", "ohlc", "session_hours", "splits", "timestamps")
 
 
 @dataclass(frozen=True)
