@@ -20,6 +20,7 @@ from benchmarks import (
     quote_reads,
     scale,
     spx_day,
+    starting,
     ticker_year,
 )
 from benchmarks.results import Result, print_table
@@ -30,6 +31,7 @@ CLAIMS = {
     "last_byte": last_byte.run,
     "many_days": many_days.run,
     "import_time": import_time.run,
+    "starting": starting.run,
     "spx_day": spx_day.run,
     "minute_aggs": minute_aggs.run,
     "ticker_year": ticker_year.run,

@@ -28,7 +28,7 @@ from data_assets.wiring import open_lake
 OPEN = (DayState.MISSING, DayState.FAILED)
 
 
-def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str) -> None:
+def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str, as_json: bool) -> None:
     """Record the missing and failed days of the range as holes."""
     dataset, days = _days(key, first, last)
     lake = open_lake()
@@ -40,18 +40,23 @@ def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str) -> Non
         for day in meant:
             record_hole(instance, dataset, day, reason)
     click.echo(f"{dataset.name} {_named(meant)}: accepted as a hole ({reason})", err=True)
+    if as_json:
+        write_document({dataset.name: dict.fromkeys(meant, reason)})
 
 
-def take_holes_back(key: str, first: DaysNamed, last: DaysNamed) -> None:
+def take_holes_back(key: str, first: DaysNamed, last: DaysNamed, as_json: bool) -> None:
     """Let the holes of the range be missing days again."""
     dataset, days = _days(key, first, last)
     lake = open_lake()
     with open_instance() as instance:
         states = states_on_disk(instance, dataset, days, lake)
         meant = _of_states(dataset, states, (DayState.HOLE,), "is no accepted hole: data-assets accept-hole --list")
+        reasons = hole_reasons(instance, dataset, meant)
         take_back(instance, dataset, meant)
         record_verdicts(instance, dataset, meant, Display(dataset.name, len(meant), Console(stderr=True)))
     click.echo(f"{dataset.name} {_named(meant)}: no longer a hole", err=True)
+    if as_json:
+        write_document({dataset.name: reasons})
 
 
 def _days(key: str, first: DaysNamed, last: DaysNamed) -> tuple[MarketDataset, list[str]]:

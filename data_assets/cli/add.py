@@ -25,6 +25,7 @@ import click
 
 from data_assets.cli.block_edits import Addition, AlreadyThere, ib_ticker, polygon_ticker, theta_history
 from data_assets.cli.blocks import load_blocks
+from data_assets.cli.documents import AddedSymbol, write_document
 from data_assets.cli.offers import ask_offer
 from data_assets.cli.project import EXIT_OK, counted_with_runs, enter_project
 from data_assets.cli.starting import end_loading
@@ -38,20 +39,25 @@ from data_assets.project import DEFS, mount_defs
 from data_assets.settings import settings
 from data_assets.wiring import open_lake
 
+AMBIGUOUS = {"column primaryExchange": ", by --primary-exchange"}
+"""How the listing exchange is named here, where IB's client asks for it."""
+
 ASKED_DAY = -3
 """The third newest session: every vendor has published it, whatever the hour."""
 
 
-def add(vendor: str, symbol: str, history: str | None) -> NoReturn:
+def add(vendor: str, symbol: str, history: str | None, primary_exchange: str, as_json: bool) -> NoReturn:
     """Add a symbol, say what to run next, and end this process; with 1 if the vendor does not have it."""
     defs = enter_project() / DEFS
     mount_defs()  # refuses a project without blocks
     try:
         with tempfiles.locked_folder(defs):  # one after another: each reads what the one before has written
-            addition, since = _add(defs, vendor, symbol, history)
+            addition, since = _add(defs, vendor, symbol, history, primary_exchange)
     except AlreadyThere as there:
         end_loading()
-        click.echo(f"{there}; nothing was changed")
+        click.echo(f"{there}; nothing was changed", err=as_json)
+        if as_json:
+            write_document(AddedSymbol(there.dataset, added=False, files=[], first_day=None, note=""))
         sys.exit(EXIT_OK)
     except ValueError as error:
         raise click.UsageError(one_line(str(error))) from None
@@ -61,25 +67,31 @@ def add(vendor: str, symbol: str, history: str | None) -> NoReturn:
             f"Error: {error.filename or defs}: {one_line(error.strerror or str(error))}; nothing was changed", err=True
         )
         sys.exit(1)
-    _say(addition, since)
+    if as_json:
+        files = [f"{DEFS}/{name}" for name in addition.changed]
+        write_document(AddedSymbol(addition.dataset, True, files, since.isoformat() if since else None, addition.note))
+    else:
+        _say(addition, since)
     sys.exit(EXIT_OK)
 
 
-def _add(defs: Path, vendor: str, symbol: str, history: str | None) -> tuple[Addition, date | None]:
+def _add(
+    defs: Path, vendor: str, symbol: str, history: str | None, primary_exchange: str
+) -> tuple[Addition, date | None]:
     """Ask, write, and return what was added, and the first day that was written with it."""
 
     def addition(first_day: date | None = None) -> Addition:
         if vendor == "theta":
             return theta_history(defs, symbol.upper(), str(history), first_day)
         if vendor == "ib":
-            return ib_ticker(defs, symbol.upper(), first_day)
+            return ib_ticker(defs, symbol.upper(), first_day, primary_exchange)
         return polygon_ticker(defs, symbol)
 
     if vendor == "polygon" and settings().polygon_tickers is not None:
         raise ValueError(f"POLYGON_TICKERS replaces the tickers of defs.yaml: add {symbol} there, or unset it")
     added = addition()
     if vendor != "polygon" and added.dataset in _load(defs, {}):
-        raise AlreadyThere(f"{added.dataset} is in {DEFS} already")
+        raise AlreadyThere(added.dataset, f"{added.dataset} is in {DEFS} already")
     dataset = _dataset_of(defs, added)
     offer, first_of_plan = _ask(dataset, added.what)
     if vendor == "polygon" and symbol not in offer.names:
@@ -131,7 +143,7 @@ def _dataset_of(defs: Path, added: Addition) -> MarketDataset:
 def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:
     """What the vendor says; a refusal ends this process."""
     end_loading()
-    with ending_without_an_answer(f"{what}: not added"), counted_with_runs():
+    with ending_without_an_answer(f"{what}: not added", AMBIGUOUS), counted_with_runs():
         offer, first_of_plan = asyncio.run(ask_offer(dataset, open_lake(), _asked_day()))
     if first_of_plan is None:
         _refuse(f"{what}: your plan includes no day of it", offer.account)

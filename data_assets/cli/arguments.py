@@ -64,6 +64,30 @@ class Gigabytes(click.FloatRange):
         return float(number)
 
 
+def refuse_reversed(start: DaysNamed | None, end: DaysNamed | None) -> None:
+    """Refuse a range that ends before it starts.
+
+    Raises:
+        click.UsageError: it does; one line.
+    """
+    if start and end and end.last < start.first:
+        raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
+
+
+def refuse_closed(start: DaysNamed, end: DaysNamed) -> None:
+    """Refuse a range of the past in which no day has a session.
+
+    Raises:
+        click.UsageError: it is one; one line.
+    """
+    from data_assets.trading_calendar import FIRST_SESSION, sessions, utc_now, why_closed
+
+    if start.first >= FIRST_SESSION and end.last <= utc_now().date() and not sessions(start.first, end.last):
+        asked = " to ".join(dict.fromkeys((start.text, end.text)))
+        of_range = "" if start.first == end.last else f"no day from {asked} has a session: "
+        raise click.UsageError(of_range + why_closed(start.first))
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a command was asked to be about.
@@ -94,6 +118,10 @@ class Asked:
             raise click.UsageError(
                 "--days and --from contradict each other: --days counts back from --to, or from the newest day"
             )
+        refuse_reversed(self.start, self.end)
+        # The first of a month names the month of a monthly dataset, closed or not: only the datasets can tell.
+        if self.start and self.end and self.start.first.day > 1 and self.start.text[:7] == self.end.text[:7]:
+            refuse_closed(self.start, self.end)
 
     @property
     def bounds(self) -> list[str]:
@@ -104,20 +132,28 @@ class Asked:
 
 def complete_keys(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
     """The datasets and folders that a shell offers for what was typed so far; none where there is no project."""
-    from data_assets.cli.selection import names_begun
+    from data_assets.cli.known_names import known_names, names_begun
 
-    return [CompletionItem(name) for name in names_begun(begun)]
+    names = known_names()
+    if names is not None:
+        return [CompletionItem(name) for name in names_begun(names, begun)]
+    from data_assets.cli.selection import complete
+
+    return [CompletionItem(name) for name in complete(begun)]
 
 
-def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def takes_selection(*, failed: bool = True, days: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The arguments of `Asked`, which the command gets as `asked`.
 
     Args:
         failed: whether ``--failed`` is one of them.
+        days: whether those that bound its days are.
     """
     options = [
         click.argument("keys", metavar="[KEY]...", nargs=-1, shell_complete=complete_keys),
         click.option("--all", "everything", is_flag=True, help="All datasets."),
+    ]
+    bounds = [
         click.option(
             "--from",
             "start",
@@ -131,6 +167,8 @@ def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Ca
             "--days", "newest", metavar="N", type=click.IntRange(min=1), help="The newest N sessions, up to --to."
         ),
     ]
+    if days:
+        options += bounds
     if failed:
         options.append(click.option("--failed", is_flag=True, help="Only days that failed last."))
 
@@ -140,9 +178,9 @@ def takes_selection(*, failed: bool = True) -> Callable[[Callable[..., Any]], Ca
             *,
             keys: tuple[str, ...],
             everything: bool,
-            start: DaysNamed | None,
-            end: DaysNamed | None,
-            newest: int | None,
+            start: DaysNamed | None = None,
+            end: DaysNamed | None = None,
+            newest: int | None = None,
             failed: bool = False,
             **others: Any,
         ) -> Any:

@@ -35,7 +35,15 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 
 
 class AlreadyThere(Exception):
-    """The symbol is in the project; the text says where."""
+    """The symbol is in the project; the text says where.
+
+    Attributes:
+        dataset: the dataset that has it.
+    """
+
+    def __init__(self, dataset: str, text: str) -> None:
+        super().__init__(text)
+        self.dataset = dataset
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def theta_history(defs: Path, symbol: str, history: str, first_day: date | None)
     name = f"theta/{asset}_{symbol.lower()}/{BLOCK}"
     if (defs / name).exists():
         if _says(defs / name, {"dataset": history, "symbol": symbol}):
-            raise AlreadyThere(f"{dataset} is in {DEFS}/{name} already")
+            raise AlreadyThere(dataset, f"{dataset} is in {DEFS}/{name} already")
         raise ValueError(f"{DEFS}/{name}: is there already and does not define {dataset}: move it, or add it by hand")
     lines = [f"type: {_type(ThetaDataset)}", "attributes:", f"  dataset: {history}", f"  symbol: {_text(symbol)}"]
     if symbol in OTHER_ROOTS:
@@ -80,7 +88,7 @@ def theta_history(defs: Path, symbol: str, history: str, first_day: date | None)
     return Addition(dataset, dataset, {name: "".join(f"{line}\n" for line in lines).encode()})
 
 
-def ib_ticker(defs: Path, symbol: str, first_day: date | None) -> Addition:
+def ib_ticker(defs: Path, symbol: str, first_day: date | None, primary_exchange: str = "") -> Addition:
     """A row in the list of the first block of IB's bars; a block and its list where there is none.
 
     Raises:
@@ -88,6 +96,8 @@ def ib_ticker(defs: Path, symbol: str, first_day: date | None) -> Addition:
     """
     dataset = dataset_of(IB_BARS, symbol)
     cells = {"symbol": symbol, "secType": "STK", "exchange": "SMART", "currency": "USD"}
+    if primary_exchange:
+        cells["primaryExchange"] = primary_exchange
     if first_day is not None:
         cells["first_day"] = first_day.isoformat()
     for file, block in _blocks(defs, IbMinuteBars):
@@ -117,12 +127,12 @@ def polygon_ticker(defs: Path, ticker: str) -> Addition:
         attributes = _value(block, "attributes")
         tickers, liquid = _value(attributes, "tickers"), _value(attributes, "liquid")
         if isinstance(tickers, yaml.ScalarNode) and tickers.value == "all":
-            raise AlreadyThere(f"{DEFS}/{name} keeps the bars of all tickers")
+            raise AlreadyThere(BARS_KEY, f"{DEFS}/{name} keeps the bars of all tickers")
         if not isinstance(tickers, yaml.SequenceNode) or not tickers.value:
             raise ValueError(f"{DEFS}/{name}: tickers is no list with a ticker in it: correct it first")
         listed = yaml.safe_load(yaml.serialize(tickers))
         if ticker in (each["ticker"] if isinstance(each, dict) else each for each in listed):
-            raise AlreadyThere(f"{ticker} is among the tickers of {DEFS}/{name} already")
+            raise AlreadyThere(BARS_KEY, f"{ticker} is among the tickers of {DEFS}/{name} already")
         raw = file.read_bytes()
         content = _with_item(raw.decode(), tickers, _text(ticker))
         _refuse_other_changes(file, content, [*listed, ticker])

@@ -23,8 +23,10 @@ from data_assets.cli.arguments import (
     Gigabytes,
     complete_keys,
     json_option,
+    refuse_reversed,
     takes_selection,
 )
+from data_assets.cli.known_names import refuse_unknown
 from data_assets.cli.starting import show_loading
 from data_assets.project import PROJECT
 
@@ -100,8 +102,17 @@ def _run(verb: str, *arguments: Any, function: str | None = None) -> None:
     getattr(module, function or verb)(*arguments)
 
 
-def _run_in_project(verb: str, *arguments: Any, function: str | None = None) -> None:
-    """The same where Dagster and the project's blocks are loaded first, which takes its time."""
+def _run_in_project(verb: str, *arguments: Any, key: str | None = None, function: str | None = None) -> None:
+    """The same where Dagster and the project's blocks are loaded first, which takes its time.
+
+    Args:
+        verb: as of `_run`.
+        arguments: likewise.
+        key: what is to be one dataset's name, among them.
+        function: as of `_run`.
+    """
+    refuse_unknown([key] if key else [], alone=True)
+    refuse_unknown([each for asked in arguments if isinstance(asked, Asked) for each in asked.keys])
     show_loading()
     _run(verb, *arguments, function=function)
 
@@ -251,7 +262,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
     A file passes the same parsing, completeness and checks as a download, or is refused with the reason; days that are
     stored are skipped. The files themselves stay as they are. They are real data, so the profile has to be live.
     """
-    _run_in_project("import_files", key, path, as_json)
+    _run_in_project("import_files", key, path, as_json, key=key)
 
 
 @_command("Read stored files again and find damage.")
@@ -317,20 +328,20 @@ def accept_hole(
     """
     if listing + undo + (reason is not None) > 1:
         raise click.UsageError("--list, --undo and --reason contradict each other")
-    if as_json and not listing:
-        raise click.UsageError("--json goes with --list")
     text = " ".join((reason or "").split())
     if not (listing or undo or text):
         raise click.UsageError("--reason is empty: say why no data will ever come")
     if listing:
         asked = Asked((key,) if key else (), start=first, end=last or first)
         _run_in_project("accept_hole", asked, as_json, function="list_holes")
-    elif key is None or first is None:
+        return
+    if key is None or first is None:
         raise click.UsageError("name a dataset and a day: data-assets accept-hole KEY DAY [LAST]")
-    elif undo:
-        _run_in_project("accept_hole", key, first, last or first, function="take_holes_back")
+    refuse_reversed(first, last)
+    if undo:
+        _run_in_project("accept_hole", key, first, last or first, as_json, key=key, function="take_holes_back")
     else:
-        _run_in_project("accept_hole", key, first, last or first, text)
+        _run_in_project("accept_hole", key, first, last or first, text, as_json, key=key)
 
 
 class _Snapshots(click.Group):
@@ -402,9 +413,10 @@ def snapshot_list(as_json: bool) -> None:
 
 @_snapshot_command("drop", "Give snapshots up, and the files kept for them.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-def snapshot_drop(names: tuple[str, ...]) -> None:
+@json_option
+def snapshot_drop(names: tuple[str, ...], as_json: bool) -> None:
     """Remove snapshots from the lake, and the replaced files that no other one needs; no day is touched."""
-    _run_in_project("snapshot", names, function="drop")
+    _run_in_project("snapshot", names, as_json, function="drop")
 
 
 @_snapshot_command("prune", "Drop the oldest, by number, age or size.")
@@ -412,11 +424,12 @@ def snapshot_drop(names: tuple[str, ...]) -> None:
 @click.option("--days", type=click.IntRange(min=0), help="Leave those taken in the last N days.")
 @click.option("--gb", type=Gigabytes(), help="Leave as many of the newest as keep N GB of replaced files.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def snapshot_prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
+@json_option
+def snapshot_prune(newest: int | None, days: int | None, gb: float | None, yes: bool, as_json: bool) -> None:
     """Drop the oldest snapshots until all that is asked for holds; it says which, and asks."""
     if newest is None and days is None and gb is None:
         raise click.UsageError("say what is to be left: --newest N, --days N or --gb N")
-    _run_in_project("snapshot", newest, days, gb, yes, function="prune")
+    _run_in_project("snapshot", newest, days, gb, yes, as_json, function="prune")
 
 
 @_command("Say what the vendor has of a dataset.")
@@ -430,32 +443,37 @@ def offers(key: str, day: str | None, as_json: bool) -> None:
     counted, and --json names them all. About a dozen small requests; for Polygon, DAY's file is read. Nothing is
     stored. Exit 1 if the vendor does not answer, or the plan does not include the dataset.
     """
-    _run_in_project("offers", key, day, as_json)
+    _run_in_project("offers", key, day, as_json, key=key)
 
 
 @_command("Add a symbol to the project, after asking the vendor.")
 @click.argument("vendor", type=click.Choice(VENDORS))
 @click.argument("symbol")
 @click.argument("history", required=False, type=click.Choice(HISTORIES))
-def add(vendor: str, symbol: str, history: str | None) -> None:
+@click.option("--primary-exchange", metavar="NAME", help="Of ib: the listing exchange, where a symbol has several.")
+@json_option
+def add(vendor: str, symbol: str, history: str | None, primary_exchange: str | None, as_json: bool) -> None:
     """Add SYMBOL of VENDOR to the blocks under `defs`: `add theta IWM quotes`, `add ib NVDA`, `add polygon KO`.
 
     The vendor is asked first, as `offers` asks: a symbol that it does not know, or data that your plan does not
     include, change nothing (exit 1). Theta's HISTORY gets a block of its own, from the first day of your plan on; an IB
-    symbol a row in the list of tickers; a Polygon ticker a place in `tickers`. All else in these files stays as it is.
+    symbol a row in the list of tickers (where several exchanges list one, with `--primary-exchange NASDAQ`); a Polygon
+    ticker a place in `tickers`. All else in these files stays as it is.
     What is there already is left alone. Nothing is downloaded; what to run next is printed.
     """
     if vendor == "theta" and history is None:
         raise click.UsageError(f"say which history of {symbol}: {', '.join(HISTORIES)}")
     if vendor != "theta" and history is not None:
         raise click.UsageError(f"{history} is a history of theta; {vendor} has one kind of data: leave it out")
+    if vendor != "ib" and primary_exchange is not None:
+        raise click.UsageError(f"--primary-exchange is for symbols of ib; {vendor} asks for none")
     if not symbol.strip() or not symbol.isprintable():
         raise click.UsageError(f"{symbol!r} is no symbol")
-    _run_in_project("add", vendor, symbol.strip(), history)
+    _run_in_project("add", vendor, symbol.strip(), history, (primary_exchange or "").strip().upper(), as_json)
 
 
 @_command("Look for what would keep days from being stored.")
-@takes_selection(failed=False)
+@takes_selection(failed=False, days=False)
 @json_option
 def doctor(asked: Asked, as_json: bool) -> None:
     """Look at settings, calendar, clock, disks, run history, daemon and vendors, and say what to do about each finding.
@@ -481,10 +499,9 @@ def splits(key: str, tickers: tuple[str, ...], table: Path | None, **options: An
     of each request: there days were fetched before and after a split, and the command that fetches the older ones again
     is printed. The table's columns are ticker, execution_date, split_from, split_to. Exit 1 if there is such a night.
     """
-    if options["start"] and options["end"] and options["end"].last < options["start"].first:
-        raise click.UsageError(f"--to {options['end']} lies before --from {options['start']}; swap them")
+    refuse_reversed(options["start"], options["end"])
     table = table and table.expanduser().absolute()  # from here, and not from the project
-    _run_in_project("splits", key, tickers, table, options)
+    _run_in_project("splits", key, tickers, table, options, key=key)
 
 
 @_command("Write days out for a backtest engine.")
@@ -518,12 +535,11 @@ def export(engine: str, key: str, **options: Any) -> None:
     """
     if engine not in SHAPED and (wrong := [name for name in SHAPE if options[name] is not None]):
         raise click.UsageError(f"--{wrong[0]} is an option of {' and '.join(SHAPED)}: {engine} has one form of its own")
-    if options["start"] and options["end"] and options["end"].last < options["start"].first:
-        raise click.UsageError(f"--to {options['end']} lies before --from {options['start']}; swap them")
+    refuse_reversed(options["start"], options["end"])
     into = options["into"] and options["into"].expanduser().absolute()  # from here, and not from the project
     if options["snapshot"] and (file := Path(options["snapshot"]).expanduser()).is_file():
         options["snapshot"] = str(file.absolute())
-    _run_in_project("export", engine, key, options | {"into": into})
+    _run_in_project("export", engine, key, options | {"into": into}, key=key)
 
 
 def _port(vendor: str, usual: int) -> Callable[[Callable[..., None]], Callable[..., None]]:

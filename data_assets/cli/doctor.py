@@ -28,6 +28,7 @@ from rich.console import Console
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import Finding, write_document
 from data_assets.cli.project import blocks_left_out, counted_with_runs, enter_project, open_instance
+from data_assets.cli.project import datasets as all_datasets
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import NO_ANSWER, soon
@@ -85,7 +86,7 @@ def _examine(selection: Selection) -> Iterator[Finding]:
     yield Finding("lake", *_lake(lake, datasets))
     yield Finding("state", *_folder(state_folder()))
     yield from _history()
-    for dataset in datasets if selection.keys else _one_of_each_kind(datasets):
+    for dataset in dict.fromkeys(map(_asked_of_a_vendor, datasets)) if selection.keys else _one_of_each_kind(datasets):
         yield from _vendor(lake, dataset)
 
 
@@ -202,6 +203,13 @@ def _folder_of_logs(folder: Path) -> Verdict:
 
 def _one_of_each_kind(datasets: list[MarketDataset]) -> list[MarketDataset]:
     return list({dataset.key[:2]: dataset for dataset in reversed(datasets)}.values())[::-1]
+
+
+def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
+    """The dataset itself, or what it is made from in the end: Polygon's bars come of the vendor's files."""
+    while dataset.probe is None and dataset.upstream:
+        dataset = all_datasets()[dataset.upstream[0]]
+    return dataset
 
 
 def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:

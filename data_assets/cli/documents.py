@@ -10,9 +10,9 @@ otherwise.
 `coverage` prints the state of each day of each dataset.
 `plan` and `backfill --dry-run` print what is expected, `doctor` a list of findings,
 `offers` what the vendor has of one dataset, `splits` a list of nights, `export` what was written,
-`snapshot` what is in one or has become of it,
-and `accept-hole --list` the days of each dataset that has holes, each with its reason. Whatever is said in words
-goes to stderr.
+`snapshot` what is in one or has become of it, `add` what was written,
+and `accept-hole` the days of each dataset that it has made holes or taken back, or that `--list` found, each with its
+reason. Whatever is said in words goes to stderr.
 """
 
 from __future__ import annotations
@@ -441,6 +441,38 @@ class CheckedSnapshot:
 
 
 @dataclass(frozen=True)
+class DroppedSnapshots:
+    """`snapshot drop` and `snapshot prune`: what was given up.
+
+    Attributes:
+        dropped: their names, in the order in which they were named, or the oldest first.
+        freed_bytes: of the files that were kept for them: at most so much was freed.
+    """
+
+    dropped: list[str]
+    freed_bytes: int
+
+
+@dataclass(frozen=True)
+class AddedSymbol:
+    """`add`: a symbol that the project has now.
+
+    Attributes:
+        dataset: the dataset that has it.
+        added: whether this call has added it; false if it was there already.
+        files: the files that were changed, relative to the project.
+        first_day: from which day on it is asked for, where one was written with it; else null.
+        note: what a person should know of it; empty if there is nothing.
+    """
+
+    dataset: str
+    added: bool
+    files: list[str]
+    first_day: str | None
+    note: str
+
+
+@dataclass(frozen=True)
 class Export:
     """`export`: what was written, or why nothing was.
 
@@ -516,6 +548,9 @@ DOCUMENTS: dict[str, Any] = {
     "snapshot-take": TakenSnapshot,
     "snapshot-check": CheckedSnapshot,
     "snapshot-list": list[ListedSnapshot],
+    "snapshot-drop": DroppedSnapshots,
+    "snapshot-prune": DroppedSnapshots,
+    "add": AddedSymbol,
 }
 """The document of each verb."""
 

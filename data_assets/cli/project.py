@@ -6,9 +6,8 @@ and what is done with them.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,9 @@ from pathlib import Path
 import click
 import dagster as dg
 
+from data_assets.cli.known_names import remember_names
 from data_assets.cli.starting import end_loading
+from data_assets.dataset_names import one_named
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.lake.lake import Lake
@@ -150,23 +151,27 @@ def definitions() -> dg.Definitions:
 def datasets() -> dict[str, MarketDataset]:
     """Every dataset by its name."""
     definitions()
-    return served_datasets()
+    found = served_datasets()
+    if not blocks_left_out:
+        remember_names(found)
+    return found
 
 
-def find_dataset(name: str, also: Iterable[str] = ()) -> MarketDataset:
-    """The dataset of a name.
-
-    Args:
-        name: as it was written.
-        also: what else might have been meant.
+def find_dataset(name: str) -> MarketDataset:
+    """The dataset of a name, as it was written.
 
     Raises:
         click.UsageError: no such dataset; the text names the nearest one, unless a block that was left out may be it.
     """
-    found = datasets().get(name.strip("/"))
-    if found is not None:
-        return found
+    try:
+        return datasets()[one_named(datasets(), name)]
+    except ValueError as error:
+        raise unknown(error) from None
+
+
+def unknown(error: ValueError) -> click.UsageError:
+    """What is said of a name that means no dataset; a block that was left out may define it."""
     if blocks_left_out:
-        raise click.UsageError(f"there is no dataset {name!r} in the blocks that could be loaded: correct the other")
-    near = difflib.get_close_matches(name, [*datasets(), *also], n=1, cutoff=0.0)
-    raise click.UsageError(f"there is no dataset {name!r}; the nearest is {near[0]}" if near else "no datasets")
+        what = str(error).partition(";")[0]
+        return click.UsageError(f"{what} in the blocks that could be loaded: correct the other")
+    return click.UsageError(str(error))

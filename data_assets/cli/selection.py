@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import PurePosixPath
 
 import click
 import dagster as dg
 
-from data_assets.cli.arguments import Asked, DaysNamed
+from data_assets.cli.arguments import Asked, DaysNamed, refuse_closed, refuse_reversed
+from data_assets.cli.known_names import DAGSTERS, names_begun
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -28,17 +28,15 @@ from data_assets.cli.project import (
     datasets,
     definitions,
     enter_project,
-    find_dataset,
+    unknown,
 )
+from data_assets.dataset_names import named
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.dataset import MarketDataset, matching
+from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, states_of, unreadable_text
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
-from data_assets.trading_calendar import FIRST_SESSION, sessions, why_closed
-
-GLOB = frozenset("*?[")
-DAGSTERS = ":"
+from data_assets.trading_calendar import FIRST_SESSION, sessions
 
 
 @dataclass(frozen=True)
@@ -128,24 +126,10 @@ class Selection(Asked):
 def _named(key: str) -> list[MarketDataset]:
     if DAGSTERS in key:
         return _by_dagster(key)
-    if GLOB & set(key):
-        return _matching(key)
-    folder = key.strip("/") + "/"
-    below = [each for name, each in datasets().items() if name.startswith(folder)]
-    return below or [find_dataset(key, also=folders())]
-
-
-def folders() -> list[str]:
-    """What may be named to mean all datasets in it, such as a vendor."""
-    parents = {str(parent) for name in datasets() for parent in PurePosixPath(name).parents}
-    return sorted(parents - {"."})
-
-
-def _matching(glob: str) -> list[MarketDataset]:
-    found = matching(datasets(), glob)
-    if not found:
-        raise _nothing_matches(glob)
-    return [datasets()[name] for name in found]
+    try:
+        return [datasets()[name] for name in named(datasets(), key)]
+    except ValueError as error:
+        raise unknown(error) from None
 
 
 def _by_dagster(text: str) -> list[MarketDataset]:
@@ -158,14 +142,8 @@ def _by_dagster(text: str) -> list[MarketDataset]:
     names = {key.to_user_string() for key in selected}
     found = [each for name, each in datasets().items() if name in names]
     if not found:
-        raise _nothing_matches(text)
+        raise unknown(ValueError(f"no dataset matches {text!r}; what there is: data-assets list"))
     return found
-
-
-def _nothing_matches(key: str) -> click.UsageError:
-    if blocks_left_out:
-        return click.UsageError(f"no dataset matches {key!r} in the blocks that could be loaded: correct the other")
-    return click.UsageError(f"no dataset matches {key!r}; what there is: data-assets list")
 
 
 def days_between(
@@ -180,8 +158,7 @@ def days_between(
         click.UsageError: the range ends before it starts, is one closed day, or holds no day of any of the datasets;
             one line.
     """
-    if start and end and end.last < start.first:
-        raise click.UsageError(f"--to {end} lies before --from {start}; swap them")
+    refuse_reversed(start, end)
     oldest, newest = start.first if start else None, end.last if end else None
     asked = " to ".join(dict.fromkeys(named.text for named in (start, end) if named))
     keys: dict[MarketDataset, list[str]] = {}
@@ -197,9 +174,8 @@ def days_between(
             len(outside), f"; the other {len(outside) - 1} datasets do not have it either"
         )
         raise click.UsageError(outside[0] + others)
-    if start and end and not all(keys.values()) and not sessions(start.first, end.last):
-        of_range = "" if start.first == end.last else f"no day from {asked} has a session: "
-        raise click.UsageError(of_range + why_closed(start.first))
+    if start and end and not all(keys.values()):
+        refuse_closed(start, end)
     return keys
 
 
@@ -207,11 +183,10 @@ def _named_day(day: date) -> DaysNamed:
     return DaysNamed(day.isoformat(), day, day)
 
 
-def names_begun(begun: str) -> list[str]:
+def complete(begun: str) -> list[str]:
     """The datasets and folders whose names begin so; none where there is no project."""
     try:
         enter_project()
-        names = [*datasets(), *folders()]
+        return names_begun(datasets(), begun)
     except (SettingsError, click.ClickException):
         return []  # the command itself will say what is wrong
-    return sorted(name for name in names if name.startswith(begun))

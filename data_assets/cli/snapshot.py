@@ -20,7 +20,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from data_assets.cli.arguments import Asked
-from data_assets.cli.documents import CheckedSnapshot, ListedSnapshot, SnapshotDay, TakenSnapshot, write_document
+from data_assets.cli.documents import (
+    CheckedSnapshot,
+    DroppedSnapshots,
+    ListedSnapshot,
+    SnapshotDay,
+    TakenSnapshot,
+    write_document,
+)
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -216,7 +223,7 @@ def _print_list(listed: Sequence[ListedSnapshot]) -> None:
     Console(width=WIDE).print(table)
 
 
-def drop(names: Sequence[str]) -> None:
+def drop(names: Sequence[str], as_json: bool) -> None:
     """Give snapshots up."""
     enter_project()
     lake = lake_that_is_there()
@@ -225,20 +232,22 @@ def drop(names: Sequence[str]) -> None:
     there = {each.name: each for each in lake.snapshots(lambda name, _: damaged.append(name))}
     snapshots = [there[name] if name in there else _named(lake, name) for name in wanted if name not in damaged]
     freed = lake.kept_bytes(*snapshots)
-    _say_dropped(lake.drop_snapshots(wanted), f"dropped {', '.join(wanted)}: up to {bytes_text(freed)} freed")
+    damaged_still = lake.drop_snapshots(wanted)
+    _say_dropped(damaged_still, f"dropped {', '.join(wanted)}: up to {bytes_text(freed)} freed", as_json)
+    if as_json:
+        write_document(DroppedSnapshots(wanted, 0 if damaged_still else freed))
 
 
-def _say_dropped(damaged: Sequence[str], text: str) -> None:
-    if not damaged:
-        click.echo(text)
-        return
-    click.echo(
-        f"{text.partition(':')[0]}; no file was freed, as {', '.join(damaged)} may need it and cannot be read: put it "
-        f"back, or give it up: data-assets snapshot drop {' '.join(damaged)}"
-    )
+def _say_dropped(damaged: Sequence[str], text: str, as_json: bool) -> None:
+    if damaged:
+        text = (
+            f"{text.partition(':')[0]}; no file was freed, as {', '.join(damaged)} may need it and cannot be read: put "
+            f"it back, or give it up: data-assets snapshot drop {' '.join(damaged)}"
+        )
+    click.echo(text, err=as_json)
 
 
-def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> None:
+def prune(newest: int | None, days: int | None, gb: float | None, yes: bool, as_json: bool) -> None:
     """Drop the oldest snapshots until those that are left fulfil every bound."""
     enter_project()
     lake = lake_that_is_there()
@@ -258,12 +267,18 @@ def prune(newest: int | None, days: int | None, gb: float | None, yes: bool) -> 
     ):
         dropped.append(left.pop(0).name)
     if not dropped:
-        click.echo("nothing to drop")
+        click.echo("nothing to drop", err=as_json)
+        if as_json:
+            write_document(DroppedSnapshots([], 0))
         sys.exit(EXIT_SOME_DAY_DOES_NOT if damaged else EXIT_OK)
-    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(size(dropped))})")
+    freed = size(dropped)
+    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(freed)})", err=as_json)
     if not yes and not click.confirm("go on?", err=True):
         raise click.Abort
-    _say_dropped(lake.drop_snapshots(dropped), f"dropped {count_of(len(dropped), 'snapshot')}")
+    damaged_still = lake.drop_snapshots(dropped)
+    _say_dropped(damaged_still, f"dropped {count_of(len(dropped), 'snapshot')}", as_json)
+    if as_json:
+        write_document(DroppedSnapshots(dropped, 0 if damaged_still else freed))
 
 
 def _named(lake: Lake, name: str) -> Snapshot:

@@ -20,6 +20,7 @@ from data_assets.cli.project import (
     find_dataset,
     lake_that_is_there,
 )
+from data_assets.cli.selection import days_between
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
@@ -29,7 +30,8 @@ from data_assets.lake.splits import Split, SplitJump, read_splits
 def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mapping[str, Any]) -> NoReturn:
     """Print what is found, and end this process with 1 if there is anything."""
     enter_project()
-    dataset = find_dataset(key).name
+    found_dataset = find_dataset(key)
+    dataset = found_dataset.name
     if dataset.startswith(f"{IB_BARS}/"):
         if tickers or table:
             raise click.UsageError(f"{dataset}: is of one ticker, and adjusted by IB: leave --ticker and --table out")
@@ -38,6 +40,7 @@ def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mappin
         raise click.UsageError(f"{dataset}: splits are looked for in {POLYGON_BARS} and {IB_BARS}/TICKER")
     elif not tickers:
         raise click.UsageError(f"{dataset}: holds many tickers: say which with --ticker, once for each")
+    days_between([found_dataset], options["start"], options["end"])
     try:
         known = read_splits(table) if table else []
         lake = lake_that_is_there()

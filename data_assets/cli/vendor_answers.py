@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -32,11 +32,12 @@ async def soon(answer: Awaitable[T]) -> T:
 
 
 @contextmanager
-def ending_without_an_answer(asked: str) -> Iterator[None]:
+def ending_without_an_answer(asked: str, hints: Mapping[str, str] | None = None) -> Iterator[None]:
     """End this process with one line and 1 where the vendor does not answer, or refuses.
 
     Args:
         asked: what was asked about, with which the line begins.
+        hints: what the line ends with where a text stands in the vendor's words.
     """
     try:
         yield
@@ -48,5 +49,6 @@ def ending_without_an_answer(asked: str) -> Iterator[None]:
         said = str(error)
     else:
         return
-    click.echo(f"Error: {asked}: {one_line(said)}", err=True)
+    hint = "".join(hint for text, hint in (hints or {}).items() if text in said)
+    click.echo(f"Error: {asked}: {one_line(said)}{hint}", err=True)
     sys.exit(1)

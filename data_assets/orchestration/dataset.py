@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -377,16 +376,6 @@ def read_owner(text: str | None) -> str | None:
     if text is not None and not _OWNER.fullmatch(text):
         raise ValueError(f"owner: {text!r} is neither an e-mail address nor team:name, such as team:research")
     return text
-
-
-def matching(names: Iterable[str], pattern: str) -> list[str]:
-    """Those of some dataset names that a pattern means: a name, a folder of names such as a vendor, or a glob over
-    either, whose ``*`` crosses slashes.
-    """
-    wanted = pattern.strip("/")
-    return [
-        name for name in names if any(fnmatchcase(str(path), wanted) for path in (name, *PurePosixPath(name).parents))
-    ]
 
 
 datasets_of_this_process: dict[str, MarketDataset] = {}

@@ -13,9 +13,10 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
+from data_assets.dataset_names import matching
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import PartitionBackfill, get_current_timestamp
-from data_assets.orchestration.dataset import MarketDataset, matching, served_datasets
+from data_assets.orchestration.dataset import MarketDataset, served_datasets
 from data_assets.orchestration.day_states import NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import partition_keys

@@ -117,6 +117,25 @@ def test_a_symbol_of_ib_gets_a_row(tmp_path: Path, call: Call) -> None:
         assert "NOSUCH" in unknown.stderr
         assert files(tmp_path) == after
 
+        several = call("add", "ib", "GLD")  # in dollars in New York, and in London
+        assert (several.code, several.stdout, several.stderr.count("\n")) == (1, "", 1)
+        assert several.stderr.endswith("listed on ARCA, LSEETF; name the one that is meant, by --primary-exchange\n")
+        for exchange, says in (("NYSE", "GLD"), ("LSEETF", "only stocks of US exchanges")):
+            wrong = call("add", "ib", "GLD", "--primary-exchange", exchange)
+            assert (wrong.code, wrong.stderr.count("\n"), says in wrong.stderr) == (1, 1, True)
+        assert files(tmp_path) == after
+        of_arca = call("add", "ib", "GLD", "--primary-exchange", "arca", "--json")
+        assert of_arca.document == {
+            "dataset": "ib/bars_1m/GLD",
+            "added": True,
+            "files": [f"defs/{IB}"],
+            "first_day": None,
+            "note": "",
+        }
+        assert files(tmp_path)[IB] == after[IB] + b"GLD,STK,SMART,USD,ARCA\n"
+        assert "ib/bars_1m/GLD" in loaded()
+        assert not call("add", "ib", "GLD", "--json").document["added"]
+
 
 def test_a_call_that_is_wrong_changes_nothing(tmp_path: Path, call: Call) -> None:
     with open_project(tmp_path, THETA_BASE_URL="http://127.0.0.1:9/v3", POLYGON_TICKERS="SPY"):
@@ -125,6 +144,8 @@ def test_a_call_that_is_wrong_changes_nothing(tmp_path: Path, call: Call) -> Non
             (("theta", "IWM"), "say which history of IWM", 2),
             (("ib", "IWM", "quotes"), "leave it out", 2),
             (("cboe", "IWM"), "cboe", 2),
+            (("polygon", "KO", "--primary-exchange", "NYSE"), "--primary-exchange is for symbols of ib", 2),
+            (("ib", "IWM", "--primary-exchange", "A-B"), "listing exchange", 2),
             (("theta", "../IWM", "quotes"), "is no option root", 2),
             (("ib", "IWM,STK"), "tickers.csv", 2),
             (("ib", "#IWM"), "it is no symbol", 2),

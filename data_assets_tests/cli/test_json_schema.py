@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from data_assets.cli.commands import cli, snapshot
 from data_assets.cli.documents import DOCUMENTS, schema
+from data_assets.lake.lake import Lake
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.cli.called import Call
 from data_assets_tests.end_to_end.project_folder import SOURCES
-from data_assets_tests.orchestration.in_process import InProcess, in_process_project
+from data_assets_tests.lake.minute_days import day_bars, store_day
+from data_assets_tests.orchestration.in_process import InProcess, in_process_project, open_project
 
 QQQ = "theta/option_quotes/QQQ"
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
@@ -97,3 +100,54 @@ def test_every_verb_prints_its_document(project: InProcess, call: Call) -> None:
     file.write_text("symbol,strike\n")
     imported = call("import", QQQ, str(file), "--json")
     assert set(valid("import", imported.document)["not_stored"]) == {DAYS[3]}
+
+
+def test_every_verb_that_takes_json_prints_its_document(project: InProcess, call: Call) -> None:
+    """What the test above does not print; together they print the documents of all verbs."""
+    assert call("backfill", QQQ, *JULY).code == 1
+    assert call("retry", QQQ).code == 1
+    one_day = ("--from", DAYS[0], "--to", DAYS[0])
+    printed = {
+        "plan": ("plan", QQQ, *JULY),
+        "coverage": ("coverage", QQQ, *JULY),
+        "repair": ("repair", QQQ, *JULY),
+        "reconcile": ("reconcile", QQQ),
+        "doctor": ("doctor", QQQ),
+        "offers": ("offers", QQQ, DAYS[0]),
+        "export": ("export", "lean", QQQ, *one_day),
+        "snapshot-take": ("snapshot", "take", "mine", QQQ, *one_day),
+        "snapshot-check": ("snapshot", "check", "mine"),
+        "snapshot-list": ("snapshot", "list"),
+        "snapshot-prune": ("snapshot", "prune", "--newest", "5", "--yes"),
+        "snapshot-drop": ("snapshot", "drop", "mine"),
+        "add": ("add", "theta", "QQQ", "quotes"),
+    }
+    documents = {name: valid(name, call(*arguments, "--json").document) for name, arguments in printed.items()}
+    assert documents["snapshot-drop"]["dropped"] == ["mine"]
+    assert documents["add"] == {"dataset": QQQ, "added": False, "files": [], "first_day": None, "note": ""}
+    lost = ("accept-hole", QQQ, BAD)
+    for arguments in ((*lost, "--reason", "the vendor lost it"), ("accept-hole", QQQ, "--list"), (*lost, "--undo")):
+        assert valid("accept-hole", call(*arguments, "--json").document) == {QQQ: {BAD: "the vendor lost it"}}
+
+    above = {"backfill", "retry", "gaps", "status", "list", "verify", "import"}
+    assert {*printed, "accept-hole", *above, "splits"} == set(DOCUMENTS)
+
+
+def test_splits_prints_its_document(tmp_path: Path, call: Call) -> None:
+    with open_project(tmp_path):
+        lake = Lake(str(tmp_path / "lake" / "live"), synthetic=False)
+        for day in (date(2024, 7, 1), date(2024, 7, 2)):
+            store_day(lake, day, day_bars(day, "SPY"))
+        assert valid("splits", call("splits", "polygon/minute_aggs", "--ticker", "SPY", "--json").document) == []
+
+
+def test_each_verb_with_json_has_a_document() -> None:
+    takes_json = {
+        f"{prefix}{name}"
+        for prefix, commands in (("", cli.commands), ("snapshot-", snapshot.commands))
+        for name, command in commands.items()
+        if any(option.name == "as_json" for option in command.params)
+    }
+    assert takes_json == set(DOCUMENTS)
+    without = set(cli.commands) - takes_json - {"snapshot"}
+    assert without == {"init", "sandbox", "demo"}, "which print no result"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from data_assets.cli.commands import cli
+from data_assets.cli.known_names import remember_names
+from data_assets_tests.end_to_end.project_folder import write_project
 
 HEAVY = ("dagster", "polars", "pyarrow", "numpy", "pandas", "sqlalchemy", "pydantic", "rich", "httpx")
 
@@ -30,7 +32,10 @@ json.dump(ended, sys.stdout)
 """
 
 
-def test_help_and_wrong_calls_load_nothing_heavy(tmp_path: Path) -> None:
+def test_help_and_wrong_calls_load_nothing_heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a project whose datasets some command has loaded before."""
+    monkeypatch.chdir(write_project(tmp_path))
+    remember_names(["theta/option_quotes/QQQ", "polygon/minute_aggs", "ib/bars_1m/AAPL"])
     right = [["--help"], ["--version"], *([verb, "--help"] for verb in cli.commands)]
     wrong = [
         [],
@@ -47,13 +52,18 @@ def test_help_and_wrong_calls_load_nothing_heavy(tmp_path: Path) -> None:
         ["export", "csv"],
         ["export", "csv", "ib/bars_1m/AAPL", "--allow", "anything"],
         ["accept-hole", "ib/bars_1m/AAPL", "2024-01-02"],
+        ["backfill", "theta", "--from", "2024-01-03", "--to", "2024-01-02"],
+        ["gaps", "--from", "2024-01-06", "--to", "2024-01-07"],
+        ["status", "polgon"],
+        ["verify", "theta/*/IWM"],
+        ["offers", "theta"],
     ]
     ended = subprocess.run(
         [sys.executable, "-c", CALLS],
         input=json.dumps([*right, *wrong]),
         capture_output=True,
         text=True,
-        cwd=tmp_path,  # no project
+        cwd=tmp_path,
         check=True,
         timeout=120,
     )

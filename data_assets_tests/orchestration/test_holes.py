@@ -164,7 +164,6 @@ def test_a_hole_is_taken_back_and_the_next_backfill_fetches_the_day(tmp_path: Pa
         ([NAME, DAYS[0], "--undo", "--reason", REASON], "contradict"),
         ([NAME, "--reason", REASON], "name a dataset and a day"),
         ([NAME, DAYS[2], DAYS[0], "--reason", REASON], "swap them"),
-        ([NAME, DAYS[0], "--reason", REASON, "--json"], "--json goes with --list"),
         ([NAME, "2024-07-04", "--reason", REASON], "nearest sessions"),
         (["nothing/of/it", DAYS[0], "--reason", REASON], "there is no dataset"),
     ],

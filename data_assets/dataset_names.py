@@ -1,0 +1,60 @@
+"""Names of datasets as people write them: one of them, a folder of them such as a vendor, or a glob.
+
+Here: what a text means among the names that there are. Not here: the datasets, and which there are. Nothing heavy is
+imported: a wrong name is refused without Dagster.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+_GLOB = frozenset("*?[")
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """Those of some names that a pattern means: a name, a folder of names such as a vendor, or a glob over either,
+    whose ``*`` crosses slashes.
+    """
+    wanted = pattern.strip("/")
+    return [
+        name for name in names if any(fnmatchcase(str(path), wanted) for path in (name, *PurePosixPath(name).parents))
+    ]
+
+
+def folders(names: Iterable[str]) -> list[str]:
+    """What may be named to mean all names in it, such as a vendor."""
+    return sorted({str(parent) for name in names for parent in PurePosixPath(name).parents} - {"."})
+
+
+def named(names: Collection[str], key: str) -> list[str]:
+    """The names that a key means.
+
+    Raises:
+        ValueError: it means none; one line, which says after a semicolon what there is.
+    """
+    if _GLOB & set(key):
+        if found := matching(names, key):
+            return found
+        raise ValueError(f"no dataset matches {key!r}; what there is: data-assets list")
+    folder = key.strip("/") + "/"
+    return [name for name in names if name.startswith(folder)] or [one_named(names, key, also=folders(names))]
+
+
+def one_named(names: Collection[str], key: str, also: Iterable[str] = ()) -> str:
+    """The one name that is written.
+
+    Args:
+        names: those there are.
+        key: as it was written.
+        also: what else might have been meant.
+
+    Raises:
+        ValueError: there is no such name; one line, which says after a semicolon what is nearest.
+    """
+    if (name := key.strip("/")) in names:
+        return name
+    near = difflib.get_close_matches(key, [*names, *also], n=1, cutoff=0.0)
+    raise ValueError(f"there is no dataset {key!r}; {f'the nearest is {near[0]}' if near else 'there is none at all'}")
