@@ -14,13 +14,14 @@ import difflib
 import os
 import shlex
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from data_assets.addresses import parts_of, refuse_secrets
 from data_assets.project import ENV_FILE, PROJECT, STATE, SettingsError, project_folder, read_env_file
 from data_assets.sandbox.settings import SandboxSettings
 
@@ -28,21 +29,17 @@ PREFIXES = ("THETA_", "POLYGON_", "IB_", "ALERT_")
 """Of variables that may belong to other programs too: one that is nearly a known one is taken for a misspelling."""
 
 
-def _refuse_credentials(value: str, instead: str) -> None:
-    """Refuse an address that holds credentials: it is shown in messages and stored in every file's footer."""
-    parts = urlsplit(value)
-    if "@" in parts.netloc:
-        raise ValueError(f"must not hold a user or password: {instead}")
-    if parts.query or parts.fragment:
-        raise ValueError(f"must not hold a query or a fragment: {instead}")
+_POLYGON_KEYS = "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY"
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = parts_of(value)
     if parts.query or parts.fragment:
         raise ValueError("must be a URL without a query or a fragment")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// URL")
+    if "@" in parts.path:  # the rest of a password with a slash in it
+        raise ValueError("must not hold an @ after its host: write %2F for a slash in a user or password")
     try:
         parts.port  # noqa: B018  reading it is what checks it
     except ValueError:
@@ -51,19 +48,27 @@ def _http_url(value: str) -> str:
 
 
 def _s3_endpoint(value: str) -> str:
-    _refuse_credentials(value, "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY")
+    refuse_secrets(value, _POLYGON_KEYS)
     return _http_url(value)
 
 
 def _host(value: str) -> str:
-    if "@" in value or "/" in value:  # it is shown in messages
-        raise ValueError("must be a host alone, such as 127.0.0.1, without a scheme, user, password or path")
+    if (":" in value and not _is_ipv6(value)) or "@" in value or "/" in value:  # it is shown in messages
+        raise ValueError("must be a host alone, such as 127.0.0.1, without a scheme, user, password, port or path")
     return value
+
+
+def _is_ipv6(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _lake_url(value: str) -> str:
     if "://" in value:
-        _refuse_credentials(value, "set the AWS_* variables")
+        refuse_secrets(value, "set the AWS_* variables")
     if "://" in value and not value.startswith("s3://"):
         raise ValueError("must be a folder or an s3://bucket/prefix URL")
     if not value.strip():
@@ -73,15 +78,15 @@ def _lake_url(value: str) -> str:
 
 def _flat_files_url(value: str) -> str:
     if not value.startswith("file:"):
-        _refuse_credentials(value, "set POLYGON_ACCESS_KEY_ID and POLYGON_SECRET_ACCESS_KEY")
-    parts = urlsplit(value)
+        refuse_secrets(value, _POLYGON_KEYS)
+    parts = parts_of(value)
     if (parts.scheme == "s3" and parts.netloc) or (parts.scheme == "file" and not parts.netloc and parts.path):
         return value.rstrip("/")
     raise ValueError("must be s3://bucket, s3://bucket/prefix or file:///folder")
 
 
 def _webhook(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
+    parts = parts_of(value.get_secret_value())
     if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("must be an http:// or https:// URL")
     return value

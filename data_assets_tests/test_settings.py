@@ -196,6 +196,17 @@ def test_every_field_has_an_alias_and_says_what_it_accepts() -> None:
         ("THETA_BASE_URL", "http://127.0.0.1:25503/v3?key=hunter2"),
         ("IB_HOST", "someone:hunter2@127.0.0.1"),
         ("IB_HOST", "http://127.0.0.1/hunter2"),
+        # secrets as Amazon's, with a slash, of which an address makes a path
+        ("DATA_ASSETS_LAKE", "s3://AKIA:hunter2/K7MD@bucket/lake"),
+        ("DATA_ASSETS_LAKE", "s3://hunter2/K7MD@bucket/lake"),
+        ("DATA_ASSETS_LAKE", "s3://AKIA:hunter2"),
+        ("POLYGON_FLAT_FILES_URL", "s3://AKIA:hunter2/K7MD@flatfiles"),
+        ("POLYGON_S3_ENDPOINT", "https://AKIA:12/hunter2@files.massive.com"),
+        ("THETA_BASE_URL", "http://someone:12/hunter2@127.0.0.1:25503/v3"),
+        ("THETA_BASE_URL", "http://someone:hunter2℀@127.0.0.1:25503/v3"),
+        ("POLYGON_S3_ENDPOINT", "https://someone:hunter2℀@files.massive.com"),
+        ("ALERT_WEBHOOK_URL", "https://someone:hunter2℀@hooks.example.com"),
+        ("IB_HOST", "someone:hunter2"),
     ],
 )
 def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(

@@ -31,40 +31,68 @@ HISTORY = "storage"
 """Where the run history lies in the state folder, beside what vendors' clients remember and caches."""
 
 
+_OF_THE_CONNECTION = ("OperationalError", "InterfaceError")
+_SERVER = (
+    "dagster.yaml: the PostgreSQL server that keeps the run history does not answer{}; start it, or correct "
+    "storage.postgres, then give the command again: what was stored before is as it was"
+)
+
+
 class StateUnusable(Exception):
     """The run history cannot be read or written; the text is one line that names its folder and says what to do."""
 
 
 @contextmanager
 def refusing_unusable_state(folder: Path) -> Iterator[None]:
-    """Turn an error of the run history's disk, however deep it was raised, into one line.
+    """Turn an error of the run history's disk, or of its server, however deep it was raised, into one line.
 
     Raises:
-        StateUnusable: SQLite failed, or the operating system did on a file in `folder`.
+        StateUnusable: SQLite or PostgreSQL failed, or the operating system did on a file in `folder`.
     """
     try:
         yield
     except Exception as error:
+        if (answer := _said_by_the_server(error)) is not None:
+            raise StateUnusable(_SERVER.format(f" ({answer})" if answer else "")) from error
         said = _said_by_the_disk(error, folder)
         if said is None:
             raise
         raise StateUnusable(_text(folder, said)) from error
 
 
-def _said_by_the_disk(error: BaseException, folder: Path) -> sqlite3.Error | OSError | None:
-    """The first such error among those that led to this one."""
+def _led_to(error: BaseException) -> Iterator[BaseException]:
+    """An error, what led to it, what led to that, and so on."""
     led: BaseException | None = error
     seen: set[int] = set()
-    found: sqlite3.Error | OSError | None = None
     while led is not None and id(led) not in seen:
         seen.add(id(led))
+        yield led
+        led = led.__cause__ or led.__context__
+
+
+def _said_by_the_server(error: BaseException) -> str | None:
+    """What PostgreSQL's driver said of a connection that it could not make or keep; None if that is not the cause.
+
+    Only words that begin with the server's place: what else the driver says may hold a part of a password, where that
+    has taken the place of something else in the address.
+    """
+    for led in _led_to(error):
+        if type(led).__module__.partition(".")[0] == "psycopg2" and type(led).__name__ in _OF_THE_CONNECTION:
+            line = one_line(str(led).split("\n")[0])
+            return line if line.startswith("connection to server at ") else ""
+    return None
+
+
+def _said_by_the_disk(error: BaseException, folder: Path) -> sqlite3.Error | OSError | None:
+    """The first such error among those that led to this one."""
+    found: sqlite3.Error | OSError | None = None
+    for led in _led_to(error):
         if isinstance(led, sqlite3.Error):
             # An extended code such as SQLITE_IOERR_SHMSIZE has the primary one in its last byte.
             if _primary_code(led) in _OF_THE_DISK | _DAMAGED:
                 found = led
         elif isinstance(led, OSError) and led.errno in _OF_THE_SYSTEM and _lies_in(folder, led.filename):
             found = led
-        led = led.__cause__ or led.__context__
     return found
 
 

@@ -21,12 +21,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 from uuid import uuid4
 
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import S3Store
 
+from data_assets.addresses import refuse_secrets
 from data_assets.files import durable, tempfiles
 from data_assets.lake.errors import (
     LakeError,
@@ -55,6 +56,9 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLIN
 _NO_CONDITIONS = "status code: 501"
 _NOTHING = ""
 """The version of a name that no object has."""
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""The variables that name an object store other than Amazon's: the first that is set counts."""
 
 CONDITIONS = "_conditions"
 """An object of a few bytes by which a store shows whether it keeps the conditions of a PUT."""
@@ -568,6 +572,13 @@ def _refuse_another(temp: Path, file: BinaryIO) -> None:
         )
 
 
+def _without_secrets(variable: str, address: str) -> SplitResult:
+    try:
+        return refuse_secrets(address, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    except ValueError as error:
+        raise LakeError(f"{variable}: {error}") from None
+
+
 class Bucket:
     """A lake in an S3-compatible object store.
 
@@ -577,19 +588,16 @@ class Bucket:
     """
 
     def __init__(self, url: str, patience: Patience | None = None) -> None:
-        parts = urlsplit(url)
-        if not parts.netloc or "@" in parts.netloc:
-            raise LakeError(
-                "DATA_ASSETS_LAKE: must be s3://bucket/prefix, without credentials; set those as AWS_* variables"
-            )
+        parts = _without_secrets("DATA_ASSETS_LAKE", url)
+        if not parts.netloc:
+            raise LakeError("DATA_ASSETS_LAKE: must be s3://bucket/prefix")
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
         self._lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        if "@" in urlsplit(endpoint).netloc:
-            raise LakeError(
-                "AWS_ENDPOINT_URL: must not hold a user or password; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
+        named = {name: os.environ[name] for name in ENDPOINTS if os.environ.get(name)}
+        for name, address in named.items():
+            _without_secrets(name, address)
+        endpoint = next(iter(named.values()), "")
         store = S3Store(
             parts.netloc,
             prefix=self._prefix or None,

@@ -15,6 +15,7 @@ from data_assets.lake.chains import GREEKS, QUOTES
 from data_assets.lake.errors import LakeError, one_line
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import PARTITION_FILE
+from data_assets.lake.storage import ENDPOINTS
 from data_assets.trading_calendar import NEW_YORK
 
 _OF_DAYS = ("date=*", "{'date': DATE}", "*")
@@ -174,7 +175,7 @@ def _use_environment(connection: duckdb.DuckDBPyConnection) -> None:
         "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN"),
         "REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
     }
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := next(filter(None, map(os.environ.get, ENDPOINTS)), None):
         address = urlsplit(endpoint)
         said |= {"ENDPOINT": address.netloc, "URL_STYLE": "path", "USE_SSL": str(address.scheme == "https").lower()}
     values = "".join(f", {name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in said.items() if value)

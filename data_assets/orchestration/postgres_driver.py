@@ -9,6 +9,7 @@ Here: saying so in one line instead of a traceback. Not here: what is stored (Da
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,9 +34,14 @@ class DriverUnusable(SettingsError):
 def refusing_unusable_driver() -> Iterator[None]:
     """Say what to do where a module of the database's is not installed while the context lasts.
 
+    What its library says of each vain try, on the root logger, is left out: the last one is told, and the words may
+    hold a part of a password that has a slash in it.
+
     Raises:
         DriverUnusable: in place of the error that something else raised for it.
     """
+    root = logging.getLogger()
+    root.addFilter(_is_no_vain_try)
     try:
         yield
     except Exception as error:
@@ -44,6 +50,12 @@ def refusing_unusable_driver() -> Iterator[None]:
         if missing not in text:
             raise
         raise DriverUnusable(text[missing]) from error
+    finally:
+        root.removeFilter(_is_no_vain_try)
+
+
+def _is_no_vain_try(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Retrying failed database")
 
 
 def _missing_module(error: BaseException | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_assets.cli.project import definitions, open_instance
+from data_assets.ingest.state_folder import StateUnusable
 from data_assets.orchestration.postgres_driver import DriverUnusable, refusing_unusable_driver
 from data_assets_tests.end_to_end.project_folder import write_project
 
@@ -35,6 +36,25 @@ def test_a_plain_address_is_refused_in_one_line_that_says_what_to_write(history_
 
     with pytest.raises(DriverUnusable, match=r"^dagster\.yaml: .*postgresql\+psycopg2://$"), open_instance():
         pass
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("someone:hunter2@127.0.0.1:1", 'connection to server at "127.0.0.1", port 1 failed'),
+        ("hunter2/x@127.0.0.1", ""),
+    ],
+)
+def test_a_server_that_does_not_answer_is_told_in_a_line_without_its_password(
+    place: str, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    history_at(f"postgresql+psycopg2://{place}/history")
+
+    with pytest.raises(StateUnusable) as told, open_instance():
+        pass
+    text = str(told.value)
+    assert text.startswith("dagster.yaml: the PostgreSQL server that keeps the run history does not answer")
+    assert (says in text, "hunter2" in f"{text} {caplog.text}", "\n" in text) == (True, False, False)
 
 
 @refusing_unusable_driver()

@@ -11,7 +11,7 @@ import pytest
 
 from data_assets.files import tempfiles
 from data_assets.lake.errors import LakeError
-from data_assets.lake.storage import Bucket, LocalFolder, Storage
+from data_assets.lake.storage import ENDPOINTS, Bucket, LocalFolder, Storage
 
 
 @pytest.fixture(autouse=True)
@@ -115,8 +115,27 @@ def test_the_open_file_is_read_and_not_its_name(tmp_path: Path) -> None:
     tempfiles.remove(temp)
 
 
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://someone:hunter2@store.example")
-    with pytest.raises(LakeError, match="must not hold a user or password") as caught:
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://someone:hunter2@store.example",
+        "https://someone:12/hunter2@store.example",
+        "https://store.example/?signature=hunter2",
+        "https://someone:hunter2℀@store.example",
+    ],
+)
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv(name, address)
+    with pytest.raises(LakeError, match=rf"^{name}: must ") as caught:
         Bucket("s3://bucket/lake")
+    assert "hunter2" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("url", ["s3://key:hunter2/x@bucket/lake", "s3://hunter2/x@bucket", "s3://key:hunter2"])
+def test_a_lake_with_a_password_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(LakeError, match="must not hold a user or password") as caught:
+        Bucket(url)
     assert "hunter2" not in str(caught.value)
