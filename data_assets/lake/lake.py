@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import date, datetime, time
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import polars as pl
@@ -89,6 +90,7 @@ from data_assets.lake.pins import (
     snapshots,
 )
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
+from data_assets.lake.run_history import known_days
 from data_assets.lake.snapshot import PinnedDay, Snapshot
 from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, factors, splits_of, told
 from data_assets.lake.storage import Storage, open_storage
@@ -227,7 +229,7 @@ class Lake:
         *,
         unreadable: Callable[[date, LakeError], None] | None = None,
     ) -> list[date]:
-        """The days from ``start`` to ``end``, both inclusive, whose file is there.
+        """The days from ``start`` to ``end``, both inclusive, whose file is there; `day_table` has state and checks.
 
         Args:
             dataset: the dataset's key.
@@ -257,26 +259,39 @@ class Lake:
         )
         return days_among(dataset, names)
 
-    def day_table(self, dataset: str, start: date | None = None, end: date | None = None) -> pl.DataFrame:
-        """Each session from ``start`` to ``end``, both inclusive, and what the lake itself knows of it.
+    def day_table(
+        self,
+        dataset: str,
+        start: date | None = None,
+        end: date | None = None,
+        *,
+        project: str | Path | None = None,
+    ) -> pl.DataFrame:
+        """Each session from ``start`` to ``end``, both inclusive, with its state, and with its checks if asked for.
 
-        That is less than the run history knows. A session without a file may have failed, be a hole that was accepted,
-        or never have been asked for: of all that, and of the verdicts of checks, the files say nothing. The history has
-        them: ``data-assets status KEY --json`` in the project.
+        The lake alone knows less than the run history. A session without a file may have failed, be a hole that was
+        accepted, or never have been asked for: of all that, and of the verdicts of checks, the files say nothing. With
+        ``project`` the history is asked, which takes some seconds: by ``data-assets status``, in a process of its own.
 
         Args:
             dataset: the dataset's key.
             start: the first day; by default the first stored one.
             end: the last day; by default the last stored one.
+            project: the folder of the project that fills this lake.
 
         Returns:
             ``day``; ``state``: ``stored``, ``not stored``, or ``unreadable`` where a file's footer cannot be read; and
             by the footer ``rows``, ``fetched_at`` and ``written_at`` (UTC; the latter null in files of earlier
             versions) and ``source``, the request or source object. The pages are not read: `audit` does that.
 
+            With ``project``, ``state`` is that of the grid, where the history knows the day: ``stored``, ``lacking``,
+            ``hole``, ``failed``, ``in progress`` or ``missing``; and there are two columns more, ``reason`` (why it is
+            not stored) and ``checks``, a struct of how each check ended last, such as ``{"quotes": "succeeded"}``.
+
         Raises:
             ValueError: ``end`` is before ``start``.
-            LakeError: the dataset has no day at all, or none beyond the one bound that is given.
+            LakeError: the dataset has no day at all, or none beyond the one bound that is given; the project cannot
+                tell; or this is the lake as of a snapshot.
         """
         stored = self.days(dataset, start or date.min, end or date.max)
         if not stored and (start is None or end is None):
@@ -299,7 +314,33 @@ class Lake:
             "written_at": instant,
             "source": pl.String(),
         }
-        return pl.DataFrame(rows, schema, orient="row")
+        table = pl.DataFrame(rows, schema, orient="row")
+        return table if project is None else self._with_history(table, dataset, Path(project), start, end)
+
+    def _with_history(self, table: pl.DataFrame, dataset: str, project: Path, start: date, end: date) -> pl.DataFrame:
+        if self.as_of is not None:
+            raise LakeError(f"{dataset}: the run history speaks of the lake as it is: open it without as_of")
+        known = known_days(
+            project.expanduser().absolute(), dataset, start, end, lake=self.url, synthetic=self.synthetic
+        )
+        names = sorted({name for each in known.values() for name in each.checks})
+        said = pl.DataFrame(
+            {
+                "day": known.keys(),
+                "said": [each.state for each in known.values()],
+                "reason": [each.reason for each in known.values()],
+                "checks": [{name: each.checks.get(name) for name in names} for each in known.values()],
+            },
+            {
+                "day": pl.Date(),
+                "said": pl.String(),
+                "reason": pl.String(),
+                "checks": pl.Struct(dict.fromkeys(names, pl.String())),
+            },
+        )
+        readable = pl.when(pl.col("state") != "unreadable").then("said")
+        state = pl.coalesce(readable, pl.col("state").cast(pl.String)).alias("state")
+        return table.join(said, on="day", how="left", maintain_order="left").with_columns(state).drop("said")
 
     def _told_of(self, dataset: str, day: date, is_stored: bool) -> tuple[object, ...]:
         if not is_stored:

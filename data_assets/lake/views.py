@@ -6,11 +6,13 @@ Here: making that file. Not here: any data; the views read the lake's own Parque
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import duckdb
 
+from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.chains import GREEKS, QUOTES
 from data_assets.lake.errors import LakeError, one_line
 from data_assets.lake.lake import Lake
@@ -33,7 +35,13 @@ _ADDED = f"""
     CASE WHEN ask > 0 THEN ask - bid END AS spread,
     CAST(expiration - CAST(timezone('{_ZONE}', timestamp) AS DATE) AS INTEGER) AS days_to_expiration"""
 _LOCAL = f"timezone('{_ZONE}', timestamp) AS time_new_york"
-_AT = f"date = day AND timestamp = timezone('{_ZONE}', CAST(day AS DATE) + CAST(minute AS TIME))"
+_INSTANT = f"timezone('{_ZONE}', CAST(day AS DATE) + CAST(minute AS TIME))"
+_AT = f"date = day AND timestamp = {_INSTANT}"
+
+PRICES = "prices"
+"""A schema of views of the bars by which `chain` knows the price of an underlying, all with the same columns."""
+
+_IS_DATASET = "(price IS NOT NULL AND TRY_CAST(CAST(price AS VARCHAR) AS DOUBLE) IS NULL)"
 
 _RIGHT = """CASE WHEN upper(call_or_put) IN ('C', 'CALL') THEN 'CALL' WHEN upper(call_or_put) IN ('P', 'PUT') THEN 'PUT'
             ELSE error('right ' || call_or_put || ': must be CALL or PUT') END"""
@@ -41,7 +49,7 @@ _RIGHT = """CASE WHEN upper(call_or_put) IN ('C', 'CALL') THEN 'CALL' WHEN upper
 _MACROS = {
     "chain": (
         QUOTES,
-        f"""(underlying, day, minute) AS TABLE
+        f"""(underlying, day, minute, price := NULL) AS TABLE
         WITH quoted AS (SELECT * EXCLUDE (date), {_ADDED} FROM query_table('{{views}}_' || underlying) WHERE {_AT}),
         pairs AS (
             SELECT expiration, strike, symbol, max(mid) FILTER ("right" = 'CALL') AS call_mid,
@@ -49,11 +57,27 @@ _MACROS = {
             FROM quoted WHERE bid > 0 GROUP BY ALL HAVING call_mid IS NOT NULL AND put_mid IS NOT NULL
         ),
         implied AS (
-            SELECT strike + call_mid - put_mid AS price FROM pairs
+            SELECT strike + call_mid - put_mid AS by_parity FROM pairs
             ORDER BY expiration, abs(call_mid - put_mid), strike, symbol LIMIT 1
+        ),
+        traded AS (
+            SELECT last(close ORDER BY timestamp) AS by_bars
+            FROM query_table(
+                '{PRICES}.' || CASE WHEN {_IS_DATASET} THEN replace(CAST(price AS VARCHAR), '/', '_') ELSE 'none' END
+            )
+            WHERE ticker = underlying AND date = day AND timestamp < {_INSTANT}
+        ),
+        known AS (
+            SELECT CASE WHEN price IS NULL THEN (SELECT by_parity FROM implied)
+                WHEN {_IS_DATASET} AND (SELECT by_bars FROM traded) IS NULL
+                    THEN CAST(error(price || ': no bar of ' || underlying || ' on ' || day || ' before ' || minute)
+                        AS DOUBLE)
+                WHEN {_IS_DATASET} THEN (SELECT by_bars FROM traded)
+                ELSE TRY_CAST(CAST(price AS VARCHAR) AS DOUBLE) END AS underlying_price
         )
-        SELECT quoted.*, price AS underlying_price, CASE WHEN price > 0 THEN strike / price END AS moneyness, {_LOCAL}
-        FROM quoted LEFT JOIN implied ON true""",
+        SELECT quoted.*, underlying_price,
+            CASE WHEN underlying_price > 0 THEN strike / underlying_price END AS moneyness, {_LOCAL}
+        FROM quoted CROSS JOIN known""",
     ),
     "contract": (
         QUOTES,
@@ -83,9 +107,10 @@ def create_views(lake: Lake, path: Path) -> list[str]:
     Beside the views stand, where the lake has such options, table macros that are called as `Lake`'s methods are:
     ``chain('QQQ', DATE '2024-01-03', TIME '10:30')``, ``greeks('SPX', DATE '2024-01-03', TIME '10:30')`` and
     ``contract('QQQ', DATE '2024-01-19', 400, 'CALL')``, which covers all days: choose some by ``timestamp``. Their
-    columns are those of the methods, except that ``time_new_york`` is New York's clock without a zone, and the
-    underlying's price of ``chain`` is always what parity implies. ``days('theta/option_quotes/QQQ')`` has a row for
-    each stored day, with its number of rows.
+    columns are those of the methods, except that ``time_new_york`` is New York's clock without a zone. ``chain`` takes
+    ``price := 303.0`` or ``price := 'polygon/minute_aggs'``, as the method does; the bars that it looks into are views
+    of the schema ``prices``. ``days('theta/option_quotes/QQQ')`` has a row for each stored day, with its number of
+    rows.
 
     A lake in an object store needs DuckDB's extension httpfs, installed once: ``duckdb.sql("INSTALL httpfs")``. Keys
     are taken from ``AWS_*`` while the file is made, and never stored in it: who opens it makes a secret first,
@@ -133,11 +158,36 @@ def create_views(lake: Lake, path: Path) -> list[str]:
             files = lake.locate(f"{dataset}/{folders}/{PARTITION_FILE}").replace("'", "''")
             source = _source(connection, files, types)
             connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {source}')
+        _create_prices(connection, [name for name, _ in of_days])
         for name, (key, macro) in _MACROS.items():
             if any(dataset.startswith(f"{key}/") for dataset, _ in of_days):
                 connection.execute(f"CREATE MACRO {name}{macro.format(views=key.replace('/', '_'))}")
         connection.execute(f"CREATE MACRO days(dataset) AS TABLE {_days_of(lake)}")
     return list(views)
+
+
+def _create_prices(connection: duckdb.DuckDBPyConnection, datasets: Collection[str]) -> None:
+    """Make the views of bars: of IB those of underlyings, below a name that all of them share."""
+    quoted = [each.removeprefix(f"{QUOTES}/") for each in datasets if each.startswith(f"{QUOTES}/")]
+    if not quoted:
+        return
+    sources = {"none": ["SELECT '' AS ticker, DATE '1970-01-01' AS date, now() AS timestamp, 0.0 AS close WHERE false"]}
+    if POLYGON_BARS in datasets:
+        sources[POLYGON_BARS] = [f"SELECT ticker, date, window_start AS timestamp, close FROM {_view_of(POLYGON_BARS)}"]
+    sources[IB_BARS] = [
+        f"SELECT '{ticker}' AS ticker, date, timestamp, close FROM {_view_of(f'{IB_BARS}/{ticker}')}"
+        for ticker in quoted
+        if f"{IB_BARS}/{ticker}" in datasets
+    ]
+    connection.execute(f"CREATE SCHEMA {PRICES}")
+    for dataset, selects in sources.items():
+        if selects:
+            source = " UNION ALL ".join(selects)
+            connection.execute(f"CREATE VIEW {PRICES}.{dataset.replace('/', '_')} AS {source}")
+
+
+def _view_of(dataset: str) -> str:
+    return f'main."{dataset.replace("/", "_")}"'
 
 
 def _days_of(lake: Lake) -> str:

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from pyiceberg.table import StaticTable
 
 from data_assets import Lake, Snapshot
+from data_assets.lake.errors import LakeError
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.cli.called import Call
 from data_assets_tests.end_to_end.project_folder import SOURCES
@@ -102,6 +103,19 @@ def test_a_table_is_rebuilt_from_a_snapshot(project: InProcess, call: Call, tmp_
     assert (nowhere.code, "the snapshot study has no day of it there" in nowhere.stderr) == (2, True)
     unknown = call("export", "iceberg", QQQ, "--snapshot", "other", *into)
     assert (unknown.code, "the lake has no snapshot 'other'; it has study" in unknown.stderr) == (2, True)
+
+
+def test_a_table_of_days_has_the_states_and_checks_of_the_history(project: InProcess, tmp_path: Path) -> None:
+    first, _, last = (date.fromisoformat(day) for day in DAYS)
+    lake = Lake(str(project.folder / "lake" / "live"), synthetic=False)
+    table = lake.day_table(QQQ, first, last, project=project.folder)
+    assert table["state"].to_list() == ["stored", "stored", "missing"]
+    assert table["rows"].to_list() == [*lake.day_table(QQQ, first, last)["rows"]]
+    assert table["checks"].struct.field("quotes").to_list() == ["succeeded", "succeeded", None]
+    with pytest.raises(
+        LakeError, match=f"{QQQ}: the project {tmp_path / 'none'} cannot tell of its days: .*not a project"
+    ):
+        lake.day_table(QQQ, first, last, project=tmp_path / "none")
 
 
 def test_documents(project: InProcess, call: Call) -> None:

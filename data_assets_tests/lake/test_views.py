@@ -10,6 +10,7 @@ from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.monthly import MonthProvenance
 from data_assets.lake.views import create_views
 from data_assets_tests.lake.lake_days import DATASET, DAY, quotes, store, widths
+from data_assets_tests.lake.minute_days import day_bars, store_day, store_ib_day
 
 
 @pytest.fixture
@@ -129,6 +130,32 @@ def test_the_macros_give_what_the_methods_give(lake, tmp_path):
             assert_frame_equal(*both, rel_tol=1e-12)
         days = connection.sql("FROM days('theta/option_quotes/QQQ')").fetchall()
     assert days == [(DAY, quotes().height), (DAY.replace(day=4), quotes().height)]
+
+
+def test_the_chain_takes_the_price_as_the_method_does(lake, tmp_path):
+    store(lake, quotes())
+    store_day(lake, DAY, day_bars(DAY, "QQQ", "SPY"))
+    store_ib_day(lake, "QQQ", DAY)
+    store_ib_day(lake, "AAPL", DAY)
+    create_views(lake, tmp_path / "lake.duckdb")
+    columns = ["expiration", "strike", "right", "underlying_price", "moneyness"]
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        for asked, price in {
+            "": None,
+            ", price := 303": 303.0,
+            ", price := 303.25": 303.25,
+            ", price := 'polygon/minute_aggs'": "polygon/minute_aggs",
+            ", price := 'ib/bars_1m'": "ib/bars_1m",
+        }.items():
+            expected = lake.chain("QQQ", DAY, "09:33", price=price).select(columns).collect()
+            found = connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:33'{asked})").pl().select(columns)
+            of_both = [each.cast({"right": pl.String}).sort(columns) for each in (found, expected)]
+            assert expected.height > 0
+            assert_frame_equal(*of_both, rel_tol=1e-12)
+        with pytest.raises(duckdb.Error, match="ib/bars_1m: no bar of QQQ on 2024-01-03 before 09:30"):
+            connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:30', price := 'ib/bars_1m')").fetchall()
+        with pytest.raises(duckdb.Error, match="name other does not exist"):
+            connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:33', price := 'other')").fetchall()
 
 
 def test_a_lake_without_options_has_no_macro_of_them(lake, tmp_path):
