@@ -24,11 +24,14 @@ from dagster._core.log_manager import get_log_record_metadata, has_log_record_me
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.event_log.base import AssetRecord
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._time import get_current_datetime, get_current_timestamp
@@ -36,6 +39,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.core.decl import ComponentDecl, YamlDecl
 
 __all__ = [
+    "SQLITE_BUSY_TIMEOUT_SECONDS",
     "SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION",
     "AssetCheckEvaluationTargetMaterializationData",
     "AssetRecord",
@@ -55,6 +59,8 @@ __all__ = [
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "RunFailureReason",
+    "SqliteEventLogStorage",
+    "SqliteRunStorage",
     "YamlDecl",
     "create_execution_plan",
     "execute_run",

@@ -23,7 +23,14 @@ from data_assets.ingest.outcome import NoData
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, day_states, names_text, why_not_stored
+from data_assets.orchestration.day_states import (
+    AssetRecords,
+    DayState,
+    day_states,
+    names_text,
+    tried_days,
+    why_not_stored,
+)
 from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import RANGE_END, RANGE_START, contiguous_ranges, newest_day
 from data_assets.orchestration.profile_mark import refuse_foreign_history
@@ -140,7 +147,8 @@ def _requests(
 def _due_days(instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[OpenDay]) -> list[OpenDay]:
     """Return the days that are asked for once their hour has come, whether it has or not."""
     waiting = [each for each in days if not each.in_work and each.due is not None]
-    return [each for each in waiting if not _says_no_data(instance, dataset, each)]
+    tried = tried_days(instance, dataset.asset_key, [each.day.isoformat() for each in waiting])
+    return [each for each in waiting if each.day.isoformat() not in tried or not _says_no_data(instance, dataset, each)]
 
 
 def _grouped(
@@ -186,7 +194,7 @@ def _run_request(
 class _Looks:
     """What a sensor has to look at: a dataset in which nothing has happened since is passed over until a day is due.
 
-    A look costs four queries, and a person may have hundreds of tickers. It only saves work: a new process looks anew.
+    A look costs three queries, and a person may have hundreds of tickers. It only saves work: a new process looks anew.
     """
 
     def __init__(self) -> None:
@@ -198,6 +206,7 @@ class _Looks:
         dataset: MarketDataset,
         publication: Publication,
         events: object,
+        records: AssetRecords,
         now: datetime,
     ) -> list[dg.RunRequest]:
         """Return the requests for a dataset that are due.
@@ -207,6 +216,7 @@ class _Looks:
             dataset: the dataset.
             publication: its vendor's hours.
             events: equal to that of an earlier look if no event of the dataset was recorded since.
+            records: what was read of all datasets at once.
             now: the instant.
         """
         days = recent_sessions(dataset, now)
@@ -215,7 +225,8 @@ class _Looks:
         if seen == before and now < until:
             self._quiet[dataset.name] = (before, until)
             return []
-        states = day_states(instance, dataset.asset_key, [day.isoformat() for day in days], dataset.partitions)
+        keys = [day.isoformat() for day in days]
+        states = day_states(instance, dataset.asset_key, keys, dataset.partitions, records)
         found = open_days(instance, dataset, states, publication)
         waiting = {each: each.due for each in _due_days(instance, dataset, found) if each.due is not None}
         due = [each for each, at in waiting.items() if at <= now]
@@ -266,10 +277,13 @@ def day_requests(vendor: str, datasets: Iterable[MarketDataset]) -> dg.SensorDef
         refuse_foreign_history(context.instance)
         now = get_current_datetime()
         events = newest_events(context.instance, [dataset for dataset, _ in requested])
+        records = AssetRecords(context.instance, [dataset.asset_key for dataset, _ in requested])
         asked = [
             request
             for dataset, publication in requested
-            for request in looks.requests(context.instance, dataset, publication, events.get(dataset.asset_key), now)
+            for request in looks.requests(
+                context.instance, dataset, publication, events.get(dataset.asset_key), records, now
+            )
         ]
         if asked:
             return dg.SensorResult(run_requests=asked)

@@ -256,6 +256,17 @@ def names_text(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def tried_days(instance: dg.DagsterInstance, asset_key: dg.AssetKey, days: Sequence[str]) -> set[str]:
+    """Those of some days of which `why_not_stored` may have something to say; one query for all of them."""
+    if not days:
+        return set()
+    return set(
+        instance.event_log_storage.get_latest_storage_id_by_partition(
+            asset_key, dg.DagsterEventType.ASSET_OBSERVATION, set(days)
+        )
+    )
+
+
 def why_not_stored(instance: dg.DagsterInstance, asset_key: dg.AssetKey, day: str) -> tuple[str, str] | None:
     """The outcome and the reason that the newest try of a day left, or None if none did."""
     return _why(_newest_try(instance, asset_key, day))

@@ -19,7 +19,7 @@ from data_assets.orchestration.asset_checks import day_evaluation
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_to_you, newest_events
-from data_assets.orchestration.day_states import DONE, DayState, day_states, names_text
+from data_assets.orchestration.day_states import DONE, AssetRecords, DayState, day_states, names_text
 from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import newest_day
 from data_assets.orchestration.publication import PAUSES, Publication
@@ -59,11 +59,23 @@ def _key(dataset: MarketDataset, day: date) -> str:
 
 
 def standing_verdicts(
-    instance: dg.DagsterInstance, dataset: MarketDataset, publication: Publication, now: datetime
+    instance: dg.DagsterInstance,
+    dataset: MarketDataset,
+    publication: Publication,
+    now: datetime,
+    records: AssetRecords | None = None,
 ) -> tuple[list[Verdict], bool]:
-    """Judge a dataset as a whole, by its records; no file is read. Also whether no run is at a day of it."""
+    """Judge a dataset as a whole, by its records; no file is read. Also whether no run is at a day of it.
+
+    Args:
+        instance: where days are recorded.
+        dataset: the dataset.
+        publication: its vendor's hours.
+        now: the instant.
+        records: what was read of several datasets at once.
+    """
     expected, all_days = _expected(dataset, publication, now)
-    states = day_states(instance, dataset.asset_key, all_days, dataset.partitions)
+    states = day_states(instance, dataset.asset_key, all_days, dataset.partitions, records)
     awaited = set(expected)
     missing = [day for day, state in states.items() if state is DayState.MISSING and day in awaited]
     failed = [day for day, state in states.items() if state is DayState.FAILED]
@@ -154,13 +166,15 @@ def missing_days_sensor(datasets: Iterable[MarketDataset]) -> dg.SensorDefinitio
         now = get_current_datetime()
         events = newest_events(context.instance, [dataset for dataset, _ in judged])
         runs = {key: event[1] for key, event in events.items()}
+        records = AssetRecords(context.instance, [dataset.asset_key for dataset, _ in judged])
         said: dict[str, list[str]] = json.loads(context.cursor or "{}")
         changed = []
         for dataset, publication in judged:
             seen = (events.get(dataset.asset_key), newest_day(now), _newest_due(publication, now))
             before = looked.get(dataset.name)
             if before is None or before[0] != seen or not before[2]:
-                looked[dataset.name] = (seen, *standing_verdicts(context.instance, dataset, publication, now))
+                verdicts = standing_verdicts(context.instance, dataset, publication, now, records)
+                looked[dataset.name] = (seen, *verdicts)
             for verdict in looked[dataset.name][1]:
                 name = f"{dataset.name}:{verdict.name}"
                 # Again after each run: it plans these checks, and leaves them to this sensor.

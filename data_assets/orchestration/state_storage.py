@@ -16,11 +16,17 @@ from data_assets.orchestration.dagster_private import (
     LocalComputeLogManager,
     read_migrations_once,
 )
+from data_assets.orchestration.kept_connections import EventLog, Runs
 from data_assets.project import state_folder
 
 
 class RunHistory(DagsterSqliteStorage):
-    """Runs, events and schedules, in SQLite."""
+    """Runs, events and schedules, in SQLite; of the first two the connections are kept."""
+
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._run_storage = Runs(self._run_storage._conn_string)
+        self._event_log_storage = EventLog(self._event_log_storage._base_dir)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

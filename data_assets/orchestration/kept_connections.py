@@ -1,0 +1,130 @@
+"""Dagster's SQLite storages with their connections kept open.
+
+Dagster makes an engine, compiles the statement and opens the database anew for each statement, and closes it behind it.
+Whoever closes a database last has its log written back and synced, so a process that records days alone pays that for
+each event: of a tiny day two thirds of its time.
+
+Here: the two storages that runs, sensors and commands use all the time. Not here: where they lie (`state_storage`), and
+what is in them, which is Dagster's own.
+
+A kept connection must not outlive its file: a state folder that was deleted or put back from its backup would go on
+being written under the old name, by processes that nobody thinks of. So each use asks the system whether the name still
+means the file that was opened. Nor may it go into a forked process, where SQLite forbids its use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import QueuePool
+
+from data_assets.orchestration.dagster_private import (
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    SqliteEventLogStorage,
+    SqliteRunStorage,
+)
+
+KEPT_AT_MOST = 4
+"""Databases of one storage: each run has one of its own, and a web server reads many of them, each for a moment."""
+
+
+class KeptEngines:
+    """The engines of the databases that were used last, each with one connection that waits for its next use."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._engines: OrderedDict[str, tuple[object, Engine]] = OrderedDict()
+
+    def of(self, address: str) -> Engine:
+        """The engine of a database.
+
+        Args:
+            address: SQLAlchemy's, of a file.
+        """
+        file = _identity(address.removeprefix("sqlite:///"))
+        with self._lock:
+            known, engine = self._engines.pop(address, (None, None))
+            if engine is None or known is None or known != file:
+                _let_go(known, engine)
+                engine = create_engine(
+                    address,
+                    poolclass=QueuePool,
+                    pool_size=1,
+                    max_overflow=-1,
+                    connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+                )
+            self._engines[address] = (file, engine)
+            while len(self._engines) > KEPT_AT_MOST:
+                _let_go(*self._engines.popitem(last=False)[1])
+        return engine
+
+    def close(self) -> None:
+        """Close all that waits; what is in use is closed as it is given back."""
+        with self._lock:
+            while self._engines:
+                _let_go(*self._engines.popitem()[1])
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """What tells the open file of a path from another one of that name, and this process from one forked from it."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  at each statement
+    except OSError:
+        return None
+    return os.getpid(), status.st_dev, status.st_ino
+
+
+def _let_go(known: object, engine: Engine | None) -> None:
+    if engine is not None:
+        of_this_process = known is None or (isinstance(known, tuple) and known[0] == os.getpid())
+        engine.dispose(close=of_this_process)
+
+
+class EventLog(SqliteEventLogStorage):
+    """The event log: a database for each run, and one of all."""
+
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        self._kept = KeptEngines()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        if shard not in self._initialized_dbs:
+            with super()._connect(shard):  # which makes the database if it is not there
+                pass
+        with (  # the lock is Dagster's own: one user of a storage at a time
+            self._db_lock,
+            self._kept.of(self.conn_string_for_shard(shard)).connect() as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        super().dispose()
+        self._kept.close()
+
+
+class Runs(SqliteRunStorage):
+    """The runs and their tags."""
+
+    def __init__(self, conn_string: str, inst_data: Any = None) -> None:
+        self._kept = KeptEngines()
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in a transaction, as Dagster's own."""
+        with self._kept.of(self._conn_string).connect() as connection, connection.begin():
+            yield connection
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        super().dispose()
+        self._kept.close()
