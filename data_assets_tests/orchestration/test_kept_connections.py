@@ -89,7 +89,7 @@ def test_the_databases_of_many_runs_are_not_all_kept_open(tmp_path: Path) -> Non
         for run in runs:
             assert len(instance.all_logs(run)) > 2
 
-        descriptors = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+        descriptors = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
 
     log = instance.event_log_storage
     assert isinstance(log, EventLog)
