@@ -23,8 +23,9 @@ FAST := quality files ingest lake vendors/ib vendors/theta
 test-fast: setup     ## unit and property tests, for the inner loop
 	$(MEMORY) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(CLEAN) -m "not slow" $(addprefix data_assets_tests/,$(FAST))
 
-test-cluster: setup  ## the run history in a real PostgreSQL, which the tests start for themselves
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; }
+CLUSTER := postgresql redis-server tini iproute2
+test-cluster: setup  ## real PostgreSQL, redis, Celery and hosts in networks of their own, which the tests start themselves
+	@{ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && command -v redis-server tini ip >/dev/null; } || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CLUSTER); }
 	TEST_CLUSTER=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(CLEAN) data_assets_tests/cluster
 
 lint: setup

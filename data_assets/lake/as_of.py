@@ -119,6 +119,9 @@ class StorageAsOf:
         """See ``Storage``."""
         return self._storage.work_folder(posixpath.join("as_of", name), folder)
 
+    def beside(self, name: str = "") -> None:
+        """See `Storage`: nothing is worked on as of a snapshot."""
+
     def unfinished_folders(self) -> Iterator[Path]:
         """See ``Storage``: nothing is written."""
         return iter(())

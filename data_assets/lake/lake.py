@@ -94,7 +94,7 @@ from data_assets.lake.run_history import known_days
 from data_assets.lake.snapshot import PinnedDay, Snapshot
 from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, factors, splits_of, told
 from data_assets.lake.storage import Storage, open_storage
-from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces
+from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces, sweep_pieces_beside
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
 from data_assets.quality.split_jumps import Jump, jumps
 from data_assets.trading_calendar import NEW_YORK, sessions, utc_now
@@ -204,7 +204,8 @@ class Lake:
         Raises:
             ValueError: ``dataset`` is not a dataset key.
         """
-        return UnfinishedDay(self._storage.work_folder(partition_path(dataset, day), FOLDER))
+        name = partition_path(dataset, day)
+        return UnfinishedDay(self._storage.work_folder(name, FOLDER), self._storage.beside(name))
 
     def locate(self, path: str) -> str:
         """The absolute path or URL of a file that is named relative to the lake's root.
@@ -1076,7 +1077,8 @@ class Lake:
         folders = list(self._storage.unfinished_folders())
         removed = tempfiles.sweep(path for folder in folders for path in tempfiles.find(folder))
         pieces = sweep_pieces(path for folder in folders for path in tempfiles.find_folders(folder, FOLDER))
-        return [str(path) for path in [*removed, *pieces]]
+        beside = sweep_pieces_beside(self._storage.beside())
+        return [*(str(path) for path in [*removed, *pieces]), *beside]
 
     def migrate(self) -> int:
         """Bring a lake of an older layout to the present one, and say how many files were moved.

@@ -19,6 +19,7 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import SplitResult
@@ -66,6 +67,22 @@ CONDITIONS = "_conditions"
 _PROBE = b"tells whether this store keeps the conditions of a PUT\n"
 _COMPARED = 8 << 20
 _TEMP_NAME_BYTES = 200  # and what `tempfiles` adds; a file system takes 255
+
+
+class Beside(Protocol):
+    """Small files in an object store that are no files of the lake; all methods raise `LakeError`."""
+
+    def ages(self) -> dict[str, float]:
+        """How many seconds ago each was written, by its name."""
+
+    def read(self, name: str) -> bytes | None:
+        """What is in one; None where there is none."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make one, in place of one of that name."""
+
+    def remove(self, name: str) -> None:
+        """Remove one; harmless where there is none."""
 
 
 class Storage(Protocol):
@@ -219,6 +236,12 @@ class Storage(Protocol):
 
     def former_temp_files(self) -> Iterator[Path]:
         """Temporary files of writers of the first layout, which made them beside the files that they were to be."""
+
+    def beside(self, name: str = "") -> Beside | None:
+        """Where work for ``name``, or for all of the lake, may lie besides so that every machine can go on with it.
+
+        None in a folder, where `work_folder` is of the lake itself.
+        """
 
     def free_bytes(self) -> int | None:
         """Room left for files; None where the place has no limit that it tells."""
@@ -532,6 +555,9 @@ class LocalFolder:
         """See `Storage`."""
         return self._unfinished(name) / posixpath.dirname(name) / folder
 
+    def beside(self, name: str = "") -> None:
+        """See `Storage`."""
+
     def unfinished_folders(self) -> Iterator[Path]:
         """See `Storage`."""
         waiting = [str(self._root)]
@@ -836,6 +862,24 @@ class Bucket:
         """See `Storage`."""
         return self._staging_folder() / posixpath.dirname(name) / folder
 
+    def beside(self, name: str = "") -> Beside:
+        """See `Storage`: under `UNFINISHED` in the bucket."""
+        return _ObjectsBeside(self, posixpath.join(UNFINISHED, posixpath.dirname(name)).rstrip("/"))
+
+    def ages(self, folder: str) -> dict[str, float]:
+        """How many seconds ago, by the clocks of the store and of this machine, each object in a folder was written."""
+        with self._asking(folder):
+            listed = self._store.list(folder)
+        return {meta["path"]: (datetime.now(UTC) - meta["last_modified"]).total_seconds() for meta in listed}
+
+    def read(self, name: str) -> bytes | None:
+        """The whole of a small object; None where there is none."""
+        with self._asking(name):
+            try:
+                return bytes(self._store.read(name, {}))
+            except FileNotFoundError:
+                return None
+
     def unfinished_folders(self) -> Iterator[Path]:
         """See `Storage`."""
         yield self._staging_folder()
@@ -873,6 +917,26 @@ class Bucket:
                 f"{self.locate(name)}: the object store refused ({said}); check the bucket in DATA_ASSETS_LAKE "
                 "and the AWS_* variables (credentials, AWS_REGION, AWS_ENDPOINT_URL)"
             ) from error
+
+
+class _ObjectsBeside:
+    """See `Beside`; names are relative to a folder."""
+
+    def __init__(self, bucket: Bucket, folder: str) -> None:
+        self._bucket, self._folder = bucket, folder
+
+    def ages(self) -> dict[str, float]:
+        found = self._bucket.ages(self._folder)
+        return {name.removeprefix(f"{self._folder}/"): age for name, age in found.items()}
+
+    def read(self, name: str) -> bytes | None:
+        return self._bucket.read(f"{self._folder}/{name}")
+
+    def write(self, name: str, data: bytes) -> None:
+        self._bucket.replace(f"{self._folder}/{name}", data)
+
+    def remove(self, name: str) -> None:
+        self._bucket.delete(f"{self._folder}/{name}")
 
 
 class _ObjectReader(io.RawIOBase):

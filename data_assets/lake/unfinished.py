@@ -9,6 +9,11 @@ note is one line of JSON with its digest. What was said does not go bad as data 
 
 Who works on a day holds the lock of its folder, which the kernel drops when the worker dies.
 
+Where the lake is in an object store, pieces are in this machine's folder and beside the lake: another machine goes on
+with what this one had, and reads of its own come from the disk. Nobody is held off there. Two machines that are at one
+day replace each other's pieces, which are answers to the same questions. Notes stay on the machine: without one a
+doubtful answer is asked for once more.
+
 Here: keeping, finding, trusting and removing pieces and notes. Not here: what they are of (the vendors).
 """
 
@@ -22,14 +27,17 @@ import os
 import time
 from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
 from data_assets.files import durable, locks, tempfiles
 from data_assets.lake.errors import LakeError, write_error
+
+if TYPE_CHECKING:
+    from data_assets.lake.storage import Beside
 
 FOLDER = ".parts"
 KEPT = timedelta(days=1)
@@ -47,8 +55,8 @@ class UnfinishedDay:
     Made by `Lake.unfinished`. The folder is there while the context is open, and afterwards if it holds anything.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, beside: Beside | None = None) -> None:
+        self._folder, self._beside = folder, beside
         self._lock = -1
 
     def __enter__(self) -> Self:
@@ -70,7 +78,12 @@ class UnfinishedDay:
 
     def names(self) -> set[str]:
         """The names of the pieces that are not too old."""
-        return {path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}") if not _too_old(path)}
+        found = [path.name for path in self._folder.glob(f"*{_SUFFIX}") if not _too_old(path)]
+        if self._beside is not None:
+            found += [
+                name for name, age in self._beside.ages().items() if name.endswith(_SUFFIX) and _is_kept(name, age)
+            ]
+        return {name.removesuffix(_SUFFIX) for name in found}
 
     def put(self, name: str, rows: pl.DataFrame, note: dict[str, Any]) -> None:
         """Keep a piece, in place of one of that name.
@@ -87,7 +100,10 @@ class UnfinishedDay:
         rows.write_ipc(content, compression="lz4")
         view = content.getbuffer()
         head = {"note": note, "rows": rows.height, "sha256": hashlib.sha256(view).hexdigest()}
-        self._write(f"{name}{_SUFFIX}", json.dumps(head).encode() + b"\n", view)
+        first = json.dumps(head).encode() + b"\n"
+        self._write(f"{name}{_SUFFIX}", first, view)
+        if self._beside is not None:
+            self._beside.write(f"{name}{_SUFFIX}", first + view)
 
     def _write(self, name: str, *contents: bytes | memoryview) -> None:
         target = self._folder / name
@@ -105,16 +121,27 @@ class UnfinishedDay:
         except OSError as error:
             raise write_error(error, str(target)) from error
 
+    def _read(self, name: str) -> bytes | None:
+        """A piece's file, from here or from beside the lake."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None if self._beside is None else self._beside.read(name)
+        except OSError:
+            return None
+
     def get(self, name: str) -> tuple[pl.DataFrame, dict[str, Any]] | None:
         """A piece's rows and its note; None where it is not there or not what was kept."""
+        kept = self._read(f"{name}{_SUFFIX}")
+        if kept is None:
+            return None
+        first, _, content = kept.partition(b"\n")
         try:
-            with (self._folder / f"{name}{_SUFFIX}").open("rb") as file:
-                head = json.loads(file.readline())
-                content = file.read()
+            head = json.loads(first)
             if hashlib.sha256(content).hexdigest() != head["sha256"]:
                 return None
             rows, note = pl.read_ipc(io.BytesIO(content)), head["note"]
-        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return None
         return (rows, note) if rows.height == head["rows"] else None
 
@@ -153,6 +180,25 @@ class UnfinishedDay:
         for path in _kept(self._folder):
             path.unlink(missing_ok=True)
         _remove_empty(self._folder)
+        if self._beside is not None:
+            with contextlib.suppress(LakeError):  # the day is stored all the same, and a sweep comes by
+                for name in self._beside.ages():
+                    self._beside.remove(name)
+
+
+def sweep_pieces_beside(beside: Beside | None) -> list[str]:
+    """Remove pieces beside a lake that are too old, of whatever day; say which.
+
+    A store that does not answer keeps them: whoever stores a day is told of it.
+    """
+    removed: list[str] = []
+    if beside is not None:
+        with contextlib.suppress(LakeError):
+            for name, age in beside.ages().items():
+                if not _is_kept(name, age):
+                    beside.remove(name)
+                    removed.append(name)
+    return removed
 
 
 def sweep_pieces(folders: Iterable[Path]) -> list[Path]:
@@ -211,8 +257,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _is_kept(name: str, age: float) -> bool:
+    kept = _AGES.get(PurePosixPath(name).suffix)
+    return kept is None or age <= kept.total_seconds()
+
+
 def _too_old(path: Path) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > _AGES[path.suffix].total_seconds()
+        return not _is_kept(path.name, time.time() - path.stat().st_mtime)
     except FileNotFoundError:
         return True

@@ -23,6 +23,11 @@ class VendorQueues(CeleryRunLauncher):
     that it is resumed there.
     """
 
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Whether a run lives is told by its heartbeat: of a task that a broker has forgotten Celery knows nothing."""
+        return False
+
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send a run to the queue of its vendor."""
         run = context.dagster_run

@@ -17,7 +17,7 @@ command's, ends as canceled: what it had not stored is as it was before, and no 
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from typing import Any
 
@@ -66,8 +66,10 @@ def _let_go_of_ended_runs(instance: dg.DagsterInstance, coordination: Coordinati
     """A process that executes one run after another, as Celery's do, would hold every one of them until its end."""
     for run_id in coordination.held():
         run = instance.get_run_by_id(run_id)
-        if run is not None and run.is_finished:
+        if run is None or run.is_finished:
             coordination.forget(run_id)
+        else:  # its end could not be written
+            coordination.abandon(run_id)
 
 
 class _LivingRuns(dg.Executor):
@@ -87,7 +89,12 @@ class _LivingRuns(dg.Executor):
                 _let_go_of_ended_runs(plan_context.instance, coordination)
             coordination.hold(plan_context.run_id)
         # Not let go of here: the run's end is written after this, and until then it must count as alive.
-        yield from self._in_process.execute(plan_context, execution_plan)
+        try:
+            yield from self._in_process.execute(plan_context, execution_plan)
+        except Exception:  # of the run history: a step's own is an event
+            with suppress(Exception):
+                coordination.abandon(plan_context.run_id)  # the process may go on with other runs, as Celery's do
+            raise
 
 
 @dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)  # type: ignore[call-overload]

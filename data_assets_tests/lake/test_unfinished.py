@@ -1,18 +1,21 @@
-"""Pieces of an unfinished day: kept, trusted by their digest, locked; of a lake in an object store on this machine."""
+"""Pieces of an unfinished day: kept, trusted by their digest, locked; of a lake in an object store beside it too."""
 
 from __future__ import annotations
 
 import os
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from data_assets.lake import unfinished
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
+from data_assets.lake.storage import open_storage
 from data_assets.lake.unfinished import KEPT, NOTES_KEPT, UnfinishedDay, sweep_pieces
+from data_assets_tests.lake.lake_days import quotes, store
 
 DAY = date(2024, 1, 3)
 ROWS = pl.DataFrame({"bid": [1.0, 2.0], "right": pl.Series(["CALL", "PUT"], dtype=pl.Enum(["CALL", "PUT"]))})
@@ -67,12 +70,42 @@ def test_every_damaged_byte_is_found(tmp_path: Path):
             assert pieces.get("one") is None
 
 
-def test_of_a_lake_in_an_object_store_they_lie_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    with Lake("s3://bucket/prefix", synthetic=True).unfinished("theta/option_quotes/SPX", DAY) as pieces:
+def test_of_a_lake_in_an_object_store_another_machine_goes_on_with_them(
+    bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, lake = "theta/option_quotes/SPX", Lake(bucket_url, synthetic=True)
+    with lake.unfinished(dataset, DAY) as pieces:
+        pieces.put("one", ROWS, {"asked": 1})
+        pieces.remember("one", {"lacked": 4})
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "another"))
+    (tmp_path / "another").mkdir()
+    with lake.unfinished(dataset, DAY) as pieces:
+        assert pieces.names() == {"one"}
+        found = pieces.get("one")
+        assert found is not None
+        assert found[0].equals(ROWS)
+        assert found[1] == {"asked": 1}
+        assert pieces.get("two") is None
+        assert lake.datasets() == []
+        pieces.clear()
+        assert pieces.names() == set()
+        assert pieces.get("one") is None
+    assert open_storage(bucket_url).names() == []
+
+
+def test_what_nobody_went_on_with_is_swept_beside_a_lake_too(bucket_url: str, monkeypatch: pytest.MonkeyPatch):
+    lake = Lake(bucket_url, synthetic=True)
+    store(lake, quotes())
+    with lake.unfinished("theta/option_quotes/SPX", DAY) as pieces:
         pieces.put("one", ROWS, {})
-    assert [path.name for path in tmp_path.rglob("*.piece")] == ["one.piece"]
+        name = "theta/option_quotes/SPX/date=2024-01-03/one.piece"
+        assert name not in lake.sweep()
+
+        monkeypatch.setitem(unfinished._AGES, ".piece", timedelta(seconds=-60))
+
+        assert pieces.names() == set()
+        assert name in lake.sweep()
+    assert not [each for each in open_storage(bucket_url).names() if each.startswith("_unfinished/")]
 
 
 def test_a_dataset_that_is_no_key_is_refused(tmp_path: Path):

@@ -143,7 +143,7 @@ class _Collection:
             Transient: some request failed; the parts of the others are on disk.
             RunEnded: see ``client.error_of``.
         """
-        self._on_disk = self._parts.names()
+        self._on_disk = await asyncio.to_thread(self._parts.names)
         requests = [request for group in plan for request in group.requests]
         async with self._at_work(requests) as answers:
             await self._probe([answers[request] for request in requests[:PROBES]], requests)

@@ -1,0 +1,188 @@
+"""What lies in deploy/: the files load as Dagster reads them, and the image's command takes a signal as process 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import kubernetes
+import pytest
+import yaml
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
+from dagster_k8s import K8sRunLauncher
+
+from data_assets.orchestration.celery_queues import VendorQueues, vendor_of
+from data_assets.settings import known_variables
+from data_assets_tests.cluster.conftest import Postgres
+from data_assets_tests.end_to_end.project_folder import SOURCES, write_project
+
+DEPLOY = SOURCES / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def history(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that the instances of deploy/ name."""
+    for name, value in {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "PGUSER": "dagster",
+        "PGPASSWORD": "none is asked for",
+        "PGDATABASE": postgres.new_database().rpartition("/")[2],
+        "CELERY_BROKER": "redis://127.0.0.1:1/0",
+        "CELERY_BACKEND": "redis://127.0.0.1:1/1",
+        "DATA_ASSETS_NAMESPACE": "market-data",
+        "DATA_ASSETS_SERVICE_ACCOUNT": "dagster",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def instance_of(name: str, folder: Path) -> dg.DagsterInstance:
+    shutil.copy(DEPLOY / name / "dagster.yaml", folder)
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+@pytest.mark.usefixtures("history")
+def test_celerys_instance_sends_each_run_to_the_queue_of_its_vendor(tmp_path: Path) -> None:
+    with instance_of("celery", tmp_path) as instance:
+        launcher = instance.run_launcher
+
+        assert isinstance(launcher, VendorQueues)
+        assert launcher.celery.conf.worker_prefetch_multiplier == 1
+        assert instance.get_runs() == []
+        assert not launcher.supports_check_run_worker_health
+    worker = yaml.safe_load((DEPLOY / "celery" / "worker.yaml").read_text())["execution"]["config"]
+    there = yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text())["run_launcher"]["config"]
+    assert worker == {name: there[name] for name in worker}, "a worker has the launcher's broker"
+
+
+@pytest.mark.parametrize(
+    ("selected", "job", "vendor"),
+    [
+        (["polygon/minute_aggs", "polygon/flat_files/minute_aggs"], "__ASSET_JOB", "polygon"),
+        (["ib/bars_1m/AAPL", "theta/option_quotes/QQQ"], "__ASSET_JOB", None),
+        ([], "look_at_ib_days_again", "ib"),
+        ([], "ask_for_missing_days", None),
+    ],
+)
+def test_the_vendor_of_a_run_is_that_of_all_it_is_of(selected: list[str], job: str, vendor: str | None) -> None:
+    keys = {dg.AssetKey(name.split("/")) for name in selected}
+    assert vendor_of(dg.DagsterRun(job_name=job, asset_selection=keys or None)) == vendor
+    assert DAGSTER_CELERY_QUEUE_TAG == "dagster-celery/queue", "a person may set it"
+
+
+@pytest.mark.usefixtures("history")
+def test_the_instance_of_kubernetes_makes_a_pod_of_each_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda: None)  # there is no cluster here
+    with instance_of("k8s", tmp_path) as instance:
+        launcher = instance.run_launcher
+
+        assert isinstance(launcher, K8sRunLauncher)
+        assert launcher.job_namespace == "market-data"
+        assert instance.run_monitoring_enabled
+        assert instance.get_runs() == []
+
+
+def test_helm_values_make_an_instance_that_dagster_takes() -> None:
+    values = yaml.safe_load((DEPLOY / "k8s" / "values.yaml").read_text())
+
+    served = {
+        each["name"]: next(entry["value"] for entry in each["env"] if entry["name"] == "DATA_ASSETS_VENDORS")
+        for each in values["dagster-user-deployments"]["deployments"]
+    }
+    assert served == {"polygon": "polygon", "terminals": "theta,ib"}
+    assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
+    assert values["dagsterDaemon"]["runCoordinator"]["config"] == {"queuedRunCoordinator": {}}, "or two limits clash"
+    assert values["additionalInstanceConfig"]["concurrency"]["pools"] == {"default_limit": 1, "granularity": "op"}
+    names = {entry["name"] for each in values["dagster-user-deployments"]["deployments"] for entry in each["env"]}
+    assert {name for name in names if name.startswith(("DATA_ASSETS_", "IB_"))} <= known_variables().keys()
+
+
+def test_compose_has_every_part_and_names_only_settings_that_there_are() -> None:
+    compose: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+
+    services = compose["services"]
+    assert services.keys() == {
+        *("postgres", "redis", "objects", "bucket"),
+        *("code-polygon", "code-terminals", "webserver", "daemon", "worker"),
+    }
+    located = {
+        each["grpc_server"]["host"] for each in yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
+    }
+    assert located == {"code-polygon", "code-terminals"}
+    for name, service in services.items():
+        ours = {
+            each
+            for each in service.get("environment", {})
+            if each.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_"))
+        }
+        assert ours <= known_variables().keys(), name
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert source in compose["volumes"] or (DEPLOY / source).exists(), name
+    assert services["webserver"]["ports"] == ["127.0.0.1:3000:3000"], "it asks nobody for a password"
+
+
+def test_the_image_holds_no_secret_runs_as_no_root_and_pins_its_base() -> None:
+    steps = re.findall(r"^(\w+) (.*(?:\\\n.*)*)", DOCKERFILE, re.MULTILINE)
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+
+    assert [what for name, what in steps if name == "FROM"] == [
+        "python:3.13-slim-bookworm AS build",
+        "python:3.13-slim-bookworm",
+    ]
+    names = [name for name, _ in steps]
+    assert names.index("USER") < names.index("ENTRYPOINT")
+    assert [what for name, what in steps if name == "USER"] == ["data_assets"]
+    assert "*" in ignored
+    assert not any(line.startswith("!.env") for line in ignored)
+    copied = [source for name, what in steps if name == "COPY" and "--from" not in what for source in what.split()[:-1]]
+    for source in copied:
+        name = source.removeprefix("./").replace("${INSTANCE}", "deploy/celery/dagster.yaml")
+        assert (SOURCES / name).exists(), source
+        assert f"!{name}" in ignored, source
+
+
+def exec_form(name: str) -> list[str]:
+    """The words of a step of the Dockerfile."""
+    found = re.search(rf"^{name} (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert found is not None
+    words: list[str] = json.loads(found[1])
+    return words
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("tini") is None, reason="needs root and tini")
+def test_the_images_command_as_process_1_answers_its_health_check_and_ends_by_sigterm(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    binaries = Path(sys.executable).parent
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PATH": f"{binaries}:{os.environ['PATH']}"}
+    command = [port if word == "4000" else word for word in exec_form("ENTRYPOINT") + exec_form("CMD")]
+    check = [port if word == "4000" else word for word in ("dagster", "api", "grpc-health-check", "--port", "4000")]
+    outside = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *command], cwd=tmp_path, env=environment
+    )
+    try:
+        give_up = time.monotonic() + 240
+        while subprocess.run([binaries / check[0], *check[1:]], env=environment, check=False, cwd=tmp_path).returncode:
+            assert time.monotonic() < give_up
+            assert outside.poll() is None
+        (first,) = map(int, Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split())
+        os.kill(first, signal.SIGTERM)
+
+        assert outside.wait(120) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+    finally:
+        outside.kill()
+        outside.wait()
