@@ -40,10 +40,10 @@ def run() -> list[Result]:
             stack.enter_context(worker)
         first = {name: worker.once() for name, worker in workers.items()}
         _same_rows(first, day.rows)
-        rounds = [{name: workers[name].once() for name in (DUCKDB, PUBLISHED)} for _ in range(REPETITIONS)]
-    seconds = {name: median(each[name]["seconds"] for each in rounds) for name in (DUCKDB, PUBLISHED)}
-    ratio = median(each[PUBLISHED]["seconds"] / each[DUCKDB]["seconds"] for each in rounds)
-    peak = max(each[name]["peak"] for each in (first, *rounds) for name in (PUBLISHED, RECORDED) if name in each)
+        rounds = [{name: worker.once() for name, worker in workers.items()} for _ in range(REPETITIONS)]
+    seconds = {name: median(each[name]["seconds"] for each in rounds) for name in workers}
+    ratio = {name: median(each[name]["seconds"] / each[DUCKDB]["seconds"] for each in rounds) for name in workers}
+    peak = max(each[name]["peak"] for each in (first, *rounds) for name in (PUBLISHED, RECORDED))
     per_minute = day.rows / seconds[PUBLISHED] * 60
     print(
         f"an SPX day of {day.rows:,} rows in {day.requests} bodies, {day.bytes / 1e6:.0f} MB of CSV; "
@@ -54,16 +54,17 @@ def run() -> list[Result]:
         [
             [
                 name,
-                f"{seconds[name]:.2f}" if name in seconds else "",
+                f"{seconds[name]:.2f}",
                 f"{first[name]['seconds']:.2f}",
-                f"{median(each[name]['cpu'] for each in rounds) if name in seconds else first[name]['cpu']:.2f}",
-                f"{max(each[name]['peak'] for each in (first, *rounds) if name in each) / 1e6:.0f} MB",
+                f"{median(each[name]['cpu'] for each in rounds):.2f}",
+                f"{max(each[name]['peak'] for each in (first, *rounds)) / 1e6:.0f} MB",
             ]
             for name in workers
         ],
     )
     return [
-        at_most("(i) an SPX day by expiration, over DuckDB from disk", ratio, BOUND_RATIO),
+        at_most("(i) an SPX day by expiration, over DuckDB from disk", ratio[PUBLISHED], BOUND_RATIO),
+        Result("(i) the same with its Dagster run, events and checks", f"{ratio[RECORDED]:.2f}"),
         at_most("(i) peak memory, Dagster run and checks included", peak / 1e6, BOUND_BYTES / 1e6, "{:.0f} MB"),
         Result(
             "(i) rows a minute",
