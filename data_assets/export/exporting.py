@@ -199,9 +199,10 @@ def _refuse_other_options(manifest: Manifest, exporter: Exporter, lake: Lake, fo
     wanted = _options(exporter, lake)
     if manifest.options != wanted:
         names = [name for name in {**manifest.options, **wanted} if manifest.options.get(name) != wanted.get(name)]
-        held = ", ".join(f"{name} {manifest.options.get(name, '(none)')}" for name in names)
+        of = manifest.options
+        held = ", ".join(f"with {name} {of[name]}" if name in of else f"without a {name}" for name in names)
         raise ExportRefused(
-            f"{folder.path} holds {exporter.dataset} with {held}: ask for the same, or name another folder with --into"
+            f"{folder.path} holds {exporter.dataset} {held}: ask for the same, or name another folder with --into"
         )
 
 

@@ -17,6 +17,7 @@ from data_assets_tests.vendors.polygon.flat_file_project import FlatFileProject,
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
 SPIKED, HALF, HOLE = DAYS[0], DAYS[1], DAYS[2]
+MISSING = "2024-06-28"
 SPAN = ("--from", DAYS[0], "--to", DAYS[-1])
 EXPORT = ("export", "csv", BARS_KEY, "--ticker", "AAPL")
 LIQUID = "AAPL,AMZN,GOOGL,IWM,META,MSFT,NVDA,QQQ,SPY,TSLA"
@@ -74,9 +75,37 @@ def test_an_export_names_what_stops_it_and_records_what_is_allowed(
     assert "not adjusted" in told.stdout
 
 
+def test_every_format_refuses_the_same_days_and_records_the_same(
+    project: FlatFileProject, call: Call, tmp_path: Path
+) -> None:
+    """A day that nobody asked for, one that is red on a check, one that failed, and two that may go."""
+    for engine in ("csv", "frame", "lean", "nautilus", "iceberg"):
+        into = tmp_path / engine
+        ticker = () if engine == "iceberg" else ("--ticker", "AAPL")
+        asked = ("export", engine, BARS_KEY, *ticker, "--from", MISSING, "--to", DAYS[-1], "--into", str(into))
+        some = call(*asked, "--allow", "check", "--json")
+        assert (some.code, some.document["refused"]) == (1, {"missing": [MISSING], "failed": [HOLE]}), engine
+        assert [path for path in into.rglob("*") if path.is_file()] == [], engine
+        ended = call(*asked, *(each for name in ("check", "missing", "failed") for each in ("--allow", name)), "--json")
+        assert ended.code == 0, ended.stderr
+        assert ended.document["days"] == [SPIKED, HALF, DAYS[3]], engine
+        assert ended.document["allowed"] == {"missing": [MISSING], "check": [HALF], "failed": [HOLE]}, engine
+        manifest = json.loads(Path(ended.document["manifest"]).read_text())
+        assert [(each["day"], each["state"], each["allowed"], bool(each["files"])) for each in manifest["days"]] == [
+            (MISSING, "missing", ["missing"], False),
+            (SPIKED, "stored", [], True),
+            (HALF, "stored", ["check"], True),
+            (HOLE, "failed", ["failed"], False),
+            (DAYS[3], "stored", [], True),
+        ], engine
+
+
 WRONG = [
     (("csv", BARS_KEY), "holds many tickers: say whose bars with --ticker"),
     (("csv", "polygon/minute_aggs_monthly", "--ticker", "SPY"), "export that, it reads the months"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--into", "/"), "name a folder that is for exports alone"),
+    (("iceberg", BARS_KEY, "--ticker", "SPY"), "leave --ticker and --hours out"),
+    (("csv", BARS_KEY, "--ticker", "SPY", "--snapshot", "none"), "the lake has no snapshot 'none'; it has none"),
     (("csv", "theta/option_quotes/QQQ"), "holds nothing that csv takes"),
     (("csv", "ib/bars_1m/AAPL", "--ticker", "SPY"), "leave --ticker out"),
     (("csv", "ib/bars_1m/AAPL"), "holds no day of it yet; run: data-assets backfill ib/bars_1m/AAPL --days 10"),

@@ -98,7 +98,7 @@ def test_a_table_is_rebuilt_from_a_snapshot(project: InProcess, call: Call, tmp_
     assert rows["bid"].sum() == pytest.approx(before["bid"].sum())
     assert rows["bid"].sum() != pytest.approx(quotes(project)["bid"].sum())
     mixed = call("export", "iceberg", QQQ, *into)
-    assert (mixed.code, "with snapshot" in mixed.stderr) == (1, True)
+    assert (mixed.code, f"{QQQ} with snapshot " in mixed.stderr) == (1, True)
     nowhere = call("export", "iceberg", QQQ, "--snapshot", "study", "--from", DAYS[2], *into)
     assert (nowhere.code, "the snapshot study has no day of it there" in nowhere.stderr) == (2, True)
     unknown = call("export", "iceberg", QQQ, "--snapshot", "other", *into)

@@ -17,9 +17,10 @@ from data_assets.export.days import FoundDay
 from data_assets.export.exporting import export
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.nautilus import NO_ASK, NautilusBars, NautilusQuotes, day_file, osi_symbol
+from data_assets.lake.bar_columns import POLYGON_BARS
 from data_assets.lake.lake import Lake
 from data_assets_tests.export.test_lean import AAPL, DAY, QQQ, WINTER, at, quote, store_quotes
-from data_assets_tests.lake.minute_days import ib_bars, store_ib_day
+from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
 
 FILE = "2024-07-02T04-00-00-000000000Z_2024-07-03T03-59-59-999999999Z.parquet"
 BARS = f"data/bar/AAPL.US-1-MINUTE-LAST-EXTERNAL/{FILE}"
@@ -119,3 +120,23 @@ def test_names_of_days_and_contracts() -> None:
     assert osi_symbol("SPXW", date(2024, 7, 19), 5432.5, "PUT") == "SPXW  240719P05432500"
     with pytest.raises(ExportRefused, match="more than three decimals"):
         osi_symbol("QQQ", DAY, 1.23456, "CALL")
+
+
+def test_two_vendors_bars_of_one_name_are_never_one_instrument(lake: Lake, folder: ExportFolder) -> None:
+    store_ib_day(lake, "AAPL", DAY)
+    store_day(lake, WINTER, day_bars(WINTER, "AAPL"), wanted=["AAPL"])
+    export(NautilusBars(AAPL, "AAPL"), lake, [DAY], stored, folder)
+    before = sorted(folder.path.rglob("*.parquet"))
+    with pytest.raises(ExportRefused, match=r"holds AAPL from ib/bars_1m/AAPL, .*: name another folder with --into"):
+        export(NautilusBars(POLYGON_BARS, "AAPL"), lake, [WINTER], stored, folder)
+    assert sorted(folder.path.rglob("*.parquet")) == before
+
+
+def test_a_file_that_the_catalog_itself_has_written_stays(lake: Lake, folder: ExportFolder) -> None:
+    store_ib_day(lake, "AAPL", DAY)
+    theirs = folder.path / BARS
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(ExportRefused, match="is no export's, and is left as it is"):
+        export(NautilusBars(AAPL, "AAPL"), lake, [DAY], stored, folder)
+    assert theirs.read_bytes() == b"theirs"
