@@ -5,6 +5,7 @@ The tests share one `dagster dev`, each with days of its own.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -43,6 +44,8 @@ FROM_NOTHING = 5
 OF_ONE_SIGNAL = 50
 SIGNALLED = sessions("2019-01-02", (INSTANTS + 1) * OF_ONE_SIGNAL)
 AGAIN = sessions("2025-01-06", 2)
+BY_JOBS = sessions("2024-11-27", 2)
+"""Thanksgiving lies between them."""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,7 @@ def theta() -> Iterator[SandboxTheta]:
     """A day of each group is not had at the first request."""
     faults = [
         Fault(kind="renamed_column", day=date.fromisoformat(FILLED[2]), times=1),
+        Fault(kind="renamed_column", day=date.fromisoformat(BY_JOBS[1]), times=1),
         *(Fault(kind="stall", day=date.fromisoformat(days[1]), times=1) for days in (STOPPED, KILLED, CUT_OFF)),
     ]
     with SandboxTheta(contracts=8, faults=faults, says_synthetic=False) as theta:
@@ -263,3 +267,32 @@ def test_a_run_of_the_command_is_executed_again_from_the_ui(dev: DagsterDev) -> 
     assert of_days(AGAIN[0], AGAIN[-1]).items() <= run_of(dev, again).tags.items()
     with dev.project.instance() as instance:
         assert Counter(recorded(instance))[AGAIN[0]] == 2
+
+
+def backfill_of_job(dev: DagsterDev, job: str, op: str) -> str:
+    """Launch a job, let the daemon work off what it asks for, and say how that ended."""
+    chosen = {"datasets": [DATASET], "first_day": BY_JOBS[0], "last_day": BY_JOBS[-1]}
+    assert finished(dev, dev.launch_job(job, {"ops": {op: {"config": chosen}}})) == "SUCCESS"
+    with dev.project.instance() as instance:
+        (asked,) = [each for each in instance.get_backfills() if each.tags.get("data_assets/job") == job]
+    dev.wait_for(lambda: dev.backfill_status(asked.backfill_id) not in ("REQUESTED", "FAILING"))
+    return dev.backfill_status(asked.backfill_id)
+
+
+def test_the_daemon_works_off_what_jobs_ask_for_and_its_runs_are_logged(dev: DagsterDev) -> None:
+    assert backfill_of_job(dev, "catch_up", "days_to_catch_up") == "COMPLETED_FAILED"
+    assert states(dev, BY_JOBS) == ["stored", "failed"]
+    assert backfill_of_job(dev, "retry_failed", "days_to_retry") == "COMPLETED_SUCCESS"
+    assert states(dev, BY_JOBS) == ["stored", "stored"]
+
+    files = sorted((dev.project.folder / ".state" / "logs").glob("*.jsonl"))
+    everything, errors = (
+        [json.loads(line) for file in files if is_errors == (".errors" in file.name) for line in file.open()]
+        for is_errors in (False, True)
+    )
+    of_days = [(each["day"], each["what"].split(":")[0].split(",")[0]) for each in everything if each["day"] in BY_JOBS]
+    assert of_days == [(BY_JOBS[1], "Rejected"), (BY_JOBS[0], "Stored"), (BY_JOBS[1], "Stored")]
+    assert [each["day"] for each in errors if each["what"].startswith("Rejected") and each["day"] in BY_JOBS] == [
+        BY_JOBS[1]
+    ]
+    assert sum("run begins, asked for by backfill" in each["what"] for each in everything) >= 2
