@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from pyiceberg.table import StaticTable
 
 from data_assets.cli.project import definitions
 from data_assets.export.component import ExportOf
@@ -21,6 +22,7 @@ from data_assets_tests.lake.minute_days import ib_bars, store_ib_day
 from data_assets_tests.orchestration.in_process import AssetInProcess, of_day, of_days, open_project
 
 AAPL = "ib/bars_1m/AAPL"
+TABLE = dg.AssetKey(["export", "iceberg", *AAPL.split("/")])
 CSV, LEAN = dg.AssetKey(["export", "csv", *AAPL.split("/")]), dg.AssetKey(["export", "zips"])
 DAYS = [date(2024, 6, 27), date(2024, 6, 28), date(2024, 7, 1), date(2024, 7, 2)]
 JUNE, JULY = "2024-06-01", "2024-07-01"
@@ -30,6 +32,7 @@ attributes:
   exports:
     - {{engine: csv, dataset: {AAPL}, label: end, into: out}}
     - {{engine: lean, dataset: {AAPL}, name: zips}}
+    - {{engine: iceberg, dataset: {AAPL}, into: warehouse}}
 """
 
 
@@ -99,6 +102,16 @@ def test_of_a_format_with_daily_files_one_changed_day_is_one_file(project: Asset
     store_ib_day(lake, "AAPL", DAYS[2], ib_bars("AAPL", DAYS[2]).with_columns(pl.col("volume") + 1))
     assert zips.materialize(of_day(JULY)).success
     assert {name for name, when in files(folder).items() if when != before[name]} == {"20240701_trade.zip"}
+
+
+def test_a_table_gets_its_months_one_after_another(project: AssetInProcess, lake: Lake) -> None:
+    """Each month makes the table again, with the days that the others have put into it."""
+    table = AssetInProcess(project.folder, project.instance, TABLE)
+    for month, rows in ((JUNE, 780), (JULY, 1560)):
+        assert table.materialize(of_day(month)).success
+        of_table = StaticTable.from_metadata(str(project.folder / "warehouse" / "ib" / "bars_1m_AAPL"))
+        assert of_table.scan().to_arrow().num_rows == rows
+    assert recorded(project, JULY, TABLE)["rows"] == 780
 
 
 def test_a_month_with_a_missing_day_fails_and_names_it_while_the_others_are_written(

@@ -630,8 +630,8 @@ def unknown_splits(
     columns = ["ticker", "window_start", "open", "close"]
     for other in split_jumps.adjacent(near, day):
         with suppress(Corrupt, LakeError, pl.exceptions.PolarsError):  # which is that day's own fault
-            rows = lake.scan(BARS_KEY, other, other, columns).filter(pl.col("ticker").is_in(tickers)).collect()
-            found[other] = ends(in_one_vocabulary(rows), session(other))
+            rows = lake.scan(BARS_KEY, other, other, columns).filter(pl.col("ticker").is_in(tickers))
+            found[other] = ends(in_one_vocabulary(rows.collect(engine="streaming")), session(other))
     unknown = [
         lake.told_of_jump(BARS_KEY, ticker, jump).advice
         for ticker, jump in split_jumps.jumps_around(day, found)
