@@ -182,7 +182,7 @@ def list_all(as_json: bool) -> None:
     enter_project()
     lake = lake_that_is_there()
     damaged: list[str] = []
-    listed = [_listed(lake, snapshot) for snapshot in lake.snapshots(_telling(damaged))]
+    listed = [_listed(lake, snapshot) for snapshot in _all(lake, damaged)]
     if as_json:
         write_document(listed)
     elif listed:
@@ -191,6 +191,18 @@ def list_all(as_json: bool) -> None:
         click.echo("the lake has no snapshot: data-assets snapshot NAME KEY...")
     if damaged:
         sys.exit(EXIT_SOME_DAY_DOES_NOT)
+
+
+def _all(lake: Lake, damaged: list[str]) -> list[Snapshot]:
+    """The lake's snapshots, the oldest first; each that cannot be read is said, and added to `damaged`.
+
+    Raises:
+        LakeUnusable: the lake of which the history speaks is not there; one that nobody has written has none.
+    """
+    if not lake.is_there():
+        with open_instance():  # which refuses it
+            return []
+    return lake.snapshots(_telling(damaged))
 
 
 def _telling(damaged: list[str]) -> Callable[[str, LakeError], None]:
@@ -252,7 +264,7 @@ def prune(newest: int | None, days: int | None, gb: float | None, yes: bool, as_
     enter_project()
     lake = lake_that_is_there()
     damaged: list[str] = []
-    left = lake.snapshots(_telling(damaged))
+    left = _all(lake, damaged)
     dropped: list[str] = []
     since = None if days is None else datetime.now(UTC) - timedelta(days=days)
     kept = {snapshot.name: lake.kept_files(snapshot) for snapshot in left}

@@ -204,3 +204,18 @@ def test_a_damaged_one_is_named_and_dropped(project: InProcess, call: Call) -> N
 def test_what_is_no_number_of_gigabytes(number: str, call: Call) -> None:
     ended = call("snapshot", "prune", "--gb", number, "--yes")
     assert (ended.code, ended.stderr.count("\n")) == (2, 1)
+
+
+def test_a_lake_that_is_away_is_not_said_to_have_none(project: InProcess, call: Call) -> None:
+    assert not call("snapshot", "study", QQQ, *JULY).code
+    (project.folder / "lake").rename(project.folder / "away")
+    for verb in (("list",), ("prune", "--newest", "0", "--yes"), ("drop", "study")):
+        ended = call("snapshot", *verb)
+        assert (ended.code, ended.stdout) == (2, ""), ended
+        assert "is not there" in ended.stderr
+
+
+def test_a_lake_that_nobody_has_written_yet_has_none(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path):
+        assert call("snapshot", "list").stdout.startswith("the lake has no snapshot")
+        assert call("snapshot", "prune", "--newest", "1").stdout == "nothing to drop\n"
