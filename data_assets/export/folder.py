@@ -149,18 +149,28 @@ class ExportFolder:
             self.replace_own(name, write)
 
     def replace_own(self, name: str, write: Callable[[BinaryIO], object]) -> None:
-        """Write a file that is the folder's own, whole, and give it its name in place of what has it."""
+        """Write a file that is the folder's own, whole, and give it its name in place of what has it.
+
+        Raises:
+            ExportRefused: the disk does not take it; what had its name is as it was.
+        """
         target = self.path / name
-        temp, file = tempfiles.create(target.parent, target.name)
         try:
-            with file:
-                write(file)
-                durable.sync(file)
-                temp.chmod(0o644)
-                durable.rename(temp, target)
-        except BaseException:
-            tempfiles.remove(temp)
-            raise
+            temp, file = tempfiles.create(target.parent, target.name)
+            try:
+                with file:
+                    write(file)
+                    durable.sync(file)
+                    temp.chmod(0o644)
+                    durable.rename(temp, target)
+            except BaseException:
+                tempfiles.remove(temp)
+                raise
+        except OSError as error:
+            raise ExportRefused(
+                f"{target}: cannot be written ({error.strerror or error}), and is as it was: see to room and "
+                "permissions there, or name another folder with --into, and export again"
+            ) from error
 
     def remove(self, name: str) -> None:
         """Remove a file that the export has written, if it is there; another one of that name stays."""

@@ -39,11 +39,13 @@ import pyarrow.parquet as pq
 from data_assets.export.exporting import WrittenDay
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.manifest import Manifest
+from data_assets.lake.errors import one_line
 from data_assets.lake.lake import Lake
 
 DAY = "date"
 FILES = "data_assets.files"
 SYNTHETIC = "data_assets.synthetic"
+DATASET = "data_assets.dataset"
 HINT = "version-hint.text"
 
 _FILE = re.compile(r"lake-[0-9a-f]{16}\.parquet")
@@ -87,7 +89,7 @@ class IcebergDays:
         """See ``Exporter``; files of days as they were stay until the table no longer names them."""
         manifest = folder.manifest(self.engine, self.dataset, None)
         if manifest is None:
-            _refuse_foreign(folder.path / self.table)
+            _refuse_foreign(folder.path / self.table, self.dataset)
         written = {}
         for day in days:
             stored = lake.audit(self.dataset, day).file
@@ -108,13 +110,13 @@ class IcebergDays:
         names = sorted(name for day in manifest.days for name in day.files)
         digest = hashlib.sha256("\n".join([str(table), *names]).encode()).hexdigest()
         metadata = table / "metadata"
-        _refuse_foreign(table)
+        _refuse_foreign(table, self.dataset)
         if _said_by(metadata) != digest:
             version = _version(metadata) + 1
             properties = {
                 FILES: digest,
                 SYNTHETIC: str(manifest.synthetic).lower(),
-                "data_assets.dataset": self.dataset,
+                DATASET: self.dataset,
             }
             try:
                 kept = _new_table(table, [str(folder.path / name) for name in names], properties, version)
@@ -122,8 +124,8 @@ class IcebergDays:
                 if not type(error).__module__.startswith(("pyiceberg", "builtins", "pyarrow")):
                     raise
                 raise ExportRefused(
-                    f"{table}: pyiceberg cannot make the table ({' '.join(str(error).split())[:200]}); remove the "
-                    "folder and export again"
+                    f"{table}: pyiceberg cannot make the table ({one_line(error, 200)}); see to the disk, or remove "
+                    "this folder, and export again"
                 ) from error
             folder.replace_own(f"{self.table}/metadata/{HINT}", lambda file: file.write(f"{version}".encode()))
             for path in metadata.iterdir():
@@ -146,7 +148,7 @@ def _day_writer(lake: Lake, dataset: str, day: date) -> Any:
                 writer = pq.ParquetWriter(file, table.schema, compression="zstd", store_schema=False)
             writer.write_table(table, row_group_size=table.num_rows)
         if writer is not None:
-            writer.add_key_value_metadata({SYNTHETIC: str(lake.synthetic).lower(), "data_assets.dataset": dataset})
+            writer.add_key_value_metadata({SYNTHETIC: str(lake.synthetic).lower(), DATASET: dataset})
             writer.close()
 
     return write
@@ -186,26 +188,27 @@ def _version(metadata: Path) -> int:
 
 def _said_by(metadata: Path) -> str | None:
     """What the table's newest version says of the files that it was made of; None where there is none."""
-    return _digest_of(metadata / f"v{_version(metadata)}.metadata.json")
+    return _properties_of(metadata / f"v{_version(metadata)}.metadata.json").get(FILES)
 
 
-def _digest_of(version: Path) -> str | None:
+def _properties_of(version: Path) -> dict[str, str]:
     try:
-        return str(json.loads(version.read_bytes())["properties"][FILES])
+        return dict(json.loads(version.read_bytes())["properties"])
     except (OSError, ValueError, TypeError, KeyError):
-        return None
+        return {}
 
 
-def _refuse_foreign(table: Path) -> None:
-    """Go on only if every version of a table that lies there began as one of ours, which says so in its properties.
+def _refuse_foreign(table: Path, dataset: str) -> None:
+    """Go on only if every version of a table that lies there began as one of this dataset's exports.
 
     Raises:
         ExportRefused: one did not.
     """
-    if any(_digest_of(version) is None for version in table.glob("metadata/*.metadata.json")):
-        raise ExportRefused(
-            f"{table} is a table that no export has made, and is left as it is: name another folder with --into"
-        )
+    whose = {_properties_of(version).get(DATASET) for version in table.glob("metadata/*.metadata.json")}
+    if others := whose - {dataset}:
+        other = next(iter(others))
+        what = "a table that no export has made" if other is None else f"the table of {other}"
+        raise ExportRefused(f"{table} is {what}, and is left as it is: name another folder with --into")
 
 
 def _new_table(table: Path, files: Sequence[str], properties: Mapping[str, str], version: int) -> set[str]:

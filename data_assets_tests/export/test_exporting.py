@@ -300,7 +300,7 @@ def test_a_file_that_could_not_be_written_leaves_the_one_before(lake: Lake, fold
         raise OSError(28, "No space left on device")
 
     broken = replace(csv_months(AAPL, "AAPL", BarShape()), write_rows=breaks)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ExportRefused, match=r"AAPL_2024-0\d.csv: cannot be written \(No space left on device\)"):
         export(broken, lake, DAYS, stored(lake), folder)
     assert file.read_bytes() == before
     assert list(tempfiles.find(folder.path)) == []

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -174,6 +175,21 @@ def test_a_table_of_somebody_else_stays_as_it_is(lake: Lake, folder: ExportFolde
         make(lake, folder)
     assert {path: path.read_bytes() for path in before} == before
     assert not list(folder.path.rglob("lake-*.parquet"))
+
+
+def test_two_datasets_are_never_one_table(lake: Lake, folder: ExportFolder) -> None:
+    make(lake, folder)
+    other = "theta/option_quotes_QQQ"
+    store(lake, quotes(), dataset=other, day=DAYS[0])
+    with pytest.raises(ExportRefused, match=f"is the table of {DATASET}, and is left as it is"):
+        export(IcebergDays(other), lake, DAYS[:1], lambda days: [FoundDay(day, "stored", True) for day in days], folder)
+    assert read(folder).height == 360
+
+
+def test_without_pyiceberg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyiceberg", None)
+    with pytest.raises(ValueError, match=r"not installed: pip install 'data-assets\[iceberg\]'"):
+        exporter_of(ExportAsked("iceberg", DATASET))
 
 
 def test_what_it_does_not_take() -> None:
