@@ -1,35 +1,46 @@
 """(k) What grows with datasets and stored days: two hundred tickers, 112,000 stored days, and their history.
 
-`gaps` and `status` of all of them, each a fresh process, beside the same answer by plain Dagster: the states by
-`DagsterInstance.get_status_by_partition`, asset by asset, and which files are there by `os.walk`, as a script of a few
-lines would ask. Cold is the first look after Dagster's own cache of the states is gone, as after a changed definition.
-Last, what a run does at its start to find what dead writers left, beside the walk over all folders.
+`gaps` and `status` of all of them, each a fresh process; cold is the first look after Dagster's own cache of the states
+is gone, as after a changed definition. Beside them the same answer by plain Dagster for a few of the tickers (for all
+it takes a quarter of an hour): the states by `DagsterInstance.get_status_by_partition`, asset by asset, and which files
+are there by `os.walk`, as a script of a few lines would ask.
+
+Then a tick of the sensor that asks for days, fifty times in one process, beside a condition of Dagster's on each asset;
+the code location, beside the same assets by Dagster's decorators; and what a run does at its start to find what dead
+writers left, beside the walk over all folders.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.grown_lake import DAYS, TICKERS, command, forget_cached_states, grown_lake, settings_of
 from benchmarks.results import Result, at_most, print_table
 
 REPETITIONS = 3
 WARM_SECONDS, COLD_SECONDS, SWEEP_SECONDS = 3.0, 10.0, 0.05
+TICKS, TICK_SECONDS, GROWTH = 50, 2.0, 0.05
+LOCATION_SECONDS, SNAPSHOT_MEGABYTES = 1.5, 6.0
+
+FEW = "ib/bars_1m/T00*"
+"""Nine of the tickers."""
 
 _BY_HAND = """
-import os, dagster as dg
+import os, sys, fnmatch, dagster as dg
 from data_assets.cli.project import datasets, enter_project
 from data_assets.wiring import open_lake
 enter_project()
 root = open_lake().url
 there = {os.path.relpath(folder, root) for folder, _, files in os.walk(root) if "data.parquet" in files}
 with dg.DagsterInstance.get() as instance:
-    for dataset in datasets().values():
+    for dataset in [each for each in datasets().values() if fnmatch.fnmatch(each.name, sys.argv[1])]:
         plain = dataset.partitions
         plain = dg.TimeWindowPartitionsDefinition(
             start=plain.start_ts, end=plain.end_ts, fmt=plain.fmt, cron_schedule=plain.cron_schedule,
@@ -43,49 +54,88 @@ with dg.DagsterInstance.get() as instance:
 
 
 def run() -> list[Result]:
-    """Fresh processes, alternating; the first round warms the page cache and does not count."""
+    """Each in turn."""
     folder = grown_lake()
+    return [*_looks(folder), *_automation(folder), *_location(folder), *_sweep(folder)]
+
+
+def _looks(folder: Path) -> list[Result]:
+    """Fresh processes, alternating; the first round warms the page cache and does not count."""
     programs = {
         "gaps": command("gaps", "--all", "--json"),
         "status": command("status", "--all", "--json"),
-        "by hand": [sys.executable, "-W", "ignore", "-c", _BY_HAND],
+        "gaps of nine": command("gaps", FEW, "--json"),
+        "nine by hand": [sys.executable, "-W", "ignore", "-c", _BY_HAND, FEW],
     }
-    warm = [{name: _seconds(folder, program) for name, program in programs.items()} for _ in range(REPETITIONS + 1)][1:]
+    warm = [{name: _seconds(folder, each) for name, each in programs.items()} for _ in range(REPETITIONS + 1)][1:]
     cold = []
     for _ in range(REPETITIONS):
         round_: dict[str, float] = {}
-        for name in ("gaps", "by hand"):
+        for name, program in programs.items():
             forget_cached_states(folder)
-            round_[name] = _seconds(folder, programs[name])
+            round_[name] = _seconds(folder, program)
         cold.append(round_)
-    sweeps = _sweeps(folder)
-    rows = []
-    for name in programs:
-        seconds = [
-            f"{median(each[name] for each in rounds):.1f}" if name in rounds[0] else "-" for rounds in (warm, cold)
-        ]
-        rows.append([name, *seconds])
-    print(f"{TICKERS * DAYS:,} stored days of {TICKERS} tickers: processor seconds; median of {REPETITIONS}")
-    print_table(["", "warm", "cold"], rows)
 
     def of(rounds: list[dict[str, float]], name: str) -> float:
         return median(each[name] for each in rounds)
 
-    def ratio(rounds: list[dict[str, float]], name: str) -> Result:
-        value = median(each[name] / each["by hand"] for each in rounds)
-        how = "warm" if rounds is warm else "cold"
-        return Result(f"(k) {name}, {how}, over plain Dagster and a walk", f"{value:.2f}")
+    print(f"{TICKERS * DAYS:,} stored days of {TICKERS} tickers: processor seconds; median of {REPETITIONS}")
+    print_table(["", "warm", "cold"], [[name, f"{of(warm, name):.1f}", f"{of(cold, name):.1f}"] for name in programs])
+    found = []
+    for how, rounds, bound in (("warm", warm, WARM_SECONDS), ("cold", cold, COLD_SECONDS)):
+        for name in ("gaps", "status"):
+            found.append(at_most(f"(k) {name} of 112,000 stored days, {how}", of(rounds, name), bound, "{:.1f} s"))
+        ratio = median(each["gaps of nine"] / each["nine by hand"] for each in rounds)
+        found.append(Result(f"(k) gaps of nine tickers over plain Dagster and a walk, {how}", f"{ratio:.2f}"))
+    return found
 
+
+def _automation(folder: Path) -> list[Result]:
+    ours, instead = _work(folder, "ticks", TICKS), _work(folder, "conditions", 2)
+    print(f"an evaluation of {TICKERS} tickers of which all are due: processor seconds")
+    print_table(
+        ["", "seconds", "asked for"],
+        [
+            ["a tick of our sensor, with its ranges of days", f"{ours['seconds']:.2f}", str(ours["asked"])],
+            ["a condition on each asset, with its days", f"{instead['seconds']:.2f}", str(instead["asked"])],
+        ],
+    )
     return [
-        at_most("(k) gaps of 112,000 stored days, warm", of(warm, "gaps"), WARM_SECONDS, "{:.1f} s"),
-        ratio(warm, "gaps"),
-        at_most("(k) status of 112,000 stored days, warm", of(warm, "status"), WARM_SECONDS, "{:.1f} s"),
-        ratio(warm, "status"),
-        at_most("(k) gaps of 112,000 stored days, cold", of(cold, "gaps"), COLD_SECONDS, "{:.1f} s"),
-        ratio(cold, "gaps"),
+        at_most(f"(k) an evaluation of the automation of {TICKERS} tickers", ours["seconds"], TICK_SECONDS, "{:.2f} s"),
+        Result("(k) the same over Dagster's conditions", f"{ours['seconds'] / instead['seconds']:.2f}"),
+        at_most(f"(k) memory from tick {TICKS // 2} to tick {TICKS}, growth", ours["grown"], GROWTH, "{:.1%}"),
+    ]
+
+
+def _location(folder: Path) -> list[Result]:
+    rounds = [(_work(folder, "location"), _work(folder, "plain_location")) for _ in range(REPETITIONS)]
+    ours, plain = ([median(each[which][what] for each in rounds) for what in ("cpu", "bytes")] for which in range(2))
+    print(f"the code location of {TICKERS} tickers, from the start of a process to its snapshot as text")
+    print_table(
+        ["", "processor seconds", "snapshot, MB"],
+        [[name, f"{cpu:.2f}", f"{size / 1e6:.1f}"] for name, (cpu, size) in (("ours", ours), ("plain Dagster", plain))],
+    )
+    beyond = median(each["cpu"] - by_hand["cpu"] for each, by_hand in rounds)
+    return [
+        at_most("(k) the code location, beyond the same assets by Dagster alone", beyond, LOCATION_SECONDS, "{:.2f} s"),
+        at_most("(k) its snapshot", ours[1] / 1e6, SNAPSHOT_MEGABYTES, "{:.1f} MB"),
+        Result("(k) its snapshot over that of the same assets by Dagster alone", f"{ours[1] / plain[1]:.2f}"),
+    ]
+
+
+def _sweep(folder: Path) -> list[Result]:
+    sweeps = _sweeps(folder)
+    return [
         at_most("(k) a run's look for what dead writers left", sweeps[0], SWEEP_SECONDS, "{:.3f} s"),
         Result("(k) the same over a walk of all folders", f"{sweeps[0] / sweeps[1]:.3f}"),
     ]
+
+
+def _work(folder: Path, kind: str, *arguments: int) -> dict[str, Any]:
+    program = [sys.executable, "-W", "ignore", "-m", "benchmarks.scale_work", kind, *map(str, arguments)]
+    ended = subprocess.run(program, cwd=folder, env=settings_of(folder), check=True, capture_output=True, text=True)
+    said: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return said
 
 
 def _seconds(folder: Path, program: list[str]) -> float:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_assets.lake.layout import parse_partition_path, partition_path
+from data_assets.lake.layout import days_among, parse_partition_path, partition_path
 
 segments = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 
@@ -71,3 +71,22 @@ def test_whatever_the_key_the_path_stays_inside(dataset):
 def test_other_paths_are_no_days(path):
     with pytest.raises(ValueError):
         parse_partition_path(path)
+
+
+NAMES = st.one_of(
+    st.dates(min_value=date(1000, 1, 1)).map(lambda day: partition_path("a/b", day)),
+    st.from_regex(r"a/b/date=[0-9W-]{8,11}/data\.parquet", fullmatch=True),
+    st.sampled_from(["a/b/data.parquet", "a/bb/date=2024-01-03/data.parquet", "a/b/date=2024-01-03/data.parquet/x"]),
+)
+
+
+@given(st.lists(NAMES))
+def test_the_days_among_names_are_those_that_each_name_alone_says(names):
+    def of_dataset(name):
+        try:
+            dataset, day = parse_partition_path(name)
+        except ValueError:
+            return []
+        return [day] if dataset == "a/b" else []
+
+    assert days_among("a/b", names) == [day for name in names for day in of_dataset(name)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import click
 import pytest
+import sqlalchemy
 from click.testing import CliRunner
 
 from data_assets.cli import cli
@@ -15,6 +17,8 @@ from data_assets.cli.local_run import run_range
 from data_assets.cli.project import datasets
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.day_states import states_on_disk
+from data_assets.orchestration.holes import accept_hole, hole_reasons
+from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
 from data_assets.wiring import open_lake
@@ -66,6 +70,29 @@ def test_an_accepted_hole_is_done_and_says_why(failed: InProcess) -> None:
     status = command("status", NAME, "--from", DAYS[0], "--to", DAYS[-1], "--json")
     day = json.loads(str(status["stdout"]))[NAME]["days"][1]
     assert (day["state"], day["reason"], day["rows"]) == ("hole", REASON, 0)
+
+
+def test_many_holes_take_as_many_queries_as_one(failed: InProcess) -> None:
+    def queries(holes: Sequence[str]) -> int:
+        counted: list[str] = []
+
+        def executed(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            counted.append(statement)
+
+        sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", executed)
+        try:
+            found = hole_reasons(failed.instance, datasets()[NAME], holes)
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", executed)
+        assert list(found.items()) == [(day, f"lost: {day}") for day in holes]
+        return len(counted)
+
+    days = partition_keys(date(2024, 6, 3), date(2024, 6, 28))
+    for day in days:
+        for reason in ("first", f"lost: {day}"):
+            accept_hole(failed.instance, datasets()[NAME], day, reason)
+
+    assert queries(days) == queries(days[:1])
 
 
 def test_verify_and_the_checks_of_a_hole_pass_and_say_what_it_is(failed: InProcess) -> None:

@@ -242,6 +242,19 @@ async def test_a_folder_that_takes_no_file_ends_the_run(tmp_path):
         await get(RawCache(tmp_path / "file", 10**6), Vendor(), FIRST)
 
 
+async def test_what_a_dead_download_left_goes_with_the_next_one_and_the_folder_is_walked_once(tmp_path, monkeypatch):
+    cache, vendor = RawCache(tmp_path, 10**6), Vendor()
+    (await get(cache, vendor, FIRST)).close()
+    left = cache.path(FIRST).with_name(f".{FIRST}.csv.gz.{'0' * 16}.tmp")
+    left.write_bytes(b"x" * 900_000)
+    walked, walk = [], os.walk
+    monkeypatch.setattr(os, "walk", lambda folder, *rest, **more: walked.append(folder) or walk(folder, *rest, **more))
+    (await get(cache, vendor, FIRST + timedelta(days=1), size=300_000)).close()
+    assert not left.exists()
+    assert present(tmp_path) == [FIRST, FIRST + timedelta(days=1)], "and nothing was evicted for its sake"
+    assert walked == [cache.folder]
+
+
 # The budget
 
 
