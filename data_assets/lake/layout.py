@@ -26,7 +26,7 @@ LAYOUT = 2
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNSAFE = re.compile(rb"[^A-Z0-9._-]")
 _PARTITION = re.compile(rf"(?P<dataset>.+)/date=(?P<day>\d{{4}}-\d\d-\d\d)/{re.escape(PARTITION_FILE)}")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY = len("2024-01-03")
 _OF_TICKER = "ticker_folder=_"
 _MONTH = re.compile(rf"(?P<dataset>.+)/{_OF_TICKER}[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)}")
 _FORMER_MONTH = re.compile(rf"(?P<before>.+)/ticker=(?P<after>[^/]+/month=\d{{4}}-\d\d/{re.escape(PARTITION_FILE)})")
@@ -137,7 +137,7 @@ def days_among(dataset: str, names: Iterable[str]) -> list[date]:
     found = []
     for name in names:
         text = name[len(before) : -len(behind)]
-        if name.startswith(before) and name.endswith(behind) and _DAY.fullmatch(text):
+        if len(text) == _DAY and text[4] == text[7] == "-" and name == f"{before}{text}{behind}":
             with suppress(ValueError):  # such as a thirtieth of February
                 found.append(date.fromisoformat(text))
     return found
