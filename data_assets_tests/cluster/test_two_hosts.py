@@ -1,0 +1,372 @@
+"""Two hosts with networks and disks of their own: Celery workers on one PostgreSQL, one redis and one object store.
+
+The hosts are network namespaces. What they share is reached over the bridge between them, as over a real network: a
+host that is killed says nothing, and one that is cut off hears nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from data_assets.sandbox.serving import SandboxTheta
+from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets_tests.cluster.conftest import Postgres
+from data_assets_tests.cluster.hosts import Host, Network, network, redis
+from data_assets_tests.end_to_end.project_folder import SOURCES, Project, sessions, write_project
+from data_assets_tests.lake.conftest import s3_server
+from data_assets_tests.orchestration.dagster_dev import DagsterDev
+
+POLYGON = ("polygon", "minute_aggs")
+PATIENCE = 300
+BUCKET = "lake"
+CONTRACT_DETAILS = 9
+"""The number of the message that asks what a contract is, which counts for nothing."""
+APP = ("--app", "dagster_celery.app", "--config-yaml", "worker.yaml")
+
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="network namespaces are root's"),
+    pytest.mark.timeout(900),
+]
+
+
+@dataclass
+class Store:
+    """An object store that counts what it is given, and can be told to be busy."""
+
+    busy: bool = False
+    refused: int = 0
+    puts: Counter[str] = field(default_factory=Counter)
+
+    def refusal(self, environ: dict[str, Any]) -> str | None:
+        if self.busy:
+            self.refused += 1
+            return "503 Slow Down"
+        if environ["REQUEST_METHOD"] == "PUT" and (day := re.search(r"/date=([\d-]+)/", environ["PATH_INFO"])):
+            self.puts[day[1]] += 1
+        return None
+
+
+@dataclass
+class Cluster:
+    """What the hosts share, and `dagster dev`, which launches."""
+
+    net: Network
+    postgres: Postgres
+    store: Store
+    dagster: DagsterDev
+    instance: dg.DagsterInstance
+    environment: dict[str, str]
+
+    def host(self, name: str, *vendors: str) -> Host:
+        """A host whose worker serves the queues of some vendors."""
+        host = self.net.host(name)
+        write_project(host.folder / "project")
+        shutil.copy(SOURCES / "deploy" / "celery" / "worker.yaml", host.folder)
+        mine = {
+            "DATA_ASSETS_PROJECT": str(host.folder / "project"),
+            "DATA_ASSETS_STATE": str(host.folder / "state"),
+            "DAGSTER_HOME": str(host.folder / "project"),
+            "TMPDIR": str(host.folder),
+        }
+        shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", host.folder / "project")
+        queues = [word for vendor in vendors for word in ("--queue", vendor)]
+        host.start(
+            *("dagster-celery", "worker", "start", *APP, *queues, "--", "--concurrency", "1"),
+            environment={**self.environment, **mine},
+        )
+        return host
+
+    def launch(self, days: Sequence[str]) -> str:
+        """What the UI launches for a range of days; returns the run's id."""
+        tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+        return self.dagster.launch_run(tags, POLYGON)
+
+    def recorded(self) -> Counter[str]:
+        """How often each day was recorded."""
+        records = self.instance.fetch_materializations(dg.AssetKey(list(POLYGON)), limit=1000).records
+        return Counter(str(record.partition_key) for record in records)
+
+    def runs(self, run_ids: Sequence[str]) -> list[dg.DagsterRun]:
+        """Runs as they stand now."""
+        return [run for run_id in run_ids if (run := self.instance.get_run_by_id(run_id)) is not None]
+
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+    def wait_for(self, reached: Callable[[], object]) -> None:
+        """Return as soon as `reached()` is true."""
+        give_up = time.monotonic() + PATIENCE
+        while not reached():
+            logs = [host.log.read_text()[-3000:] for host in self.net.hosts]
+            assert time.monotonic() < give_up, "\n".join([*logs, self.dagster.log.read_text()[-3000:]])
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    store = Store()
+    with (
+        s3_server(store.refusal) as endpoint,
+        redis(folder) as redis_port,
+        network(folder / "hosts") as net,
+        pytest.MonkeyPatch.context() as monkeypatch,
+    ):
+        s3_port = int(endpoint.rpartition(":")[2])
+        for port in (s3_port, redis_port, postgres.port):
+            net.forward(port)
+        database = postgres.new_database().rpartition("/")[2]
+        environment = {
+            "PGHOST": net.address,
+            "PGPORT": str(postgres.port),
+            "PGUSER": "dagster",
+            "PGPASSWORD": "none is asked for",
+            "PGDATABASE": database,
+            "CELERY_BROKER": f"redis://{net.address}:{redis_port}/0",
+            "CELERY_BACKEND": f"redis://{net.address}:{redis_port}/1",
+            "AWS_ENDPOINT_URL": f"http://{net.address}:{s3_port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "DATA_ASSETS_LAKE": f"s3://{BUCKET}/cluster",
+            "DATA_ASSETS_SANDBOX_TICKERS": "45",
+        }
+        boto3.client(
+            "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t"
+        ).create_bucket(Bucket=BUCKET)
+        project = Project(folder / "launcher", **environment, DATA_ASSETS_VENDORS="polygon")
+        shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", project.folder)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        dagster = DagsterDev(project)
+        with dg.DagsterInstance.from_config(str(project.folder)) as instance:
+            instance.event_log_storage.set_concurrency_slots("polygon", 2)
+            try:
+                dagster.start()
+                yield Cluster(net, postgres, store, dagster, instance, environment)
+            finally:
+                dagster.cut_the_power()
+
+
+def test_forty_days_over_two_hosts_of_which_one_is_killed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    days = sessions("2024-01-02", 40)
+    cluster.host("b", "dagster", "polygon")
+    killed = cluster.host("a", "dagster", "polygon")
+    runs = [cluster.launch(days[start : start + 10]) for start in range(0, 40, 10)]
+
+    def both_at_work() -> bool:
+        begun = [run for run in runs if cluster.status(run) is dg.DagsterRunStatus.STARTED]
+        return len(begun) == 2 and len(cluster.recorded()) >= 4
+
+    cluster.wait_for(both_at_work)
+    at_work = {run for run in runs if cluster.status(run) is dg.DagsterRunStatus.STARTED}
+    killed.kill()
+    died = time.monotonic()
+    recorded = set(cluster.recorded())
+
+    cluster.wait_for(lambda: any(cluster.status(run) is dg.DagsterRunStatus.FAILURE for run in at_work))
+    with capsys.disabled():
+        print(f"\n  the killed host's run was ended after {time.monotonic() - died:.0f} s", end="")
+    cluster.wait_for(lambda: cluster.recorded().keys() >= set(days))
+    cluster.wait_for(lambda: all(run.is_finished for run in cluster.instance.get_runs()))
+
+    assert {day: cluster.store.puts[day] for day in recorded} == dict.fromkeys(recorded, 1), "stored twice"
+    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+    statuses = Counter(run.status for run in cluster.instance.get_runs())
+    assert statuses == {dg.DagsterRunStatus.SUCCESS: 4, dg.DagsterRunStatus.FAILURE: 1}
+
+
+def test_what_is_away_for_a_while_costs_no_day_that_was_recorded(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = sessions("2024-03-01", 40)
+    if not any(host.pids() for host in cluster.net.hosts):
+        cluster.host("c", "dagster", "polygon")
+    (alive,) = [host for host in cluster.net.hosts if host.pids()]
+    runs = [cluster.launch(days[start : start + 10]) for start in range(0, 40, 10)]
+
+    def recorded() -> set[str]:
+        return cluster.recorded().keys() & set(days)
+
+    def wait_for_more() -> set[str]:
+        before = len(recorded())
+        cluster.wait_for(lambda: len(recorded()) > before or all(each.is_finished for each in cluster.runs(runs)))
+        return recorded()
+
+    def launched(day: str) -> bool:
+        """Click, and click again if the UI says that the database had closed a connection."""
+        with suppress(AssertionError):
+            cluster.launch([day])
+            return True
+        return False
+
+    wait_for_more()
+    cluster.store.busy = True
+    time.sleep(60)
+    cluster.store.busy = False
+    assert cluster.store.refused, "nobody asked"
+
+    wait_for_more()
+    alive.cut_off()
+    time.sleep(30)
+    alive.reconnect()
+    wait_for_more()
+    assert not any(run.status is dg.DagsterRunStatus.FAILURE for run in cluster.runs(runs)), "all of that is waited for"
+
+    settled = wait_for_more()
+    cluster.postgres.stop()
+    cluster.postgres.start()
+    cluster.wait_for(lambda: all(run.is_finished for run in cluster.instance.get_runs()))
+    left = [day for day in days if day not in recorded()]
+    with capsys.disabled():
+        print(f"\n  a restart of the database left {len(left)} of {len(days)} days to be asked for again", end="")
+    for day in left:
+        cluster.wait_for(lambda day=day: launched(day))
+    cluster.wait_for(lambda: not left or recorded() >= set(days))
+    cluster.wait_for(lambda: all(run.is_finished for run in cluster.instance.get_runs()))
+
+    assert recorded() == set(days)
+    assert {day: cluster.store.puts[day] for day in settled} == dict.fromkeys(settled, 1), "stored twice"
+    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+
+
+def test_a_new_history_is_rebuilt_from_the_lake(cluster: Cluster, tmp_path: Path) -> None:
+    days = sorted(set(cluster.recorded()))
+    database = cluster.postgres.new_database().rpartition("/")[2]
+    project = Project(tmp_path / "moved", **{**cluster.environment, "PGDATABASE": database})
+    shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", project.folder)
+    try:
+        ended = project.run("reconcile", "polygon/minute_aggs")
+    finally:
+        project.close()
+
+    assert ended.returncode == 0, ended.stderr
+    assert days
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PGDATABASE", database)
+        with dg.DagsterInstance.from_config(str(project.folder)) as instance:
+            assert sorted(instance.get_materialized_partitions(dg.AssetKey(list(POLYGON)))) == days
+
+
+@dataclass
+class OneAccount:
+    """Two hosts on one history and lake of real accounts.
+
+    Attributes:
+        database: of the history.
+    """
+
+    cluster: Cluster
+    hosts: list[Host]
+    database: str
+
+    def run(self, *commands: tuple[str, ...], **environment: str) -> list[int]:
+        """Run a command on each at the same time; their exit codes."""
+        started = []
+        for host, command in zip(self.hosts, commands, strict=True):
+            write_project(host.folder / "project")
+            shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", host.folder / "project")
+            mine = {
+                "DATA_ASSETS_PROJECT": str(host.folder / "project"),
+                "DATA_ASSETS_STATE": str(host.folder / "state"),
+                "TMPDIR": str(host.folder),
+                "PGDATABASE": self.database,
+                "DATA_ASSETS_LAKE": f"s3://{BUCKET}/{self.database}",
+                "DATA_ASSETS_PROFILE": "live",
+                "DATA_ASSETS_AUTOMATION": "off",
+            }
+            started.append(host.start(*command, environment={**self.cluster.environment, **mine, **environment}))
+        return [process.wait(PATIENCE) for process in started]
+
+    def said(self) -> str:
+        """All that the commands said."""
+        return "\n".join(host.log.read_text() for host in self.hosts)
+
+
+@pytest.fixture
+def one_account(cluster: Cluster) -> OneAccount:
+    number = len(cluster.net.hosts)
+    hosts = [cluster.net.host(f"t{number + more}") for more in range(2)]
+    return OneAccount(cluster, hosts, cluster.postgres.new_database().rpartition("/")[2])
+
+
+def test_ibs_requests_of_two_hosts_stand_in_one_window(cluster: Cluster, one_account: OneAccount) -> None:
+    with SandboxTws(pacing_scale=0, says_synthetic=False) as tws:
+        cluster.net.forward(tws.port)
+        span = ("--from", "2024-01-02", "--to", "2024-01-05", "--yes")
+        ended = one_account.run(
+            ("data-assets", "backfill", "ib/bars_1m/AAPL", *span),
+            ("data-assets", "backfill", "ib/bars_1m/MSFT", *span),
+            IB_HOST=cluster.net.address,
+            IB_PORT=str(tws.port),
+            IB_SECONDS_BETWEEN_REQUESTS="0.5",
+            IB_MAX_REQUESTS_PER_10_MIN="1000",
+        )
+        asked = [
+            request for request in tws.requests if request.asked is not None and request.number != CONTRACT_DETAILS
+        ]
+        most_open = tws.most_open
+    assert ended == [0, 0], one_account.said()
+    url = f"postgresql+psycopg2://dagster@127.0.0.1:{cluster.postgres.port}/{one_account.database}"
+    with sa.create_engine(url).connect() as connection:
+        said = connection.execute(sa.text("SELECT value FROM data_assets_shared_states")).scalar_one()
+    counted = [at for at, _, key in json.loads(said)["requests"]]
+    assert len(counted) == len(asked) + 1, "that one is the unknown past"
+    assert len(asked) >= 10
+    assert min(later - earlier for earlier, later in pairwise(counted)) >= 0.5 - 1e-6
+    assert most_open == 1
+
+
+def test_thetas_requests_of_two_hosts_keep_the_tiers_limit(cluster: Cluster, one_account: OneAccount) -> None:
+    with SandboxTheta(contracts=40, says_synthetic=False) as theta:
+        port = int(theta.base_url.split(":")[2].partition("/")[0])
+        cluster.net.forward(port)
+        ended = one_account.run(
+            (
+                "data-assets",
+                "backfill",
+                "theta/option_quotes/QQQ",
+                "--from",
+                "2024-01-02",
+                "--to",
+                "2024-01-05",
+                "--yes",
+            ),
+            (
+                "data-assets",
+                "backfill",
+                "theta/option_quotes/QQQ",
+                "--from",
+                "2024-01-08",
+                "--to",
+                "2024-01-11",
+                "--yes",
+            ),
+            THETA_BASE_URL=f"http://{cluster.net.address}:{port}/v3",
+            THETA_MAX_CONCURRENT_REQUESTS="2",
+        )
+        requests = theta.requests
+    assert ended == [0, 0], one_account.said()
+    begun = [(request.start, 1) for request in requests]
+    over = [(request.end, -1) for request in requests if request.end is not None]
+    at_once = list(accumulate(change for _, change in sorted(begun + over, key=lambda each: (each[0], each[1]))))
+    assert len(begun) == len(over) >= 8
+    assert max(at_once) <= 2
