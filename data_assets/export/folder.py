@@ -60,10 +60,13 @@ class ExportFolder:
         """Be its one writer, of one export, after what dead ones left has been removed.
 
         Raises:
-            ExportRefused: it holds exports of the other kind of data.
+            ExportRefused: it cannot be made, or holds exports of the other kind of data.
             ManifestUnreadable: a manifest in it cannot be read.
         """
-        durable.make_folder(self.path)
+        try:
+            durable.make_folder(self.path)
+        except OSError as error:
+            raise ExportRefused(f"{self.path}: cannot be made ({error.strerror}): name another with --into") from error
         with tempfiles.locked_folder(self.path):
             tempfiles.sweep(tempfiles.find(self.path))
             self._export = self.manifest_path(engine, dataset, ticker).name

@@ -233,6 +233,12 @@ def test_an_export_never_lies_around_the_lake_whose_files_it_would_go_through(la
         ExportFolder(Path(lake.url).parent, lake)
 
 
+def test_a_folder_that_cannot_be_made_is_told(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportRefused, match=r"file/out: cannot be made \(.*\): name another with --into"):
+        export_csv(lake, ExportFolder(tmp_path / "file" / "out", lake), DAYS)
+
+
 def test_a_persons_own_file_of_the_same_name_stays(lake: Lake, folder: ExportFolder) -> None:
     own = folder.path / "AAPL/AAPL_2024-07.csv"
     own.parent.mkdir(parents=True)
