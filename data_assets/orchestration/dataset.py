@@ -251,7 +251,7 @@ class MarketDataset:
         retry: how many attempts a day gets, and the pauses between them.
         expected: what is known of a day before it is stored, under the names of its metadata.
         shown: metadata that `status` shows for each day -> its heading.
-        minutes: returns what a stored day's picture shows, a row a minute (`day_picture`).
+        minutes: returns what a stored day's picture shows, a row a minute or a strike (`day_picture`).
         differences: how it is told apart what vendors that are held against each other do not have in common.
         reference: the vendor's page about such data.
         code_version: of its columns; files of another version were written by other code.

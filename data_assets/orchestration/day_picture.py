@@ -24,8 +24,8 @@ def day_picture(minutes: pl.DataFrame) -> str | None:
     """Draw a day as Markdown, with the range of each series in words; None if there is nothing to draw.
 
     Args:
-        minutes: two columns of numbers, named for people, in order of time: the line and the area. Rows that lack
-            either are passed over.
+        minutes: two columns of numbers, named for people, in order of time or of strike: the line and the area. Rows
+            that lack either are passed over.
     """
     rows = minutes.drop_nulls()
     if rows.height < 2:

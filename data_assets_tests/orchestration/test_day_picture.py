@@ -16,7 +16,7 @@ from data_assets.cli.project import datasets
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.day_picture import HEIGHT, POINTS, WIDTH, day_picture
 from data_assets.vendors.theta import minutes
-from data_assets_tests.orchestration.in_process import in_process_project
+from data_assets_tests.orchestration.in_process import in_process_project, of_day
 from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
 
 
@@ -79,7 +79,36 @@ def test_a_stored_day_of_bars_has_one(tmp_path: Path) -> None:
         assert run_range(project.instance, project.bars.asset, day, day).success
         picture = project.metadata(project.bars, day)["picture"]
         stored = pl.read_parquet(project.bars.file(day)).filter(pl.col("ticker") == "AAPL")
-    assert f"AAPL price {stored['close'].min():,.6g} to {stored['close'].max():,.6g}" in picture
+        project.run(of_day("2024-07-01"), project.months)
+        of_month = project.metadata(project.months, "2024-07-01")["picture"]
+    said = f"AAPL price {stored['close'].min():,.6g} to {stored['close'].max():,.6g}"
+    assert said in picture
+    assert said in of_month, "whose only day it is"
+
+
+def test_reports_are_drawn_by_strike() -> None:
+    rows = pl.LazyFrame(
+        {
+            "strike": [500.0, 495.0, 500.0, 500.0, 505.0],
+            "right": ["CALL", "PUT", "PUT", "CALL", "CALL"],
+            "open_interest": [10, 7, 3, 20, 1],
+            "volume": [1, 2, 3, 4, 5],
+        }
+    )
+    assert minutes.of_open_interest(rows).to_dict(as_series=False) == {
+        "open interest of calls": [0, 30, 1],
+        "open interest of puts": [7, 3, 0],
+    }
+    assert minutes.of_reports(rows).to_dict(as_series=False) == {
+        "volume of calls": [0, 5, 5],
+        "volume of puts": [2, 3, 0],
+    }
+
+
+def test_every_dataset_with_rows_has_a_picture(tmp_path: Path) -> None:
+    with in_process_project(tmp_path):
+        without = {name for name, dataset in datasets().items() if dataset.minutes is None}
+    assert without == {"polygon/flat_files/minute_aggs"}, "the vendor's file, of whose rows the bars have the picture"
 
 
 def test_a_day_that_cannot_be_drawn_is_recorded_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -396,12 +396,10 @@ class _MinuteAggs:
             return {day: tickers for day, tickers in lacked.items() if tickers}
 
         def minutes(lake: Lake, day: date) -> pl.DataFrame:
-            """Of the first liquid ticker that is kept: a picture of all of them would show nothing."""
+            if (ticker := self._drawn_ticker(day)) is None:
+                return pl.DataFrame()
             rows = lake.scan(BARS_KEY, day, day, columns=["ticker", "close", "volume"])
-            liquid = [each for each in self.liquid.on(day) if self.tickers is None or each in self.tickers.on(day)]
-            names = {"close": f"{liquid[0]} price", "volume": f"{liquid[0]} volume"} if liquid else {}
-            shown = rows.filter(pl.col("ticker") == (liquid[0] if liquid else "")).rename(names)
-            return shown.select(pl.exclude("ticker")).collect()
+            return _drawn(rows.filter(pl.col("ticker") == ticker), ticker)
 
         kept = "every ticker" if self.tickers is None else ", ".join(name.ticker for name in self.tickers.names)
         return MarketDataset(
@@ -433,6 +431,11 @@ class _MinuteAggs:
             metadata={"source": "Polygon flat files, us_stocks_sip/minute_aggs_v1"},
         )
 
+    def _drawn_ticker(self, day: date) -> str | None:
+        """The first liquid ticker that is kept: a picture of all of them would show nothing."""
+        kept = (each for each in self.liquid.on(day) if self.tickers is None or each in self.tickers.on(day))
+        return next(kept, None)
+
     @cached_property
     def months(self) -> MarketDataset:
         """The same bars, a file for each ticker and month."""
@@ -443,6 +446,12 @@ class _MinuteAggs:
 
         def evaluate(lake: Lake, month: date) -> list[Verdict]:
             return [month_completeness(lake, month, self.of_month(month), span=self.span, now=datetime.now(UTC))]
+
+        def minutes(lake: Lake, month: date) -> pl.DataFrame:
+            last = month.replace(day=monthrange(month.year, month.month)[1])
+            if (ticker := self._drawn_ticker(last)) is None:
+                return pl.DataFrame()
+            return _drawn(lake.bars(ticker, month, last, accept_not_kept=True), ticker)
 
         return MarketDataset(
             key=tuple(MONTHLY.split("/")),
@@ -466,8 +475,14 @@ class _MinuteAggs:
             upstream=(BARS_KEY,),
             own_files=_MonthFiles(self.of_month, self.span),
             automation=rebuild_when_days_change(),
+            minutes=minutes,
+            reference=REFERENCE,
             code_version=str(SCHEMA_VERSION),
         )
+
+
+def _drawn(bars: pl.LazyFrame, ticker: str) -> pl.DataFrame:
+    return bars.select(pl.col("close").alias(f"{ticker} price"), pl.col("volume").alias(f"{ticker} volume")).collect()
 
 
 @dataclass(frozen=True)

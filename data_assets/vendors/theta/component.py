@@ -6,7 +6,7 @@ histories that a block may name (``histories``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, time
@@ -210,7 +210,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
             offer=ask_offer,
-            minutes=_minutes(options),
+            minutes=lambda lake, day: options.history.drawn(lake.scan(options.key, day, day)),
             reference=f"https://docs.thetadata.us/operations/{options.history.request.endpoint.replace('/', '_')}.html",
             code_version=str(SCHEMA_VERSION),
             metadata={
@@ -283,11 +283,6 @@ def _thresholds(kind: type[T], values: Mapping[str, float]) -> T:
     except TypeError:
         known = kind.__dataclass_fields__  # type: ignore[attr-defined]
         raise ValueError(f"thresholds: {sorted(set(values) - set(known))} unknown; known: {sorted(known)}") from None
-
-
-def _minutes(options: OptionDataset) -> Callable[[Lake, date], pl.DataFrame] | None:
-    minutes = options.history.minutes
-    return minutes and (lambda lake, day: minutes(lake.scan(options.key, day, day)))
 
 
 def _revisions(options: OptionDataset) -> Revisions:

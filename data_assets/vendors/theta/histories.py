@@ -56,6 +56,7 @@ class History:
         begins: the first day that the vendor has, on its largest plan.
         row_bytes: of a row as the vendor's text, and as it is stored; of quotes by people who keep them, of the others
             as measured in the sandbox.
+        drawn: makes what a day's picture shows.
         absent_tolerance: share of a root's listed contracts, 0 to 1, that a complete day may lack.
         takes_all_expirations: whether one request may ask for every expiration.
         is_listed: whether the vendor's contract list is made from this history; it may have less of the others.
@@ -65,7 +66,6 @@ class History:
         prices: the columns that hold prices, or what comes nearest.
         revised: whether Theta is known to make a day's rows anew. A judgement: of end-of-day reports the archive shows
             several passes, live and stored quotes were found to be the same, and nothing is documented.
-        minutes: makes what a day's picture shows; None if its rows have no minutes.
         gather: summarizes each row group of the session's rows for ``values``; None if they need only the summary of
             contracts.
     """
@@ -78,6 +78,7 @@ class History:
     values: Callable[[values.DayRead], list[Verdict]]
     begins: date
     row_bytes: tuple[float, float]
+    drawn: Callable[[pl.LazyFrame], pl.DataFrame]
     absent_tolerance: float = 0.005
     takes_all_expirations: bool = True
     is_listed: bool = False
@@ -86,7 +87,6 @@ class History:
     thresholds: type[QuoteThresholds | IvThresholds] | None = None
     prices: tuple[str, ...] = ("bid", "ask")
     revised: bool = False
-    minutes: Callable[[pl.LazyFrame], pl.DataFrame] | None = None
     gather: Callable[[pl.DataFrame, Session], GreekSummary] | None = None
 
     @property
@@ -114,7 +114,7 @@ HISTORIES: Mapping[Kind, History] = {
         is_listed=True,
         legacy_files=True,
         thresholds=QuoteThresholds,
-        minutes=minutes.of_quotes,
+        drawn=minutes.of_quotes,
     ),
     "greeks": History(
         asset="option_greeks",
@@ -138,7 +138,7 @@ HISTORIES: Mapping[Kind, History] = {
         row_bytes=(158, 36),
         takes_all_expirations=False,
         thresholds=IvThresholds,
-        minutes=minutes.of_greeks,
+        drawn=minutes.of_greeks,
         gather=lambda rows, hours: greek_summary(rows, open_=hours.open),
     ),
     "open_interest": History(
@@ -155,6 +155,7 @@ HISTORIES: Mapping[Kind, History] = {
         values=values.open_interest,
         begins=date(2012, 6, 1),
         row_bytes=(58, 9),
+        drawn=minutes.of_open_interest,
         prices=("open_interest",),
         absent_tolerance=0.2,  # contracts that nobody holds may have no row: 1.5 to 5.4 % were seen
     ),
@@ -173,6 +174,7 @@ HISTORIES: Mapping[Kind, History] = {
         values=values.end_of_day,
         begins=date(2012, 6, 1),
         row_bytes=(140, 40),
+        drawn=minutes.of_reports,
         prices=("bid", "ask", "open", "high", "low", "close"),
         revised=True,
         published=time(17, 30),  # Theta makes its reports at 17:15 New York; captures show stamps up to 17:21

@@ -1,6 +1,7 @@
-"""What the picture of a day of options shows: the underlying and the spread, minute by minute.
+"""What the picture of a day of options shows: the underlying and the spread, minute by minute; of reports, the strikes.
 
-Here: both, from the contracts of the nearest expiration. Not here: drawing (``orchestration.day_picture``).
+Here: both, from the contracts of the nearest expiration, and what calls and puts have at each strike. Not here: drawing
+(``orchestration.day_picture``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,31 @@ def of_greeks(rows: pl.LazyFrame) -> pl.DataFrame:
     quoted = _nearest(rows, "underlying_price")
     known = quoted.filter(pl.col("underlying_price") > 0).group_by("timestamp")
     return _side_by_side(known.agg(pl.col("underlying_price").mean().alias("underlying")), quoted)
+
+
+def of_open_interest(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The open interest of calls and of puts, strike by strike, of all expirations.
+
+    Args:
+        rows: the columns of open interest.
+    """
+    return _by_strike(rows, "open_interest")
+
+
+def of_reports(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The volume of calls and of puts, strike by strike, of all expirations.
+
+    Args:
+        rows: the columns of end-of-day reports.
+    """
+    return _by_strike(rows, "volume")
+
+
+def _by_strike(rows: pl.LazyFrame, column: str) -> pl.DataFrame:
+    what = column.replace("_", " ")
+    sums = {right: pl.col(column).filter(pl.col("right") == right).sum() for right in ("CALL", "PUT")}
+    named = {f"{what} of {right.lower()}s": each for right, each in sums.items()}
+    return rows.group_by("strike").agg(**named).sort("strike").drop("strike").collect()
 
 
 def _nearest(rows: pl.LazyFrame, *columns: str) -> pl.DataFrame:
