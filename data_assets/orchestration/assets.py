@@ -126,8 +126,8 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
         description=dataset.description + (SYNTHETIC if synthetic else ""),
         group_name=dataset.vendor,
         owners=[dataset.owner] if dataset.owner else None,
-        # A node of the lineage shows the last part of its key and its kinds: together they tell four SPX apart.
-        kinds={*dataset.key[:-1], *dataset.kinds, *(["synthetic"] if synthetic else [])},
+        # No more than these: the catalog gives them the room of the names, and shows "…" instead.
+        kinds={dataset.vendor, *dataset.kinds, *(["synthetic"] if synthetic else [])},
         code_version=dataset.code_version,
         tags={"data_assets/profile": settings().profile},
         pool=dataset.vendor,

@@ -255,7 +255,7 @@ class MarketDataset:
         differences: how it is told apart what vendors that are held against each other do not have in common.
         reference: the vendor's page about such data.
         code_version: of its columns; files of another version were written by other code.
-        kinds: badges in the UI, besides the parts of its key.
+        kinds: badges in the UI, besides the vendor.
         metadata: static facts for the asset's page.
     """
 

@@ -119,6 +119,9 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
         metadata={
             "rows": stored.rows,
             "MB": round(stored.size / 1e6, 3),
+            # Near the top: the page of a day shows metadata in this order.
+            **({} if drawn is None else {"picture": dg.MetadataValue.md(drawn)}),
+            **({} if first_rows is None else {"preview": dg.MetadataValue.md(first_rows)}),
             **{name: _plain(value) for name, value in stored.metadata.items()},
             "attempts": stored.attempts,
             "path": dg.MetadataValue.path(lake.locate(stored.path)),
@@ -126,8 +129,6 @@ def _materialization(dataset: MarketDataset, lake: Lake, day: date, stored: Stor
             "sha256": stored.sha256,
             "synthetic": lake.synthetic,
             **({} if (identity := lake.identity()) is None else {LAKE: identity}),
-            **({} if first_rows is None else {"preview": dg.MetadataValue.md(first_rows)}),
-            **({} if drawn is None else {"picture": dg.MetadataValue.md(drawn)}),
         },
     )
 

@@ -15,6 +15,7 @@ from data_assets.cli.project import datasets, definitions
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.day_states import day_states
 from data_assets_tests.cli.called import Call
+from data_assets_tests.end_to_end.project_folder import SOURCES
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
 from data_assets_tests.orchestration.in_process import InProcess, in_process_project
 
@@ -111,6 +112,22 @@ def project_score(call: Call, day: date) -> float:
     """The score of a stored day of AAPL, as `status` has it."""
     document = call("status", AAPL, "--from", str(day), "--to", str(day), "--json").document
     return float(document[AAPL]["days"][0]["shown"]["score"])
+
+
+def test_the_example_of_the_docs_finds_what_differs(
+    project: InProcess, lake: Lake, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = pl.when(pl.int_range(pl.len()) == 50).then(pl.col("close") * 1.001).otherwise(pl.col("close"))
+    store_ib_day(lake, "AAPL", DAYS[1], ib_bars("AAPL", DAYS[1]).with_columns(close=moved, high=pl.col("high") * 1.01))
+    assert call("backfill", AAPL, *JULY).code == 0
+    (code,) = re.findall(r"```python\n(.*?)```", (SOURCES / "docs" / "cross_vendor.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(project.folder)
+    shown: list[pl.DataFrame] = []
+
+    exec(code, {"print": shown.append})  # as a reader of the page does
+
+    assert [frame["reason"].unique().to_list() for frame in shown] == [["other"]]
+    assert shown[0].height == 1
 
 
 def test_a_day_is_made_again_when_a_side_is_replaced(project: InProcess, lake: Lake, call: Call) -> None:

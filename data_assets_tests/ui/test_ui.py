@@ -133,6 +133,9 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
     expect(metadata(page, "path")).to_have_text(str(file))
     expect(metadata(page, "synthetic")).to_have_text("true")
 
+    drawn = metadata(page, "picture").locator("img")
+    expect(metadata(page, "picture")).to_contain_text("underlying by parity")
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100, "shown where it stands"
     metadata(page, "preview").get_by_text("[Show Markdown]").click()
     preview = page.get_by_role("dialog")
     expect(preview.get_by_role("columnheader")).to_have_text(stored.columns)
