@@ -23,6 +23,9 @@ from data_assets.orchestration.verify_run import VERIFY
 Kind = dg.DagsterEventType
 
 _OF_ASSET = re.compile(r"(.+?)(__checks|__standing)?")
+IMPLICIT = "__"
+"""How the name of a job begins that nobody has written: Dagster's own of assets."""
+
 _NOT_YET = frozenset({"NotPublished"})
 _NOT_BELIEVED = frozenset({"Worse", "NotSeen"})
 _ASKED_BY = {
@@ -45,13 +48,12 @@ class RunLog(logging.Handler):
             dataset = _dataset_of(said["op_name"])
             day = day_at_work.get()
             key = None if day is None else _label(dataset, day.isoformat())
-            what = said["orig_message"]
-            for known in (dataset, key):  # engine and checks begin their lines with them
-                what = what.removeprefix(f"{known}: ") if known else what
+            what = _without(said["orig_message"], dataset, key)
             write_line(record.levelno, what, dataset=dataset, day=key, run=said["run_id"])
         elif line := _of_event(event, said["job_tags"]):
             level, what, asset, partition = line
             dataset = "/".join(asset.path) if asset else _dataset_of(said["op_name"])
+            what = _without(what, dataset)
             write_line(level, what, dataset=dataset, day=_label(dataset, partition), run=said["run_id"])
 
 
@@ -76,7 +78,8 @@ def _of_event(event: dg.DagsterEvent, tags: dict[str, str]) -> Line | None:
             return logging.ERROR, str(why), None, None
         case Kind.RUN_START:
             by = [f"{words}{tags[tag]}" for tag, words in _ASKED_BY.items() if tag in tags]
-            return logging.INFO, f"run begins{', asked for by ' if by else ''}{', '.join(by)}", None, None
+            of = "" if event.job_name.startswith(IMPLICIT) else f" of {event.job_name}"
+            return logging.INFO, f"run{of} begins{', asked for by ' if by else ''}{', '.join(by)}", None, None
         case Kind.RUN_SUCCESS:
             return logging.INFO, "run ended: success", None, None
         case Kind.RUN_CANCELED:
@@ -108,6 +111,13 @@ def _not_stored(observation: dg.AssetObservation) -> tuple[int, str]:
     else:
         level = logging.WARNING if said.get("found") in _NOT_BELIEVED else logging.INFO
     return level, observation.description or "seen"
+
+
+def _without(what: str, *known: str | None) -> str:
+    """A line without what it begins with and has in other fields."""
+    for each in known:
+        what = what.removeprefix(f"{each}: ") if each else what
+    return what
 
 
 def _dataset_of(op: str | None) -> str | None:

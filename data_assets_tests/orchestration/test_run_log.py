@@ -69,7 +69,7 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
         (run,) = {each["run"] for each in found}
         assert [each["what"] for each in found if each["dataset"] is None] == ["run begins", "run ended: failure"]
         assert found[-2]["dataset"] == QQQ
-        assert "1 of 2 days did not store" in found[-2]["what"], "the step's failure, without Dagster's prefix"
+        assert found[-2]["what"].startswith("1 of 2 days did not store"), "the step's failure, without any prefix"
         assert lines(tmp_path, errors=True) == [each for each in found if each["level"] == "ERROR"]
 
         assert project.materialize(of_days(BAD, BAD)).success
@@ -85,7 +85,7 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
         july = {"config": {"datasets": [QQQ], "first_day": GOOD, "last_day": BAD}}
         assert launched(project, "retry_failed", ops={"days_to_retry": july})
         assert [each["what"] for each in lines(tmp_path)[before:]] == [
-            "run begins",
+            "run of retry_failed begins",
             f"{QQQ}: 1 day asked for, {BAD}",
             "see the Backfills page for their progress",
             "run ended: success",
