@@ -72,4 +72,4 @@ def test_the_page_fits_its_window_and_asks_for_nothing(
         assert f"{failed[:4]}: 2 of" in section.aria_snapshot()
         assert f"{failed} failed" not in section.aria_snapshot()
         if (width, scheme) == (1300, "light"):
-            keep(page, "coverage")
+            keep(page, "coverage-of-three-days")
