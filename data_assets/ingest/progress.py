@@ -245,6 +245,8 @@ class Progress:
 
 def line(snapshot: Snapshot) -> str:
     """Return one line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
+    if not snapshot.total:  # a source is opened first, and may have to wait for its vendor
+        return " · ".join(["no day begun yet", f"{duration(snapshot.elapsed)} so far", *_waits(snapshot)])
     parts = [f"{snapshot.done}/{snapshot.total} days"]
     parts += [f"{snapshot.counts[name]} {words}" for name, words in IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
@@ -263,9 +265,13 @@ def line(snapshot: Snapshot) -> str:
 def ending(snapshot: Snapshot) -> list[str]:
     """Say when a run ends, if that can be estimated, and what it waits for."""
     eta = [] if snapshot.eta is None else [f"ETA {duration(snapshot.eta)}"]
+    return [*eta, *_waits(snapshot)] or ["ETA unknown"]
+
+
+def _waits(snapshot: Snapshot) -> list[str]:
     waits = [str(wait) for wait in snapshot.waits[:WAITS_SHOWN]]
     more = len(snapshot.waits) - len(waits)
-    return [*eta, *waits, *([f"and {more} more waits"] if more > 0 else [])] or ["ETA unknown"]
+    return [*waits, *([f"and {more} more waits"] if more > 0 else [])]
 
 
 def _short(number: float) -> str:

@@ -49,16 +49,22 @@ class Waits:
         self._now = now
         self._lock = threading.Lock()
         self._keys = count()
-        self._waits: dict[int, Wait] = {}
+        self._waits: dict[int, tuple[datetime, Wait]] = {}
 
     @contextmanager
-    def waiting(self, what: str, until: float | str) -> Iterator[None]:
-        """Count `what` as waited for while the context lasts: for `until` seconds at most, or until what it says."""
+    def waiting(self, what: str, until: float | str, after: float = 0.0) -> Iterator[None]:
+        """Count `what` as waited for while the context lasts: for `until` seconds at most, or until what it says.
+
+        Args:
+            what: see `Wait`.
+            until: see above.
+            after: seconds for which this is the usual course of things, and not told.
+        """
         since = self._now()
         wait = Wait(what, since, until if isinstance(until, str) else since + timedelta(seconds=until))
         with self._lock:
             key = next(self._keys)
-            self._waits[key] = wait
+            self._waits[key] = since + timedelta(seconds=after), wait
         try:
             yield
         finally:
@@ -68,10 +74,13 @@ class Waits:
     def current(self) -> tuple[Wait, ...]:
         """Return each thing that is waited for once, however many days wait for it, in the order in which they began.
 
+        What is not to be told yet is left out.
+
         It is waited for since the first of these waits began, and until the last of them ends.
         """
+        now = self._now()
         with self._lock:
-            waits = list(self._waits.values())
+            waits = [wait for told_from, wait in self._waits.values() if told_from <= now]
         found: dict[str, Wait] = {}
         for wait in waits:
             before = found.setdefault(wait.what, wait)
@@ -79,6 +88,9 @@ class Waits:
                 found[wait.what] = Wait(wait.what, before.since, max(before.until, wait.until))
         return tuple(found.values())
 
+
+SILENCE_SECONDS = 10.0
+"""For so long the next bytes of an answer are waited for as a matter of course (a judgement)."""
 
 _LAKE = "the lake's object store"
 
@@ -88,9 +100,26 @@ def lake_busy(waits: Iterable[Wait]) -> bool:
     return any(wait.what.startswith(_LAKE) for wait in waits)
 
 
-def waiting_for_the_lake(said: str, until: float) -> AbstractContextManager[None]:
-    """Enter while a busy object store is asked again, with what it said and for how many seconds at most."""
+def waiting_for_the_lake(said: str | None, until: float) -> AbstractContextManager[None]:
+    """Enter while an object store is asked, and while a busy one is asked again.
+
+    Args:
+        said: what the busy one said; None while nothing is heard of it.
+        until: seconds after which it is given up at the latest.
+    """
+    if said is None:
+        return waiting(f"{_LAKE} to answer", until, SILENCE_SECONDS)
     return waiting(f"{_LAKE}, which asks for fewer requests ({said})", until)
+
+
+def waiting_for_an_answer(of: str, until: float) -> AbstractContextManager[None]:
+    """Enter for each piece of an answer that is waited for; it is told once it has lasted longer than usual.
+
+    Args:
+        of: who is to answer.
+        until: seconds without a byte after which the request is given up.
+    """
+    return waiting(f"{of} to answer, or to go on with its answer", until, SILENCE_SECONDS)
 
 
 run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)
@@ -98,11 +127,11 @@ run_waits: ContextVar[Waits | None] = ContextVar("run_waits", default=None)
 
 
 @contextmanager
-def waiting(what: str, until: float | str) -> Iterator[None]:
+def waiting(what: str, until: float | str, after: float = 0.0) -> Iterator[None]:
     """Do as `Waits.waiting` for the run that this code works for; outside of a run, do nothing."""
     waits = run_waits.get()
     if waits is None:
         yield
         return
-    with waits.waiting(what, until):
+    with waits.waiting(what, until, after):
         yield

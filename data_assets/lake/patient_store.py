@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode
     from obstore.store import S3Store
 
+UPLOAD_SECONDS = 900.0
+"""For one PUT of a large day over a home line; obstore's default of 30 s is for the whole request."""
+
+SILENCE_SECONDS = 60.0
+"""Without a byte, after which any other request is given up: a store that takes a connection and no more is away."""
+
 PATIENCE_SECONDS = 180.0
 """How long a store may ask for patience. Amazon's guides speak of some minutes while a bucket takes on more load."""
 
@@ -53,10 +59,11 @@ _HOPELESS = ("status code: 501", "kind: Builder", "InvalidCertificate", "Invalid
 
 _STATUS = re.compile(r"status code: (\d{3}(?: [A-Z][A-Za-z]*)*)")
 
-store_wait: ContextVar[Callable[[str, float], AbstractContextManager[None]]] = ContextVar(
+store_wait: ContextVar[Callable[[str | None, float], AbstractContextManager[None]]] = ContextVar(
     "store_wait", default=lambda _said, _seconds: nullcontext()
 )
-"""Entered while a store asks for patience, with what it answers and for how many seconds it is asked again at most.
+"""Entered while a store is asked, with None and the seconds after which it is given up; and while it asks for patience,
+with what it answers and for how many seconds it is asked again at most.
 
 Set by who runs something that a person looks at."""
 
@@ -87,8 +94,15 @@ class PatientStore:
     no permission) is raised at once.
     """
 
-    def __init__(self, store: S3Store, patience: Patience) -> None:
-        self._store = store
+    def __init__(self, store: S3Store, patience: Patience, slow: S3Store) -> None:
+        """Bind the two sets of time limits that a store is asked with.
+
+        Args:
+            store: for requests that are answered soon, by `SILENCE_SECONDS`.
+            patience: while it is busy.
+            slow: the same store for uploads and copies, by `UPLOAD_SECONDS`.
+        """
+        self._store, self._slow = store, slow
         self._patience = patience
         self._has_answered = False
 
@@ -97,7 +111,7 @@ class PatientStore:
 
         With a condition, an answer that was lost on its way makes an object look like somebody else's.
         """
-        self._ask(name, lambda: self._store.put(name, body, use_multipart=False, mode=mode))
+        self._ask(name, lambda: self._slow.put(name, body, use_multipart=False, mode=mode), UPLOAD_SECONDS)
 
     def read(self, name: str, options: GetOptions) -> memoryview:
         """The bytes of an object, or of a range of it."""
@@ -109,7 +123,7 @@ class PatientStore:
 
     def copy(self, name: str, to: str) -> None:
         """Give an object a second name; the store copies by itself."""
-        self._ask(to, lambda: self._store.copy(name, to))
+        self._ask(to, lambda: self._slow.copy(name, to), UPLOAD_SECONDS)
 
     def delete(self, name: str) -> None:
         """Remove an object; harmless where there is none."""
@@ -140,16 +154,19 @@ class PatientStore:
         self._ask(prefix or "", rest)
         return found
 
-    def _ask(self, name: str, call: Callable[[], _Answer]) -> _Answer:
+    def _ask(self, name: str, call: Callable[[], _Answer], silence: float = SILENCE_SECONDS) -> _Answer:
         with ExitStack() as waiting:
-            return self._ask_until_answered(name, call, waiting)
+            return self._ask_until_answered(name, call, silence, waiting)
 
-    def _ask_until_answered(self, name: str, call: Callable[[], _Answer], waiting: ExitStack) -> _Answer:
+    def _ask_until_answered(
+        self, name: str, call: Callable[[], _Answer], silence: float, waiting: ExitStack
+    ) -> _Answer:
         first_refusal: float | None = None
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = call()
+                with store_wait.get()(None, silence):
+                    answer = call()
             except (BaseError, FileNotFoundError) as error:
                 said = str(error)
                 self._has_answered = self._has_answered or "status code: " in said

@@ -19,7 +19,7 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from urllib.parse import SplitResult
@@ -41,14 +41,13 @@ from data_assets.lake.errors import (
     write_error,
 )
 from data_assets.lake.layout import UNFINISHED
-from data_assets.lake.patient_store import Patience, PatientStore
+from data_assets.lake.patient_store import SILENCE_SECONDS, UPLOAD_SECONDS, Patience, PatientStore
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import ClientConfig
 
     from data_assets.lake.odd_keys import Listed
-
-UPLOAD_TIMEOUT = "15m"  # one PUT of a large day over a home line; obstore's default of 30 s is for the whole request
 
 UNREADABLE = "unreadable"
 """The version of a file that is in a folder which nobody may look into: nobody can tell when it is replaced."""
@@ -620,17 +619,26 @@ class Bucket:
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url = f"s3://{parts.netloc}/{self._prefix}".rstrip("/")
         self._lake = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        named = {name: os.environ[name] for name in ENDPOINTS if os.environ.get(name)}
+        named = {name: os.environ[name] for name in ENDPOINTS if name in os.environ}
         for name, address in named.items():
-            _without_secrets(name, address)
+            if _without_secrets(name, address).scheme not in ("http", "https"):  # of which obstore makes a panic
+                raise LakeError(f"{name}: must be an http:// or https:// URL; unset it for Amazon's own store")
         endpoint = next(iter(named.values()), "")
-        store = S3Store(
-            parts.netloc,
-            prefix=self._prefix or None,
-            client_options={"allow_http": endpoint.startswith("http://"), "timeout": UPLOAD_TIMEOUT},
-            retry_config={"max_retries": 0},
+        limits: ClientConfig = {
+            "allow_http": endpoint.startswith("http://"),
+            "timeout": timedelta(seconds=UPLOAD_SECONDS),
+        }
+        store, slow = (
+            S3Store(
+                parts.netloc,
+                prefix=self._prefix or None,
+                client_options=options,
+                retry_config={"max_retries": 0},
+            )
+            # While a body is sent nothing is read, so a limit on that is for requests without one.
+            for options in (limits | {"read_timeout": timedelta(seconds=SILENCE_SECONDS)}, limits)
         )
-        self._store = PatientStore(store, patience or Patience())
+        self._store = PatientStore(store, patience or Patience(), slow)
         self._ignores_conditions: str | None = None
 
     def locate(self, name: str) -> str:

@@ -176,6 +176,18 @@ def test_waits_for_the_same_thing_are_one() -> None:
     assert waits.current() == ()
 
 
+def test_what_usually_takes_a_moment_is_not_told_before_that_has_passed() -> None:
+    now = [NOON]
+    waits = Waits(lambda: now[0])
+    with waits.waiting("an answer", 60, after=10):
+        now[0] = NOON + timedelta(seconds=9)
+        assert waits.current() == ()
+        now[0] = NOON + timedelta(seconds=10)
+        assert [str(wait) for wait in waits.current()] == [
+            "waiting for an answer, since 12:00:00, until 12:01:00",
+        ]
+
+
 def test_outside_of_a_run_nobody_is_told() -> None:
     with waiting("anything", 1.0):
         pass

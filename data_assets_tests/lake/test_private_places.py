@@ -123,9 +123,11 @@ def test_the_open_file_is_read_and_not_its_name(tmp_path: Path) -> None:
         "https://someone:12/hunter2@store.example",
         "https://store.example/?signature=hunter2",
         "https://someone:hunter2℀@store.example",
+        "store.example:9000",
+        "",
     ],
 )
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+def test_an_endpoint_that_is_none_or_holds_a_password_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, name: str, address: str
 ) -> None:
     monkeypatch.setenv(name, address)

@@ -35,6 +35,9 @@ from data_assets.vendors.ib.tws_session import Address, Endless, Request, Socket
 
 SYNTHETIC_ACCOUNTS = "DUSANDBOX"  # as the sandbox begins its accounts; vendors know nothing else of it
 
+OPENS_SECONDS = 1.0
+"""A connection that takes longer is told as waited for."""
+
 _LOST_IB = frozenset({1100, 2110})
 _LOST_HISTORY, _LOST_CONTRACTS = 2105, 2157
 _DATA_LOST = 1101
@@ -139,6 +142,14 @@ class Connection:
         Raises:
             RunEnded: nobody listens, nobody answers, the client id is taken, or the server simulates.
         """
+        with waiting(
+            f"TWS or IB Gateway at {self._address} to take the connection",
+            f"it answers, or {self._timeouts.attempts} attempts have failed",
+            OPENS_SECONDS,
+        ):
+            await self._open()
+
+    async def _open(self) -> None:
         for attempt in range(1, self._timeouts.attempts + 1):
             last = attempt == self._timeouts.attempts
             try:

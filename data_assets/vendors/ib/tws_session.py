@@ -25,6 +25,7 @@ from ib_async import IB, Contract, StartupFetchNONE
 from ib_async.client import Client
 
 from data_assets.ingest.outcome import DayEnded, Rejected, Transient, VendorDown
+from data_assets.ingest.waiting import waiting_for_an_answer
 from data_assets.lake.errors import one_line
 from data_assets.vendors.ib.errors import Asked, Unknown, advice, error_of
 
@@ -259,8 +260,9 @@ class TwsSession:
 
     async def _answer(self, request: Request, pending: _Pending, finish_seconds: float) -> Any:
         try:
-            async with asyncio.timeout(request.seconds) as pending.deadline:
-                return await asyncio.shield(pending.answer)
+            with waiting_for_an_answer(f"TWS or IB Gateway at {self._address}", request.seconds):
+                async with asyncio.timeout(request.seconds) as pending.deadline:
+                    return await asyncio.shield(pending.answer)
         except TimeoutError:
             pending.answer.cancel()
             raise pending.perhaps or self._too_late(request, pending) from None

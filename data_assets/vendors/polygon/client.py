@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from obstore.store import LocalStore, S3Store
 from pydantic import SecretStr
 
 from data_assets.ingest.outcome import DayEnded, Failed, IngestError, RunEnded, Transient
+from data_assets.ingest.waiting import waiting_for_an_answer
 from data_assets.vendors.polygon import names
 from data_assets.vendors.polygon.refusals import (
     CHECK_SERVER,
@@ -38,7 +39,7 @@ from data_assets.vendors.polygon.refusals import (
 )
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import BytesStream, ObjectMeta
     from obstore.store import S3Credential
 
 ENDPOINT = "https://files.massive.com"
@@ -206,9 +207,11 @@ class FlatFileStore:
             IngestError: see ``refusals``.
         """
         with self._asking(f"the flat file of {listed.day}", reading=True):
-            answer = await obstore.get_async(self._store(), listed.key, options={"if_match": listed.etag})
+            with self._waiting():
+                answer = await obstore.get_async(self._store(), listed.key, options={"if_match": listed.etag})
             first = True
-            async for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
+            chunks = answer.stream(min_chunk_size=_CHUNK_BYTES)
+            while (chunk := await self._next(chunks)) is not None:
                 data = bytes(chunk)
                 if first and len(data) > _GZIP_NAME:
                     self._refuse_synthetic_data(data)
@@ -216,6 +219,13 @@ class FlatFileStore:
                     raise page_instead(f"the flat file of {listed.day}", self._place)
                 first = False
                 yield data
+
+    async def _next(self, chunks: BytesStream) -> bytes | None:
+        with self._waiting():
+            return await anext(chunks, None)
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        return waiting_for_an_answer(self._shown, self._stall_seconds)
 
     async def wait_until_up(self) -> None:
         """Return when the server lists again; waits as long as it takes.
@@ -388,7 +398,8 @@ class FlatFileStore:
     def _asking(self, asked: str, *, reading: bool = False) -> Iterator[None]:
         """Turn what the store raises into one error without its text, which may quote the request's headers."""
         try:
-            yield
+            with nullcontext() if reading else self._waiting():
+                yield
         except PreconditionError:
             raise Replaced(f"{asked} was replaced by the vendor after it was listed") from None
         except FileNotFoundError as error:

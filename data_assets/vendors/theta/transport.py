@@ -16,8 +16,12 @@ import aiohttp
 import httpx
 import yarl
 
+from data_assets.ingest.waiting import waiting_for_an_answer
+
 READ_AHEAD = 1 << 20
 """Bytes of a body that are held before they are asked for; with fewer, reading stops and starts too often."""
+
+_TERMINAL = "the Theta Terminal"
 
 PACKED_STEP = 1 << 14
 """Bytes of a compressed body that are decompressed at once, though none is asked for."""
@@ -41,7 +45,7 @@ class LargeBodies(httpx.AsyncBaseTransport):
             )
         limits = request.extensions["timeout"]
         url = str(request.url.copy_with(userinfo=b""))  # httpx has made a header of it
-        with _httpx_errors(request):
+        with _httpx_errors(request), waiting_for_an_answer(_TERMINAL, limits["read"]):
             answer = await self._session.request(
                 request.method,
                 yarl.URL(url, encoded=True),
@@ -64,11 +68,16 @@ class _Body(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_errors(self._request):
             packed = self._answer.headers.get("Content-Encoding", "identity") != "identity"
-            async for chunk in self._answer.content.iter_any():
+            chunks = self._answer.content.iter_any()
+            while (chunk := await self._next(chunks)) is not None:
                 # httpx decompresses each chunk as a whole, to a thousand times its size if someone wants harm.
                 step = PACKED_STEP if packed else max(len(chunk), 1)
                 for start in range(0, len(chunk), step):
                     yield chunk[start : start + step]
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        with waiting_for_an_answer(_TERMINAL, self._request.extensions["timeout"]["read"]):
+            return await anext(chunks, None)
 
     async def aclose(self) -> None:
         self._answer.close()  # the connection is used again only if the body was read to its end
