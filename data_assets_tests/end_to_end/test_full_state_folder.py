@@ -112,6 +112,7 @@ def test_full_in_the_middle_of_a_run(project, run, disk, room):
 def test_read_only(project, run, disk):
     assert run("backfill", DATASET, *span([OLD]))[0] == 0
     before = project.file(OLD).read_bytes()
+    project.instance.dispose()  # it keeps its databases open, and the system leaves a disk that is written to as it is
     disk.remount("ro")
 
     assert_each_says(
