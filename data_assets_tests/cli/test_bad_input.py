@@ -152,8 +152,9 @@ def test_a_symbol_that_is_not_there(folder: Path, call: Call) -> None:
 
 def test_a_state_folder_that_is_read_only(tmp_path: Path, mount: Callable[..., SmallDisk], call: Call) -> None:
     state = mount(tmp_path / ".state", "size=64m")
-    with in_process_project(tmp_path):
+    with in_process_project(tmp_path) as project:
         assert call("backfill", DATASET, "--from", FIRST, "--to", FIRST).code == 0
+        project.instance.dispose()  # it keeps its databases open, with a log beside each
         before = tree(tmp_path)
         state.remount("ro")
         try:
