@@ -10,6 +10,8 @@ Here: saying so in one line instead of a traceback. Not here: what is stored (Da
 from __future__ import annotations
 
 import logging
+import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,13 +28,23 @@ _WRONG_SCHEME = (
 )
 
 
+_NO_ADDRESS = (
+    "dagster.yaml: the address of the run history's PostgreSQL cannot be understood: correct postgres_url in "
+    "storage.postgres; a port is a number, and a password's / @ : ? # are written %2F %40 %3A %3F %23"
+)
+
+CONNECT_SECONDS = "10"
+"""How long a server may take to accept a connection, unless PGCONNECT_TIMEOUT or the address says otherwise, for libpq
+waits for ever. Dagster tries five times."""
+
+
 class DriverUnusable(SettingsError):
     """The run history's database cannot be reached as it is configured; one line."""
 
 
 @contextmanager
 def refusing_unusable_driver() -> Iterator[None]:
-    """Say what to do where a module of the database's is not installed while the context lasts.
+    """Say what to do where a module of the database's is not installed, or its address is none, while this lasts.
 
     What its library says of each vain try, on the root logger, is left out: the last one is told, and the words may
     hold a part of a password that has a slash in it.
@@ -40,11 +52,14 @@ def refusing_unusable_driver() -> Iterator[None]:
     Raises:
         DriverUnusable: in place of the error that something else raised for it.
     """
+    os.environ.setdefault("PGCONNECT_TIMEOUT", CONNECT_SECONDS)
     root = logging.getLogger()
     root.addFilter(_is_no_vain_try)
     try:
         yield
     except Exception as error:
+        if any(frame.name == "make_url" for frame in traceback.extract_tb(error.__traceback__)):
+            raise DriverUnusable(_NO_ADDRESS) from None  # its own words repeat the address
         text = {"psycopg": _WRONG_SCHEME, DRIVER: _NOT_INSTALLED, "dagster_postgres": _NOT_INSTALLED}
         missing = _missing_module(error)
         if missing not in text:

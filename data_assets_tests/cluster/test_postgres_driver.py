@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import traceback
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,24 @@ def test_a_server_that_does_not_answer_is_told_in_a_line_without_its_password(
     text = str(told.value)
     assert text.startswith("dagster.yaml: the PostgreSQL server that keeps the run history does not answer")
     assert (says in text, "hunter2" in f"{text} {caplog.text}", "\n" in text) == (True, False, False)
+
+
+def test_an_address_that_is_none_is_told_in_a_line_without_its_password() -> None:
+    history_at("postgresql+psycopg2://someone:hunter2@127.0.0.1:54x/history")
+
+    with pytest.raises(DriverUnusable, match=r"^dagster\.yaml: .*postgres_url") as told, open_instance():
+        pass
+    shown = "".join(traceback.format_exception(told.value))
+    assert ("hunter2" in shown, "\n" in str(told.value)) == (False, False)
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")  # the least that libpq takes
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        history_at(f"postgresql+psycopg2://someone@127.0.0.1:{mute.getsockname()[1]}/history")
+        told = r"does not answer \(connection to server at .* timeout expired"
+        with pytest.raises(StateUnusable, match=told), open_instance():
+            pass
 
 
 @refusing_unusable_driver()
