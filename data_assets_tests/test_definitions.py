@@ -104,14 +104,14 @@ EVERY_ASSET = {
     "theta/option_open_interest/SPX": asset(OPEN_INTEREST, {"contract_set", "contracts", "integrity", "open_interest"}),
     "theta/option_eod/SPX": asset(OPTION_EOD, {"contract_set", "contracts", "end_of_day", "integrity"}),
     # another number of days per run than the bars: or Dagster would put a day's download and extraction into one run
-    "polygon/flat_files/minute_aggs": asset(
+    "polygon/flat_files/minute_aggs_v1": asset(
         {},
         {"integrity"},
         kinds={"csv"},
         days_per_run=25,
         partitions=trading_days(SHIPPED, fetched_downstream=True),
     ),
-    "polygon/minute_aggs": asset(MINUTE_AGGS, POLYGON_CHECKS, upstream={"polygon/flat_files/minute_aggs"}),
+    "polygon/minute_aggs": asset(MINUTE_AGGS, POLYGON_CHECKS, upstream={"polygon/flat_files/minute_aggs_v1"}),
     "polygon/minute_aggs_monthly": asset(
         MINUTE_AGGS,
         {"complete", "integrity"},

@@ -24,7 +24,7 @@ from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.day_states import DONE, DayState, day_states, states_on_disk, unrecorded_days
 from data_assets.orchestration.integrity import recorded_file
 from data_assets.orchestration.lake_presence import stored_elsewhere
@@ -67,14 +67,25 @@ def out_of_step(instance: dg.DagsterInstance, dataset: MarketDataset, days: list
         if (record := latest_materialization(instance, dataset.asset_key, day)) is not None
         and (where := stored_elsewhere(record, lake)) is not None
     }
+    told = _told_downstream(dataset, days, lake) if dataset.fetched_downstream else set()
     return OutOfStep(
-        unrecorded=unrecorded_days(instance, dataset, on_disk, lake),
+        unrecorded=[
+            *unrecorded_days(instance, dataset, on_disk, lake),
+            *(day for day in days if day in told and recorded[day] is DayState.MISSING),
+        ],
         newer=[
             day for day in days if on_disk[day] in DONE - {DayState.HOLE} and _is_newer(instance, dataset, day, lake)
         ],
         without_file=[day for day in gone if day not in elsewhere],
         elsewhere=elsewhere,
     )
+
+
+def _told_downstream(dataset: MarketDataset, days: list[str], lake: Lake) -> set[str]:
+    """The days of which the file of a dataset that is made from this one tells what it was made from."""
+    made_from_it = [other for other in datasets_of_this_process.values() if dataset.name in other.upstream]
+    first, last = (date.fromisoformat(day) for day in (min(days), max(days)))
+    return {str(day) for other in made_from_it for day in lake.days(other.name, first, last)}
 
 
 def _is_newer(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, lake: Lake) -> bool:

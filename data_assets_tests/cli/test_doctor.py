@@ -94,8 +94,8 @@ def test_flat_files_are_listed_and_read(tmp_path: Path, call: Call) -> None:
         block = project.folder / "defs" / "polygon" / "minute_aggs" / "defs.yaml"
         span = f"attributes:\n  first_day: '{newest}'\n  last_day: '{newest}'\n"
         block.write_text(block.read_text().replace("attributes:\n", span))
-        doctor_says = found(call, "polygon/minute_aggs", "polygon/flat_files/minute_aggs")
-    assert "and sends it" in of(doctor_says, "polygon/flat_files/minute_aggs newest")[1]
+        doctor_says = found(call, "polygon/minute_aggs", "polygon/flat_files/minute_aggs_v1")
+    assert "and sends it" in of(doctor_says, "polygon/flat_files/minute_aggs_v1 newest")[1]
     assert doctor_says["clock"][0] == "ok"
     assert "within 60 s of" in doctor_says["clock"][1]
 

@@ -63,17 +63,17 @@ def test_a_larger_plan_and_the_smallest(tmp_path: Path, call: Call) -> None:
 def test_the_files_of_a_bucket(tmp_path: Path, call: Call) -> None:
     outside = {"kind": "forbidden", "prefix": "us_stocks_sip/minute_aggs_v1/2024/06"}
     with flat_file_project(tmp_path, ["2024-06-27", "2024-06-28", DAY], outside) as project:
-        files = offered(call, "polygon/flat_files/minute_aggs", DAY)
+        files = offered(call, "polygon/flat_files/minute_aggs_v1", DAY)
         assert (files["first_day"], files["first_day_of_plan"]) == ("2024-06-27", "2024-07-01")
         assert (files["unit"], len(files["names"])) == ("ticker", TICKERS)
         assert {"AAPL", "SPY"} <= set(files["names"])
         assert not project.raw_file(DAY).exists()
         told = call("offers", "polygon/minute_aggs_monthly", "2024-06-28")
         assert told.code == 0
-        assert told.stdout.startswith("polygon/minute_aggs_monthly, made from polygon/flat_files/minute_aggs\n")
+        assert told.stdout.startswith("polygon/minute_aggs_monthly, made from polygon/flat_files/minute_aggs_v1\n")
         assert "the keys list its file; the plan does not include it" in told.stdout
         assert call("offers", "polygon/minute_aggs", "2024-07-03").stderr.startswith(
-            "Error: polygon/flat_files/minute_aggs: NoData: "
+            "Error: polygon/flat_files/minute_aggs_v1: NoData: "
         )
 
 

@@ -23,7 +23,7 @@ from data_assets_tests.vendors.polygon.flat_file_project import flat_file_projec
 __all__ = ["mount"]
 
 QQQ, AAPL = ASSET.to_user_string(), "ib/bars_1m/AAPL"
-RAW, BARS = "polygon/flat_files/minute_aggs", "polygon/minute_aggs"
+RAW, BARS = "polygon/flat_files/minute_aggs_v1", "polygon/minute_aggs"
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
 JULY = ("--from", DAYS[0], "--to", DAYS[-1])
 SCHEMA = json.loads((SOURCES / "docs" / "reference" / "json-schema.json").read_text())

@@ -211,3 +211,8 @@ def test_flat_files_days_and_months_are_recorded_again_without_a_file_of_the_ven
             assert call("backfill", "polygon", *span).code == 0, "and there is nothing to download"
             assert project.metadata(project.bars, days[0])["etag"], "by which a file that was replaced is known"
             assert bucket.requests[asked:] == []
+
+            project.instance.wipe_assets([project.raw.asset])  # as after an upgrade that names it otherwise
+            assert call("reconcile", RAW_KEY).code == 0
+            assert standing(project) == before, "the bars' files tell of it"
+            assert bucket.requests[asked:] == []

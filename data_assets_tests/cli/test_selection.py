@@ -24,7 +24,7 @@ from data_assets_tests.orchestration.in_process import InProcess, in_process_pro
 
 QQQ, SPX = "theta/option_quotes/QQQ", "theta/option_quotes/SPX"
 THETA = ["theta/option_eod/SPX", "theta/option_greeks/SPX", "theta/option_open_interest/SPX", QQQ, SPX]
-FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
+FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs_v1", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
 IB = ["ib/bars_1m/AAPL", "ib/bars_1m/GOOGL", "ib/bars_1m/MSFT"]
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03"]
 # The first to ask for quotes of this day is QQQ.
@@ -47,7 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         (("polygon/", QQQ, "theta"), [FILES, BARS, MONTHS, QQQ, *(name for name in THETA if name != QQQ)]),
         (("theta/*/QQQ",), [QQQ]),
         (("*QQQ",), [QQQ]),
-        (("*/minute_aggs",), [FILES, BARS]),
+        (("*/minute_aggs_v1", "*/minute_aggs"), [FILES, BARS]),
         (("ib/bars_1m/[AM]*",), [IB[0], IB[2]]),
         (("theta/option_?*s",), [THETA[1], QQQ, SPX]),
         (("group:polygon",), [FILES, BARS, MONTHS]),

@@ -19,7 +19,7 @@ from data_assets_tests.end_to_end.project_folder import (
 )
 
 OLD, SHORT = "theta/option_quotes/SPY", "theta/option_quotes/IWM"
-FLAT_FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
+FLAT_FILES, BARS, MONTHS = "polygon/flat_files/minute_aggs_v1", "polygon/minute_aggs", "polygon/minute_aggs_monthly"
 
 BLOCK = "---\ntype: data_assets.vendors.theta.component.ThetaDataset\nattributes: {dataset: quotes, symbol: %s%s}\n"
 TICKERS = """symbol,secType,exchange,currency,first_day,last_day

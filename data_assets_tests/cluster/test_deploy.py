@@ -69,7 +69,7 @@ def test_celerys_instance_sends_each_run_to_the_queue_of_its_vendor(tmp_path: Pa
 @pytest.mark.parametrize(
     ("selected", "job", "vendor"),
     [
-        (["polygon/minute_aggs", "polygon/flat_files/minute_aggs"], "__ASSET_JOB", "polygon"),
+        (["polygon/minute_aggs", "polygon/flat_files/minute_aggs_v1"], "__ASSET_JOB", "polygon"),
         (["ib/bars_1m/AAPL", "theta/option_quotes/QQQ"], "__ASSET_JOB", None),
         ([], "look_at_ib_days_again", "ib"),
         ([], "ask_for_missing_days", None),

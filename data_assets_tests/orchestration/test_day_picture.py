@@ -128,7 +128,7 @@ def test_reports_are_drawn_by_strike() -> None:
 def test_every_dataset_with_rows_has_a_picture(tmp_path: Path) -> None:
     with in_process_project(tmp_path):
         without = {name for name, dataset in datasets().items() if dataset.minutes is None}
-    assert without == {"polygon/flat_files/minute_aggs"}, "the vendor's file, of whose rows the bars have the picture"
+    assert without == {"polygon/flat_files/minute_aggs_v1"}, "the vendor's file; the bars have the picture"
 
 
 def test_a_day_that_cannot_be_drawn_is_recorded_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,6 +27,7 @@ from data_assets.lake.bar_columns import documented_bars, in_one_vocabulary
 from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_over
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
+from data_assets.lake.provenance import Provenance
 from data_assets.lake.splits import Split, explained, read_splits, splits_of
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import (
@@ -55,6 +56,7 @@ from data_assets.trading_calendar import Session, session, sessions, utc_now
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
+    RAW_FOLDER,
     RAW_KEY,
     FlatFileSource,
     MinuteAggs,
@@ -314,7 +316,7 @@ class _MinuteAggs:
     @cached_property
     def cache(self) -> RawCache:
         """The vendor's files on this disk."""
-        return RawCache(raw_cache_folder() / RAW_KEY, settings().polygon_cache_bytes, self.bounds)
+        return RawCache(raw_cache_folder() / RAW_FOLDER, settings().polygon_cache_bytes, self.bounds)
 
     def _usual_file(self) -> DayCost:
         """What the vendor's file of a day costs."""
@@ -494,15 +496,20 @@ class _BarFiles(DayFiles):
     def found(self, lake: Lake, day: date) -> Stored:
         """See ``Files``."""
         audited = lake.audit(self.dataset, day)
-        said = audited.provenance
-        raw = Stored(
-            path=str(self.cache.path(day)),
-            rows=int(said.details["file_rows"]),
-            size=said.raw_size,
-            sha256=said.raw_sha256,
-            metadata={"etag": said.etag or "", "reconciled": True},
+        return replace(
+            stored_by_its_footer(audited), inputs={RAW_KEY: _raw_by_its_bars(audited.provenance, self.cache.path(day))}
         )
-        return replace(stored_by_its_footer(audited), inputs={RAW_KEY: raw})
+
+
+def _raw_by_its_bars(said: Provenance, path: Path) -> Stored:
+    """What the footer of a day's bars says of the vendor's file that they were taken from."""
+    return Stored(
+        path=str(path),
+        rows=int(said.details["file_rows"]),
+        size=said.raw_size,
+        sha256=said.raw_sha256,
+        metadata={"etag": said.etag or "", "reconciled": True},
+    )
 
 
 @dataclass(frozen=True)
@@ -526,9 +533,9 @@ class _CachedFiles:
         found = self.cache.verify(day, sha256=recorded.sha256, fetched_at=recorded.written_at)
         return Verified(found.said, stored_raw(self.cache.path(day), found.newer) if found.newer else None)
 
-    def found(self, _lake: Lake, _day: date) -> Stored | None:
+    def found(self, lake: Lake, day: date) -> Stored | None:
         """See ``Files``: the bars' files tell of the file that they were taken from, in the cache or not."""
-        return None
+        return _raw_by_its_bars(lake.provenance(BARS_KEY, day), self.cache.path(day))
 
     def made_at(self, _lake: Lake, _day: date) -> datetime | None:
         """See ``Files``."""

@@ -44,7 +44,9 @@ from data_assets.vendors.polygon.client import FlatFileStore, Replaced
 from data_assets.vendors.polygon.raw_cache import HeldFile, Note, RawCache
 from data_assets.vendors.polygon.tickers import Tickers
 
-RAW_KEY = "polygon/flat_files/minute_aggs"
+RAW_KEY = "polygon/flat_files/minute_aggs_v1"
+RAW_FOLDER = "polygon/flat_files/minute_aggs"
+"""Where the cache lies; the asset has been called otherwise since, and caches are large."""
 BARS_KEY = POLYGON_BARS
 EXTRACTIONS_AT_ONCE = 2
 """A whole market's day takes up to a gigabyte of memory while it is parsed, by as many threads as there are cores."""

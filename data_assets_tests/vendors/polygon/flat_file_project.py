@@ -19,7 +19,7 @@ from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.sandbox.flat_files.bucket import FlatFileBucket
 from data_assets.sandbox.flat_files.faults import FlatFileFault
 from data_assets.sandbox.flat_files.files import day_of
-from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
+from data_assets.vendors.polygon.day import BARS_KEY, RAW_FOLDER, RAW_KEY
 from data_assets.vendors.polygon.months import MONTHLY
 from data_assets_tests.orchestration.in_process import QUIET, AssetInProcess, open_project, why_not_stored
 from data_assets_tests.vendors.polygon.flat_file_fixtures import KEY_ID, SECRET
@@ -78,7 +78,7 @@ class FlatFileProject:
     def raw_file(self, day: str) -> Path:
         """The vendor's file in the cache, there or not."""
         year, month, _ = day.split("-")
-        return self.folder / "lake" / "live" / RAW_KEY / year / month / f"{day}.csv.gz"
+        return self.folder / "lake" / "live" / RAW_FOLDER / year / month / f"{day}.csv.gz"
 
     def days_read(self, since: int = 0) -> list[str]:
         """The day of every file that was asked for, in order, without the first `since` requests."""

@@ -59,7 +59,7 @@ def test_a_backfill_killed_at_random_instants_ends_as_an_undisturbed_one(tmp_pat
                 for requests_then, days_then in at_kill:
                     assert not days_then & set(seen.days_read(requests_then))
                 assert recorded(instance, DATASET) == DAYS
-                assert recorded(instance, "polygon/flat_files/minute_aggs") == DAYS
+                assert recorded(instance, "polygon/flat_files/minute_aggs_v1") == DAYS
                 states = day_states(instance, seen.bars.asset, DAYS, TRADING_DAYS)
                 assert set(states.values()) == {DayState.STORED}
                 assert set(run_statuses(instance)) == {"SUCCESS", "CANCELED"}

@@ -58,7 +58,7 @@ def judged(project: FlatFileProject, run_id: str) -> Counter[tuple[str, str, str
 
 def once_each(days: list[str], raw: bool = True) -> Counter[tuple[str, str, str | None]]:
     found = Counter(("polygon/minute_aggs", check, day) for check in DAY_CHECKS for day in days)
-    return found + Counter(("polygon/flat_files/minute_aggs", "integrity", day) for day in days if raw)
+    return found + Counter(("polygon/flat_files/minute_aggs_v1", "integrity", day) for day in days if raw)
 
 
 def test_a_range_records_each_day_once_and_its_raw_file_with_it(project: FlatFileProject) -> None:
@@ -209,7 +209,7 @@ def test_an_evicted_day_stays_green_and_verify_says_so(tmp_path: Path) -> None:
 
         assert [day for day in WEEK if project.raw_file(day).exists()] == []
         assert project.raw.states(WEEK) == dict.fromkeys(WEEK, "stored")
-        raw = find_dataset("polygon/flat_files/minute_aggs")
+        raw = find_dataset("polygon/flat_files/minute_aggs_v1")
         on_disk = states_on_disk(project.instance, raw, WEEK, open_lake())
         assert {state.value for state in on_disk.values()} == {"stored"}
         assert verify_dataset(project.instance, open_lake(), raw, WEEK) == Verified(WEEK)
@@ -222,7 +222,7 @@ def test_an_evicted_day_stays_green_and_verify_says_so(tmp_path: Path) -> None:
 def test_a_damaged_raw_file_is_found_and_fetched_again(project: FlatFileProject) -> None:
     run_range(project.instance, project.bars.asset, DAY, DAY)
     flip_a_byte(project.raw_file(DAY))
-    raw = find_dataset("polygon/flat_files/minute_aggs")
+    raw = find_dataset("polygon/flat_files/minute_aggs_v1")
 
     found = verify_dataset(project.instance, open_lake(), raw, [DAY])
 
