@@ -144,7 +144,7 @@ def ticker_year_of_days(lake_folder: str, ticker: str, start: str, end: str) -> 
     from data_assets.lake.lake import Lake
 
     lake = Lake(lake_folder, synthetic=True)
-    days = lake.days("polygon/minute_aggs", date.fromisoformat(start), date.fromisoformat(end))
+    days = lake.stored_days("polygon/minute_aggs", date.fromisoformat(start), date.fromisoformat(end))
     files = [lake.locate(f"polygon/minute_aggs/date={day}/data.parquet") for day in days]
     return _read_warm(
         lambda: _regular(pl.scan_parquet(files, hive_partitioning=False).filter(pl.col("ticker") == ticker)).collect()

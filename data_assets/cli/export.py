@@ -105,14 +105,14 @@ def _end(text: str) -> NoReturn:
 def _days(dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:
     start, end = options["start"], options["end"]
     if lake.as_of is not None:
-        pinned = lake.days(dataset.name, start.first if start else date.min, end.last if end else date.max)
+        pinned = lake.stored_days(dataset.name, start.first if start else date.min, end.last if end else date.max)
         if not pinned:
             raise click.UsageError(f"{dataset.name}: the snapshot {lake.as_of.name} has no day of it there")
         return pinned
     keys = days_between([dataset], start, end)[dataset]
     days = [date.fromisoformat(key) for key in keys]
     if start is None or end is None:
-        stored = lake.days(dataset.name)
+        stored = lake.stored_days(dataset.name)
         if not stored:
             raise click.UsageError(
                 f"{dataset.name}: the lake {lake.url} holds no day of it yet; "

@@ -77,7 +77,11 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
     without: Counter[str] = Counter()
     with open_instance() as instance:
         for dataset, keys in selected.items():
-            there = lake.days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])) if keys else []
+            there = (
+                lake.stored_days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
+                if keys
+                else []
+            )
             asked_for = set(keys)
             days = [day for day in there if day.isoformat() in asked_for]
             without[dataset.name] = len(asked_for) - len(days)

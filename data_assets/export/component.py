@@ -225,7 +225,7 @@ class _Work:
         Raises:
             ExportRefused: there is none.
         """
-        stored = self.lake.days(self.asked.dataset)
+        stored = self.lake.stored_days(self.asked.dataset)
         bounds = (stored[0], min(stored[-1], newest_day())) if stored else (date.max, date.min)
         of_month = sessions(first, first.replace(day=monthrange(first.year, first.month)[1]))
         days = [day for day in of_month if day in self.span and bounds[0] <= day <= bounds[1]]

@@ -119,7 +119,7 @@ class Lake:
         >>> lake = Lake("lake/sandbox", synthetic=True)
         >>> lake.datasets()
         ['theta/option_quotes/QQQ']
-        >>> lake.days("theta/option_quotes/QQQ", date(2024, 1, 1), date(2024, 1, 31))
+        >>> lake.stored_days("theta/option_quotes/QQQ", date(2024, 1, 1), date(2024, 1, 31))
         [datetime.date(2024, 1, 3)]
         >>> chain = lake.scan("theta/option_quotes/QQQ", date(2024, 1, 3), date(2024, 1, 3), columns=["strike", "bid"])
         >>> chain.collect().columns
@@ -222,7 +222,7 @@ class Lake:
         """The keys of the datasets that hold at least one ticker's month."""
         return sorted({dataset for name in self._storage.names() if (dataset := monthly_dataset_of(name))})
 
-    def days(
+    def stored_days(
         self,
         dataset: str,
         start: date = date.min,
@@ -230,7 +230,7 @@ class Lake:
         *,
         unreadable: Callable[[date, LakeError], None] | None = None,
     ) -> list[date]:
-        """The days from ``start`` to ``end``, both inclusive, whose file is there; `day_table` has state and checks.
+        """The days from ``start`` to ``end``, both inclusive, whose file is there; `days` has state and checks.
 
         Args:
             dataset: the dataset's key.
@@ -260,7 +260,7 @@ class Lake:
         )
         return days_among(dataset, names)
 
-    def day_table(
+    def days(
         self,
         dataset: str,
         start: date | None = None,
@@ -294,9 +294,9 @@ class Lake:
             LakeError: the dataset has no day at all, or none beyond the one bound that is given; the project cannot
                 tell; or this is the lake as of a snapshot.
         """
-        stored = self.days(dataset, start or date.min, end or date.max)
+        stored = self.stored_days(dataset, start or date.min, end or date.max)
         if not stored and (start is None or end is None):
-            if (start or end) and (whole := self.days(dataset)):
+            if (start or end) and (whole := self.stored_days(dataset)):
                 raise LakeError(
                     f"{dataset}: no day is stored {f'from {start} on' if start else f'up to {end}'}, but some are from "
                     f"{whole[0]} to {whole[-1]}; give both bounds"
@@ -392,8 +392,8 @@ class Lake:
         _checked_range(dataset, start, end)
         rule = rule_of(dataset) if flags or clean else None
         drop = wanted_flags(rule, clean, dataset) if rule else ()
-        days = self.days(dataset, start, end)
-        some_day = days or self.days(dataset)[:1]
+        days = self.stored_days(dataset, start, end)
+        some_day = days or self.stored_days(dataset)[:1]
         if not some_day:
             raise LakeError(self._no_day(dataset, start, end))
         if verify:
@@ -500,7 +500,7 @@ class Lake:
 
     def _day(self, dataset: str, day: date) -> pl.LazyFrame:
         """The rows of one day, which has to be there."""
-        if not self.days(dataset, day, day):
+        if not self.stored_days(dataset, day, day):
             if self.as_of is not None:
                 raise LakeError(f"{dataset}: the snapshot {self.as_of.name} is not of {day}")
             raise LakeError(
@@ -692,7 +692,7 @@ class Lake:
         Raises:
             LakeError: the lake cannot be read.
         """
-        return told(dataset, ticker, jump, self.days(dataset), self._fetched_on(dataset))
+        return told(dataset, ticker, jump, self.stored_days(dataset), self._fetched_on(dataset))
 
     def in_scale_of(self, dataset: str, day: date) -> list[date]:
         """The days of bars of IB that were fetched on the day on which one was, or earlier, oldest first.
@@ -702,7 +702,7 @@ class Lake:
         Raises:
             LakeError: the lake cannot be read.
         """
-        fetched = {each: self.provenance(dataset, each).fetched_at for each in self.days(dataset)}
+        fetched = {each: self.provenance(dataset, each).fetched_at for each in self.stored_days(dataset)}
         until = fetched[day].astimezone(NEW_YORK).date()
         return [each for each, at in fetched.items() if at.astimezone(NEW_YORK).date() <= until]
 
@@ -712,7 +712,7 @@ class Lake:
         Raises:
             LakeError: it has no day at all.
         """
-        if not (some_day := self.days(dataset)[:1]):
+        if not (some_day := self.stored_days(dataset)[:1]):
             listed = f"give {ticker} a row in tickers.csv, if it has none, and " if dataset.startswith(IB_BARS) else ""
             elsewhere = self._bars_elsewhere(dataset, ticker, start, end)
             raise LakeError(f"{self._no_day(dataset, start, end, listed)}{elsewhere}")
@@ -732,7 +732,7 @@ class Lake:
         for other in (POLYGON_BARS, IB_BARS):
             with suppress(LakeError, ValueError):  # the caller has an error to tell, and this is no other one
                 of_other = dataset_of(other, ticker)
-                days = self.days(of_other, start, end) if of_other != dataset else []
+                days = self.stored_days(of_other, start, end) if of_other != dataset else []
                 if any(said.keeps(ticker) for said in self.statements(of_other, days[-1:]).values()):
                     return f"; the lake has bars of {ticker} from another vendor there: dataset='{other}' reads those"
         return ""
@@ -742,7 +742,7 @@ class Lake:
 
         When names were made known, the newest day may have been stored before, and days that then lacked a name since.
         """
-        days = self.days(dataset)
+        days = self.stored_days(dataset)
         telling = [*days[-1:], *[day for day in days if start <= day <= end][:1]]
         names: list[Name] = []
         for said in self.statements(dataset, telling).values():
@@ -1019,7 +1019,7 @@ class Lake:
                 says nothing about its days.
         """
         self.check_there()
-        return changes(self._storage, snapshot, self.days, stamps or {})
+        return changes(self._storage, snapshot, self.stored_days, stamps or {})
 
     def kept_files(self, snapshot: Snapshot) -> dict[str, int]:
         """Those pins of a snapshot's days that lie under no day's name any more, which dropping it may free.

@@ -4,7 +4,7 @@ The lake does not know why a day is missing, nor what checks found: the history 
 reader asks the command, in a process of its own, and loads none of Dagster.
 
 Here: asking. Not here: what a state is (`orchestration.day_states`), and the table that it goes into
-(`Lake.day_table`).
+(`Lake.days`).
 """
 
 from __future__ import annotations

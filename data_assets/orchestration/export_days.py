@@ -32,7 +32,7 @@ def found_days(
         return [_pinned_day(instance, dataset, lake.as_of, day) for day in days]
     keys = [day.isoformat() for day in days]
     states = states_on_disk(instance, dataset, keys, lake)
-    held = set(lake.days(dataset.name, min(days), max(days)))
+    held = set(lake.stored_days(dataset.name, min(days), max(days)))
     checks = check_states(instance, dataset, keys)
     found = []
     for day, key in zip(days, keys, strict=True):

@@ -108,14 +108,14 @@ def test_a_table_is_rebuilt_from_a_snapshot(project: InProcess, call: Call, tmp_
 def test_a_table_of_days_has_the_states_and_checks_of_the_history(project: InProcess, tmp_path: Path) -> None:
     first, _, last = (date.fromisoformat(day) for day in DAYS)
     lake = Lake(str(project.folder / "lake" / "live"), synthetic=False)
-    table = lake.day_table(QQQ, first, last, project=project.folder)
+    table = lake.days(QQQ, first, last, project=project.folder)
     assert table["state"].to_list() == ["stored", "stored", "missing"]
-    assert table["rows"].to_list() == [*lake.day_table(QQQ, first, last)["rows"]]
+    assert table["rows"].to_list() == [*lake.days(QQQ, first, last)["rows"]]
     assert table["checks"].struct.field("quotes").to_list() == ["succeeded", "succeeded", None]
     with pytest.raises(
         LakeError, match=f"{QQQ}: the project {tmp_path / 'none'} cannot tell of its days: .*not a project"
     ):
-        lake.day_table(QQQ, first, last, project=tmp_path / "none")
+        lake.days(QQQ, first, last, project=tmp_path / "none")
 
 
 def test_documents(project: InProcess, call: Call) -> None:

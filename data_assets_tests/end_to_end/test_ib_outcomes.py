@@ -119,7 +119,7 @@ def test_each_trouble_has_its_outcome_and_its_reason_and_what_recovers_is_stored
         assert str(path) in rows[day]["reason"], "the reason says where to look"
         assert pl.read_parquet(path).height == (351 if kinds[day] == "short_day" else 390)
     assert lake.datasets() == [AAPL]
-    assert [str(day) for day in lake.days(AAPL)] == recovered
+    assert [str(day) for day in lake.stored_days(AAPL)] == recovered
     scanned = lake.scan(AAPL, date.fromisoformat(DAYS[0]), date.fromisoformat(DAYS[-1])).collect()
     assert scanned["timestamp"].dt.date().unique().sort().cast(pl.String).to_list() == recovered
     assert create_views(lake, tmp_path / "lake.duckdb") == ["ib_bars_1m_AAPL"]
@@ -130,7 +130,7 @@ def test_each_trouble_has_its_outcome_and_its_reason_and_what_recovers_is_stored
 
     del project.environment["DATA_ASSETS_SANDBOX_FAULTS"]
     assert project.run("backfill", AAPL, *span(DAYS)).returncode == 0
-    assert [str(day) for day in lake.days(AAPL)] == DAYS
+    assert [str(day) for day in lake.stored_days(AAPL)] == DAYS
     assert lake.datasets() == [AAPL]
 
 

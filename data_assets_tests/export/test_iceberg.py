@@ -45,7 +45,7 @@ def folder(lake: Lake, tmp_path: Path) -> ExportFolder:
 
 
 def in_lake(lake: Lake, days: Sequence[date]) -> list[FoundDay]:
-    held = lake.days(DATASET)
+    held = lake.stored_days(DATASET)
     return [FoundDay(day, "stored" if day in held else "missing", day in held) for day in days]
 
 

@@ -36,7 +36,7 @@ def test_the_replaced_file_is_the_previous_revision(lake_url):
         lake.verify(DATASET, DAY, sha256=stored.sha256, rows=stored.rows)
     store(lake, 4, keep_previous=False)
     assert bid(lake.previous(DATASET, DAY)) == 2
-    assert lake.days(DATASET) == [DAY]
+    assert lake.stored_days(DATASET) == [DAY]
     assert lake.datasets() == [DATASET]
 
 

@@ -57,7 +57,7 @@ def test_the_lake_as_of_a_snapshot_keeps_what_was_replaced(lake_url):
     then = as_of(Lake(lake_url, synthetic=True), lake.snapshot("study"))
     assert stored(then).equals(quotes(seed=1))
     assert stored(lake).equals(quotes(seed=3))
-    assert then.days(DATASET) == [DAY, NEXT]
+    assert then.stored_days(DATASET) == [DAY, NEXT]
     assert then.datasets() == [DATASET]
     assert then.scan(DATASET, DAY, LATER, ["bid"], verify=True).collect().height == 2 * quotes().height
     assert then.provenance(DATASET, DAY).day == DAY

@@ -340,7 +340,14 @@ def test_a_key_that_is_no_path_is_passed_over_and_named(bucket_url, stray, caplo
         listings = [storage.names(DATASET, after, until) for after in ("", names[0]) for until in (None, names[1])]
         again = Lake(bucket_url, synthetic=True)
         versions = again.day_versions(DATASET, days)
-        return storage.names(), listings, versions, again.datasets(), again.days(DATASET, days[1]), again.migrate()
+        return (
+            storage.names(),
+            listings,
+            versions,
+            again.datasets(),
+            again.stored_days(DATASET, days[1]),
+            again.migrate(),
+        )
 
     before = answers()
     assert before[3] == [DATASET, "theta/option_quotes/SPX"]

@@ -356,7 +356,7 @@ def test_a_killed_run_does_not_bar_the_way_to_a_lake_in_another_place(
     said = command("backfill", KEY, *ALL)
 
     assert said.code == 0, said.err
-    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+    assert open_lake().stored_days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
     assert command("verify", KEY).code == 0
 
 
@@ -367,7 +367,7 @@ def test_a_lost_lake_begins_anew_where_the_message_says(project: InProcess, disk
     Path(marker).write_text(text)
 
     assert command("backfill", KEY, *ALL).code == 0
-    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+    assert open_lake().stored_days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
 
 
 def test_a_lake_whose_marker_alone_is_lost_goes_on_as_the_message_says(project: InProcess, command: Command) -> None:
@@ -380,7 +380,7 @@ def test_a_lake_whose_marker_alone_is_lost_goes_on_as_the_message_says(project: 
 
     assert "1 session whole, damaged: 0" in command("verify", KEY, "--from", DAYS[0], "--to", DAYS[0]).out
     assert command("backfill", KEY, *ALL).code == 0
-    assert open_lake().days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
+    assert open_lake().stored_days(KEY) == [date.fromisoformat(day) for day in [*DAYS, LATER]]
 
 
 def test_a_lake_that_is_gone_says_so_to_readers(project: InProcess, disk: Disk) -> None:

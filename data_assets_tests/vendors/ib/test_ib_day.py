@@ -190,9 +190,9 @@ async def test_a_day_that_cannot_be_right_is_kept_aside_and_no_day_of_the_datase
         assert ib.lake.locate(aside) in outcome.reason
         assert pl.read_parquet(ib.lake.locate(aside)).height == rows
         assert ib.lake.datasets() == []
-        assert ib.lake.days("ib/bars_1m/AAPL") == []
+        assert ib.lake.stored_days("ib/bars_1m/AAPL") == []
         assert (await ib.store()).rows == 390  # a later success is stored like any other
-        assert ib.lake.days("ib/bars_1m/AAPL") == [DAY]
+        assert ib.lake.stored_days("ib/bars_1m/AAPL") == [DAY]
         assert ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect().height == 390
 
 
@@ -368,7 +368,7 @@ async def test_a_run_through_every_trouble_stores_each_day_once_it_is_over(tmp_p
     async with bench(tmp_path, *faults) as ib:
         report = await run(ib, days)
     assert {type(outcome) for outcome in report.outcomes.values()} == {Stored}
-    assert ib.lake.days("ib/bars_1m/AAPL") == days
+    assert ib.lake.stored_days("ib/bars_1m/AAPL") == days
 
 
 async def test_a_day_that_keeps_failing_fails_after_three_tries_with_ibs_words(tmp_path) -> None:
@@ -410,7 +410,7 @@ async def test_a_run_told_to_stop_stores_the_day_it_has_asked_for_and_no_other(t
         assert [type(outcome) for outcome in report.outcomes.values()] == [Stored]
         assert report.unfinished == (date(2024, 1, 2),)
         assert tws.numbers().count("20") == 1
-    assert lake.days("ib/bars_1m/AAPL") == [DAY]
+    assert lake.stored_days("ib/bars_1m/AAPL") == [DAY]
 
 
 async def test_a_head_timestamp_that_nobody_knows_lets_every_day_be_asked_for(tmp_path) -> None:

@@ -93,7 +93,7 @@ def test_after_kill_9_only_the_missing_expirations_are_asked_for(tmp_path: Path,
         assert not (tmp_path / QUOTED.key / f"date={DAY}" / "data.parquet").exists()
 
         lake = open_lake(tmp_path)
-        assert lake.days(QUOTED.key) == []
+        assert lake.stored_days(QUOTED.key) == []
         assert lake.datasets() == []
         removed = lake.sweep()
         assert all(path.endswith(".tmp") for path in removed)
@@ -149,7 +149,7 @@ async def test_parts_are_no_days_for_any_reader(tmp_path: Path, slow: SandboxThe
         await fetch(theta.base_url, tmp_path, QUOTED, other)
         await half_a_day(theta, tmp_path)
         lake = open_lake(tmp_path)
-    assert lake.days(QUOTED.key) == [other]
+    assert lake.stored_days(QUOTED.key) == [other]
     assert lake.scan(QUOTED.key, DAY, other).collect()["timestamp"].dt.date().unique().to_list() == [other]
     assert create_views(lake, tmp_path / "views.duckdb") == ["theta_option_quotes_SPX"]
 

@@ -19,7 +19,7 @@ def test_each_session_has_its_state_and_what_its_footer_says(lake, tmp_path):
     for day in (DAY, FRIDAY, MONDAY):
         store(lake, quotes(), day=day)
     (tmp_path / "lake" / DATASET / f"date={FRIDAY}" / "data.parquet").write_bytes(b"PAR1 and no more")
-    found = lake.day_table(DATASET)
+    found = lake.days(DATASET)
     assert found.select("day", "state", "rows").rows() == [
         (DAY, "stored", quotes().height),
         (date(2024, 1, 4), "not stored", None),
@@ -33,11 +33,11 @@ def test_each_session_has_its_state_and_what_its_footer_says(lake, tmp_path):
 
 def test_bounds_may_lie_outside_of_what_is_stored(lake):
     with pytest.raises(LakeError, match="holds no day"):
-        lake.day_table(DATASET)
+        lake.days(DATASET)
     store(lake, quotes())
-    found = lake.day_table(DATASET, date(2024, 1, 1), date(2024, 1, 4))
+    found = lake.days(DATASET, date(2024, 1, 1), date(2024, 1, 4))
     assert found["state"].to_list() == ["not stored", "stored", "not stored"], "New Year's Day is no session"
-    assert lake.day_table(DATASET, FRIDAY, MONDAY)["state"].to_list() == ["not stored", "not stored"]
+    assert lake.days(DATASET, FRIDAY, MONDAY)["state"].to_list() == ["not stored", "not stored"]
     for bounds, said in {(FRIDAY, None): "from 2024-01-05 on", (None, date(2024, 1, 1)): "up to 2024-01-01"}.items():
         with pytest.raises(LakeError, match=f"no day is stored {said}, but some are from 2024-01-03 to 2024-01-03"):
-            lake.day_table(DATASET, *bounds)
+            lake.days(DATASET, *bounds)
