@@ -1,4 +1,4 @@
-"""(k) What a stored day of option quotes takes on disk, and what reading a part of it costs.
+"""(m) What a stored day of option quotes takes on disk, and what reading a part of it costs.
 
 The same 2.4 million rows, in the same order and compressed with zstd, as DuckDB, Polars and pyarrow write them when
 they are left to choose. All four are read by the same Polars queries, each writer's files in a process of its own.
@@ -78,12 +78,12 @@ def run() -> list[Result]:
     others = [name for name in files if name != OURS]
     return [
         at_most(
-            "(k) bytes a row of a QQQ day, over the best of the others",
+            "(m) bytes a row of a QQQ day, over the best of the others",
             size[OURS] / min(size[name] for name in others),
             SIZE_BOUND,
         ),
         *(
-            at_most(f"(k) {SAID[what]}, over the best of the others", _ratio(rounds, what, others), bound)
+            at_most(f"(m) {SAID[what]}, over the best of the others", _ratio(rounds, what, others), bound)
             for what, bound in BOUNDS.items()
         ),
     ]
