@@ -90,6 +90,16 @@ class Exporter(Protocol):
         """
 
 
+def remove_former(
+    folder: ExportFolder, manifest: Manifest | None, days: Iterable[date], written: Mapping[date, WrittenDay]
+) -> None:
+    """Remove the files that an earlier export wrote of some days and this one did not, as of a root that is gone."""
+    for day in days:
+        before = manifest.day(day) if manifest else None
+        for name in set(before.files if before else ()).difference(written.get(day, NOTHING).files):
+            folder.remove(name)
+
+
 @runtime_checkable
 class Indexed(Protocol):
     """A format whose files are found by an index of all of them."""

@@ -30,7 +30,7 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from data_assets.export.exporting import NOTHING, WrittenDay
+from data_assets.export.exporting import NOTHING, WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
@@ -141,12 +141,9 @@ class LeanQuotes:
         self, lake: Lake, days: Sequence[date], without: Sequence[date], folder: ExportFolder
     ) -> dict[date, WrittenDay]:
         """See ``Exporter``."""
-        for day in without:
-            manifest = folder.manifest(self.engine, self.dataset, None)
-            before = manifest.day(day) if manifest else None
-            for name in before.files if before else ():
-                folder.remove(name)
-        return {day: self._write_day(lake, day, folder) for day in days}
+        written = {day: self._write_day(lake, day, folder) for day in days}
+        remove_former(folder, folder.manifest(self.engine, self.dataset, None), (*days, *without), written)
+        return written
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
         """An expiration at a time: a busy day of an index is a gigabyte of text."""

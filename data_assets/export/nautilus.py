@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_assets.export.exporting import NOTHING, WrittenDay
+from data_assets.export.exporting import NOTHING, WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
@@ -143,11 +143,7 @@ class NautilusQuotes:
     ) -> dict[date, WrittenDay]:
         """See ``Exporter``."""
         written = {day: self._write_day(lake, day, folder) for day in days}
-        manifest = folder.manifest(self.engine, self.dataset, None)
-        for day in (*days, *without):
-            before = manifest.day(day) if manifest else None
-            for name in set(before.files if before else ()).difference(written.get(day, NOTHING).files):
-                folder.remove(name)
+        remove_former(folder, folder.manifest(self.engine, self.dataset, None), (*days, *without), written)
         return written
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:

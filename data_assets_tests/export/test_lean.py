@@ -192,6 +192,15 @@ def test_a_day_fetched_again_replaces_its_zip_and_the_same_rows_are_the_same_byt
         assert archive.read(archive.namelist()[0]).endswith(b",12000,81\n")
 
 
+def test_the_zip_of_a_root_that_a_day_no_longer_has_goes(lake: Lake, tmp_path: Path) -> None:
+    folder = ExportFolder(tmp_path / "lean", lake)
+    store_quotes(lake, SPX, *(quote(at(9, 31), 1.0, 1.1, root=root, strike=5500.0) for root in ("SPX", "SPXW")))
+    run(LeanQuotes(SPX), lake, folder, DAY)
+    store_quotes(lake, SPX, quote(at(9, 31), 1.0, 1.1, root="SPX", strike=5500.0))
+    run(LeanQuotes(SPX), lake, folder, DAY)
+    assert [path.parent.name for path in folder.path.rglob("*_quote_european.zip")] == ["spx"]
+
+
 def test_a_strike_that_a_file_name_does_not_hold_is_refused() -> None:
     with pytest.raises(ExportRefused, match="strike has more than four decimals"):
         list(quote_entries(quotes(quote(at(9, 31), 1.0, 1.1, strike=33.33333)), "QQQ", DAY))
