@@ -36,10 +36,6 @@ _NIGHT = timedelta(hours=4)  # from 20:00 to midnight, which no change of the cl
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_MONTHS_KNOWN = 10_000
-_known_months: dict[tuple[str, str], MonthProvenance] = {}
-"""What months' files said of themselves, by place and version: a grid of tickers asks for the same months again."""
-
 Hours = Literal["extended", "regular"]
 
 _PRICES = ("open", "close", "high", "low")
@@ -115,7 +111,7 @@ def bar_files(
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
         month_version = month_versions.get(month_names[month])
-        built = None if month_version is None else _known_month(storage, month_names[month], month_version)
+        built = None if month_version is None else month_provenance(storage, month_names[month], month_version)
         if built and built.days and all(built.days.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
             held += (of_month := [day for day in sorted(built.days) if start <= day <= end])
@@ -162,7 +158,7 @@ def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFra
 
 def regular_bars(frame: pl.LazyFrame, days: Iterable[date]) -> pl.LazyFrame:
     """The rows of the regular sessions of ``days``, by the calendar: early closes and late opens included."""
-    hours = _regular_hours(days).lazy()
+    hours = _regular_hours(tuple(days)).lazy()
     in_session = frame.join_asof(hours, left_on=TIME, right_on="opened", strategy="backward", check_sortedness=False)
     return in_session.filter(pl.col(TIME) < pl.col("closed")).drop("opened", "closed")
 
@@ -179,7 +175,7 @@ def bars_on_grid(frame: pl.LazyFrame, ticker: str, days: Sequence[date], *, fill
             of each minute without a bar.
     """
     columns = frame.collect_schema().names()
-    grid = _regular_hours(days).select(
+    grid = _regular_hours(tuple(days)).select(
         pl.datetime_ranges("opened", "closed", "1m", closed="left").alias(TIME), session_opened="opened"
     )
     on_grid = (
@@ -206,26 +202,27 @@ def _months(start: date, end: date) -> list[date]:
     return [date(number // 12, number % 12 + 1, 1) for number in range(first, last + 1)]
 
 
-def month_provenance(storage: Storage, name: str) -> MonthProvenance | None:
-    """What a month's file says of itself; None where it cannot be read, for the days can."""
+def month_provenance(storage: Storage, name: str, version: str | None = None) -> MonthProvenance | None:
+    """What a month's file says of itself; None where it cannot be read, for the days can.
+
+    Of a version that was read before in this process it is known: a grid of tickers asks for the same months again.
+    """
+    file = storage.locate(name)
     try:
-        metadata = pl.read_parquet_metadata(
-            storage.locate(name), storage_options=POLARS_OPTIONS, credential_provider=None
-        )
-        return month_footer(metadata).provenance
+        return _month_of(file) if version is None else _month_of_version(file, version)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
         return None
 
 
-def _known_month(storage: Storage, name: str, version: str) -> MonthProvenance | None:
-    """The same of a version that was read before in this process, without reading it again."""
-    where = (storage.locate(name), version)
-    known = _known_months.get(where) or month_provenance(storage, name)
-    if known is not None:
-        if len(_known_months) >= _MONTHS_KNOWN:
-            _known_months.clear()
-        _known_months[where] = known
-    return known
+@lru_cache(maxsize=10_000)
+def _month_of_version(file: str, _version: str) -> MonthProvenance:
+    return _month_of(file)
+
+
+def _month_of(file: str) -> MonthProvenance:
+    return month_footer(
+        pl.read_parquet_metadata(file, storage_options=POLARS_OPTIONS, credential_provider=None)
+    ).provenance
 
 
 def built_from(storage: Storage, name: str) -> dict[date, str]:
@@ -234,12 +231,8 @@ def built_from(storage: Storage, name: str) -> dict[date, str]:
     return {} if built is None else dict(built.days)
 
 
-def _regular_hours(days: Iterable[date]) -> pl.DataFrame:
-    return _hours_of(tuple(days))
-
-
 @lru_cache(maxsize=32)
-def _hours_of(days: tuple[date, ...]) -> pl.DataFrame:
+def _regular_hours(days: tuple[date, ...]) -> pl.DataFrame:
     hours = [session(day) for day in days]
     return pl.DataFrame(
         {"opened": [day.open for day in hours], "closed": [day.close for day in hours]},
