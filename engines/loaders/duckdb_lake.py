@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import duckdb
 
+from engines.loaders.bars_of_days import tell
 from engines.loaders.other_days import unreadable_but
 
 folder, day = Path(sys.argv[1]), sys.argv[2]
@@ -21,15 +21,4 @@ count, first, last, closes, days = connection.execute(
 ).fetchone()
 with unreadable_but(day, folder):
     (of_day,) = connection.execute(f"SELECT count(*) FROM bars WHERE date = DATE '{day}'").fetchone()
-print(
-    json.dumps(
-        {
-            "rows": count,
-            "first": first.isoformat(),
-            "last": last.isoformat(),
-            "sum of closes": round(closes, 4),
-            "days": days,
-            "bars of a day, the other days unreadable": of_day,
-        }
-    )
-)
+tell(count, first.isoformat(), last.isoformat(), closes, days, of_day)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import duckdb
 from duckdb_extensions import import_extension
 
+from engines.loaders.bars_of_days import tell
 from engines.loaders.other_days import unreadable_but
 
 folder, day = Path(sys.argv[1]), sys.argv[2]
@@ -23,15 +23,4 @@ count, first, last, closes, days = connection.execute(
 ).fetchone()
 with unreadable_but(day, folder / "data"):
     (of_day,) = connection.execute(f"SELECT count(*) FROM {source} WHERE date = DATE '{day}'").fetchone()
-print(
-    json.dumps(
-        {
-            "rows": count,
-            "first": first.isoformat(),
-            "last": last.isoformat(),
-            "sum of closes": round(closes, 4),
-            "days": days,
-            "bars of a day, the other days unreadable": of_day,
-        }
-    )
-)
+tell(count, first.isoformat(), last.isoformat(), closes, days, of_day)

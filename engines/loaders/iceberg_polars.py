@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from engines.loaders.bars_of_days import tell
 from engines.loaders.other_days import unreadable_but
 
 folder, day = Path(sys.argv[1]), sys.argv[2]
@@ -21,15 +21,4 @@ whole = bars.select(
 with unreadable_but(day, folder / "data"):
     of_day = bars.filter(pl.col("date") == date.fromisoformat(day)).collect().height
 count, first, last, closes, days = whole.row(0)
-print(
-    json.dumps(
-        {
-            "rows": count,
-            "first": first.isoformat(),
-            "last": last.isoformat(),
-            "sum of closes": round(closes, 4),
-            "days": days,
-            "bars of a day, the other days unreadable": of_day,
-        }
-    )
-)
+tell(count, first.isoformat(), last.isoformat(), closes, days, of_day)

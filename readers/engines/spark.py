@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
-
-from pyspark.sql import SparkSession
-
 from readers.content import BOOLEAN, DATE, DOUBLE, INSTANT, INT16, INT64, TEXT, Content, content_of
 from readers.engines.answer import answer
+from readers.engines.spark_session import spark
 
 KINDS = {
     "double": DOUBLE,
@@ -19,19 +15,6 @@ KINDS = {
     "timestamp": INSTANT,
     "boolean": BOOLEAN,
 }
-
-os.environ["TZ"] = "UTC"  # collected instants are on the clock of this process
-time.tzset()
-spark = (
-    SparkSession.builder.master("local[2]")
-    .config("spark.ui.enabled", "false")
-    .config("spark.ui.showConsoleProgress", "false")
-    .config("spark.driver.bindAddress", "127.0.0.1")
-    .config("spark.driver.host", "127.0.0.1")
-    .config("spark.driver.memory", "2g")
-    .getOrCreate()
-)
-spark.sparkContext.setLogLevel("ERROR")
 
 
 def read(folder: str) -> Content:
