@@ -239,7 +239,7 @@ class ThetaClient:
             RunEnded: see ``error_of``.
         """
         async with self._get(request.endpoint, request.params(), str(request)) as response:
-            yield await table(response.aiter_bytes(), str(request))
+            yield await table(response.aiter_raw(), str(request))
 
     async def listed_contracts(self, symbols: Sequence[str], day: date) -> pl.DataFrame | None:
         """Return the vendor's list of contracts quoted on ``day``, in the columns of ``contract_summary.CONTRACT``.
@@ -342,6 +342,12 @@ class ThetaClient:
                         )
                     if response.status_code != httpx.codes.OK:
                         raise error_of(response.status_code, await _error_text(response), asked, self._shown)
+                    if packed := _packed(response):
+                        # httpx would undo it, and end without a word after the first member of a gzip body.
+                        raise RunEnded(
+                            f"the response to {asked} came compressed ({packed}), which was not asked for: let what "
+                            f"stands before the Theta Terminal at {self._shown} pass its responses on as they are"
+                        )
                     yield response
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise self._unreachable(error) from error
@@ -433,18 +439,26 @@ def _cause(status: int, text: str) -> str:
 async def _whole(response: httpx.Response, asked: str) -> bytes:
     """Read the body of a small response into memory."""
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > LIST_BYTES:
             raise Transient(f"the response to {asked} is too large for a list: more than {LIST_BYTES / 1e6:,.0f} MB")
     return bytes(body)
 
 
+def _packed(response: httpx.Response) -> str:
+    """Return how the body is compressed; empty if it is as it was asked for."""
+    packed = response.headers.get("Content-Encoding", "")
+    return "" if packed.lower() == "identity" else one_line(packed, _REASON_LENGTH)
+
+
 async def _error_text(response: httpx.Response) -> str:
     """Read the start of an error's body; only the status matters, so one that breaks off does no harm."""
+    if packed := _packed(response):
+        return f"words compressed as {packed}"
     body = b""
     try:
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             body += chunk
             if len(body) >= _ERROR_BODY_SIZE:
                 break

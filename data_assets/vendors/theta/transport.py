@@ -23,9 +23,6 @@ READ_AHEAD = 1 << 20
 
 _TERMINAL = "the Theta Terminal"
 
-PACKED_STEP = 1 << 14
-"""Bytes of a compressed body that are decompressed at once, though none is asked for."""
-
 
 class LargeBodies(httpx.AsyncBaseTransport):
     """A transport for few requests with large answers. Redirects, cookies and proxies are not its business."""
@@ -67,13 +64,9 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_errors(self._request):
-            packed = self._answer.headers.get("Content-Encoding", "identity") != "identity"
             chunks = self._answer.content.iter_any()
             while (chunk := await self._next(chunks)) is not None:
-                # httpx decompresses each chunk as a whole, to a thousand times its size if someone wants harm.
-                step = PACKED_STEP if packed else max(len(chunk), 1)
-                for start in range(0, len(chunk), step):
-                    yield chunk[start : start + step]
+                yield chunk
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         with waiting_for_an_answer(_TERMINAL, self._request.extensions["timeout"]["read"]):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -191,6 +192,24 @@ async def test_a_body_shorter_than_its_content_length_is_transient():
     error = await error_of_answer(always(response(200, b"symbol\nQQQ\n", length=1000)))
     assert type(error) is Transient
     assert "stopped short" in str(error)
+
+
+def packed(status: int, body: bytes) -> bytes:
+    return response(status, body).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n", 1)
+
+
+async def test_a_compressed_body_is_refused_and_never_half_read():
+    """A proxy that compresses in steps sends several gzip members, of which httpx reads the first and says nothing."""
+    body = gzip.compress(b"symbol\nQQQ\n") + gzip.compress(b"SPX\n")
+    error = await error_of_answer(always(packed(200, body)))
+    assert type(error) is RunEnded
+    assert "QQQ option quotes of 2024-01-03 came compressed (gzip)" in str(error)
+
+
+async def test_the_status_of_a_compressed_error_decides():
+    error = await error_of_answer(always(packed(472, gzip.compress(b"No data"))))
+    assert type(error) is DayEnded
+    assert "472: words compressed as gzip" in str(error)
 
 
 async def test_a_chunked_body_without_its_end_is_transient():
