@@ -63,10 +63,15 @@ def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float])
     ).filter(pl.col("after") - pl.col("before") <= NEAR, pl.col("ratio").is_finite() & (pl.col("ratio") > 0))
     found = []
     for before, after, ratio in pairs.iter_rows():
-        factor = min((*FACTORS, *(1 / each for each in FACTORS)), key=lambda each: abs(ratio / each - 1))
-        if abs(ratio / factor - 1) <= TOLERANCE:
+        if (factor := usual_factor(ratio)) is not None:
             found.append(Jump(before, after, ratio, factor))
     return found
+
+
+def usual_factor(ratio: float) -> float | None:
+    """The factor of a usual split that is closest to a ratio of prices; None where none is near."""
+    factor = min((*FACTORS, *(1 / each for each in FACTORS)), key=lambda each: abs(ratio / each - 1))
+    return factor if abs(ratio / factor - 1) <= TOLERANCE else None
 
 
 def adjacent(days: Iterable[date], day: date) -> list[date]:

@@ -11,15 +11,18 @@ Here: the comparison of a day, and the verdicts on it. Not here: where bars come
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from data_assets.quality.split_jumps import usual_factor
 from data_assets.quality.verdict import Verdict
 
-TICK = 0.01
-"""US dollars; what both vendors print prices above one dollar in."""
+TICK, SMALL_TICK = 0.01, 0.0001
+"""US dollars: in what steps quotes move from one dollar on, and below it (Rule 612 of Regulation NMS)."""
 
 SAME, EXTREMES, EDGE, THIN, NO_TRADE, SCALED, OTHER = (
     "same",
@@ -39,6 +42,20 @@ FEW_TRADES = 5
 
 OTHER_SCALE = 0.02
 """How far the median ratio of the closes may be from one; a split moves it by a fifth at least."""
+
+ONE_FACTOR = (0.9, 0.001)
+"""Of how many of the minutes in common the closes have to differ by one factor, and to within which share of the price
+or a tick of either side, for a day to be scaled. Two securities do not keep their ratio for a day. A judgement."""
+
+FEW_EXTREMES = 0.5
+"""Share of the minutes in common whose highs and lows may differ alone: one trade in most minutes is no trade far from
+the others. A judgement."""
+
+SHIFTS = (-60, -1, 1, 60)
+"""Minutes by which labels are off where ends were taken for starts, or one zone's hours for another's."""
+
+LONG_GAP = 5
+"""Minutes in a row that one vendor alone has, from which on they are named. A judgement."""
 
 TOLERANCE = 0.02
 """Share of minutes that differ for no known reason, above which `agreement` warns. A judgement."""
@@ -78,9 +95,11 @@ def compare_bars(
         and ``reason``:
 
         - ``same``: all four prices are the same to a tick;
-        - ``extremes``: open and close are, and high or low is not: one vendor leaves out a trade far from the others;
+        - ``extremes``: open and close are, and high or low is not: one vendor leaves out a trade far from the others.
+          In more than half of the minutes that is no reason;
         - ``edge``: the first or the last minute, into which one vendor counts an auction that the other does not;
-        - ``thin``: one vendor alone has the minute, with so few trades that the other may count none of them;
+        - ``thin``: one vendor alone has the minute, with so few trades that the other may count none of them. Where the
+          two have no minute in common, neither this nor ``edge`` is a reason: one of them lacks the security;
         - ``no_trade``: one vendor alone has the minute, as a bar in which nothing was traded;
         - ``scaled``: the prices of the whole day differ by one factor, as those before a split do;
         - ``other``: none of these.
@@ -90,34 +109,60 @@ def compare_bars(
         for bars, of in zip((first, second), names, strict=True)
     ]
     joined = sides[0].join(sides[1], on="timestamp", how="full", coalesce=True).sort("timestamp")
-    gaps = {name: (pl.col(f"{name}_{names[0]}") - pl.col(f"{name}_{names[1]}")).abs() for name in PRICES}
-    within = {name: (gap < TICK * 1.001) for name, gap in gaps.items()}
-    both = pl.col(f"close_{names[0]}").is_not_null() & pl.col(f"close_{names[1]}").is_not_null()
+    both = _both(names)
+    in_common = joined.filter(both).height
+    same = both & _same_prices(names)
     trades = pl.max_horizontal(f"trades_{names[0]}", f"trades_{names[1]}").fill_null(0)
     edges = pl.col("timestamp").is_in([open_, close - timedelta(minutes=1)])
+    extremes = both & _same_prices(names, ("open", "close"))
+    few = joined.filter(extremes & ~same & ~edges).height <= FEW_EXTREMES * in_common
     reason = (
         pl.when(pl.lit(_is_scaled(joined, names)) & both)
         .then(pl.lit(SCALED))
-        .when(both & pl.all_horizontal(within.values()))
+        .when(same)
         .then(pl.lit(SAME))
-        .when(edges)
+        .when(edges & pl.lit(in_common > 0))
         .then(pl.lit(EDGE))
-        .when(both & within["open"] & within["close"])
+        .when(extremes & pl.lit(few))
         .then(pl.lit(EXTREMES))
         .when(~both & (trades == 0))
         .then(pl.lit(NO_TRADE))
-        .when(~both & (trades <= FEW_TRADES))
+        .when(~both & (trades <= FEW_TRADES) & pl.lit(in_common > 0))
         .then(pl.lit(THIN))
         .otherwise(pl.lit(OTHER))
     )
     columns = compared_columns(*names)
-    compared = joined.with_columns(difference=pl.when(both).then(pl.max_horizontal(gaps.values())), reason=reason)
+    apart = pl.max_horizontal((pl.col(f"{name}_{names[0]}") - pl.col(f"{name}_{names[1]}")).abs() for name in PRICES)
+    compared = joined.with_columns(difference=pl.when(both).then(apart), reason=reason)
     return compared.select(columns.names()).cast(columns)
 
 
+def _both(names: tuple[str, str]) -> pl.Expr:
+    """Whether both vendors have the minute."""
+    return pl.all_horizontal(pl.col(f"close_{name}").is_not_null() for name in names)
+
+
+def _tick(price: pl.Expr) -> pl.Expr:
+    """With what floating point adds to it."""
+    return pl.when(price < 1).then(SMALL_TICK).otherwise(TICK) * 1.001
+
+
+def _same_prices(names: tuple[str, str], prices: Sequence[str] = PRICES) -> pl.Expr:
+    sides = [(pl.col(f"{price}_{names[0]}"), pl.col(f"{price}_{names[1]}")) for price in prices]
+    return pl.all_horizontal((one - other).abs() < _tick(pl.max_horizontal(one, other)) for one, other in sides)
+
+
 def _is_scaled(joined: pl.DataFrame, names: tuple[str, str]) -> bool:
-    ratio = joined.select((pl.col(f"close_{names[0]}") / pl.col(f"close_{names[1]}")).median()).item()
-    return ratio is not None and max(ratio, 1 / ratio) > 1 + OTHER_SCALE
+    """Whether the closes differ by one factor, as far as prices are written."""
+    first, second = (pl.col(f"close_{name}") for name in names)
+    closes = joined.filter(first > 0, second > 0)
+    ratio = closes.select((first / second).median()).item()
+    if ratio is None or max(ratio, 1 / ratio) <= 1 + OTHER_SCALE:
+        return False
+    most, share = ONE_FACTOR
+    written = pl.max_horizontal(share * first, _tick(first), ratio * _tick(second))
+    fits = (first - ratio * second).abs() <= pl.min_horizontal(written, first * OTHER_SCALE / 2)
+    return bool(closes.select(fits.mean()).item() >= most)
 
 
 def agreement_metrics(compared: pl.DataFrame, names: tuple[str, str]) -> dict[str, int | float]:
@@ -168,13 +213,8 @@ def agreement(compared: pl.DataFrame, names: tuple[str, str], tolerance: float =
     minutes, unexplained = int(metrics["minutes"]), int(metrics["minutes_unexplained"])
     counts = compared.group_by("reason").len().sort("len", "reason", descending=[True, False])
     by_reason = ", ".join(f"{count:,} {reason}" for reason, count in counts.iter_rows())
-    scaled = compared["reason"].eq(SCALED).any()
     said = f"{minutes:,} minutes: {by_reason}" if minutes else "neither vendor has a bar"
-    if scaled:
-        said += (
-            f"; the prices of {names[0]} are {metrics['price_ratio']:.4g} times those of {names[1]}: one of them is "
-            "adjusted for a split that the other is not"
-        )
+    said += "".join(f"; {words}" for words in _of_the_whole_day(compared, names, float(metrics["price_ratio"])))
     worst = compared.filter(pl.col("reason") == OTHER).sort("difference", descending=True, nulls_last=True).head(10)
     return Verdict(
         "agreement",
@@ -187,6 +227,58 @@ def agreement(compared: pl.DataFrame, names: tuple[str, str], tolerance: float =
             "worst_minutes": [_minute(row, names) for row in worst.iter_rows(named=True)],
         },
     )
+
+
+def _of_the_whole_day(compared: pl.DataFrame, names: tuple[str, str], ratio: float) -> list[str]:
+    """What many minutes have in common, in words."""
+    first, second = names
+    if compared.filter(_both(names)).is_empty():
+        empty = [name for name in names if compared[f"close_{name}"].count() == 0]
+        return [f"{empty[0]} has no bar" if empty else "they have no minute in common"]
+    said = []
+    off = ratio > 0 and math.isfinite(ratio) and max(ratio, 1 / ratio) > 1 + OTHER_SCALE
+    if compared["reason"].eq(SCALED).any():
+        why = "a split" if usual_factor(ratio) else f"a split (none is usual by {ratio:.4g}) or a stock dividend"
+        said.append(
+            f"the prices of {first} are {ratio:.4g} times those of {second}: one of them is adjusted for {why} that "
+            "the other is not"
+        )
+    elif off:
+        said.append(
+            f"the prices of {first} are about {ratio:.4g} times those of {second}, but not by one factor: are both of "
+            "one security?"
+        )
+    elif (shift := _shift(compared, names)) is not None:
+        by, cause = ("a minute", "ends") if abs(shift) == 1 else (f"{abs(shift)} minutes", "the hours of another zone")
+        said.append(
+            f"the bars of {first} are those of {second} {by} {'later' if shift > 0 else 'earlier'}: one of them is "
+            f"labelled by {cause}"
+        )
+    for name in names:
+        lacking = compared.filter(pl.col(f"close_{name}").is_null(), pl.col("reason") != NO_TRADE)
+        begins = pl.col("timestamp").diff().ne_missing(timedelta(minutes=1)).cum_sum()
+        gaps = lacking.group_by(begins.alias("gap"), maintain_order=True).agg(
+            first=pl.col("timestamp").min(), last=pl.col("timestamp").max(), minutes=pl.len()
+        )
+        for gap in gaps.filter(pl.col("minutes") >= LONG_GAP).sort("minutes", descending=True).head(1).to_dicts():
+            said.append(f"{name} has no bar from {gap['first']:%H:%M} to {gap['last']:%H:%M} UTC")
+    return said
+
+
+def _shift(compared: pl.DataFrame, names: tuple[str, str]) -> int | None:
+    """By how many minutes the second vendor's bars are to be moved to be the first's; None if by none."""
+    if 2 * compared.select(_same_prices(names).fill_null(value=False).sum()).item() >= compared.height:
+        return None
+    one, other = (
+        compared.filter(pl.col(f"close_{name}").is_not_null()).select("timestamp", pl.selectors.ends_with(f"_{name}"))
+        for name in names
+    )
+    for shift in SHIFTS:
+        moved = other.with_columns(pl.col("timestamp") + timedelta(minutes=shift)).join(one, on="timestamp")
+        same = moved.select(_same_prices(names).sum()).item()
+        if same >= ONE_FACTOR[0] * moved.height and 2 * moved.height >= min(one.height, other.height) > 0:
+            return shift
+    return None
 
 
 def _minute(row: dict[str, Any], names: tuple[str, str]) -> str:
@@ -203,17 +295,21 @@ def volumes(compared: pl.DataFrame, names: tuple[str, str], band: tuple[float, f
     Args:
         compared: as `compare_bars` returns it.
         names: of the two vendors, as there.
-        band: from which to which median ratio, first to second, nothing is wrong.
+        band: from which to which median ratio, first to second, nothing is wrong. On a day that is scaled, a split has
+            changed the volumes as well, and they are compared in the same shares.
     """
     first, second = (f"volume_{name}" for name in names)
-    traded = compared.filter(pl.col(first).is_not_null(), pl.col(second) > 0).select(
-        ratio=pl.col(first) / pl.col(second)
-    )
+    scaled = bool(compared["reason"].eq(SCALED).any())
+    of_prices = (pl.col(f"close_{names[0]}") / pl.col(f"close_{names[1]}")).median() if scaled else pl.lit(1.0)
+    traded = compared.with_columns(in_shares=of_prices).filter(pl.col(first).is_not_null(), pl.col(second) > 0)
+    traded = traded.select(ratio=pl.col(first) / pl.col(second) * pl.col("in_shares"))
     if traded.is_empty():
         return Verdict("volumes", passed=True, severity="warn", summary="no minute in common has a volume")
     ratio = traded["ratio"]
     median, low, high = (float(ratio.quantile(share, "linear") or 0.0) for share in (0.5, 0.05, 0.95))
     said = f"{names[0]} has {median:.3g} times the volume of {names[1]} in the usual minute ({low:.3g} to {high:.3g})"
+    if scaled:
+        said += ", counted in the shares of one side of the split"
     if 0.005 <= median <= 0.02:
         said += f"; {names[0]} counts in lots of a hundred"
     return Verdict(

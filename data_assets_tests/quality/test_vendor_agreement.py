@@ -129,6 +129,105 @@ def test_a_split_that_one_side_is_adjusted_for_is_told_as_such() -> None:
     assert agreement_metrics(found, NAMES)["score"] == 0
 
 
+def scaled_by(factor: float) -> pl.DataFrame:
+    return bars().with_columns(pl.col("open", "high", "low", "close") * factor, pl.col("volume") / factor)
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [
+        (1 / 1.5, "prices of ib are 0.6667 times those of polygon: one of them is adjusted for a split that the other"),
+        (10, "prices of ib are 10 times those of polygon: one of them is adjusted for a split that the other is not"),
+        (1.05, "adjusted for a split (none is usual by 1.05) or a stock dividend that the other is not"),
+    ],
+)
+def test_on_a_scaled_day_volumes_are_compared_in_the_same_shares(factor: float, says: str) -> None:
+    found = compared(scaled_by(factor), bars())
+    assert says in agreement(found, NAMES).summary
+    verdict = volumes(found, NAMES)
+    assert verdict.passed, "a split has changed them as much as the prices"
+    assert "1 times the volume" in verdict.summary
+    assert not volumes(compared(scaled_by(factor).with_columns(pl.col("volume") / 5), bars()), NAMES).passed
+
+
+def test_another_security_is_no_split() -> None:
+    """It costs three times as much, and its minutes go their own way."""
+    other = bars().with_columns((pl.col("open", "high", "low", "close") * 3).reverse())
+    found = compared(other, bars())
+    assert "scaled" not in set(found["reason"])
+    summary = agreement(found, NAMES).summary
+    assert "times those of polygon, but not by one factor: are both of one security?" in summary
+    assert "split" not in summary
+
+
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [
+        (1, "the bars of ib are those of polygon a minute later: one of them is labelled by ends"),
+        (-1, "the bars of ib are those of polygon a minute earlier: one of them is labelled by ends"),
+        (60, "polygon 60 minutes later: one of them is labelled by the hours of another zone"),
+    ],
+)
+def test_bars_under_other_labels_are_told_as_such(minutes: int, says: str) -> None:
+    inside = pl.col("timestamp").is_between(OPEN, CLOSE, closed="left")
+    moved = bars().with_columns(pl.col("timestamp") + timedelta(minutes=minutes)).filter(inside)
+    verdict = agreement(compared(moved, bars()), NAMES)
+    assert not verdict.passed
+    assert says in verdict.summary
+    flat = bars().with_columns(pl.lit(5.0).alias(name) for name in ("open", "high", "low", "close"))
+    assert "labelled" not in agreement(compared(flat, flat), NAMES).summary, "nor a price that never moves"
+
+
+def test_a_stretch_that_one_vendor_lacks_is_named() -> None:
+    verdict = agreement(compared(bars().filter(~pl.int_range(pl.len()).is_between(100, 129)), bars()), NAMES)
+    assert not verdict.passed
+    assert verdict.summary == "390 minutes: 360 same, 30 other; ib has no bar from 15:10 to 15:39 UTC"
+
+
+def test_a_ticker_that_one_vendor_alone_has_is_no_agreement() -> None:
+    """However thin its minutes are: five trades in each are no trades that the other leaves out."""
+    thin = bars().with_columns(trades=pl.lit(2, pl.Int64))
+    for ib, polygon, who in ((thin, thin.head(0), "polygon"), (thin.head(0), thin, "ib")):
+        found = compared(ib, polygon)
+        assert set(found["reason"]) == {OTHER}
+        assert agreement_metrics(found, NAMES)["score"] == 0
+        verdict = agreement(found, NAMES)
+        assert (verdict.passed, verdict.summary) == (False, f"390 minutes: 390 other; {who} has no bar")
+    apart = compared(thin.head(10), thin.tail(10))
+    assert agreement(apart, NAMES).summary == "20 minutes: 20 other; they have no minute in common"
+    untraded = thin.with_columns(trades=pl.lit(0, pl.Int64), volume=pl.lit(0.0))
+    assert agreement(compared(untraded, thin.head(0)), NAMES).passed, "nothing traded, and both say so"
+
+
+def test_highs_that_differ_all_day_are_no_exceptions() -> None:
+    found = compared(bars().with_columns(pl.col("high") + 3), bars())
+    assert agreement_metrics(found, NAMES)["score"] < 1
+    verdict = agreement(found, NAMES)
+    assert (verdict.passed, verdict.summary) == (False, "390 minutes: 388 other, 2 edge")
+    half = pl.when(pl.int_range(pl.len()) < MINUTES // 2).then(pl.col("high") + 3).otherwise("high")
+    assert agreement(compared(bars().with_columns(half), bars()), NAMES).passed
+
+
+@pytest.mark.parametrize(("apart", "reason"), [(0.0001, "same"), (0.0002, "other"), (0.005, "other")])
+def test_below_a_dollar_a_tick_is_a_hundredth_of_a_cent(apart: float, reason: str) -> None:
+    """At three cents, half a cent is a sixth of the price."""
+    cents = bars().with_columns(pl.col("open", "high", "low", "close") * 0 + 0.03)
+    moved = pl.when(pl.int_range(pl.len()) == 50).then(pl.col("close") + apart).otherwise("close")
+    expected = {SAME: MINUTES} if reason == SAME else {SAME: MINUTES - 1, reason: 1}
+    assert reasons(cents.with_columns(close=moved), cents) == expected
+
+
+@pytest.mark.parametrize("price", [0.0, 0.0001, float("nan")])
+def test_a_price_that_is_none_is_compared_all_the_same(price: float) -> None:
+    broken = bars().with_columns(close=pl.lit(price))
+    for ib, polygon in ((broken, bars()), (bars(), broken)):
+        verdict = agreement(compared(ib, polygon), NAMES)
+        assert not verdict.passed
+        assert "split" not in verdict.summary
+        volumes(compared(ib, polygon), NAMES)
+    assert agreement(compared(broken, broken), NAMES).passed == (price == price)
+
+
 def test_unexplained_minutes_warn_above_the_tolerance_and_are_named() -> None:
     place = pl.int_range(pl.len())
     few = bars().with_columns(close=pl.when(place.is_between(10, 16)).then(pl.col("close") + place).otherwise("close"))
