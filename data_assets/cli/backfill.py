@@ -141,7 +141,8 @@ def upstream_first(selected: Iterable[MarketDataset]) -> list[MarketDataset]:
     order: dict[str, None] = {}
 
     def put(name: str) -> None:
-        for upstream in datasets()[name].upstream:
+        known = datasets().get(name)  # None if no block of this project defines it
+        for upstream in known.upstream if known else ():
             put(upstream)
         order.setdefault(name)
 

@@ -207,7 +207,7 @@ def _one_of_each_kind(datasets: list[MarketDataset]) -> list[MarketDataset]:
 
 def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
     """The dataset itself, or what it is made from in the end: Polygon's bars come of the vendor's files."""
-    while dataset.probe is None and dataset.upstream:
+    while dataset.probe is None and dataset.upstream and dataset.upstream[0] in all_datasets():
         dataset = all_datasets()[dataset.upstream[0]]
     return dataset
 

@@ -48,7 +48,10 @@ def offers(key: str, day: str | None, as_json: bool) -> NoReturn:
 def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
     """The dataset itself, or the one that it is made from in the end."""
     while dataset.offer is None:
-        dataset = datasets()[dataset.upstream[0]]
+        made_from = dataset.upstream[0]
+        if made_from not in datasets():
+            raise click.UsageError(f"{dataset.name} is made from {made_from}, which no block of the project defines")
+        dataset = datasets()[made_from]
     return dataset
 
 

@@ -47,6 +47,7 @@ class Comparison(Protocol):
         checks: check name -> what it verifies.
         about: what is compared, for the UI.
         differences: what is recorded of those that differ.
+        nothing: why there may be nothing to compare, for the reason of such a day.
     """
 
     @property
@@ -66,6 +67,9 @@ class Comparison(Protocol):
 
     @property
     def differences(self) -> Differences: ...  # noqa: D102
+
+    @property
+    def nothing(self) -> str: ...  # noqa: D102
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """Read both sides of a day and put them side by side; without a row where they have nothing to compare.
@@ -140,6 +144,11 @@ class BarComparison:
         return Differences(
             "minutes", tuple((f"minutes_{each}", each.replace("_", " ")) for each in reasons), BARS_DIFFER
         )
+
+    @property
+    def nothing(self) -> str:
+        """See ``Comparison``."""
+        return "neither has a bar of regular hours"
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """See ``Comparison``."""
@@ -219,6 +228,14 @@ class ParityComparison:
     def differences(self) -> Differences:
         """See ``Comparison``."""
         return Differences("snapshots", (("outside", "outside"),), LEVELS_DIFFER)
+
+    @property
+    def nothing(self) -> str:
+        """See ``Comparison``."""
+        return (
+            f"at no minute that {self.level} has a price of, one of the {EXPIRATIONS} nearest expirations has a strike "
+            "whose call and put both have a bid and an ask"
+        )
 
     def compare(self, lake: Lake, day: date) -> pl.DataFrame:
         """See ``Comparison``."""

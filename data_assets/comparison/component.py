@@ -5,6 +5,8 @@ Here: the fields of the block. Not here: what is compared (`comparisons`), and h
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,10 +70,15 @@ class CrossVendor(dg.Component, dg.Model, dg.Resolvable):
             ValueError: a value makes no sense; the text names it.
         """
         span, owner = read_span(self.first_day, self.last_day, SHIPPED), read_owner(self.owner)
-        comparisons: list[Comparison] = [BarComparison(ticker) for ticker in self.bars]
-        comparisons += [ParityComparison(each.root, each.options, each.level) for each in self.options]
+        # IB's BRK B is BRK.B to Polygon, and in the keys of both.
+        bars = [BarComparison(_checked(ticker, "bars").replace(" ", ".")) for ticker in self.bars]
+        options = [ParityComparison(_checked(each.root, "root"), each.options, each.level) for each in self.options]
+        comparisons: list[Comparison] = [*bars, *options]
         if not comparisons:
             raise ValueError("neither bars nor options are named: there is nothing to compare")
+        named = Counter(each.dataset for each in comparisons)
+        if twice := [dataset for dataset, count in named.items() if count > 1]:
+            raise ValueError(f"{twice[0]} is named twice: leave one of them")
         datasets = [comparison_dataset(comparison, span, owner) for comparison in comparisons]
         return dataset_definitions(
             *datasets,
@@ -83,6 +90,17 @@ class CrossVendor(dg.Component, dg.Model, dg.Resolvable):
                 )
             ],
         )
+
+
+def _checked(name: str, field: str) -> str:
+    """A name that can end a dataset's key.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9. ]*", name):
+        raise ValueError(f"{field}: {name!r} is no ticker: letters, digits, dots and spaces only")
+    return name
 
 
 def comparison_dataset(comparison: Comparison, span: Span, owner: str | None = None) -> MarketDataset:

@@ -68,7 +68,9 @@ class ComparedDays:
             raise DayEnded(NoData(f"the lake lacks the day of {' and '.join(lacking)}; run: {command}"))
         rows = comparison.compare(self._lake, day)
         if rows.is_empty():
-            raise DayEnded(NoData(f"{' and '.join(comparison.inputs)} have nothing in common to be compared"))
+            raise DayEnded(
+                NoData(f"{' and '.join(comparison.inputs)} have nothing to be compared: {comparison.nothing}")
+            )
         metrics = comparison.metrics(rows)
         schema = rows.head(0).to_arrow().schema
         with self._lake.writer(comparison.dataset, day, schema, ["timestamp"]) as writer:

@@ -30,11 +30,11 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from data_assets.export.exporting import NOTHING, WrittenDay, remove_former
+from data_assets.export.exporting import WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
-from data_assets.export.stored_rows import INDEX_ROOTS, quotes_of_day, rounded_values
+from data_assets.export.stored_rows import EVENING_BEFORE, INDEX_ROOTS, quotes_of_day, rounded_values, that_begin_on
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
@@ -97,15 +97,18 @@ class LeanTrades:
         return {day: self._write_day(lake, day, folder) for day in days}
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
-        bars = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=self.dataset)
+        of_day = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=self.dataset)
+        bars = that_begin_on(day, of_day)  # LEAN takes milliseconds since midnight for those of this day
+        left_out = {EVENING_BEFORE: of_day.height - bars.height}
         name = self.ticker.lower()
         path = f"equity/usa/minute/{name}/{day:%Y%m%d}_trade.zip"
         if bars.is_empty():
             folder.remove(path)
-            return NOTHING
+            return WrittenDay(0, (), left_out=left_out)
         text = trade_lines(bars)
         folder.replace(path, lambda file: _zip(file, [(f"{day:%Y%m%d}_{name}_minute_trade.csv", text)]))
-        return WrittenDay(bars.height, (path,), rounded=rounded_values(bars, dict.fromkeys(PRICES, DIGITS)))
+        rounded = rounded_values(bars, dict.fromkeys(PRICES, DIGITS))
+        return WrittenDay(bars.height, (path,), rounded, left_out)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_assets.export.exporting import NOTHING, WrittenDay, remove_former
+from data_assets.export.exporting import WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
-from data_assets.export.stored_rows import INDEX_ROOTS, quotes_of_day, rounded_values
+from data_assets.export.stored_rows import EVENING_BEFORE, INDEX_ROOTS, quotes_of_day, rounded_values, that_begin_on
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
@@ -47,6 +47,7 @@ NO_ASK = "no ask: nautilus_trader would fill an order at 0"
 LAST_TRADE = time(16, 15)
 """On New York's clock, when a contract ends on its expiration: a judgement, as late as any trades."""
 
+_MINUTE = timedelta(minutes=1)
 _ROWS_PER_GROUP = 5_000  # as the catalog's own
 _WHOLE = pa.binary(16)
 _CONTRACT = ["symbol", "expiration", "strike", "right"]
@@ -94,18 +95,20 @@ class NautilusBars:
         written = {}
         for day in days:
             shape = BarShape(label="end", hours=self.hours)
-            bars = bar_frame(lake, self.ticker, day, day, shape, dataset=self.dataset)
+            of_day = bar_frame(lake, self.ticker, day, day, shape, dataset=self.dataset)
+            bars = that_begin_on(day, of_day, _MINUTE)  # the catalog looks into a file by the times in its name
+            left_out = {EVENING_BEFORE: of_day.height - bars.height}
             name = f"{path}/{day_file(day)}"
             if bars.is_empty():
                 folder.remove(name)
-                written[day] = NOTHING
+                written[day] = WrittenDay(0, (), left_out=left_out)
                 continue
             digits = {**dict.fromkeys(PRICES, BAR_DIGITS), "volume": 0}
             table = _fixed(bars, digits).replace_schema_metadata(
                 {"bar_type": bar_type, **_said(instrument, BAR_DIGITS)}
             )
             folder.replace(name, _parquet(table))
-            written[day] = WrittenDay(bars.height, (name,), rounded_values(bars, digits))
+            written[day] = WrittenDay(bars.height, (name,), rounded_values(bars, digits), left_out)
         return written
 
 

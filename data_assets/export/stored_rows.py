@@ -1,22 +1,26 @@
 """What the formats that write numbers by themselves share: a day's option quotes, and counting what they round.
 
-Here: reading and counting. Not here: bars (`frame`), and any format.
+Here: reading, counting, and what belongs to a day. Not here: bars (`frame`), and any format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from data_assets.export.frame import TIME
 from data_assets.lake.lake import Lake
+from data_assets.trading_calendar import NEW_YORK
 
 INDEX_ROOTS = frozenset(
     {"SPX", "SPXW", "XSP", "NDX", "NDXP", "XND", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO"}
 )
 """Roots of options on an index."""
+
+EVENING_BEFORE = "of the evening before, as the day is dated by trade date"
+"""Why bars are left out where files are days from midnight to midnight."""
 
 _QUOTE_COLUMNS = ["symbol", "expiration", "strike", "right", TIME, "bid", "bid_size", "ask", "ask_size"]
 _EXACT = 1e-4  # of the last digit: far above what doubles lose, far below any digit of a price
@@ -31,6 +35,17 @@ def quotes_of_day(lake: Lake, dataset: str, day: date) -> pl.LazyFrame:
     """
     lake.audit(dataset, day)
     return lake.scan(dataset, day, day, columns=_QUOTE_COLUMNS)
+
+
+def that_begin_on(day: date, bars: pl.DataFrame, lasts: timedelta = timedelta()) -> pl.DataFrame:
+    """The bars of a day that begin on its date in New York; one dated by trade date begins in the evening before.
+
+    Args:
+        day: the day.
+        bars: with ``timestamp``, aware.
+        lasts: how long before its label a bar begins.
+    """
+    return bars.filter((pl.col(TIME) - lasts).dt.convert_time_zone(NEW_YORK.key).dt.date() == day)
 
 
 def rounded_values(rows: pl.DataFrame, digits: Mapping[str, int]) -> dict[str, int]:

@@ -89,7 +89,8 @@ def expected_costs(
 
 def _kept_files(dataset: MarketDataset, known: Mapping[str, MarketDataset]) -> list[MarketDataset]:
     """The datasets whose files its days fetch for themselves."""
-    return [known[name] for name in dataset.upstream if known[name].fetched_downstream]
+    made_from = [known[name] for name in dataset.upstream if name in known]
+    return [each for each in made_from if each.fetched_downstream]
 
 
 def _cost(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str]) -> ExpectedCost:

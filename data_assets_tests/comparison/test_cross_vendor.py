@@ -16,6 +16,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.day_states import day_states
 from data_assets_tests.cli.called import Call
 from data_assets_tests.end_to_end.project_folder import SOURCES
+from data_assets_tests.lake.lake_days import store
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
 from data_assets_tests.orchestration.in_process import InProcess, in_process_project
 
@@ -117,8 +118,10 @@ def project_score(call: Call, day: date) -> float:
 def test_the_example_of_the_docs_finds_what_differs(
     project: InProcess, lake: Lake, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved = pl.when(pl.int_range(pl.len()) == 50).then(pl.col("close") * 1.001).otherwise(pl.col("close"))
-    store_ib_day(lake, "AAPL", DAYS[1], ib_bars("AAPL", DAYS[1]).with_columns(close=moved, high=pl.col("high") * 1.01))
+    here = pl.int_range(pl.len()) == 50
+    moved = pl.when(here).then(pl.col("close") * 1.001).otherwise(pl.col("close"))
+    spike = pl.when(here).then(pl.col("high") * 1.01).otherwise(pl.col("high"))
+    store_ib_day(lake, "AAPL", DAYS[1], ib_bars("AAPL", DAYS[1]).with_columns(close=moved, high=spike))
     assert call("backfill", AAPL, *JULY).code == 0
     (code,) = re.findall(r"```python\n(.*?)```", (SOURCES / "docs" / "cross_vendor.md").read_text(), re.DOTALL)
     monkeypatch.chdir(project.folder)
@@ -199,12 +202,53 @@ def test_a_comparison_is_asked_for_once_both_sides_are_there(project: InProcess,
     assert (nothing, one_side, both_sides, again) == (set(), set(), {day}, set())
 
 
+def test_a_ticker_may_be_spelt_as_interactive_brokers_does(project: InProcess, lake: Lake, call: Call) -> None:
+    block = project.folder / "defs" / "quality" / "cross_vendor" / "defs.yaml"
+    block.write_text(BLOCK.replace("AAPL", "BRK B"))
+    store_day(lake, DAYS[0], day_bars(DAYS[0], "BRK.B"), wanted=["BRK.B"])
+    store_ib_day(lake, "BRK B", DAYS[0], ib_bars("BRK.B", DAYS[0]))
+    brk = "quality/cross_vendor/BRK.B"
+    assert call("backfill", brk, "--from", str(DAYS[0]), "--to", str(DAYS[0])).code == 0
+    assert set(rows(lake, brk, DAYS[0])["reason"]) == {"same"}
+
+
+def test_of_a_side_that_no_block_defines_every_command_says_so(project: InProcess, lake: Lake, call: Call) -> None:
+    block = project.folder / "defs" / "quality" / "cross_vendor" / "defs.yaml"
+    block.write_text(BLOCK.replace("AAPL", "ZZZT"))
+    zzzt, of_ib = "quality/cross_vendor/ZZZT", "ib/bars_1m/ZZZT"
+    ended = call("backfill", zzzt, *JULY)
+    assert ended.code == 1
+    assert f"{DAYS[0]}  NoData: the lake lacks the day of {of_ib}; run: data-assets backfill {of_ib}" in ended.stderr
+    assert call("plan", zzzt, *JULY).code == 0
+    assert f"Error: {zzzt} is made from {of_ib}, which no block" in call("offers", zzzt).stderr
+    assert "ZZZT" not in call("doctor", zzzt).stderr
+
+
+def test_a_chain_that_implies_nothing_says_why(project: InProcess, lake: Lake, call: Call) -> None:
+    """As a chain of a few contracts, all of them far from the money."""
+    assert call("backfill", QUOTES, *JULY).code == 0
+    quotes = rows(lake, QUOTES, DAYS[0]).with_columns(bid=pl.when(pl.col("right") == "PUT").then(0.0).otherwise("bid"))
+    store(lake, quotes, dataset=QUOTES, day=DAYS[0])
+    ended = call("backfill", QQQ, *JULY)
+    assert ended.code == 1
+    assert (
+        f"{DAYS[0]}  NoData: {QUOTES} and polygon/minute_aggs have nothing to be compared: at no minute that "
+        "polygon/minute_aggs has a price of, one of the 2 nearest expirations has a strike whose call and put both "
+        "have a bid and an ask"
+    ) in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("attributes", "says"),
     [
         ("  bars: []", "nothing to compare"),
         ("  options: [{root: QQQ, options: a/b, unknown: 1}]", "unknown"),
         ("  bars: [AAPL]\n  first_day: someday", "first_day"),
+        ("  bars: ['']", "bars: '' is no ticker"),
+        ("  bars: [A/B]", "bars: 'A/B' is no ticker"),
+        ("  options: [{root: ., options: a/b}]", "root: '.' is no ticker"),
+        ("  bars: [BRK B, BRK.B]", "quality/cross_vendor/BRK.B is named twice"),
+        ("  options: [{root: QQQ, options: a/b}, {root: QQQ, options: c/d}]", "quality/parity/QQQ is named twice"),
     ],
 )
 def test_a_wrong_block_is_one_line(project: InProcess, call: Call, attributes: str, says: str) -> None:

@@ -70,6 +70,29 @@ def run(exporter: LeanTrades | LeanQuotes, lake: Lake, folder: ExportFolder, *da
     return export(exporter, lake, days, look, folder)
 
 
+NIGHT = "of the evening before, as the day is dated by trade date"
+
+
+def store_with_the_night(lake: Lake, day: date) -> None:
+    """A day that is dated by trade date: its first two bars are of 20:00 and 23:59 of the evening before."""
+    bars = day_bars(day, "AAPL")
+    evening = [at(20, 0, day - timedelta(days=1)), at(23, 59, day - timedelta(days=1))]
+    night = bars.head(2).with_columns(window_start=pl.Series(evening).dt.convert_time_zone("UTC"))
+    store_day(lake, day, pl.concat([night, bars]), wanted=["AAPL"], dated_by="trade_date")
+
+
+def test_bars_of_the_evening_before_do_not_get_this_evenings_times(lake: Lake, tmp_path: Path) -> None:
+    """A backtest would have seen them a day after they were traded, and after the bars of the whole day."""
+    store_with_the_night(lake, DAY)
+    folder = ExportFolder(tmp_path / "data", lake)
+    day = run(LeanTrades(POLYGON_BARS, "AAPL"), lake, folder, DAY).days[0]
+    with zipfile.ZipFile(folder.path / day.files[0]) as archive:
+        times = [int(line.split(",")[0]) for line in archive.read(archive.namelist()[0]).decode().splitlines()]
+    midnight = int(at(0, 0).timestamp()) * 1000
+    assert times == [int(each.timestamp()) * 1000 - midnight for each in day_bars(DAY, "AAPL")["window_start"]]
+    assert (day.rows, day.left_out) == (len(times), {NIGHT: 2})
+
+
 def test_the_examples_of_leans_own_documentation() -> None:
     """`Data/option/readme.md`, minute trades: milliseconds since midnight and deci-cents."""
     bar = {

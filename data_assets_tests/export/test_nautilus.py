@@ -19,7 +19,17 @@ from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.nautilus import NO_ASK, NautilusBars, NautilusQuotes, day_file, osi_symbol
 from data_assets.lake.bar_columns import POLYGON_BARS
 from data_assets.lake.lake import Lake
-from data_assets_tests.export.test_lean import AAPL, DAY, QQQ, WINTER, at, quote, store_quotes
+from data_assets_tests.export.test_lean import (
+    AAPL,
+    DAY,
+    NIGHT,
+    QQQ,
+    WINTER,
+    at,
+    quote,
+    store_quotes,
+    store_with_the_night,
+)
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
 
 FILE = "2024-07-02T04-00-00-000000000Z_2024-07-03T03-59-59-999999999Z.parquet"
@@ -62,6 +72,14 @@ def test_bars_are_named_by_their_ends_and_scaled(lake: Lake, folder: ExportFolde
     assert table["ts_event"] == table["ts_init"]
     assert numbers(folder.path / BARS, "close") == [round(each * 10_000) * 10**12 for each in bars["high"]]
     assert numbers(folder.path / BARS, "volume") == [round(each) * 10**16 for each in bars["volume"]]
+
+
+def test_a_file_holds_what_its_name_says(lake: Lake, folder: ExportFolder) -> None:
+    store_with_the_night(lake, DAY)
+    day = export(NautilusBars(POLYGON_BARS, "AAPL", hours="extended"), lake, [DAY], stored, folder).days[0]
+    times = pq.read_table(folder.path / BARS)["ts_event"].to_pylist()
+    assert times == [(int(each.timestamp()) + 60) * 10**9 for each in day_bars(DAY, "AAPL")["window_start"]]
+    assert (day.rows, day.left_out) == (len(times), {NIGHT: 2})
 
 
 def test_what_has_more_digits_is_rounded_and_counted(lake: Lake, folder: ExportFolder) -> None:
