@@ -14,7 +14,6 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, date
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -36,7 +35,7 @@ from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, IngestError, NotPublished
 from data_assets.ingest.state_folder import StateUnusable
 from data_assets.lake.disk_room import nearest_there
-from data_assets.lake.errors import NO_SPACE, LakeError, one_line
+from data_assets.lake.errors import NO_SPACE, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.log_lines import LOGS
@@ -127,9 +126,13 @@ def _lake(lake: Lake, datasets: list[MarketDataset]) -> Verdict:
     except LakeError as error:
         return "error", str(error)
     if "://" in lake.url:
-        with suppress(LakeError):  # of a bucket that may only be read
+        try:
             if there and (why := lake.ignores_conditions()):
                 return "warn", why
+        except LakeUnusable as error:
+            return "error", str(error)
+        except LakeError:
+            pass  # of a bucket that may only be read
         return "ok", f"{lake.url} {'is there' if there else 'is new: it is made as the first day is stored'}"
     state, text = _folder(Path(lake.url))
     needed = max((dataset.typical_day_bytes * dataset.max_concurrency for dataset in datasets), default=0)

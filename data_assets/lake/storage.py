@@ -44,7 +44,7 @@ from data_assets.lake.layout import UNFINISHED
 from data_assets.lake.patient_store import SILENCE_SECONDS, UPLOAD_SECONDS, Patience, PatientStore
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig
 
     from data_assets.lake.odd_keys import Listed
@@ -54,6 +54,7 @@ UNREADABLE = "unreadable"
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV})
 _NO_CONDITIONS = "status code: 501"
+_NO_RANGES = "non-partial response"
 _NOTHING = ""
 """The version of a name that no object has."""
 
@@ -678,7 +679,7 @@ class Bucket:
             self._store.put(name, body)
             return
         try:
-            self._store.put(name, body, mode="create" if since == _NOTHING else {"e_tag": since})
+            self._put_if(name, body, since)
         except (AlreadyExistsError, PreconditionError) as error:
             if not self._holds(name, body):  # else the store took it, and its answer was lost on the way
                 raise self._overtaken(name) from error
@@ -686,6 +687,23 @@ class Bucket:
             if _NO_CONDITIONS not in str(error):
                 raise
             self._store.put(name, body)
+
+    def _put_if(self, name: str, body: mmap.mmap | bytes, since: str) -> None:
+        """Store an object if its ETag is still ``since``.
+
+        Ceph (seen of 16.2) keeps ETags without their quotes and compares them with what it is sent, quotes included:
+        it never takes an If-Match as the standard has it. So where the object is still the one that was meant, it is
+        sent once more without them.
+        """
+        if since == _NOTHING:
+            self._store.put(name, body, mode="create")
+            return
+        try:
+            self._store.put(name, body, mode={"e_tag": since})
+        except PreconditionError:
+            if self.version(name) != since:
+                raise
+            self._store.put(name, body, mode={"e_tag": since.strip('"')})
 
     def _overtaken(self, name: str) -> Overtaken:
         return Overtaken(
@@ -701,7 +719,11 @@ class Bucket:
         return all(self.read_range(name, *piece, meta["e_tag"]) == body[slice(*piece)] for piece in pieces)
 
     def ignores_conditions(self) -> str | None:
-        """See `Storage`. Found out with an object of its own at the lake's root, once in the life of this object."""
+        """See `Storage`. Found out with an object of its own at the lake's root, once in the life of this object.
+
+        Raises:
+            LakeUnusable: nothing can be read from the store, as from `rclone serve s3` (seen of 1.75).
+        """
         if self._ignores_conditions is None:
             with self._asking(CONDITIONS):
                 self._ignores_conditions = self._found_to_ignore()
@@ -713,6 +735,7 @@ class Bucket:
         try:
             with suppress(AlreadyExistsError):
                 self._store.put(CONDITIONS, _PROBE, mode="create")
+            self.read_range(CONDITIONS, 0, 1, None)
             self._store.put(CONDITIONS, _PROBE, mode="create")
             return f"{what} ignores If-None-Match, so {hurt}; let one run at a time work on a day"
         except AlreadyExistsError:
@@ -792,12 +815,22 @@ class Bucket:
         return cast(BinaryIO, _ObjectReader(self, name, meta["size"], meta["e_tag"]))
 
     def read_range(self, name: str, start: int, end: int, etag: str | None) -> memoryview:
-        """The bytes from ``start`` up to, without, ``end`` of the version ``etag`` of an object."""
+        """The bytes from ``start`` up to, without, ``end`` of the version ``etag`` of an object; None for any."""
         with self._asking(name):
+            options: GetOptions = {"range": (start, end)}
+            if etag is not None:
+                options["if_match"] = etag
             try:
-                return self._store.read(name, {"range": (start, end), "if_match": etag})
+                return self._store.read(name, options)
             except PreconditionError:
                 raise LakeError(f"{self.locate(name)}: was replaced while it was read; read it again") from None
+            except BaseError as error:
+                if _NO_RANGES not in str(error):
+                    raise
+                raise LakeUnusable(
+                    f"{self._url}: the object store answers a request for a part of a file with 200, as if that were "
+                    "all of it, so nothing can be read from it; use another store for the lake"
+                ) from error
 
     def size(self, name: str) -> int | None:
         """See `Storage`."""

@@ -369,9 +369,13 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
 
 
 def _warn_of_a_store_without_conditions(context: dg.AssetExecutionContext, lake: Lake) -> None:
-    with suppress(LakeError):  # whoever stores a day is told of a store that does not answer
+    try:
         if why := lake.ignores_conditions():
             context.log.warning(why)
+    except LakeUnusable:
+        raise
+    except LakeError:
+        pass  # whoever stores a day is told of a store that does not answer
 
 
 def _only_too_early(

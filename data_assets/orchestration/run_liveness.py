@@ -31,6 +31,7 @@ from data_assets.orchestration.integrity import damaged_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.log_lines import logged_if_it_fails, write_line
 from data_assets.orchestration.partitions import partition_keys
+from data_assets.orchestration.patient_history import wait_for_the_history
 from data_assets.orchestration.profile_mark import refuse_foreign_history
 from data_assets.wiring import open_lake
 
@@ -83,6 +84,7 @@ class _LivingRuns(dg.Executor):
         return self._in_process.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        wait_for_the_history(plan_context.instance)
         coordination = coordination_of(plan_context.instance)
         if plan_context.run_id not in (held := coordination.held()):  # the command's is, from before its creation
             if held:

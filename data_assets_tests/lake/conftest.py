@@ -1,5 +1,9 @@
-"""A real S3 endpoint on loopback, and a lake on each kind of storage."""
+"""A real S3 endpoint on loopback, and a lake on each kind of storage.
 
+The endpoint is moto's, which forgives much; `make test-cluster` runs the same tests on Ceph's.
+"""
+
+import os
 import tempfile
 import threading
 import uuid
@@ -12,6 +16,26 @@ from werkzeug.test import run_wsgi_app
 
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer
+from data_assets_tests.cluster.ceph import asked_of, ceph
+
+CLUSTER = "TEST_CLUSTER"
+_REAL = "TEST_S3_ENDPOINT"
+
+
+def s3_app():
+    """S3 as an application, so that a test can stand before it: moto's, or what asks the real server."""
+    endpoint = os.environ.get(_REAL)
+    if endpoint is None:
+        return create_backend_app("s3")
+
+    def ask(environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        status, headers, answer = asked_of(endpoint, environ, body)
+        kept = [(name, value) for name, value in headers if name.lower() not in {"connection", "transfer-encoding"}]
+        start_response(status, kept)
+        return [answer]
+
+    return ask
 
 
 @contextmanager
@@ -21,7 +45,7 @@ def s3_server(refusal=lambda _environ: None):
     Args:
         refusal: given a request's environment, returns the status line with which it is refused, or None.
     """
-    app = create_backend_app("s3")
+    app = s3_app()
     one_at_a_time = threading.Lock()
 
     def serve(environ, start_response):
@@ -38,9 +62,14 @@ def s3_server(refusal=lambda _environ: None):
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint():
+def s3_endpoint(tmp_path_factory):
     """Refuses nothing."""
-    with s3_server() as endpoint:
+    if not os.environ.get(CLUSTER):
+        with s3_server() as endpoint:
+            yield endpoint
+        return
+    with ceph(tmp_path_factory.mktemp("s3") / "ceph") as endpoint, pytest.MonkeyPatch.context() as environment:
+        environment.setenv(_REAL, endpoint)
         yield endpoint
 
 

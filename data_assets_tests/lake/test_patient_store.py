@@ -9,7 +9,6 @@ import threading
 import boto3
 import polars as pl
 import pytest
-from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import run_wsgi_app
 
 from data_assets.lake import patient_store
@@ -20,6 +19,7 @@ from data_assets.lake.patient_store import PATIENCE_SECONDS, POLARS_OPTIONS, Pat
 from data_assets.lake.storage import Bucket
 from data_assets.sandbox.loopback import HOST
 from data_assets.sandbox.wsgi_server import WsgiServer, reset_when_closed
+from data_assets_tests.lake.conftest import s3_app
 from data_assets_tests.lake.lake_days import DATASET, DAY, SCHEMA, SORT_BY, provenance, quotes, temp_files
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ class MoodyStore:
         self.times = 0
         self.resets = False
         self._time = time
-        self._app = create_backend_app("s3")
+        self._app = s3_app()
         self._lock = threading.Lock()
 
     def __call__(self, environ, start_response):
@@ -230,7 +230,7 @@ class Forgetful:
     """
 
     def __init__(self, *, empty_first: bool) -> None:
-        self._app = create_backend_app("s3")
+        self._app = s3_app()
         self._is_empty = empty_first
 
     def __call__(self, environ, start_response):

@@ -1,0 +1,96 @@
+"""A run that waits for the PostgreSQL that holds its history, where that is away for a while.
+
+Dagster asks a server that does not accept connections again for six seconds, and one that ends a connection in the
+middle of a statement never: the restart of a database, as of an upgrade, would end every run that is at work, with days
+that somebody has to ask for again. So whatever a run asks of its history is asked again until the database is back,
+for `AWAY_SECONDS` at most.
+
+An event may have been written although nothing was heard of it. So before it is written again, what is there of it is
+removed: nothing is recorded twice.
+
+Here: the event log and the runs, in the processes that execute runs. Not here: commands and the daemon, which say soon
+that the database does not answer, and the daemon looks again by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from data_assets.ingest.waiting import waiting
+from data_assets.lake.errors import one_line
+from data_assets.orchestration.dagster_private import serialize_value
+
+AWAY_SECONDS = 120.0
+LOOK_AGAIN_SECONDS = 0.5
+
+_GONE = {None, "57P01", "57P02", "57P03"}
+"""What PostgreSQL says of a connection that it ends, or does not take yet; None: nothing."""
+
+_REMOVE = """
+WITH written AS (DELETE FROM event_logs WHERE run_id = :run_id AND event = :event RETURNING id)
+DELETE FROM asset_event_tags WHERE event_id IN (SELECT id FROM written)
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def wait_for_the_history(instance: dg.DagsterInstance) -> None:
+    """Let a history in PostgreSQL be waited for from now on, by whatever uses this object; harmless when repeated."""
+    engine = getattr(instance.event_log_storage, "_engine", None)  # SQLite's has one for each run, and none of its own
+    if engine is None or engine.dialect.name != "postgresql":
+        return
+    storages: tuple[Any, ...] = instance.event_log_storage, instance.run_storage
+    for storage in storages:
+        if hasattr(storage, "is_waited_for"):
+            continue
+        for name in dir(type(storage)):
+            if not name.startswith("_") and callable(method := getattr(storage, name)) and not isinstance(method, type):
+                remove = _remover(engine) if name == "store_event" else None
+                setattr(storage, name, _waiting(method, remove))
+        storage.is_waited_for = True
+
+
+def _waiting(ask: Callable[..., Any], remove: Callable[..., None] | None) -> Callable[..., Any]:
+    @wraps(ask)
+    def ask_until_answered(*arguments: Any, **named: Any) -> Any:
+        give_up: float | None = None
+        while True:
+            try:
+                if give_up is not None and remove is not None:
+                    remove(*arguments, **named)
+                return ask(*arguments, **named)
+            except Exception as error:
+                if not _is_away(error):
+                    raise
+                give_up = give_up or time.monotonic() + AWAY_SECONDS
+                if time.monotonic() > give_up:
+                    raise
+                logger.warning("the run history's database does not answer: %s", one_line(error, 200))
+            with waiting("the run history's database", AWAY_SECONDS):
+                time.sleep(LOOK_AGAIN_SECONDS)
+
+    return ask_until_answered
+
+
+def _remover(engine: sa.Engine) -> Callable[[dg.EventLogEntry], None]:
+    def remove(event: dg.EventLogEntry) -> None:
+        with engine.connect() as connection:
+            connection.execute(sa.text(_REMOVE), {"run_id": event.run_id, "event": serialize_value(event)})
+
+    return remove
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether an error is that of a connection that could not be made or was ended, and not of what was asked."""
+    if error is not None and type(error).__name__ == "DagsterPostgresException":  # that its tries are used up
+        error = error.__cause__
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "pgcode", None) in _GONE
