@@ -180,7 +180,7 @@ class NewParquet:
         self._group = sort_by[0] if whole_groups else None
         self._sink = _HashedFile(self._file)
         self._pending: list[pl.DataFrame] = []
-        self._thread = ThreadPoolExecutor(1, "parquet-encode")
+        self._thread: ThreadPoolExecutor | None = None
         self._under_way: deque[Future[None]] = deque()
         order = [(column, "ascending") for column in sort_by]
         try:
@@ -224,6 +224,7 @@ class NewParquet:
     def _encode(self, rows: pl.DataFrame) -> None:
         """Encode a row group while the caller puts the next ones in order; no more than `AHEAD` of them wait."""
         self._wait(AHEAD)
+        self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
         self._under_way.append(self._thread.submit(self._write_table, rows))
 
     def _write_table(self, rows: pl.DataFrame) -> None:
@@ -242,11 +243,15 @@ class NewParquet:
 
     def _end_rows(self) -> None:
         rows = pl.concat(self._pending)
-        if rows.height:
-            self._encode(rows)
         self._pending = []
         self._wait()
-        self._thread.shutdown()
+        if rows.height:
+            self._write_table(rows)
+        self._end_thread()
+
+    def _end_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
 
     def _end_footer(self) -> None:
         self._encoder.close()
@@ -319,7 +324,7 @@ class NewParquet:
             return
         self._sink.abandoned = True
         self._pending = []
-        self._thread.shutdown()  # waits for a row group under way, which goes nowhere any more
+        self._end_thread()  # waits for a row group under way, which goes nowhere any more
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

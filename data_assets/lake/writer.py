@@ -198,7 +198,8 @@ class DayWriter:
             if frame.is_empty():
                 return
             group = frame[self._group]
-            others = group.ne_missing(group[-1]).arg_true()
+            # `ne_missing` is an expression, which costs a small frame more than all else here.
+            others = (group.ne_missing(group[-1]) if group.has_nulls() else group != group[-1]).arg_true()
             if len(others):
                 self._complete = self._buffered + others[-1] + 1
             elif self._buffer and not group.head(1).eq_missing(self._buffer[-1][self._group].tail(1)).item():
@@ -231,32 +232,38 @@ class DayWriter:
         with self._working():
             if self._buffer:
                 rows, self._buffer = pl.concat(self._buffer, rechunk=True), []
-                self._write_run(rows)
+                self._write_run(rows, alone=self._file is None)
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
-            index = pl.concat(self._index)
-            if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
-                self._merge(index)
+            if self._index:
+                index = pl.concat(self._index)
+                if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
+                    self._merge(index)
             written_at = utc_now()
             self._file.seal(to_metadata(provenance, self._file.rows, self._schema, written_at=written_at))
             staged = StagedFile(self._storage, self._name, self._file, provenance, written_at, self._since)
             self._file, self._ended = None, True
             return staged
 
-    def _write_run(self, rows: pl.DataFrame) -> None:
+    def _write_run(self, rows: pl.DataFrame, *, alone: bool = False) -> None:
         if self._file is None:
             self._file = self._new_file()
         order = _order(rows, self._sort_by)
-        groups = rows[self._group] if order is None else rows[self._group].gather(order)
-        lengths = groups.rle().struct.unnest().cast({"len": pl.Int64})
-        self._index.append(
-            lengths.select(
-                pl.col("value").alias(self._group),
-                start=self._file.rows + pl.col("len").cum_sum() - pl.col("len"),
-                length="len",
+        if not alone:  # one run is the file: there is nothing to merge it with
+            self._index.append(
+                self._groups_of_run(rows[self._group] if order is None else rows[self._group].gather(order))
             )
-        )
         self._write_in(order, rows)
+
+    def _groups_of_run(self, groups: pl.Series) -> pl.DataFrame:
+        """Where each group of a sorted run will lie in the file."""
+        assert self._file is not None
+        lengths = groups.rle().struct.unnest().cast({"len": pl.Int64})
+        return lengths.select(
+            pl.col("value").alias(self._group),
+            start=self._file.rows + pl.col("len").cum_sum() - pl.col("len"),
+            length="len",
+        )
 
     def _merge(self, index: pl.DataFrame) -> None:
         runs = self._file

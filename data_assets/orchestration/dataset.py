@@ -216,7 +216,8 @@ class MarketDataset:
         open_source: opens, for one run, a source that writes to the given lake, and starts what the profile needs for
             the days of the run.
         evaluate: returns the verdicts on a stored day, read from the lake: one per name in `checks`, but `integrity`.
-            Of a dataset with `DayFiles`, it reads all rows by `Lake.batches`, which checks every page.
+            Of a dataset with `DayFiles`, it judges rows that `Lake.batches` has read from this very file, which checks
+            every page.
         max_concurrency: most days in flight at once.
         first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.

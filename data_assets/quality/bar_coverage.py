@@ -64,8 +64,20 @@ def regular_minutes(hours: Session) -> tuple[datetime, ...]:
     return tuple(pl.datetime_range(hours.open, hours.close, "1m", closed="left", eager=True, time_unit="us"))
 
 
+@lru_cache(maxsize=4)
+def _regular_minutes(hours: Session) -> pl.Series:
+    return pl.Series(regular_minutes(hours), dtype=pl.Datetime("us", "UTC"))
+
+
+def has_each_minute(bars: pl.DataFrame, hours: Session) -> bool:
+    """Whether a single security's bars are those of the regular minutes, one for each, in order, and no other."""
+    return bars["timestamp"].equals(_regular_minutes(hours))
+
+
 def missing_minutes(bars: pl.DataFrame, hours: Session) -> list[datetime]:
     """The minutes of the regular session for which a single security has no bar, oldest first."""
+    if has_each_minute(bars, hours):  # as nearly always; instants of Python's are made one by one
+        return []
     found = set(bars["timestamp"].to_list())
     return [minute for minute in regular_minutes(hours) if minute not in found]
 

@@ -60,7 +60,7 @@ def ohlc(bars: pl.DataFrame) -> Verdict:
     flags = bars.select(flag.alias(kind) for kind, (flag, _) in kinds.items())
     counts = {kind: int(flags[kind].sum()) for kind in kinds}
     found = [f"{counts[kind]:,} bars {text}" for kind, (_, text) in kinds.items() if counts[kind]]
-    breaches = bars.filter(flags.select(pl.any_horizontal(pl.all())).to_series()).head(NAMES_SHOWN)
+    breaches = _flagged(bars, flags, found=bool(found))
     return Verdict(
         "ohlc",
         passed=not found,
@@ -103,7 +103,7 @@ def timestamps(bars: pl.DataFrame) -> Verdict:
         "duplicated": "have the ticker and minute of another",
     }
     found = [f"{counts[kind]:,} bars {text}" for kind, text in texts.items() if counts[kind]]
-    breaches = bars.filter(flags.select(pl.any_horizontal(pl.all())).to_series()).head(NAMES_SHOWN)
+    breaches = _flagged(bars, flags, found=bool(found))
     return Verdict(
         "timestamps",
         passed=not found,
@@ -127,15 +127,16 @@ def session_hours(bars: pl.DataFrame, *, start: datetime, end: datetime, outside
         outside: how bad a bar outside is. An error where only regular hours were asked for; a warning for the extended
             ones, whose end the vendor does not document and where prints reported late can make a bar.
     """
-    time = pl.col("timestamp")
-    early, late = bars.filter(time < start.astimezone(UTC)), bars.filter(time >= end.astimezone(UTC))
-    beyond = pl.concat([early, late])
-    first, last = bars["timestamp"].min(), bars["timestamp"].max()
+    time = bars["timestamp"]
+    early, late = (flag.fill_null(value=False) for flag in (time < start.astimezone(UTC), time >= end.astimezone(UTC)))
+    counts = {"before it": int(early.sum()), "after it": int(late.sum())}
+    beyond = pl.concat([bars.filter(early), bars.filter(late)]) if any(counts.values()) else bars.clear()
+    first, last = time.min(), time.max()
     assert first is None or isinstance(first, datetime)
     assert last is None or isinstance(last, datetime)
     from_evening = start.astimezone(NEW_YORK).date() < end.astimezone(NEW_YORK).date()
     covered = f"{clock(start)}{' of the evening before' if from_evening else ''} to {clock(end)} New York"
-    found = [f"{part.height:,} bars {text}" for part, text in ((early, "before it"), (late, "after it")) if part.height]
+    found = [f"{rows:,} bars {text}" for text, rows in counts.items() if rows]
     return Verdict(
         "session_hours",
         passed=not found,
@@ -145,8 +146,8 @@ def session_hours(bars: pl.DataFrame, *, start: datetime, end: datetime, outside
         else f"all {bars.height:,} bars start within {covered}",
         metadata={
             "rows": bars.height,
-            "rows_before": early.height,
-            "rows_after": late.height,
+            "rows_before": counts["before it"],
+            "rows_after": counts["after it"],
             "first_bar": clock(first),
             "last_bar": clock(last),
             "bars_concerned": [bar_name(bar) for bar in beyond.head(NAMES_SHOWN).iter_rows(named=True)],
@@ -181,7 +182,7 @@ def volume(bars: pl.DataFrame, *, tolerance: float = VWAP_TOLERANCE) -> Verdict:
         "vwap_outside": "with an average outside low to high",
     }
     found = [f"{counts[kind]:,} bars {text}" for kind, text in texts.items() if counts[kind]]
-    breaches = bars.filter(flags["negative"] | flags["vwap_outside"]).head(NAMES_SHOWN)
+    breaches = _flagged(bars, flags.select(*texts), found=True) if found else bars.clear()
     return Verdict(
         "volume",
         passed=not found,
@@ -219,6 +220,13 @@ def day_metrics(bars: pl.DataFrame, hours: Session) -> dict[str, int | float]:
         trades=pl.col("trades").sum(),
     )
     return numbers.row(0, named=True)
+
+
+def _flagged(bars: pl.DataFrame, flags: pl.DataFrame, *, found: bool) -> pl.DataFrame:
+    """The first bars with any of the flags; without asking for them where it is known that there are none."""
+    if not found:
+        return bars.clear()
+    return bars.filter(flags.select(pl.any_horizontal(pl.all())).to_series()).head(NAMES_SHOWN)
 
 
 def _key(bars: pl.DataFrame) -> list[str]:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
+from math import inf
 
 import polars as pl
 
@@ -22,6 +24,8 @@ from data_assets.trading_calendar import Session
 FACTORS = (1.5, *map(float, range(2, 11)), 12.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 75.0, 100.0)
 """New shares for one old share, in splits as they are common, and old for one new share in reverse splits. 5 for 4 and
 less are left out: earnings move prices as far."""
+
+_BOTH_WAYS = (*FACTORS, *(1 / each for each in FACTORS))
 
 TOLERANCE = 0.05
 """How far the price may move besides, from the close before to the open after. A judgement: most nights move less."""
@@ -55,14 +59,12 @@ def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float])
         opens: the first regular price of each, US dollars.
         closes: the last regular price of each, US dollars.
     """
-    table = pl.DataFrame({"day": days, "open": opens, "close": closes}, strict=False)
-    if table.height < 2:
-        return []
-    pairs = table.select(
-        before=pl.col("day").shift(), after="day", ratio=pl.col("close").shift() / pl.col("open")
-    ).filter(pl.col("after") - pl.col("before") <= NEAR, pl.col("ratio").is_finite() & (pl.col("ratio") > 0))
     found = []
-    for before, after, ratio in pairs.iter_rows():
+    nights = zip(pairwise(days), closes, opens[1:], strict=False)  # the last close has no night after it
+    for (before, after), close, opened in nights:
+        ratio = close / opened if close and opened else 0.0
+        if after - before > NEAR or not 0 < ratio < inf:
+            continue
         if (factor := usual_factor(ratio)) is not None:
             found.append(Jump(before, after, ratio, factor))
     return found
@@ -70,7 +72,7 @@ def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float])
 
 def usual_factor(ratio: float) -> float | None:
     """The factor of a usual split that is closest to a ratio of prices; None where none is near."""
-    factor = min((*FACTORS, *(1 / each for each in FACTORS)), key=lambda each: abs(ratio / each - 1))
+    factor = min(_BOTH_WAYS, key=lambda each: abs(ratio / each - 1))
     return factor if abs(ratio / factor - 1) <= TOLERANCE else None
 
 
@@ -101,12 +103,14 @@ def jumps_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str
         day: the day.
         ends: `session_ends` of the day and of those that lie next to it.
     """
-    columns = ("ticker", "open", "close")
-    rows = pl.concat(ends[each].select(*columns, day=pl.lit(each)) for each in sorted(ends))
+    found: dict[str, list[tuple[date, float, float]]] = {}
+    for each in sorted(ends):
+        for ticker, opened, closed in ends[each].select("ticker", "open", "close").iter_rows():
+            found.setdefault(str(ticker), []).append((each, opened, closed))
     return [
-        (str(ticker), jump)
-        for (ticker,), of_ticker in rows.sort("ticker", "day").group_by("ticker", maintain_order=True)
-        for jump in jumps(*(of_ticker[name].to_list() for name in ("day", "open", "close")))
+        (ticker, jump)
+        for ticker in sorted(found)
+        for jump in jumps(*zip(*found[ticker], strict=True))
         if day in (jump.before, jump.after)
     ]
 

@@ -26,7 +26,7 @@ from statistics import median
 
 import polars as pl
 
-from data_assets.quality.bar_coverage import LONG_STRETCH, NEIGHBOURS_NEEDED, regular_minutes
+from data_assets.quality.bar_coverage import LONG_STRETCH, NEIGHBOURS_NEEDED, has_each_minute, regular_minutes
 from data_assets.quality.naming import minutes_text
 from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import Session
@@ -70,8 +70,11 @@ class TradingMinutes:
 
 def trading_minutes(bars: pl.DataFrame, hours: Session) -> TradingMinutes:
     """Count how one security traded in a session; bars outside the regular minutes do not count."""
-    volume = pl.col("volume").cast(pl.Float64)
-    traded = set(bars.filter((volume.is_finite() & (volume > 0)) | (pl.col("trades") > 0))["timestamp"].to_list())
+    volume = bars["volume"].cast(pl.Float64)
+    with_trade = ((volume.is_finite() & (volume > 0)) | (bars["trades"] > 0)).fill_null(value=False)
+    if with_trade.all() and has_each_minute(bars, hours):
+        return TradingMinutes(hours.minutes, 0, ())
+    traded = set(bars["timestamp"].filter(with_trade).to_list())
     longest: list[datetime] = []
     running: list[datetime] = []
     silent = 0

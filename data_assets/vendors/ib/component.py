@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from data_assets.ingest.state_file import StateFile
 from data_assets.lake.bar_columns import documented_bars
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.assets import dataset_definitions
-from data_assets.orchestration.dataset import OWNER, MarketDataset, Revisions, read_owner
+from data_assets.orchestration.dataset import OWNER, DayFiles, MarketDataset, Revisions, read_owner
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.publication import Publication
 from data_assets.orchestration.vendor_offer import Offer
@@ -32,6 +33,7 @@ from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import FIRST_DAY, SHIPPED, Span, read_span
 from data_assets.trading_calendar import NEW_YORK, session
+from data_assets.vendors.ib.bars_at_hand import stored_bars
 from data_assets.vendors.ib.contracts import Ticker, read_tickers
 from data_assets.vendors.ib.day import MAX_CONCURRENCY, RETRY, IbBarsSource, evaluate_checks, own_days, unknown_splits
 from data_assets.vendors.ib.pacing import STRICT, Budget, RequestPacing
@@ -127,6 +129,15 @@ def _scale() -> float:
     return 1.0 if settings().profile == "live" else SANDBOX_IB_SCALE
 
 
+@dataclass(frozen=True)
+class _FilesAtHand(DayFiles):
+    """Days whose bars are kept for a moment: what is shown of one is what its checks are about to read."""
+
+    def preview(self, lake: Lake, day: date, rows: int) -> pl.DataFrame:
+        """See ``Files``."""
+        return stored_bars(lake, self.dataset, day).head(rows)
+
+
 def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> MarketDataset:
     """The dataset of one ticker."""
 
@@ -172,7 +183,7 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
             return Offer(first_day, f"a {client.account_kind} account", "ticker", (ticker.symbol,))
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
-        bars = pl.concat(lake.batches(ticker.dataset, day))
+        bars = stored_bars(lake, ticker.dataset, day)
         others = partial(own_days, lake, ticker.dataset, day)
         verdicts = evaluate_checks(bars, session(day), ticker.completeness, others)
         return [*verdicts, unknown_splits(lake, ticker, day, bars)]
@@ -202,9 +213,8 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         retry=RETRY,
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},
-        minutes=lambda lake, day: (
-            lake.scan(ticker.dataset, day, day, columns=["close", "volume"]).rename({"close": "price"}).collect()
-        ),
+        own_files=_FilesAtHand(ticker.dataset),
+        minutes=lambda lake, day: stored_bars(lake, ticker.dataset, day).select(price="close", volume="volume"),
         reference="https://www.interactivebrokers.com/campus/ibkr-api-page/twsapi-doc/",
         code_version=str(SCHEMA_VERSION),
         metadata={

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, partial
 from importlib.metadata import version
@@ -44,11 +45,12 @@ from data_assets.quality.naming import minutes_text
 from data_assets.quality.neighbours import NEAR, neighbours
 from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.split_jumps import NEAR as NIGHTS
-from data_assets.quality.split_jumps import adjacent, jumps_around, session_ends, splits
+from data_assets.quality.split_jumps import adjacent, jumps_around, splits
 from data_assets.quality.trading_minutes import TradingMinutes, trades, trading_minutes
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK, Session, session, utc_now
 from data_assets.vendors.ib import schema
+from data_assets.vendors.ib.bars_at_hand import stored_bars
 from data_assets.vendors.ib.contracts import Completeness, Ticker
 
 if TYPE_CHECKING:  # ib_async comes with them, which the definitions load without
@@ -82,8 +84,7 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
         :USUAL_DAYS
     ]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so
-            bars = pl.concat(lake.batches(dataset, other))
-            found.append(trading_minutes(in_one_vocabulary(bars), session(other)))
+            found.append(trading_minutes(in_one_vocabulary(stored_bars(lake, dataset, other)), session(other)))
     return found
 
 
@@ -92,21 +93,50 @@ def evaluate_checks(
 ) -> list[Verdict]:
     """Return the verdicts on a day of bars, stored or about to be; an error keeps it from being stored.
 
+    A day is judged before it is stored, and again as it was read back from the disk. Where the rows are the same, so is
+    what the rules say of them, unless they looked at other days.
+
     Args:
         bars: rows of ``schema.SCHEMA``, sorted by timestamp.
         hours: the session.
         completeness: of the ticker.
         own_days: returns how the ticker traded on other days; called only if this day is in doubt.
     """
+    global _last_judged  # replaced as a whole, so that no thread needs a lock
+    asked = (hours, completeness)
+    if _last_judged is not None and _last_judged.asked == asked and _last_judged.bars.equals(bars):
+        return list(_last_judged.verdicts)
     rows = in_one_vocabulary(bars)
-    return [
+    looked = False
+
+    def other_days() -> Sequence[TradingMinutes]:
+        nonlocal looked
+        looked = True
+        return own_days()
+
+    verdicts = [
         session_bar_count(rows, hours=hours, lenient=completeness == "lenient"),
         bar_spikes(rows, hours).told_in(minute_bars.ohlc(rows)),
         minute_bars.timestamps(rows),
         minute_bars.session_hours(rows, start=hours.open, end=hours.close, outside="error"),
         minute_bars.volume(rows),
-        trades(rows, hours=hours, own_days=own_days, lenient=completeness == "lenient"),
+        trades(rows, hours=hours, own_days=other_days, lenient=completeness == "lenient"),
     ]
+    if not looked:
+        _last_judged = _Judged(asked, bars, verdicts)
+    return verdicts
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A day of bars, and what the rules say of it, whatever other days are like."""
+
+    asked: tuple[Session, Completeness]
+    bars: pl.DataFrame
+    verdicts: list[Verdict]
+
+
+_last_judged: _Judged | None = None
 
 
 def unknown_splits(lake: Lake, ticker: Ticker, day: date, bars: pl.DataFrame) -> Verdict:
@@ -127,13 +157,17 @@ def unknown_splits(lake: Lake, ticker: Ticker, day: date, bars: pl.DataFrame) ->
     ends = {day: _ends(ticker, day, bars)}
     for other in adjacent(lake.stored_days(dataset, day - NIGHTS, day + NIGHTS, unreadable=passed_over), day):
         with suppress(Corrupt):  # which is that day's own fault
-            ends[other] = _ends(ticker, other, pl.concat(lake.batches(dataset, other)))
+            ends[other] = _ends(ticker, other, stored_bars(lake, dataset, other))
     advice = [lake.told_of_jump(dataset, ticker.symbol, jump).advice for _, jump in jumps_around(day, ends)]
     return splits(advice, len(ends) - 1)
 
 
 def _ends(ticker: Ticker, day: date, bars: pl.DataFrame) -> pl.DataFrame:
-    return session_ends(in_one_vocabulary(bars).with_columns(ticker=pl.lit(ticker.symbol)), session(day))
+    """`session_ends` of one ticker, whose file is in order."""
+    hours, time = session(day), bars["timestamp"]
+    regular = bars.filter((time >= hours.open) & (time < hours.close))
+    ends = {"open": regular["open"].head(1), "close": regular["close"].tail(1)}
+    return pl.DataFrame({"ticker": [ticker.symbol] * len(ends["open"]), **ends})
 
 
 def not_yet(hours: Session, now: datetime) -> str | None:

@@ -80,11 +80,10 @@ def volume_unit(bars: pl.DataFrame, *, fetched_on: date) -> VolumeUnit:
         fetched_on: the New York date on which the bars came.
     """
     hundredths = pl.col("volume") * _SHARES_IN_A_LOT
-    traded = bars.filter(pl.col("volume") > 0)
-    may_be_split = (
-        bars.filter(pl.col("timestamp").dt.convert_time_zone(str(NEW_YORK)).dt.date() < fetched_on).height > 0
-    )
-    if may_be_split or traded.is_empty():
+    traded = bars.filter(bars["volume"] > 0)
+    first = bars["timestamp"].min()
+    assert isinstance(first, datetime), "bars of a session"
+    if first.astimezone(NEW_YORK).date() < fetched_on or traded.is_empty():
         return "unknown"
     in_hundredths, with_fraction = traded.select(
         ((hundredths - hundredths.round()).abs() < _EXACT).all().alias("in_hundredths"),

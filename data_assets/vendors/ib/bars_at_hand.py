@@ -1,0 +1,40 @@
+"""The bars of a ticker's stored days, those that were read last without reading them again.
+
+Whoever records a day asks for its bars several times, for its picture, its first rows and its checks, and the next
+day's check compares it with that one. A file that has been replaced or written to since is read again.
+
+Here: what is kept, and for how long. Not here: reading (``lake``), and the questions (``day``).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from data_assets.lake.lake import Lake
+from data_assets.lake.storage import UNREADABLE
+
+KEPT = 3
+"""Days in memory, of all tickers together: one that is recorded, and its neighbours; 25 kB each."""
+
+_kept: tuple[tuple[tuple[str, str, date, str], pl.DataFrame], ...] = ()
+
+
+def stored_bars(lake: Lake, dataset: str, day: date) -> pl.DataFrame:
+    """The bars of a stored day, every page checked when they were read.
+
+    Raises:
+        Corrupt: the file is missing or damaged.
+        LakeError: it cannot be read.
+    """
+    global _kept  # replaced as a whole, so that no thread needs a lock
+    version = lake.day_versions(dataset, [day]).get(day)  # before it is read: a file that is replaced now is read again
+    key = (lake.url, dataset, day, version or "")
+    for of_day, bars in _kept:
+        if of_day == key:
+            return bars
+    bars = pl.concat(lake.batches(dataset, day))
+    if version and version != UNREADABLE:
+        _kept = ((key, bars), *_kept[: KEPT - 1])
+    return bars
