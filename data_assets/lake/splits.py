@@ -63,7 +63,10 @@ def read_splits(path: Path) -> list[Split]:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as file:
                 lines = (line for line in file if not line.startswith("#"))
-                rows: Any = list(csv.DictReader(lines, skipinitialspace=True))
+                table = csv.DictReader(lines, skipinitialspace=True)
+                rows: Any = list(table)
+            if not set(_COLUMNS) <= set(table.fieldnames or ()):  # an empty file, too, is no table without splits
+                raise ValueError(f"{path}: its first line must name {', '.join(_COLUMNS)}, with commas between them")
         else:
             import yaml  # which reads JSON, too; nobody else needs it here
 
@@ -199,7 +202,8 @@ def told(
         days: the sessions that the lake holds in the range, in order of time.
         fetched_on: as for `factors`.
     """
-    night = f"{dataset} {ticker}: from {jump.before} to {jump.after} the price went to 1/{jump.ratio:.4g} of itself"
+    went = f"1/{jump.ratio:.4g} of itself" if jump.ratio >= 1 else f"{1 / jump.ratio:.4g} times itself"
+    night = f"{dataset} {ticker}: from {jump.before} to {jump.after} the price went to {went}"
     old: tuple[date, ...] = ()
     if fetched_on is None:
         advice = (

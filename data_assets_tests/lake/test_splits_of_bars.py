@@ -1,5 +1,6 @@
 """Splits at read time: the table, the prices before and after, and what stored bars say of a split nobody told of."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -132,6 +133,7 @@ def test_days_of_ib_from_both_sides_of_a_split_are_named(of_ib):
     assert into.fetch_again == out.fetch_again == (DAYS[1],)
     command = "data-assets backfill ib/bars_1m/AAPL --from 2024-01-03 --to 2024-01-03 --only all"
     assert out.advice.endswith(command)
+    assert re.search(r"from 2024-01-02 to 2024-01-03 the price went to [34][.\d]* times itself", into.advice)
     store_ib(of_ib, DAYS[1], evening(DAYS[-1]), ib_bars("AAPL", DAYS[1]))
     assert of_ib.split_jumps("AAPL", DAYS[0], DAYS[-1], dataset=IB) == []
 
@@ -178,7 +180,14 @@ def test_a_table_is_read_from_any_of_the_three_formats(tmp_path, polygon, name, 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.csv", "ticker,execution_date,split_from\nAAPL,2024-01-04,1\n", "split 1 must have ticker, execution_date"),
+        (
+            "a.csv",
+            "ticker,execution_date,split_from\nAAPL,2024-01-04,1\n",
+            "first line must name ticker, execution_date",
+        ),
+        ("a.csv", "", "first line must name"),
+        ("a.csv", "ticker;execution_date;split_from;split_to\nAAPL;2024-01-04;1;4\n", "with commas between them"),
+        ("a.csv", "ticker,execution_date,split_from,split_to\nAAPL,2024-01-04,1\n", "split 1 must have ticker"),
         ("a.csv", "ticker,execution_date,split_from,split_to\nAAPL,soon,1,4\n", "split 1, of AAPL: .*soon"),
         ("a.csv", "ticker,execution_date,split_from,split_to\nAAPL,2024-01-04,0,4\n", "must be above 0"),
         ("a.yaml", "- [", "neither YAML nor JSON"),
