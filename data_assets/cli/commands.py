@@ -421,7 +421,7 @@ def snapshot_drop(names: tuple[str, ...], as_json: bool) -> None:
 
 @_snapshot_command("prune", "Drop the oldest, by number, age or size.")
 @click.option("--newest", type=click.IntRange(min=0), help="Leave no more than the newest N.")
-@click.option("--days", type=click.IntRange(min=0), help="Leave those taken in the last N days.")
+@click.option("--days", type=click.IntRange(0, 100_000), help="Leave those taken in the last N days.")
 @click.option("--gb", type=Gigabytes(), help="Leave as many of the newest as keep N GB of replaced files.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option

@@ -35,6 +35,7 @@ class StorageAsOf:
             partition_path(dataset, day): file for dataset, days in snapshot.days.items() for day, file in days.items()
         }
         self._places: dict[str, str] = {}
+        self._is_folder = "://" not in storage.locate("")
 
     def _place(self, name: str) -> str:
         """Where the bytes of a file of the snapshot are now; any other name is its own place.
@@ -45,7 +46,9 @@ class StorageAsOf:
         file = self._files.get(name)
         if file is None:
             return name
-        if name not in self._places:
+        place = self._places.get(name)
+        if place is None or (self._is_folder and self._storage.size(place) is None):  # its snapshot was given up since
+            self._places.pop(name, None)
             dataset, day = parse_partition_path(name)
             pin = pinned_path(dataset, day, file.sha256)
             if self._storage.size(pin) == file.size:

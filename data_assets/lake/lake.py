@@ -1022,12 +1022,15 @@ class Lake:
         return changes(self._storage, snapshot, self.stored_days, stamps or {})
 
     def kept_files(self, snapshot: Snapshot) -> dict[str, int]:
-        """Those pins of a snapshot's days that lie under no day's name any more, which dropping it may free.
+        """Those pins of a snapshot's days that take room of their own, which dropping it may free.
+
+        In a bucket that is each of them; in a folder each that lies under no day's name any more.
 
         Returns:
             Pin -> its bytes; snapshots of the same files have the same pins.
         """
         versions = self._storage.versions
+        copies = "://" in self.url  # whose ETag is that of what was copied
         found: dict[str, int] = {}
         for dataset, days in snapshot.days.items():
             now = versions([partition_path(dataset, day) for day in days])
@@ -1036,7 +1039,7 @@ class Lake:
             found |= {
                 pins[day]: file.size
                 for day, file in days.items()
-                if pins[day] in kept and kept[pins[day]] != now.get(partition_path(dataset, day))
+                if pins[day] in kept and (copies or kept[pins[day]] != now.get(partition_path(dataset, day)))
             }
         return found
 

@@ -169,6 +169,7 @@ def test_the_oldest_go_first(project: InProcess, call: Call) -> None:
         (("check", "there.json"), "there.json: is no snapshot"),
         (("drop", "nothing"), "the lake has no snapshot 'nothing'"),
         (("prune",), "say what is to be left"),
+        (("prune", "--days", "999999999"), "999999999 is not in the range 0<=x<=100000"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_changes_nothing(

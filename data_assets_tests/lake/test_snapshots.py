@@ -362,6 +362,31 @@ def test_in_a_bucket_pins_that_another_one_drops_meanwhile_are_made_again(bucket
     assert stored(as_of(lake, snapshot)).equals(quotes(seed=1))
 
 
+def test_a_snapshot_that_is_given_up_while_it_is_read_is_told_by_its_name(tmp_path):
+    """And what is still as it was is read on: it was the pin's own file."""
+    lake = filled(str(tmp_path))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    then = as_of(lake, snapshot)
+    store(lake, quotes(seed=3))
+    assert stored(then).equals(quotes(seed=1))
+    assert stored(then, day=NEXT).equals(quotes(seed=2))
+
+    lake.drop_snapshots(["study"])
+
+    assert stored(then, day=NEXT).equals(quotes(seed=2))
+    for read in (lambda: stored(then), lambda: then.audit(DATASET, DAY), lambda: then.chain("QQQ", DAY, "09:31")):
+        with pytest.raises(LakeError, match=r"2024-01-03: the lake no longer holds the file of the snapshot study"):
+            read()
+
+
+def test_in_a_bucket_a_pin_takes_room_from_the_first(bucket_url):
+    lake = filled(bucket_url)
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    assert lake.kept_bytes(snapshot) == snapshot.size, "both are copies, whatever becomes of the days"
+    store(lake, quotes(seed=3))
+    assert lake.kept_bytes(snapshot) == snapshot.size
+
+
 def test_a_file_of_two_snapshots_is_counted_once(tmp_path):
     lake = filled(str(tmp_path))
     snapshots = [lake.take_snapshot(name, {DATASET: [DAY]}) for name in ("a", "b")]
