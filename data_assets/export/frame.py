@@ -21,6 +21,7 @@ from data_assets.export.folder import ExportRefused
 from data_assets.lake.bar_columns import BAR_COLUMNS, POLYGON_BARS
 from data_assets.lake.bars import Hours
 from data_assets.lake.lake import Lake
+from data_assets.trading_calendar import NEW_YORK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,11 +116,14 @@ def bar_frame(
     bars = bars.select(name for name in BAR_COLUMNS if name in bars.columns and name != "ticker")
     steps = bars[TIME].diff().drop_nulls()
     if len(steps) and (steps.dt.total_microseconds() <= 0).any():
-        where = bars[TIME].gather([(bars[TIME].diff().dt.total_microseconds() <= 0).arg_true()[0]])[0]
+        first = bars.filter(pl.col(TIME).diff().dt.total_microseconds() <= 0).select(
+            pl.col(TIME), clock=pl.col(TIME).dt.convert_time_zone(NEW_YORK.key)
+        )
+        where, clock = first.row(0)  # after 19:00 in New York's winter, UTC is at the next day
         raise ExportRefused(
             f"{dataset}: {ticker} has two bars of {where:%Y-%m-%d %H:%M} UTC, or bars out of order, which no engine "
-            f"would notice; fetch the day again: data-assets backfill {dataset} --from {where:%Y-%m-%d} "
-            f"--to {where:%Y-%m-%d} --only all"
+            f"would notice; fetch the day again: data-assets backfill {dataset} --from {clock:%Y-%m-%d} "
+            f"--to {clock:%Y-%m-%d} --only all"
         )
     if shape.every != "1m":
         bars = _longer(bars, shape.every)

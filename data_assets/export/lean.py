@@ -34,7 +34,15 @@ from data_assets.export.exporting import WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
-from data_assets.export.stored_rows import EVENING_BEFORE, INDEX_ROOTS, quotes_of_day, rounded_values, that_begin_on
+from data_assets.export.stored_rows import (
+    EVENING_BEFORE,
+    INDEX_ROOTS,
+    NO_NUMBER,
+    quotes_of_day,
+    rounded_values,
+    that_are_numbers,
+    that_begin_on,
+)
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
@@ -98,8 +106,9 @@ class LeanTrades:
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
         of_day = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=self.dataset)
-        bars = that_begin_on(day, of_day)  # LEAN takes milliseconds since midnight for those of this day
-        left_out = {EVENING_BEFORE: of_day.height - bars.height}
+        of_date = that_begin_on(day, of_day)  # LEAN takes milliseconds since midnight for those of this day
+        bars = that_are_numbers(of_date, {**dict.fromkeys(PRICES, DIGITS), "volume": 0})
+        left_out = {EVENING_BEFORE: of_day.height - of_date.height, NO_NUMBER: of_date.height - bars.height}
         name = self.ticker.lower()
         path = f"equity/usa/minute/{name}/{day:%Y%m%d}_trade.zip"
         if bars.is_empty():
@@ -152,17 +161,19 @@ class LeanQuotes:
         """An expiration at a time: a busy day of an index is a gigabyte of text."""
         rows = quotes_of_day(lake, self.dataset, day)
         parts = rows.select("symbol", "expiration").unique().collect().sort("symbol", "expiration")
-        total, left_out = 0, 0
+        total, left_out, no_numbers = 0, 0, 0
         rounded = dict.fromkeys(("bid", "ask"), 0)
         files = []
         for (root,), expirations in parts.group_by("symbol", maintain_order=True):
             path = quote_zip(str(root), day)
 
             def entries(root: object = root, expirations: pl.DataFrame = expirations) -> Iterator[tuple[str, str]]:
-                nonlocal total, left_out
+                nonlocal total, left_out, no_numbers
                 for expiration in expirations["expiration"]:
                     of_both = (pl.col("symbol") == root) & (pl.col("expiration") == expiration)
-                    quotes = rows.filter(of_both).collect()
+                    of_expiration = rows.filter(of_both).collect()
+                    quotes = that_are_numbers(of_expiration, {"bid": DIGITS, "ask": DIGITS})
+                    no_numbers += of_expiration.height - quotes.height
                     quoted = quotes.filter((pl.col("bid") > 0) | (pl.col("ask") > 0))
                     total += quoted.height
                     left_out += quotes.height - quoted.height
@@ -172,7 +183,7 @@ class LeanQuotes:
 
             folder.replace(path, lambda file, entries=entries: _zip(file, entries()))  # type: ignore[misc]
             files.append(path)
-        return WrittenDay(total, tuple(files), rounded, {NO_QUOTE: left_out})
+        return WrittenDay(total, tuple(files), rounded, {NO_QUOTE: left_out, NO_NUMBER: no_numbers})
 
 
 def trade_lines(bars: pl.DataFrame) -> str:

@@ -35,7 +35,15 @@ from data_assets.export.exporting import WrittenDay, remove_former
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
-from data_assets.export.stored_rows import EVENING_BEFORE, INDEX_ROOTS, quotes_of_day, rounded_values, that_begin_on
+from data_assets.export.stored_rows import (
+    EVENING_BEFORE,
+    INDEX_ROOTS,
+    NO_NUMBER,
+    quotes_of_day,
+    rounded_values,
+    that_are_numbers,
+    that_begin_on,
+)
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 
@@ -93,17 +101,18 @@ class NautilusBars:
             folder.remove(f"{path}/{day_file(day)}")
         _describe(folder, _equity(instrument, self.ticker))
         written = {}
+        digits = {**dict.fromkeys(PRICES, BAR_DIGITS), "volume": 0}
         for day in days:
             shape = BarShape(label="end", hours=self.hours)
             of_day = bar_frame(lake, self.ticker, day, day, shape, dataset=self.dataset)
-            bars = that_begin_on(day, of_day, _MINUTE)  # the catalog looks into a file by the times in its name
-            left_out = {EVENING_BEFORE: of_day.height - bars.height}
+            of_date = that_begin_on(day, of_day, _MINUTE)  # the catalog looks into a file by the times in its name
+            bars = that_are_numbers(of_date, digits)
+            left_out = {EVENING_BEFORE: of_day.height - of_date.height, NO_NUMBER: of_date.height - bars.height}
             name = f"{path}/{day_file(day)}"
             if bars.is_empty():
                 folder.remove(name)
                 written[day] = WrittenDay(0, (), left_out=left_out)
                 continue
-            digits = {**dict.fromkeys(PRICES, BAR_DIGITS), "volume": 0}
             table = _fixed(bars, digits).replace_schema_metadata(
                 {"bar_type": bar_type, **_said(instrument, BAR_DIGITS)}
             )
@@ -155,11 +164,13 @@ class NautilusQuotes:
             {"bid": "bid_price", "ask": "ask_price"}
         )  # as the catalog names them
         digits = {"bid_price": QUOTE_DIGITS, "ask_price": QUOTE_DIGITS, "bid_size": 0, "ask_size": 0}
-        total, left_out = 0, 0
+        total, left_out, no_numbers = 0, 0, 0
         rounded = dict.fromkeys(digits, 0)
         files = []
         for expiration in rows.select("expiration").unique().collect().to_series().sort():
-            quotes = rows.filter(pl.col("expiration") == expiration).collect()
+            of_expiration = rows.filter(pl.col("expiration") == expiration).collect()
+            quotes = that_are_numbers(of_expiration, digits)
+            no_numbers += of_expiration.height - quotes.height
             asked = quotes.filter(pl.col("ask_price") > 0)
             total, left_out = total + asked.height, left_out + quotes.height - asked.height
             for name, count in rounded_values(asked, digits).items():
@@ -175,7 +186,7 @@ class NautilusQuotes:
                 path = f"data/quote_tick/{instrument}/{day_file(day)}"
                 folder.replace(path, _parquet(table))
                 files.append(path)
-        return WrittenDay(total, tuple(files), rounded, {NO_ASK: left_out})
+        return WrittenDay(total, tuple(files), rounded, {NO_ASK: left_out, NO_NUMBER: no_numbers})
 
 
 def day_file(day: date) -> str:

@@ -22,6 +22,8 @@ INDEX_ROOTS = frozenset(
 EVENING_BEFORE = "of the evening before, as the day is dated by trade date"
 """Why bars are left out where files are days from midnight to midnight."""
 
+NO_NUMBER = "a price or volume that is no number, or too large for one"
+
 _QUOTE_COLUMNS = ["symbol", "expiration", "strike", "right", TIME, "bid", "bid_size", "ask", "ask_size"]
 _EXACT = 1e-4  # of the last digit: far above what doubles lose, far below any digit of a price
 
@@ -46,6 +48,17 @@ def that_begin_on(day: date, bars: pl.DataFrame, lasts: timedelta = timedelta())
         lasts: how long before its label a bar begins.
     """
     return bars.filter((pl.col(TIME) - lasts).dt.convert_time_zone(NEW_YORK.key).dt.date() == day)
+
+
+def that_are_numbers(rows: pl.DataFrame, digits: Mapping[str, int]) -> pl.DataFrame:
+    """The rows whose values can be whole numbers of a format; what is red on a check may hold others, once allowed.
+
+    Args:
+        rows: with these columns.
+        digits: as for `rounded_values`.
+    """
+    scaled = (pl.col(name).cast(pl.Float64) * 10**count for name, count in digits.items())
+    return rows.filter(pl.all_horizontal(each.is_finite() & (each.abs() < 2.0**63) for each in scaled))
 
 
 def rounded_values(rows: pl.DataFrame, digits: Mapping[str, int]) -> dict[str, int]:

@@ -80,7 +80,9 @@ def bar_flags(bars: pl.DataFrame, series: pl.Series) -> pl.DataFrame:
         bars.with_columns(series.alias("_series"))
         .with_columns(usual.alias("_usual"))
         .select(
-            flag_ohlc=~(holds & (pl.col("volume") >= 0)).fill_null(value=False),
+            flag_ohlc=~(holds & pl.col("volume").cast(pl.Float64).is_finite() & (pl.col("volume") >= 0)).fill_null(
+                False
+            ),
             flag_outlier=(off > DEVIATIONS * deviation + BAR_SHARE * pl.col("_usual") + BAR_DOLLARS).fill_null(
                 value=False
             ),

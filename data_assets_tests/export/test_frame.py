@@ -113,6 +113,15 @@ def test_two_bars_of_one_minute_are_refused(tmp_path: Path) -> None:
         bar_frame(lake, "AAPL", WHOLE, WHOLE, dataset=IB_BARS)
 
 
+def test_of_an_evening_in_winter_the_day_to_fetch_is_new_yorks(tmp_path: Path) -> None:
+    """At 19:59 in New York it is 00:59 of the next day in UTC."""
+    lake = Lake(str(tmp_path / "lake"), synthetic=True)
+    bars = day_bars(WINTER, "AAPL")
+    store_day(lake, WINTER, pl.concat([bars, bars.tail(1)]), wanted=["AAPL"])
+    with pytest.raises(ExportRefused, match=r"two bars of 2024-11-05 00:\d\d UTC.*--from 2024-11-04 --to 2024-11-04"):
+        bar_frame(lake, "AAPL", WINTER, WINTER, BarShape(hours="extended"))
+
+
 def test_a_damaged_day_is_not_exported(tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"), synthetic=True)
     path = Path(lake.locate(store_ib_day(lake, "AAPL", WHOLE).path))

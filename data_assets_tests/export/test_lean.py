@@ -11,15 +11,16 @@ import polars as pl
 import pytest
 
 from data_assets.export.days import FoundDay
-from data_assets.export.exporting import export
+from data_assets.export.exporting import Exporter, export
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.lean import LeanQuotes, LeanTrades, quote_entries, quote_zip, trade_lines
 from data_assets.export.manifest import Manifest
+from data_assets.export.nautilus import NautilusBars, NautilusQuotes
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
 from data_assets.vendors.theta.schema import QUOTES
-from data_assets_tests.lake.minute_days import day_bars, provenance_of, store_day, store_ib_day
+from data_assets_tests.lake.minute_days import day_bars, ib_bars, provenance_of, store_day, store_ib_day
 
 DAY, WINTER = date(2024, 7, 2), date(2024, 11, 4)
 AAPL = f"{IB_BARS}/AAPL"
@@ -63,7 +64,7 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(str(tmp_path / "lake"), synthetic=True)
 
 
-def run(exporter: LeanTrades | LeanQuotes, lake: Lake, folder: ExportFolder, *days: date) -> Manifest:
+def run(exporter: Exporter, lake: Lake, folder: ExportFolder, *days: date) -> Manifest:
     def look(asked: Sequence[date]) -> list[FoundDay]:
         return [FoundDay(day, "stored", has_file=True) for day in asked]
 
@@ -91,6 +92,31 @@ def test_bars_of_the_evening_before_do_not_get_this_evenings_times(lake: Lake, t
     midnight = int(at(0, 0).timestamp()) * 1000
     assert times == [int(each.timestamp()) * 1000 - midnight for each in day_bars(DAY, "AAPL")["window_start"]]
     assert (day.rows, day.left_out) == (len(times), {NIGHT: 2})
+
+
+@pytest.mark.parametrize("bad", [{"close": float("nan")}, {"high": float("inf")}, {"volume": 1e19}])
+@pytest.mark.parametrize("kind", [LeanTrades, NautilusBars])
+def test_what_is_no_number_is_left_out_and_counted(
+    lake: Lake, tmp_path: Path, bad: dict[str, float], kind: type[LeanTrades | NautilusBars]
+) -> None:
+    """Such a day is red, and exported all the same with `--allow check`."""
+    at_once = (
+        ib_bars("AAPL", DAY)
+        .with_row_index()
+        .with_columns(
+            pl.when(pl.col("index") == 5).then(value).otherwise(name).alias(name) for name, value in bad.items()
+        )
+    )
+    store_ib_day(lake, "AAPL", DAY, at_once.drop("index"))
+    day = run(kind(AAPL, "AAPL"), lake, ExportFolder(tmp_path / "data", lake), DAY).days[0]
+    assert (day.rows, day.left_out) == (389, {"a price or volume that is no number, or too large for one": 1})
+
+
+@pytest.mark.parametrize("kind", [LeanQuotes, NautilusQuotes])
+def test_of_quotes_too(lake: Lake, tmp_path: Path, kind: type[LeanQuotes | NautilusQuotes]) -> None:
+    store_quotes(lake, QQQ, quote(at(9, 31), float("nan"), 2.0), quote(at(9, 32), 1.0, 2.0))
+    day = run(kind(QQQ), lake, ExportFolder(tmp_path / "data", lake), DAY).days[0]
+    assert (day.rows, day.left_out) == (1, {"a price or volume that is no number, or too large for one": 1})
 
 
 def test_the_examples_of_leans_own_documentation() -> None:

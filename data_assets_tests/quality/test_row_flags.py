@@ -51,6 +51,8 @@ def found(quotes, flag):
         {"close": None},
         {"volume": -1.0},
         {"volume": None},
+        {"volume": float("nan")},
+        {"volume": float("inf")},
     ],
 )
 def test_a_bar_that_cannot_be_is_flagged(bad):
