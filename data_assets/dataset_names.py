@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import PurePosixPath
 
 _GLOB = frozenset("*?[")
+_NEAR = 0.7
+"""How alike two spellings have to be: SPX and SPY, which are two things, are not."""
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -41,6 +44,24 @@ def named(names: Collection[str], key: str) -> list[str]:
         raise ValueError(f"no dataset matches {key!r}; what there is: data-assets list")
     folder = key.strip("/") + "/"
     return [name for name in names if name.startswith(folder)] or [one_named(names, key, also=folders(names))]
+
+
+def nearest(names: Iterable[str], key: str) -> str | None:
+    """The name that was probably meant: spelt nearly so, in one place, or with other capitals; None if none is near.
+
+    Parts between slashes are compared one by one: two symbols of a vendor are two datasets, however long the rest is.
+    """
+    wanted = key.strip("/").casefold()
+    near: list[tuple[float, str]] = []
+    for name in names:
+        there = name.casefold()
+        pairs = [pair for pair in zip_longest(wanted.split("/"), there.split("/"), fillvalue="") if pair[0] != pair[1]]
+        if len(pairs) > 1:
+            pairs = [(wanted, there)]
+        ratio = min((difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs), default=1.0)
+        if ratio >= _NEAR:
+            near.append((-ratio, name))
+    return min(near)[1] if near else None
 
 
 def one_named(names: Collection[str], key: str, also: Iterable[str] = ()) -> str:

@@ -3,8 +3,8 @@
 Here: which days and which format were asked for, and what is said of the result. Not here: formats, refusals and
 manifests (`data_assets.export`).
 
-Judgement: without bounds, the days from the first stored one to the last are meant, so that a lake that has just begun
-is no row of refusals; what is missing between them is refused.
+Judgement: without bounds, the days from the first to the last one that is stored or was tried are meant, so that a lake
+that has just begun is no row of refusals; what is missing between them, or failed at either end, is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from functools import partial
 from typing import Any, NoReturn
 
 import click
+import dagster as dg
 from rich.console import Console
 
 from data_assets.cli.documents import Export, write_document
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
+    datasets,
     enter_project,
     find_dataset,
     lake_that_is_there,
@@ -30,7 +32,7 @@ from data_assets.cli.project import (
 )
 from data_assets.cli.selection import days_between
 from data_assets.cli.snapshot import snapshot_of
-from data_assets.export.days import DaysRefused, Fault
+from data_assets.export.days import DaysRefused, Fault, nearest_kept, not_kept_text
 from data_assets.export.exporting import Exporter
 from data_assets.export.exporting import export as export_days
 from data_assets.export.folder import ExportFolder, ExportRefused
@@ -40,7 +42,7 @@ from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.export_days import found_days
+from data_assets.orchestration.export_days import found_days, known_span, why_no_days
 from data_assets.wiring import exports_folder, open_lake
 
 SHAPE = ("label", "zone", "hours", "every", "grid", "fill")
@@ -58,10 +60,14 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
         folder = ExportFolder(exports_folder(engine, options["into"]), lake)
     except (ValueError, ExportRefused) as error:
         raise click.UsageError(str(error)) from None
+    if why := why_no_days(dataset, datasets().values()):
+        raise click.UsageError(why)
     with open_instance() as instance:
-        days = _days(dataset, lake, options)
+        days = _days(instance, dataset, lake, options)
         look = partial(found_days, instance, dataset, lake)
         try:
+            if exporter.ticker is not None:
+                _refuse_ticker_of_no_day(lake, dataset.name, exporter.ticker, days)
             manifest = export_days(
                 exporter,
                 lake,
@@ -85,7 +91,33 @@ def export(engine: str, key: str, options: Mapping[str, Any]) -> NoReturn:
         write_document(document)
     else:
         _print(document, manifest.notes)
+    if not document.rows:
+        _end(_why_empty(lake, exporter, days))
     sys.exit(EXIT_OK)
+
+
+def _refuse_ticker_of_no_day(lake: Lake, dataset: str, ticker: str, days: Sequence[date]) -> None:
+    """Go on only if some stored day could hold a row of the ticker, whatever is tolerated.
+
+    Raises:
+        DaysRefused: none could.
+    """
+    said = lake.statements(dataset, days)
+    if said and not any(each.keeps(ticker) for each in said.values()):
+        raise DaysRefused(
+            f"{dataset}: not exported, no stored day from {days[0]} to {days[-1]} keeps {ticker}: "
+            f"{not_kept_text(lake, dataset, ticker)}",
+            {Fault.MISSING: list(said)},
+        )
+
+
+def _why_empty(lake: Lake, exporter: Exporter, days: Sequence[date]) -> str:
+    of_days = f"{exporter.dataset}: the export is empty: "
+    if exporter.ticker is None:
+        return f"{of_days}the lake holds no row from {days[0]} to {days[-1]}"
+    near = nearest_kept(lake, exporter.dataset, exporter.ticker)
+    meant = f"; did you mean {near}?" if near else ""
+    return f"{of_days}the lake holds no bar of {exporter.ticker} from {days[0]} to {days[-1]}{meant}"
 
 
 def _lake(snapshot: str | None) -> Lake:
@@ -102,7 +134,7 @@ def _end(text: str) -> NoReturn:
     sys.exit(EXIT_SOME_DAY_DOES_NOT)
 
 
-def _days(dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:
+def _days(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:
     start, end = options["start"], options["end"]
     if lake.as_of is not None:
         pinned = lake.stored_days(dataset.name, start.first if start else date.min, end.last if end else date.max)
@@ -112,17 +144,17 @@ def _days(dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> lis
     keys = days_between([dataset], start, end)[dataset]
     days = [date.fromisoformat(key) for key in keys]
     if start is None or end is None:
-        stored = lake.stored_days(dataset.name)
-        if not stored:
+        span = known_span(instance, dataset, lake)
+        if span is None:
             raise click.UsageError(
                 f"{dataset.name}: the lake {lake.url} holds no day of it yet; "
                 f"run: data-assets backfill {dataset.name} --days 10"
             )
-        days = [day for day in days if (start or stored[0] <= day) and (end or day <= stored[-1])]
-    if not days:
-        raise click.UsageError(
-            f"{dataset.name}: no stored day lies there; which there are: data-assets list {dataset.name}"
-        )
+        days = [day for day in days if (start or span[0] <= day) and (end or day <= span[1])]
+        if not days:
+            raise click.UsageError(
+                f"{dataset.name}: no stored day lies there; there are some from {span[0]} to {span[1]}"
+            )
     return days
 
 

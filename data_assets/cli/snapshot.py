@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -44,7 +44,9 @@ from data_assets.lake.layout import snapshot_path
 from data_assets.lake.pins import ADDED, UNCHANGED, DayChange
 from data_assets.lake.revision import MEASURES
 from data_assets.lake.snapshot import Snapshot
+from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import check_states
+from data_assets.orchestration.export_days import why_no_days
 from data_assets.wiring import open_lake
 
 SHORT_ID = 12
@@ -93,7 +95,7 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
                     for day, each in ended.items()
                 }
     if not found:
-        raise click.UsageError("no day of what is asked for is stored in days of its own: data-assets list")
+        raise click.UsageError(_why_none(selected))
     with _progress(f"snapshot {name}", sum(map(len, found.values()))) as step:
         snapshot = lake.take_snapshot(name, found, keep=keep, checks=checks, pinned=lambda *_: step())
     try:
@@ -113,6 +115,20 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
             click.echo(f"{dataset_name}: {count_of(count, 'day')} of the range not stored, and so no part of it")
     click.echo(f"{name}: {count_of(snapshot.count, 'day')}, {bytes_text(snapshot.size)}, id {snapshot.id[:SHORT_ID]}")
     click.echo(f"written to {os.path.relpath(path)}")
+
+
+def _why_none(selected: Mapping[MarketDataset, Sequence[str]]) -> str:
+    """Why none of the days that are asked for can be in a snapshot, and what to do."""
+    of_days = {each: keys for each, keys in selected.items() if not why_no_days(each, datasets().values())}
+    if not of_days:
+        return why_no_days(next(iter(selected)), datasets().values()) or ""
+    dataset, keys = next(iter(of_days.items()))
+    others = f", nor any of {count_of(len(of_days) - 1, 'other dataset')}" if len(of_days) > 1 else ""
+    between = f" --from {keys[0]} --to {keys[-1]}" if keys else " --days 10"
+    return (
+        f"{dataset.name}: none of the {count_of(len(keys), 'day')} that are asked for is stored{others}; "
+        f"run: data-assets backfill {dataset.name}{between}"
+    )
 
 
 def check(name_or_file: str, as_json: bool) -> None:

@@ -31,7 +31,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.alerts import run_broke_off, send_alert
 from data_assets.orchestration.assets import RECORDED_ALREADY, SYNTHETIC, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import OWNER, MarketDataset, datasets_of_this_process, is_served, read_owner
-from data_assets.orchestration.export_days import found_days
+from data_assets.orchestration.export_days import found_days, known_span, why_no_days
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import months, newest_day
 from data_assets.orchestration.profile_mark import mark_history
@@ -186,7 +186,7 @@ class _Work:
         first = date.fromisoformat(key)
         try:
             dataset = self._dataset()
-            days = self._days(first)
+            days = self._days(dataset, first)
             folder = ExportFolder(exports_folder(self.asked.engine, self._into()), self.lake)
             manifest = export(
                 self.exporter,
@@ -215,18 +215,20 @@ class _Work:
 
     def _dataset(self) -> MarketDataset:
         """The dataset; blocks are loaded in any order, so only a run can tell that none defines it."""
-        if self.asked.dataset not in datasets_of_this_process:
+        if (dataset := datasets_of_this_process.get(self.asked.dataset)) is None:
             raise ExportRefused(f"no block of the project defines {self.asked.dataset}: see data-assets list")
-        return datasets_of_this_process[self.asked.dataset]
+        if why := why_no_days(dataset, datasets_of_this_process.values()):
+            raise ExportRefused(why)
+        return dataset
 
-    def _days(self, first: date) -> list[date]:
-        """The month's days between the first stored one of the dataset and the last.
+    def _days(self, dataset: MarketDataset, first: date) -> list[date]:
+        """The month's days between the first one of the dataset that is stored or was tried and the last.
 
         Raises:
             ExportRefused: there is none.
         """
-        stored = self.lake.stored_days(self.asked.dataset)
-        bounds = (stored[0], min(stored[-1], newest_day())) if stored else (date.max, date.min)
+        span = known_span(self.context.instance, dataset, self.lake)
+        bounds = (span[0], min(span[1], newest_day())) if span else (date.max, date.min)
         of_month = sessions(first, first.replace(day=monthrange(first.year, first.month)[1]))
         days = [day for day in of_month if day in self.span and bounds[0] <= day <= bounds[1]]
         if not days:

@@ -5,11 +5,13 @@ Here: what is known of a day, and the refusal. Not here: reading it from the eve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from data_assets.dataset_names import nearest
 from data_assets.lake.lake import Lake
 
 NAMED = 8
@@ -38,6 +40,7 @@ class FoundDay:
         has_file: whether the lake holds a file of it, with the ticker in it; that of a failed day is the one before.
         red: the checks that failed as errors.
         warned: the checks that failed as warnings, which stop nothing.
+        asked: of a day without the ticker, whether the project keeps it, so that a backfill would bring it.
     """
 
     day: date
@@ -45,6 +48,7 @@ class FoundDay:
     has_file: bool
     red: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
+    asked: bool = True
 
     @property
     def faults(self) -> dict[Fault, str]:
@@ -66,9 +70,28 @@ def that_keep(lake: Lake, dataset: str, ticker: str, found: Iterable[FoundDay]) 
     found = list(found)
     said = lake.statements(dataset, [each.day for each in found if each.has_file])
     return [
-        replace(each, state=LACKING, has_file=False) if each.day in said and not said[each.day].keeps(ticker) else each
+        replace(each, state=LACKING, has_file=False, asked=each.state == LACKING)
+        if each.day in said and not said[each.day].keeps(ticker)
+        else each
         for each in found
     ]
+
+
+def nearest_kept(lake: Lake, dataset: str, ticker: str) -> str | None:
+    """The ticker of the newest stored day that is spelt nearest to one, if any is near."""
+    newest = lake.stored_days(dataset)[-1:]
+    kept = next((said.wanted for said in lake.statements(dataset, newest).values()), None)
+    if not isinstance(kept, frozenset):
+        rows = lake.scan(dataset, newest[0], newest[0], ["ticker"]) if newest else None
+        kept = frozenset() if rows is None else frozenset(rows.unique().collect()["ticker"])
+    return nearest(sorted(kept - {ticker}), ticker)
+
+
+def not_kept_text(lake: Lake, dataset: str, ticker: str) -> str:
+    """What is to be done about a ticker that nobody asked to keep: a backfill alone would change nothing."""
+    near = nearest_kept(lake, dataset, ticker)
+    meant = f"ask for {near} if you meant that, or " if near else ""
+    return f"{meant}have {ticker} kept; run: data-assets add {dataset.partition('/')[0]} {shlex.quote(ticker)}"
 
 
 class DaysRefused(Exception):
@@ -89,6 +112,7 @@ def check_days(
     allow: Mapping[date, Collection[Fault]],
     *,
     snapshot: str | None = None,
+    not_kept: Callable[[], str] | None = None,
 ) -> None:
     """Go on only if nothing speaks against the days but what is allowed of each.
 
@@ -97,11 +121,13 @@ def check_days(
         found: what is known of them.
         allow: of each day what is tolerated.
         snapshot: the name of the one that they are read as of, in which fetching them again changes nothing.
+        not_kept: says what to do about days that nobody asked to keep the ticker.
 
     Raises:
         DaysRefused: something does; the text names the days, and what to do.
     """
     refused: dict[Fault, list[FoundDay]] = {}
+    found = list(found)
     for each in found:
         for fault in each.faults:
             if fault not in allow[each.day]:
@@ -109,16 +135,29 @@ def check_days(
     if not refused:
         return
     told = "; ".join(f"{_said(fault)}: {_named(fault, days)}" for fault, days in refused.items())
-    every = sorted({each.day for days in refused.values() for each in days})
-    again = " --only all" if {Fault.HOLE, Fault.CHECK} & refused.keys() else ""
     tolerated = " ".join(f"--allow {fault}" for fault in refused)
-    otherwise = f"fetch them with: data-assets backfill {dataset} --from {every[0]} --to {every[-1]}{again}"
+    every = {each.day: each for days in refused.values() for each in days}
+    if not_kept is not None and not all(each.asked for each in every.values()):
+        otherwise = not_kept()
+    else:
+        again = " --only all" if {Fault.HOLE, Fault.CHECK} & refused.keys() else ""
+        otherwise = f"fetch them with: data-assets backfill {dataset} --from {min(every)} --to {max(every)}{again}"
     if snapshot is not None:
         otherwise = f"export without the snapshot {snapshot}, which has them as they were"
     raise DaysRefused(
-        f"{dataset}: not exported, {told}; tolerate them with {tolerated}, or {otherwise}",
+        f"{dataset}: not exported, {told}; tolerate them with {tolerated}{_left_out(found, every)}, or {otherwise}",
         {fault: [each.day for each in days] for fault, days in refused.items()},
     )
+
+
+def _left_out(found: Iterable[FoundDay], refused: Collection[date]) -> str:
+    """The bounds that leave refused days out, if none of them lies between the others."""
+    others = [each.day for each in found if each.has_file and each.day not in refused]
+    if not others or any(min(others) < day < max(others) for day in refused):
+        return ""
+    start = f" --from {min(others)}" if min(refused) < min(others) else ""
+    end = f" --to {max(others)}" if max(refused) > max(others) else ""
+    return f", leave them out with{start}{end}"
 
 
 def _said(fault: Fault) -> str:

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
-from data_assets.export.days import Fault, FoundDay, check_days, that_keep
+from data_assets.export.days import Fault, FoundDay, check_days, not_kept_text, that_keep
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.manifest import ExportedDay, Manifest
 from data_assets.lake.lake import Lake
@@ -159,6 +160,7 @@ def export(
             found.values(),
             {day: allow if day in asked else tolerated[day] for day in together},
             snapshot=lake.as_of.name if lake.as_of else None,
+            not_kept=partial(not_kept_text, lake, exporter.dataset, exporter.ticker) if exporter.ticker else None,
         )
         done = 0
         for _, group in groupby(together, exporter.unit):

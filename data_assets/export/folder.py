@@ -9,6 +9,7 @@ Here: names, locks and renames, and what may not lie there together. Not here: w
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import Path
@@ -63,11 +64,7 @@ class ExportFolder:
             ExportRefused: it cannot be made, or holds exports of the other kind of data.
             ManifestUnreadable: a manifest in it cannot be read.
         """
-        try:
-            durable.make_folder(self.path)
-        except OSError as error:
-            raise ExportRefused(f"{self.path}: cannot be made ({error.strerror}): name another with --into") from error
-        with tempfiles.locked_folder(self.path):
+        with self._made_and_locked():
             tempfiles.sweep(tempfiles.find(self.path))
             self._export = self.manifest_path(engine, dataset, ticker).name
             self._writers = self._being_written()
@@ -81,6 +78,29 @@ class ExportFolder:
                     )
                 self._writers |= {name: path.name for day in manifest.days for name in day.files}
             yield
+
+    @contextlib.contextmanager
+    def _made_and_locked(self) -> Iterator[None]:
+        """Hold the folder, which is made where there is none, and is gone again if nothing came of it."""
+        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        while True:
+            try:
+                durable.make_folder(self.path)
+            except OSError as error:
+                raise ExportRefused(
+                    f"{self.path}: cannot be made ({error.strerror}): name another with --into"
+                ) from error
+            with tempfiles.locked_folder(self.path) as held:
+                if not (self.path.exists() and os.path.samestat(held, self.path.stat())):
+                    continue  # who had the lock before was refused, and took the empty folder away
+                try:
+                    yield
+                except BaseException:
+                    with contextlib.suppress(OSError):  # something lies in it
+                        for folder in missing:
+                            folder.rmdir()
+                    raise
+                return
 
     def _being_written(self) -> dict[str, str]:
         """File -> its export, of what writers were at that died."""

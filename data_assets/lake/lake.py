@@ -90,7 +90,7 @@ from data_assets.lake.pins import (
     snapshots,
 )
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
-from data_assets.lake.run_history import known_days
+from data_assets.lake.run_history import KnownDay, known_days
 from data_assets.lake.snapshot import PinnedDay, Snapshot
 from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, factors, splits_of, told
 from data_assets.lake.storage import Storage, open_storage
@@ -276,8 +276,9 @@ class Lake:
 
         Args:
             dataset: the dataset's key.
-            start: the first day; by default the first stored one.
-            end: the last day; by default the last stored one.
+            start: the first day; by default the first stored one, or, with ``project``, the first that was tried.
+            end: the last day; by default the last stored one, or, with ``project``, the last that was tried: one that
+                failed behind it is named.
             project: the folder of the project that fills this lake.
 
         Returns:
@@ -294,15 +295,18 @@ class Lake:
             LakeError: the dataset has no day at all, or none beyond the one bound that is given; the project cannot
                 tell; or this is the lake as of a snapshot.
         """
+        _checked_range(dataset, start or date.min, end or date.max)
         stored = self.stored_days(dataset, start or date.min, end or date.max)
-        if not stored and (start is None or end is None):
+        known = {} if project is None else self._known_days(dataset, Path(project), start, end)
+        tried = [*stored, *(day for day, said in known.items() if said.state != "missing")]
+        if not tried and (start is None or end is None):
             if (start or end) and (whole := self.stored_days(dataset)):
                 raise LakeError(
                     f"{dataset}: no day is stored {f'from {start} on' if start else f'up to {end}'}, but some are from "
                     f"{whole[0]} to {whole[-1]}; give both bounds"
                 )
             raise LakeError(f"{dataset}: the lake {self.url} holds no day of it; run: data-assets list")
-        start, end = start or stored[0], end or stored[-1]
+        start, end = start or min(tried), end or max(tried)
         _checked_range(dataset, start, end)
         there = set(stored)
         rows = [self._told_of(dataset, day, day in there) for day in sorted({*there, *sessions(start, end)})]
@@ -316,32 +320,13 @@ class Lake:
             "source": pl.String(),
         }
         table = pl.DataFrame(rows, schema, orient="row")
-        return table if project is None else self._with_history(table, dataset, Path(project), start, end)
+        return table if project is None else _with_history(table, known)
 
-    def _with_history(self, table: pl.DataFrame, dataset: str, project: Path, start: date, end: date) -> pl.DataFrame:
+    def _known_days(self, dataset: str, project: Path, start: date | None, end: date | None) -> Mapping[date, KnownDay]:
         if self.as_of is not None:
             raise LakeError(f"{dataset}: the run history speaks of the lake as it is: open it without as_of")
-        known = known_days(
-            project.expanduser().absolute(), dataset, start, end, lake=self.url, synthetic=self.synthetic
-        )
-        names = sorted({name for each in known.values() for name in each.checks})
-        said = pl.DataFrame(
-            {
-                "day": known.keys(),
-                "said": [each.state for each in known.values()],
-                "reason": [each.reason for each in known.values()],
-                "checks": [{name: each.checks.get(name) for name in names} for each in known.values()],
-            },
-            {
-                "day": pl.Date(),
-                "said": pl.String(),
-                "reason": pl.String(),
-                "checks": pl.Struct(dict.fromkeys(names, pl.String())),
-            },
-        )
-        readable = pl.when(pl.col("state") != "unreadable").then("said")
-        state = pl.coalesce(readable, pl.col("state").cast(pl.String)).alias("state")
-        return table.join(said, on="day", how="left", maintain_order="left").with_columns(state).drop("said")
+        folder = project.expanduser().absolute()
+        return known_days(folder, dataset, start, end, lake=self.url, synthetic=self.synthetic)
 
     def _told_of(self, dataset: str, day: date, is_stored: bool) -> tuple[object, ...]:
         if not is_stored:
@@ -1345,6 +1330,27 @@ def _kind(synthetic: bool) -> str:
 def _as_first(day: pl.LazyFrame, all_days: pl.LazyFrame) -> pl.LazyFrame:
     """A day's rows with the types in which several days are read as one."""
     return day.cast(all_days.collect_schema())
+
+
+def _with_history(table: pl.DataFrame, known: Mapping[date, KnownDay]) -> pl.DataFrame:
+    names = sorted({name for each in known.values() for name in each.checks})
+    said = pl.DataFrame(
+        {
+            "day": known.keys(),
+            "said": [each.state for each in known.values()],
+            "reason": [each.reason for each in known.values()],
+            "checks": [{name: each.checks.get(name) for name in names} for each in known.values()],
+        },
+        {
+            "day": pl.Date(),
+            "said": pl.String(),
+            "reason": pl.String(),
+            "checks": pl.Struct(dict.fromkeys(names, pl.String())),
+        },
+    )
+    readable = pl.when(pl.col("state") != "unreadable").then("said")
+    state = pl.coalesce(readable, pl.col("state").cast(pl.String)).alias("state")
+    return table.join(said, on="day", how="left", maintain_order="left").with_columns(state).drop("said")
 
 
 def _checked_range(dataset: str, start: date, end: date) -> None:

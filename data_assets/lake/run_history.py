@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 
 from data_assets.lake.errors import LakeError, one_line
+from data_assets.trading_calendar import FIRST_SESSION
 
 _COMMAND = "from data_assets.cli import main; main()"
 
@@ -39,22 +40,23 @@ class KnownDay:
 
 
 def known_days(
-    project: Path, dataset: str, start: date, end: date, *, lake: str, synthetic: bool
+    project: Path, dataset: str, start: date | None, end: date | None, *, lake: str, synthetic: bool
 ) -> dict[date, KnownDay]:
     """Ask a project for the days from ``start`` to ``end``; those that the dataset does not ask for are left out.
 
     Args:
         project: its folder.
         dataset: the dataset's key.
-        start: the first day.
-        end: the last day.
+        start: the first day; None for the dataset's first.
+        end: the last day; None for the newest session that has ended.
         lake: the lake of whose days it is to speak, wherever the project's settings say that its lake is.
         synthetic: whether that lake is of the sandbox.
 
     Raises:
         LakeError: the project cannot tell; the text says what the command said.
     """
-    asked = ("status", dataset, "--from", f"{start}", "--to", f"{end}", "--json", "--project", f"{project}")
+    bounds = ("--from", f"{start or FIRST_SESSION}", *(("--to", f"{end}") if end else ()))
+    asked = ("status", dataset, *bounds, "--json", "--project", f"{project}")
     place = lake if "://" in lake else str(Path(lake).absolute())
     variables = {"DATA_ASSETS_LAKE": place, "DATA_ASSETS_PROFILE": "sandbox" if synthetic else "live"}
     ended = subprocess.run(

@@ -321,7 +321,7 @@ class DayHealth:
 def day_health(
     instance: dg.DagsterInstance, dataset: MarketDataset, days: Sequence[str], lake: Lake
 ) -> list[DayHealth]:
-    """Return one row per day, in the order given. It costs two look-ups per day: use it for weeks, not for decades."""
+    """Return one row per day, in the order given. It costs a look-up per day that was tried: of decades, seconds."""
     asset_key = dataset.asset_key
     checks = check_states(instance, dataset, days)
     states = states_on_disk(instance, dataset, days, lake)
@@ -329,6 +329,7 @@ def day_health(
     held, closed = _held(dataset, failed, lake) if failed else (set(), {})
     gone = {day for day in failed if held is not None and day not in held and day not in closed}
     lacked = what_lacks(dataset, states, lake)
+    tried = tried_days(instance, asset_key, [day for day, state in states.items() if _is_open(state)])
     rows = []
     for day, state in states.items():
         # What was recorded of a day that is missing now, or failed and has none, was said of a file that is not here.
@@ -336,7 +337,7 @@ def day_health(
         record = latest_materialization(instance, asset_key, day) if here else None
         metadata = record.asset_materialization.metadata if record and record.asset_materialization else {}
         hole = hole_reason(record) if record and state is DayState.HOLE else None
-        newest_try = _newest_try(instance, asset_key, day) if state not in DONE | {DayState.STALE} else {}
+        newest_try = _newest_try(instance, asset_key, day) if day in tried else {}
         why = _why(newest_try)
         if hole:
             why = ("Hole", hole)
@@ -361,6 +362,10 @@ def day_health(
             )
         )
     return rows
+
+
+def _is_open(state: DayState) -> bool:
+    return state not in DONE | {DayState.STALE}
 
 
 def _scalar(value: dg.MetadataValue) -> Scalar:

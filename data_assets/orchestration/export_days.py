@@ -6,7 +6,7 @@ grid, can really be like that. One that failed as an error, or that could not be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import dagster as dg
@@ -15,8 +15,9 @@ from data_assets.export.days import FoundDay
 from data_assets.lake.lake import Lake
 from data_assets.lake.snapshot import Snapshot
 from data_assets.orchestration.asset_checks import PASSED, evaluation
-from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import check_states, states_on_disk
+from data_assets.orchestration.dataset import DayFiles, MarketDataset
+from data_assets.orchestration.day_states import DayState, check_states, states_on_disk
+from data_assets.orchestration.partitions import partition_keys
 
 
 def found_days(
@@ -44,6 +45,31 @@ def found_days(
         has_file = day in held
         found.append(FoundDay(day, states[key].value, has_file, *((tuple(red), tuple(warned)) if has_file else ())))
     return found
+
+
+def known_span(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake) -> tuple[date, date] | None:
+    """The first and the last day of a dataset that is stored or was tried; None while none is stored.
+
+    A day that failed behind the last stored one was asked for, and whoever takes all days would take it for not there
+    yet.
+    """
+    stored = lake.stored_days(dataset.name)
+    if not stored:
+        return None
+    states = states_on_disk(instance, dataset, partition_keys(partitions=dataset.partitions), lake)
+    tried = [date.fromisoformat(day) for day, state in states.items() if state is not DayState.MISSING]
+    return min([stored[0], *tried]), max([stored[-1], *tried])
+
+
+def why_no_days(dataset: MarketDataset, known: Iterable[MarketDataset]) -> str | None:
+    """Why a dataset has no days of the lake's own, such as the vendor's files, in words; None for all that have."""
+    if isinstance(dataset.files, DayFiles):
+        return None
+    others = {each.name: each for each in known if isinstance(each.files, DayFiles)}
+    made = [name for name, each in others.items() if dataset.name in each.upstream]
+    instead = [*made, *(name for name in dataset.upstream if name in others)][:1]
+    told = f": take {instead[0]}, which holds the same bars" if instead else ""
+    return f"{dataset.name} has no file of each day in the lake's own form{told}"
 
 
 def _pinned_day(instance: dg.DagsterInstance, dataset: MarketDataset, snapshot: Snapshot, day: date) -> FoundDay:

@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import chdir
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from data_assets.lake.lake import Lake
 from data_assets.vendors.polygon.day import BARS_KEY
 from data_assets_tests.cli.called import Call
 from data_assets_tests.cli.test_json_schema import valid
@@ -98,6 +100,75 @@ def test_every_format_refuses_the_same_days_and_records_the_same(
             (HOLE, "failed", ["failed"], False),
             (DAYS[3], "stored", [], True),
         ], engine
+
+
+LATER = "2024-07-08"
+"""Behind the last stored day; the vendor has no file of it."""
+
+
+def test_days_that_failed_behind_the_last_stored_one_stop_an_export_of_all_days(
+    project: FlatFileProject, call: Call, tmp_path: Path
+) -> None:
+    for day in (MISSING, LATER):
+        assert call("backfill", BARS_KEY, "--from", day, "--to", day).code == 1
+    into = tmp_path / "deep" / "out"
+    asked = (*EXPORT, "--allow", "check", "--into", str(into))
+    refused = call(*asked, "--json")
+    assert (refused.code, refused.document["refused"]) == (1, {"failed": [MISSING, HOLE, LATER]})
+    assert not into.parent.exists(), "a refused export leaves no folder behind"
+    ends = call(*asked, "--allow", "hole", "--from", SPIKED, "--to", LATER)
+    assert f"failed: {HOLE}, {LATER}; tolerate them" in ends.stderr, (
+        "one lies between stored days: no bound leaves it out"
+    )
+    newest = call(*asked, "--from", DAYS[3])
+    assert (
+        f"not exported, failed: {LATER}; tolerate them with --allow failed, leave them out with --to {DAYS[3]}, or"
+        in (newest.stderr)
+    )
+    lake = Lake(str(project.folder / "lake" / "live"), synthetic=False)
+    days = lake.days(BARS_KEY, project=project.folder)
+    assert dict(days.select("day", "state").iter_rows()) == {
+        date.fromisoformat(day): state
+        for day, state in {
+            **{MISSING: "failed", SPIKED: "stored", HALF: "stored", HOLE: "failed", DAYS[3]: "stored"},
+            LATER: "failed",
+        }.items()
+    }
+    assert "no file for 2024-07-08" in days["reason"].to_list()[-1]
+    assert lake.days(BARS_KEY)["day"].to_list()[-1] == date.fromisoformat(DAYS[3]), "of failed days files say nothing"
+
+
+def test_an_export_of_nothing_is_told(project: FlatFileProject, call: Call, tmp_path: Path) -> None:
+    """Of a ticker that no day keeps, of days without a file, and of what is no dataset of days."""
+    into = ("--into", str(tmp_path / "out"))
+    for allow in ((), ("--allow", "missing", "--allow", "check", "--allow", "failed")):
+        unknown = call("export", "csv", BARS_KEY, "--ticker", "SPYY", *SPAN, *into, *allow)
+        assert (unknown.code, unknown.stderr.count("\n")) == (1, 1)
+        assert "keeps SPYY: ask for SPY if you meant that" in unknown.stderr
+        assert unknown.printed("run: ") == ["add", "polygon", "SPYY"], "a backfill would bring nothing"
+        assert not (tmp_path / "out").exists()
+    document = valid("export", call("export", "csv", BARS_KEY, "--ticker", "KO", *into, "--json").document)
+    assert document["refused"] == {"missing": [SPIKED, HALF, DAYS[3]]}
+    none = call(*EXPORT, "--from", HOLE, "--to", HOLE, "--allow", "failed", *into)
+    assert (none.code, "the export is empty: the lake holds no bar of AAPL" in none.stderr) == (1, True)
+    for key in ("polygon/flat_files/minute_aggs_v1", "polygon/minute_aggs_monthly"):
+        for engine in ("iceberg", "csv"):
+            ended = call("export", engine, key, *into)
+            assert (ended.code, ended.stderr.count("\n")) == (2, 1)
+            assert "missing" not in ended.stderr
+            assert BARS_KEY in ended.stderr or engine == "csv"
+
+
+def test_a_ticker_that_some_days_keep_is_no_reason_for_a_backfill_that_does_nothing(tmp_path: Path, call: Call) -> None:
+    with flat_file_project(tmp_path / "project", DAYS[:2], POLYGON_TICKERS="AAPL,SPY"):
+        assert call("backfill", BARS_KEY, "--from", DAYS[0], "--to", DAYS[0]).code == 0
+    with flat_file_project(tmp_path / "project", DAYS[:2], POLYGON_TICKERS="AAPL"):
+        assert call("backfill", BARS_KEY, "--from", DAYS[1], "--to", DAYS[1]).code == 0
+        ended = call("export", "csv", BARS_KEY, "--ticker", "SPY", "--into", str(tmp_path / "out"))
+        assert ended.code == 1
+        assert f"missing: {DAYS[1]} (stored without the ticker)" in ended.stderr
+        assert f"leave them out with --to {DAYS[0]}" in ended.stderr
+        assert ended.printed("have SPY kept; run: ") == ["add", "polygon", "SPY"]
 
 
 WRONG = [

@@ -158,8 +158,11 @@ def test_the_oldest_go_first(project: InProcess, call: Call) -> None:
     ("arguments", "says"),
     [
         (("study",), "name datasets (KEY...), or say --all"),
-        (("study", QQQ, "--from", "2024-07-03", "--to", "2024-07-03"), "no day of what is asked for is stored"),
-        (("study", "polygon", *JULY), "no day of what is asked for is stored"),
+        (
+            ("study", QQQ, "--from", "2024-07-03", "--to", "2024-07-03"),
+            f"none of the 1 day that are asked for is stored; run: data-assets backfill {QQQ} --from 2024-07-03",
+        ),
+        (("study", "polygon/flat_files/minute_aggs_v1", *JULY), "take polygon/minute_aggs, which holds the same bars"),
         (("a/b", QQQ, *JULY), "is no name for a snapshot"),
         (("study", "theta/option_quotes/QQ"), "there is no dataset 'theta/option_quotes/QQ'"),
         (("study", QQQ, *JULY, "--into", "there.json"), "is there already: give another --into, or remove it"),
