@@ -404,13 +404,16 @@ class SnapshotDay:
     Attributes:
         dataset: its dataset.
         day: the day.
-        change: revised, rewritten (the same rows in another file), damaged, missing, or added (stored since, in
-            between).
+        change: revised (other rows), rewritten (the same rows in another file), changed (another file, and its rows of
+            then are not kept), damaged, missing, or added (stored since, in between).
         is_kept: whether the lake still holds what the day was.
         rows_added: rows that are new; null where that is not known.
         rows_removed: rows that are gone; likewise.
         rows_altered: rows of which any value differs; likewise.
-        largest_price_change: as a share of the price before; likewise.
+        largest_price_change: in the unit that follows; likewise.
+        largest_price_change_in: share (of the price before, of bars), dollars (of options) or contracts (of open
+            interest); null where no price differs.
+        largest_price_change_of: the row, the column, and from what to what; likewise.
     """
 
     dataset: str
@@ -421,6 +424,8 @@ class SnapshotDay:
     rows_removed: int | None
     rows_altered: int | None
     largest_price_change: float | None
+    largest_price_change_in: str | None
+    largest_price_change_of: str | None
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,17 @@ from data_assets.orchestration.export_days import why_no_days
 from data_assets.wiring import open_lake
 
 SHORT_ID = 12
-COLOURS = {"revised": "red", "damaged": "red", "missing": "red", "added": "yellow", "rewritten": "dim"}
+COLOURS = {
+    "revised": "red",
+    "changed": "red",
+    "damaged": "red",
+    "missing": "red",
+    "added": "yellow",
+    "rewritten": "dim",
+}
 MEANING = {
     "rewritten": "the same rows in another file",
+    "changed": "another file; its rows of then are not kept, so nobody can tell whether they differ",
     "damaged": "what is there now cannot be read: backfill this day again",
     "missing": "no longer there",
     "added": "stored since, between days of the snapshot",
@@ -183,18 +191,12 @@ def _print_changes(snapshot: Snapshot, found: Sequence[DayChange], changed: Sequ
 def _how(change: DayChange) -> str:
     if change.change in MEANING:
         return MEANING[change.change]
-    if change.difference is None:
-        return "its rows of then are not kept, so nobody can tell"
-    found = change.difference
-    return (
-        f"of {found.rows_before:,} rows {found.rows_added:,} added, {found.rows_removed:,} removed, "
-        f"{found.rows_altered:,} altered; largest price change {found.largest_price_change:.2%}"
-    )
+    return change.difference.text if change.difference else ""
 
 
 def _document(change: DayChange) -> SnapshotDay:
-    measured = change.difference.metadata if change.difference else dict.fromkeys(MEASURES)
-    return SnapshotDay(change.dataset, change.day.isoformat(), change.change, change.is_kept, **measured)
+    measured = dict.fromkeys(MEASURES) | (change.difference.metadata if change.difference else {})
+    return SnapshotDay(change.dataset, change.day.isoformat(), change.change, change.is_kept, **measured)  # type: ignore[arg-type]
 
 
 def list_all(as_json: bool) -> None:

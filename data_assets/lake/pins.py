@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from data_assets.lake.errors import Corrupt, LakeError, read_error, write_error
-from data_assets.lake.layout import PINNED, SNAPSHOTS, partition_path, pinned_path, snapshot_path
+from data_assets.lake.layout import PINNED, SNAPSHOTS, partition_path, pinned_path, previous_path, snapshot_path
 from data_assets.lake.parquet_file import NOT_SEALED, FileDigest, file_digest, reading, row_groups
 from data_assets.lake.revision import Difference, difference
 from data_assets.lake.snapshot import PinnedDay, Snapshot
@@ -30,8 +30,8 @@ from data_assets.lake.storage import Storage
 PRICES = ("close", "open", "high", "low", "vwap", "average", "bid", "ask")
 """Columns whose change is measured, in any dataset; the first that a file has tells the usual change."""
 
-UNCHANGED, REWRITTEN, REVISED, DAMAGED, MISSING, ADDED = (
-    *("unchanged", "rewritten", "revised"),
+UNCHANGED, REWRITTEN, REVISED, CHANGED, DAMAGED, MISSING, ADDED = (
+    *("unchanged", "rewritten", "revised", "changed"),
     *("damaged", "missing", "added"),
 )
 
@@ -44,8 +44,9 @@ class DayChange:
         dataset: its dataset.
         day: the day.
         change: ``unchanged``; ``rewritten``, with another file of the same rows; ``revised``, with other rows;
-            ``damaged``, so that nobody can read what is there now; ``missing``; or ``added``, stored since between days
-            of the snapshot.
+            ``changed``, with another file, of which nobody can tell more, as its rows of then are nowhere; ``damaged``,
+            so that nobody can read what is there now; ``missing``; or ``added``, stored since between days of the
+            snapshot.
         difference: between the rows of the snapshot and those of now; None where they are the same or nobody can tell.
         is_kept: whether the lake still has the file of the snapshot; True for what was added. On a local disk a pin is
             the day's own file until that is replaced, so that damage to one is damage to both.
@@ -278,13 +279,21 @@ def _changed(
 ) -> DayChange:
     if now.sealed is False:  # asked first: nobody knows what a decoder makes of such bytes
         return DayChange(dataset, day, DAMAGED, None, kept)
-    if not kept:
-        return DayChange(dataset, day, REVISED, None, is_kept=False)
+    before = pinned_path(dataset, day, was.sha256) if kept else _recorded_revision(storage, dataset, day, was)
+    if before is None:
+        return DayChange(dataset, day, CHANGED, None, is_kept=False)
     try:
-        found = _difference(storage, dataset, day, was, stamps)
+        found = _difference(storage, before, partition_path(dataset, day), stamps)
     except Corrupt:  # what is there now, as what was then has its digest still
-        return DayChange(dataset, day, DAMAGED, None, is_kept=True)
-    return DayChange(dataset, day, REWRITTEN if found.is_none else REVISED, found, is_kept=True)
+        return DayChange(dataset, day, DAMAGED, None, kept)
+    return DayChange(dataset, day, REWRITTEN if found.is_none else REVISED, found, kept)
+
+
+def _recorded_revision(storage: Storage, dataset: str, day: date, was: PinnedDay) -> str | None:
+    """The revision that was replaced last, if it is the file of the snapshot: the rows of then without a pin."""
+    name = previous_path(dataset, day)
+    is_it = storage.size(name) == was.size and _digest(storage, name).sha256 == was.sha256
+    return name if is_it else None
 
 
 def _digest(storage: Storage, name: str) -> FileDigest:
@@ -292,8 +301,7 @@ def _digest(storage: Storage, name: str) -> FileDigest:
         return file_digest(file)
 
 
-def _difference(storage: Storage, dataset: str, day: date, was: PinnedDay, stamps: Sequence[str]) -> Difference:
-    before, after = pinned_path(dataset, day, was.sha256), partition_path(dataset, day)
+def _difference(storage: Storage, before: str, after: str, stamps: Sequence[str]) -> Difference:
     with _opened(storage, before, before) as old, _opened(storage, after, after) as new:
         with reading(storage.locate(after)):
             parquet = pq.ParquetFile(new)

@@ -144,7 +144,7 @@ def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, mar
             outcome.metadata[LOOK] = mark
             record_stored(context, dataset, lake, day, outcome)
             said = {name: outcome.metadata[name] for name in MEASURES if name in outcome.metadata}
-            name, reason = "Revised", ", ".join(f"{name} {value:,}" for name, value in said.items())
+            name, reason = "Revised", ", ".join(f"{name} {_number(value)}" for name, value in said.items())
         else:
             lake.unfinished(dataset.name, day).clear()  # what is kept of an answer is not the next look's
             said, name, reason = {}, outcome.name, outcome.reason
@@ -188,6 +188,10 @@ def look(context: dg.OpExecutionContext, dataset: MarketDataset, lake: Lake, mar
         asyncio.run(ingest_through(context, dataset, lake, asked, record_in_thread, Progress(), comparing))
     text = ", ".join(f"{count:,} {name}" for name, count in found.items()) or "none of them is stored any more"
     context.log.info(f"{dataset.name}: {count_of(len(marks), 'day')} looked at again: {text}")
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
 
 
 def _recorded(

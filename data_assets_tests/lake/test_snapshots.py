@@ -23,7 +23,17 @@ from data_assets.lake.lake import Corrupt, Lake, LakeError
 from data_assets.lake.layout import pinned_path, snapshot_path
 from data_assets.lake.snapshot import PinnedDay, Snapshot
 from data_assets.lake.views import create_views
-from data_assets_tests.lake.lake_days import DATASET, DAY, python_path, quotes, store, stored, temp_files
+from data_assets_tests.lake.lake_days import (
+    DATASET,
+    DAY,
+    SORT_BY,
+    provenance,
+    python_path,
+    quotes,
+    store,
+    stored,
+    temp_files,
+)
 
 NEXT = date(2024, 1, 4)
 LATER = date(2024, 1, 5)
@@ -80,12 +90,17 @@ def test_what_changed_is_measured(lake_url):
     revised, rewritten = lake.changes(snapshot)
 
     assert (revised.change, revised.is_kept) == ("revised", True)
+    largest = max(before.head(2).rename({"bid": "bid_before"}).to_dicts(), key=lambda row: row["bid_before"])
     assert revised.difference.metadata == {
         "rows_added": 0,
         "rows_removed": 4,
         "rows_altered": 3,
-        "largest_price_change": pytest.approx(0.5),
+        "largest_price_change": pytest.approx(largest["bid_before"] / 2),
+        "largest_price_change_in": "dollars",
+        "largest_price_change_of": revised.difference.largest.of,
     }
+    told = revised.difference.largest
+    assert (told.column, told.before, told.row["strike"]) == ("bid", largest["bid_before"], largest["strike"])
     assert (rewritten.day, rewritten.change) == (NEXT, "rewritten")
 
 
@@ -115,7 +130,7 @@ def test_a_damaged_day_hides_no_other_one(tmp_path):
     path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
     assert [(each.change, each.is_kept) for each in lake.changes(snapshot)] == [("damaged", False), ("unchanged", True)]
     store(lake, quotes(seed=1), etag='"another"')
-    assert [(each.change, each.is_kept) for each in lake.changes(snapshot)] == [("revised", False), ("unchanged", True)]
+    assert [(each.change, each.is_kept) for each in lake.changes(snapshot)] == [("changed", False), ("unchanged", True)]
     store(lake, quotes(seed=3), day=NEXT)
     (tmp_path / DATASET / f"date={NEXT}" / "data.parquet").write_bytes(b"PAR1 and no more")
     assert [(each.change, each.is_kept) for each in lake.changes(snapshot)][1] == ("damaged", True)
@@ -133,7 +148,29 @@ def test_without_its_files_a_snapshot_is_read_until_a_day_is_replaced(lake_url):
         stored(then)
     assert stored(then, day=NEXT).equals(quotes(seed=2))
     (change, _) = lake.changes(snapshot)
-    assert (change.change, change.difference, change.is_kept) == ("revised", None, False)
+    assert (change.change, change.difference, change.is_kept) == ("changed", None, False), "nobody can tell"
+
+
+def test_a_revision_that_is_recorded_is_told_without_a_pin(lake_url):
+    """A look keeps the rows that it replaced: they are those of the snapshot, and say what was revised."""
+    lake = filled(lake_url)
+    snapshot = lake.take_snapshot("light", {DATASET: [DAY]}, keep=False)
+    revised = quotes(seed=1).with_columns(bid=pl.col("bid") + 0.25)
+    with lake.writer(DATASET, DAY, quotes().to_arrow().schema, SORT_BY) as writer:
+        writer.write(revised)
+        writer.finish(provenance()).publish(keep_previous=True)
+    (change,) = lake.changes(snapshot)
+    assert (change.change, change.is_kept) == ("revised", False)
+    assert change.difference.rows_altered == revised.height
+    assert change.difference.largest.size == pytest.approx(0.25)
+    store(lake, quotes(seed=7))
+    (change,) = lake.changes(snapshot)
+    assert change.change == "revised", "what is recorded is still the file of the snapshot"
+    with lake.writer(DATASET, DAY, quotes().to_arrow().schema, SORT_BY) as writer:
+        writer.write(revised)
+        writer.finish(provenance()).publish(keep_previous=True)
+    (change,) = lake.changes(snapshot)
+    assert (change.change, change.difference) == ("changed", None)
 
 
 def test_one_file_of_many_snapshots_is_kept_until_the_last_of_them_goes(tmp_path):
