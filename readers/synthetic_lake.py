@@ -74,7 +74,7 @@ def contents(lake: Lake) -> Iterator[tuple[str, str, Content]]:
     """Every folder that people read whole: its name, where it is, and what the project's own reader finds in it."""
     for dataset in lake.datasets():
         rows = lake.scan(dataset, FIRST, LAST).collect()
-        days = [str(day) for day in lake.stored_days(dataset, FIRST, LAST)]
+        days = [str(day) for day in lake.held_days(dataset, FIRST, LAST)]
         yield dataset, lake.locate(dataset), _content(rows, {"date": days})
     bars = {
         name: _bars(lake, name)

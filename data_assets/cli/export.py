@@ -137,7 +137,7 @@ def _end(text: str) -> NoReturn:
 def _days(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, options: Mapping[str, Any]) -> list[date]:
     start, end = options["start"], options["end"]
     if lake.as_of is not None:
-        pinned = lake.stored_days(dataset.name, start.first if start else date.min, end.last if end else date.max)
+        pinned = lake.held_days(dataset.name, start.first if start else date.min, end.last if end else date.max)
         if not pinned:
             raise click.UsageError(f"{dataset.name}: the snapshot {lake.as_of.name} has no day of it there")
         return pinned

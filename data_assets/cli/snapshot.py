@@ -88,9 +88,7 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
     with open_instance() as instance:
         for dataset, keys in selected.items():
             there = (
-                lake.stored_days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
-                if keys
-                else []
+                lake.held_days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])) if keys else []
             )
             asked_for = set(keys)
             days = [day for day in there if day.isoformat() in asked_for]

@@ -66,7 +66,7 @@ def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mappin
 def _found(
     lake: Lake, dataset: str, ticker: str, known: Sequence[Split], options: Mapping[str, Any]
 ) -> list[SplitJump]:
-    stored = lake.stored_days(dataset)
+    stored = lake.held_days(dataset)
     if not stored:
         raise LakeError(f"{dataset}: the lake {lake.url} holds no day of it yet; run: data-assets backfill {dataset}")
     start = options["start"].first if options["start"] else stored[0]

@@ -79,7 +79,7 @@ def that_keep(lake: Lake, dataset: str, ticker: str, found: Iterable[FoundDay]) 
 
 def nearest_kept(lake: Lake, dataset: str, ticker: str) -> str | None:
     """The ticker of the newest stored day that is spelt nearest to one, if any is near."""
-    newest = lake.stored_days(dataset)[-1:]
+    newest = lake.held_days(dataset)[-1:]
     kept = next((said.wanted for said in lake.statements(dataset, newest).values()), None)
     if not isinstance(kept, frozenset):
         rows = lake.scan(dataset, newest[0], newest[0], ["ticker"]) if newest else None

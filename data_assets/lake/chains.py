@@ -13,7 +13,9 @@ Here: those columns, and which rows. Not here: which files (``lake``).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from numbers import Real
 
 import polars as pl
 
@@ -41,6 +43,61 @@ def instant_of(day: date, minute: time | str) -> datetime:
         raise ValueError(f"minute {minute}: is taken as New York's, and must have no time zone of its own")
     # In UTC, as rows have it: Polars 2.1 refuses to compare instants of two time zones.
     return datetime.combine(day, clock, NEW_YORK).astimezone(UTC)
+
+
+def check_price(dataset: str, price: float | str | None) -> None:
+    """Go on only with a price that an underlying can have.
+
+    Raises:
+        TypeError: it is neither a number nor the key of a dataset.
+        ValueError: it is not above 0.
+    """
+    if price is None or isinstance(price, str):
+        return
+    if isinstance(price, bool) or not isinstance(price, Real):
+        raise TypeError(f"{dataset}: price {price!r}: must be a number, or a dataset of bars")
+    if not 0 < price < math.inf:
+        raise ValueError(f"{dataset}: price {price}: must be above 0, in dollars or index points")
+
+
+def check_contract(dataset: str, expiration: date, strike: float) -> None:
+    """Go on only with what a contract can have.
+
+    Raises:
+        TypeError: the expiration is no date, or the strike no number.
+        ValueError: the strike is not above 0.
+    """
+    if not isinstance(expiration, date) or isinstance(expiration, datetime):
+        raise TypeError(f"{dataset}: expiration {expiration!r}: must be a date, such as date(2024, 1, 19)")
+    if isinstance(strike, bool) or not isinstance(strike, Real):
+        raise TypeError(f"{dataset}: strike {strike!r}: must be a number")
+    if not 0 < strike < math.inf:
+        raise ValueError(f"{dataset}: strike {strike}: must be above 0, in dollars or index points")
+
+
+def grid_text(rows: pl.LazyFrame) -> str:
+    """Which snapshots a day has, in words."""
+    instants = rows.select(pl.col(TIME).unique().sort()).collect(engine="streaming")[TIME]
+    clocks = instants.dt.convert_time_zone(NEW_YORK.key).dt.strftime("%H:%M:%S").str.strip_suffix(":00")
+    if len(clocks) < 2:
+        return f"its one snapshot is at {clocks[0]}" if len(clocks) else "the day has no row"
+    step = instants.diff().drop_nulls().mode().sort()[0]
+    often = "minute" if step == timedelta(minutes=1) else f"{step.total_seconds() / 60:g} minutes"
+    return f"the day has one every {often} from {clocks[0]} to {clocks[-1]}"
+
+
+def nearest_contracts(rows: pl.LazyFrame, expiration: date, strike: float, day: date) -> str:
+    """Which contracts of a day come nearest to one that it has not, in words."""
+    listed = rows.select("expiration", "strike").unique().collect(engine="streaming")
+    expirations = sorted(listed["expiration"].unique(), key=lambda each: abs(each - expiration))[:_NAMED]
+    if expiration not in expirations:
+        return f"the nearest expirations on {day} are {', '.join(str(each) for each in sorted(expirations))}"
+    of_expiration = listed.filter(pl.col("expiration") == expiration)["strike"].unique()
+    strikes = sorted(of_expiration, key=lambda each: abs(each - strike))[:_NAMED]
+    return f"the nearest strikes of {expiration} on {day} are {', '.join(f'{each:g}' for each in sorted(strikes))}"
+
+
+_NAMED = 3
 
 
 def with_quote_columns(quotes: pl.LazyFrame) -> pl.LazyFrame:
@@ -91,7 +148,9 @@ def parity_price(chain: pl.LazyFrame) -> pl.LazyFrame:
     return price.select(pl.col(PRICE).first())  # one row, of null, where there is no pair
 
 
-def of_contract(quotes: pl.LazyFrame, expiration: date, strike: float, right: str, root: str | None) -> pl.LazyFrame:
+def of_contract(
+    quotes: pl.LazyFrame, expiration: date, strike: float, right: str, root: str | None = None
+) -> pl.LazyFrame:
     """The rows of one contract.
 
     Raises:

@@ -23,10 +23,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_assets.dataset_names import nearest
 from data_assets.files import tempfiles
 from data_assets.lake.as_of import StorageAsOf
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS, dataset_of
 from data_assets.lake.bars import (
+    TIME,
     BarFiles,
     Hours,
     bar_files,
@@ -39,7 +41,11 @@ from data_assets.lake.bars import (
 from data_assets.lake.chains import (
     GREEKS,
     QUOTES,
+    check_contract,
+    check_price,
+    grid_text,
     instant_of,
+    nearest_contracts,
     of_contract,
     price_before,
     with_moneyness,
@@ -97,7 +103,7 @@ from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces, sweep_pieces_beside
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
 from data_assets.quality.split_jumps import Jump, jumps
-from data_assets.trading_calendar import NEW_YORK, sessions, utc_now
+from data_assets.trading_calendar import NEW_YORK, sessions, utc_now, why_closed
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
 
@@ -222,7 +228,27 @@ class Lake:
         """The keys of the datasets that hold at least one ticker's month."""
         return sorted({dataset for name in self._storage.names() if (dataset := monthly_dataset_of(name))})
 
-    def stored_days(
+    def stored_days(self, dataset: str, start: date = date.min, end: date = date.max) -> list[date]:
+        """The days from ``start`` to ``end``, both inclusive, whose file is there; `days` has state and checks.
+
+        Args:
+            dataset: the dataset's key.
+            start: the first day.
+            end: the last day.
+
+        Raises:
+            TypeError: a bound is no date.
+            ValueError: ``end`` is before ``start``.
+            LakeError: the dataset has no day at all, as one whose name is misspelt; the text names the nearest.
+            LakeUnusable: the dataset's folder as a whole may not be looked into, or is a link to what is not there.
+        """
+        _checked_range(dataset, start, end)
+        days = self.held_days(dataset, start, end)
+        if not days and not self.held_days(dataset):
+            raise LakeError(self._no_day(dataset, start, end))
+        return days
+
+    def held_days(
         self,
         dataset: str,
         start: date = date.min,
@@ -230,7 +256,7 @@ class Lake:
         *,
         unreadable: Callable[[date, LakeError], None] | None = None,
     ) -> list[date]:
-        """The days from ``start`` to ``end``, both inclusive, whose file is there; `days` has state and checks.
+        """As `stored_days`, for who knows that there is such a dataset: none before its first day was stored.
 
         Args:
             dataset: the dataset's key.
@@ -296,16 +322,16 @@ class Lake:
                 tell; or this is the lake as of a snapshot.
         """
         _checked_range(dataset, start or date.min, end or date.max)
-        stored = self.stored_days(dataset, start or date.min, end or date.max)
+        stored = self.held_days(dataset, start or date.min, end or date.max)
         known = {} if project is None else self._known_days(dataset, Path(project), start, end)
         tried = [*stored, *(day for day, said in known.items() if said.state != "missing")]
         if not tried and (start is None or end is None):
-            if (start or end) and (whole := self.stored_days(dataset)):
+            if (start or end) and (whole := self.held_days(dataset)):
                 raise LakeError(
                     f"{dataset}: no day is stored {f'from {start} on' if start else f'up to {end}'}, but some are from "
                     f"{whole[0]} to {whole[-1]}; give both bounds"
                 )
-            raise LakeError(f"{dataset}: the lake {self.url} holds no day of it; run: data-assets list")
+            raise LakeError(self._no_day(dataset, start or date.min, end or date.max))
         start, end = start or min(tried), end or max(tried)
         _checked_range(dataset, start, end)
         there = set(stored)
@@ -377,8 +403,8 @@ class Lake:
         _checked_range(dataset, start, end)
         rule = rule_of(dataset) if flags or clean else None
         drop = wanted_flags(rule, clean, dataset) if rule else ()
-        days = self.stored_days(dataset, start, end)
-        some_day = days or self.stored_days(dataset)[:1]
+        days = self.held_days(dataset, start, end)
+        some_day = days or self.held_days(dataset)[:1]
         if not some_day:
             raise LakeError(self._no_day(dataset, start, end))
         if verify:
@@ -409,7 +435,7 @@ class Lake:
             A lazy frame, a row for each contract: the stored columns (prices in US dollars), then ``mid``, ``spread``
             (US dollars), ``days_to_expiration`` (calendar days), ``underlying_price`` (US dollars or index points),
             ``moneyness`` (strike / underlying_price) and ``time_new_york``. ``mid`` and ``spread`` are null where
-            nobody asks. No rows if the day has no snapshot at that time.
+            nobody asks.
 
         Example:
             >>> from datetime import date
@@ -420,13 +446,17 @@ class Lake:
             12
 
         Raises:
-            ValueError: ``minute`` is no time of day.
-            LakeError: the day is not stored, or no bar says the price.
+            TypeError: ``day`` is no date, or ``price`` neither a number nor a dataset.
+            ValueError: ``minute`` is no time of day, or ``price`` is not above 0.
+            LakeError: the day is not stored or has no snapshot at that minute (the text says which it has), or no bar
+                says the price.
         """
-        dataset, instant = f"{QUOTES}/{underlying}", instant_of(day, minute)
-        rows = with_quote_columns(self._day(dataset, day).filter(pl.col("timestamp") == instant))
+        dataset = f"{QUOTES}/{underlying}"
+        check_price(dataset, price)
+        rows = with_quote_columns(self._minute(dataset, day, minute))
         if isinstance(price, str):
-            price = price_before(self.bars(underlying, day, day, dataset=price), price, underlying, instant)
+            bars = self.bars(underlying, day, day, dataset=price)
+            price = price_before(bars, price, underlying, instant_of(day, minute))
         return with_moneyness(rows, price)
 
     def greeks(self, underlying: str, day: date, minute: time | str) -> pl.LazyFrame:
@@ -443,12 +473,11 @@ class Lake:
             it came: see ``iv_error``.
 
         Raises:
+            TypeError: ``day`` is no date.
             ValueError: ``minute`` is no time of day.
-            LakeError: the day is not stored.
+            LakeError: the day is not stored, or has no row at that minute; the text says which it has.
         """
-        instant = instant_of(day, minute)
-        rows = self._day(f"{GREEKS}/{underlying}", day).filter(pl.col("timestamp") == instant)
-        return with_moneyness(with_quote_columns(rows))
+        return with_moneyness(with_quote_columns(self._minute(f"{GREEKS}/{underlying}", day, minute)))
 
     def contract(
         self,
@@ -456,20 +485,22 @@ class Lake:
         expiration: date,
         strike: float,
         right: str,
-        start: date,
-        end: date,
+        start: date | None = None,
+        end: date | None = None,
         *,
         root: str | None = None,
     ) -> pl.LazyFrame:
         """The quotes of one option contract from ``start`` to ``end``, both inclusive, in order of time.
+
+        That the contract was quoted at all is made sure of first, from its last days on, which costs a look at a file.
 
         Args:
             underlying: ``QQQ`` reads ``theta/option_quotes/QQQ``.
             expiration: the contract's.
             strike: US dollars, or index points.
             right: ``CALL`` or ``PUT``.
-            start: the first day.
-            end: the last day.
+            start: the first day; by default the first stored one.
+            end: the last day; by default, and at most, that of the expiration.
             root: SPX or SPXW, where one day and strike has contracts of both; by default those of all roots.
 
         Returns:
@@ -477,21 +508,52 @@ class Lake:
             that the lake does not hold, or on which the contract was not listed, have no rows.
 
         Raises:
-            ValueError: ``end`` is before ``start``, or ``right`` is neither a call nor a put.
-            LakeError: the dataset has no day at all.
+            TypeError: a day is no date.
+            ValueError: ``end`` is before ``start``, ``expiration`` is before it, ``strike`` is not above 0, or
+                ``right`` is neither a call nor a put.
+            LakeError: no day of the range is stored, or none has the contract; the text names the nearest ones.
         """
-        rows = self.scan(f"{QUOTES}/{underlying}", start, end)
-        return with_quote_columns(of_contract(rows, expiration, strike, right, root))
+        dataset = f"{QUOTES}/{underlying}"
+        check_contract(dataset, expiration, strike)
+        _checked_range(dataset, start or date.min, end or date.max)
+        if start is not None and expiration < start:
+            raise ValueError(f"{dataset}: a contract that expires on {expiration} has no quote from {start} on")
+        last = min(end or date.max, expiration)
+        days = self.stored_days(dataset, start or date.min, last)
+        if not days:
+            raise LakeError(
+                f"{dataset}: the lake {self.url} holds no day from {start or 'the first'} to {last}; "
+                f"{_how_to_fetch(dataset, start or last, last)}"
+            )
+        wanted = partial(of_contract, expiration=expiration, strike=strike, right=right, root=root)
+        newest_first = (scan([self.locate(partition_path(dataset, day))]) for day in reversed(days))
+        if all(wanted(rows).head(1).collect(engine="streaming").is_empty() for rows in newest_first):
+            rows = scan([self.locate(partition_path(dataset, days[-1]))])
+            about = f"{expiration} {strike:g} {right}" + (f" of {root}" if root else "")
+            raise LakeError(
+                f"{dataset}: no day from {days[0]} to {days[-1]} has a quote of {about}; "
+                f"{nearest_contracts(rows, expiration, strike, days[-1])}"
+            )
+        return with_quote_columns(wanted(self.scan(dataset, days[0], days[-1])))
+
+    def _minute(self, dataset: str, day: date, minute: time | str) -> pl.LazyFrame:
+        """The rows of one snapshot, which has to be there."""
+        instant = instant_of(day, minute)
+        rows = self._day(dataset, day)
+        if rows.select(TIME).filter(pl.col(TIME) == instant).head(1).collect(engine="streaming").is_empty():
+            clock = f"{instant.astimezone(NEW_YORK):%H:%M:%S}".removesuffix(":00")
+            raise LakeError(f"{dataset} {day}: there is no snapshot at {clock} New York; {grid_text(rows)}")
+        return rows.filter(pl.col(TIME) == instant)
 
     def _day(self, dataset: str, day: date) -> pl.LazyFrame:
         """The rows of one day, which has to be there."""
-        if not self.stored_days(dataset, day, day):
+        _checked_range(dataset, day, day)
+        if not self.held_days(dataset, day, day):
             if self.as_of is not None:
                 raise LakeError(f"{dataset}: the snapshot {self.as_of.name} is not of {day}")
-            raise LakeError(
-                f"{dataset}: the lake {self.url} does not hold {day}; "
-                f"run: data-assets backfill {dataset} --from {day} --to {day}"
-            )
+            if not self.held_days(dataset):
+                raise LakeError(self._no_day(dataset, day, day))
+            raise LakeError(f"{dataset}: the lake {self.url} does not hold {day}; {_how_to_fetch(dataset, day, day)}")
         return scan([self.locate(partition_path(dataset, day))])
 
     def bars(
@@ -584,6 +646,8 @@ class Lake:
             raise ValueError("grid=True is a grid of regular minutes: ask for session='regular' with it")
         if fill and not grid:
             raise ValueError("fill=True fills the minutes of a grid: ask for grid=True with it")
+        if not isinstance(ticker, str) or not ticker:
+            raise ValueError(f"ticker {ticker!r}: must be a name, as the vendor writes it")
         drop = wanted_flags(of_bars(), clean, dataset)
         if (adjust is None) != (splits is None) or adjust not in (None, "splits"):
             raise ValueError("adjust='splits' and splits=, a table of them, go together: give both or neither")
@@ -677,7 +741,7 @@ class Lake:
         Raises:
             LakeError: the lake cannot be read.
         """
-        return told(dataset, ticker, jump, self.stored_days(dataset), self._fetched_on(dataset))
+        return told(dataset, ticker, jump, self.held_days(dataset), self._fetched_on(dataset))
 
     def in_scale_of(self, dataset: str, day: date) -> list[date]:
         """The days of bars of IB that were fetched on the day on which one was, or earlier, oldest first.
@@ -687,7 +751,7 @@ class Lake:
         Raises:
             LakeError: the lake cannot be read.
         """
-        fetched = {each: self.provenance(dataset, each).fetched_at for each in self.stored_days(dataset)}
+        fetched = {each: self.provenance(dataset, each).fetched_at for each in self.held_days(dataset)}
         until = fetched[day].astimezone(NEW_YORK).date()
         return [each for each, at in fetched.items() if at.astimezone(NEW_YORK).date() <= until]
 
@@ -697,7 +761,7 @@ class Lake:
         Raises:
             LakeError: it has no day at all.
         """
-        if not (some_day := self.stored_days(dataset)[:1]):
+        if not (some_day := self.held_days(dataset)[:1]):
             listed = f"give {ticker} a row in tickers.csv, if it has none, and " if dataset.startswith(IB_BARS) else ""
             elsewhere = self._bars_elsewhere(dataset, ticker, start, end)
             raise LakeError(f"{self._no_day(dataset, start, end, listed)}{elsewhere}")
@@ -707,17 +771,23 @@ class Lake:
     def _no_day(self, dataset: str, start: date, end: date, before: str = "") -> str:
         if self.as_of is not None:
             return f"{dataset}: the snapshot {self.as_of.name} is of no day of it, but of {', '.join(self.as_of.days)}"
-        return (
-            f"{dataset}: the lake {self.url} holds no day of it yet; "
-            f"{before}run: data-assets backfill {dataset} --from {start} --to {end}"
-        )
+        known = [*self.datasets(), *self.monthly_datasets()]
+        near = nearest([name for name in known if name != dataset], dataset)
+        text = f"{dataset}: the lake {self.url} holds no day of it yet; "
+        if near is not None:
+            text += f"did you mean {near}? If not, "
+        elif dataset.partition("/")[0] not in {
+            name.partition("/")[0] for name in (*known, QUOTES, POLYGON_BARS, IB_BARS)
+        }:
+            return f"{text}it is no dataset of a known vendor; which there are: data-assets list"
+        return f"{text}{before}{_how_to_fetch(dataset, start, end)}"
 
     def _bars_elsewhere(self, dataset: str, ticker: str, start: date, end: date) -> str:
         """Words that name the other dataset, if it holds days of the range that keep the ticker; else none."""
         for other in (POLYGON_BARS, IB_BARS):
             with suppress(LakeError, ValueError):  # the caller has an error to tell, and this is no other one
                 of_other = dataset_of(other, ticker)
-                days = self.stored_days(of_other, start, end) if of_other != dataset else []
+                days = self.held_days(of_other, start, end) if of_other != dataset else []
                 if any(said.keeps(ticker) for said in self.statements(of_other, days[-1:]).values()):
                     return f"; the lake has bars of {ticker} from another vendor there: dataset='{other}' reads those"
         return ""
@@ -727,7 +797,7 @@ class Lake:
 
         When names were made known, the newest day may have been stored before, and days that then lacked a name since.
         """
-        days = self.stored_days(dataset)
+        days = self.held_days(dataset)
         telling = [*days[-1:], *[day for day in days if start <= day <= end][:1]]
         names: list[Name] = []
         for said in self.statements(dataset, telling).values():
@@ -1353,7 +1423,22 @@ def _with_history(table: pl.DataFrame, known: Mapping[date, KnownDay]) -> pl.Dat
     return table.join(said, on="day", how="left", maintain_order="left").with_columns(state).drop("said")
 
 
+def _how_to_fetch(dataset: str, start: date, end: date) -> str:
+    """What to do about days that are not stored: nothing where no backfill can bring them."""
+    if start == date.min or end == date.max:
+        return f"run: data-assets backfill {dataset} --days 10"
+    today = utc_now().astimezone(NEW_YORK).date()
+    if start > today:
+        return f"{start} is still to come"
+    if not sessions(start, end):
+        return why_closed(start) if start == end else f"no day from {start} to {end} has a session"
+    return f"run: data-assets backfill {dataset} --from {start} --to {end}"
+
+
 def _checked_range(dataset: str, start: date, end: date) -> None:
+    for name, day in (("start", start), ("end", end)):
+        if not isinstance(day, date) or isinstance(day, datetime):
+            raise TypeError(f"{dataset}: {name} {day!r}: must be a date, such as date(2024, 1, 3)")
     if end < start:
         raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
 

@@ -130,7 +130,7 @@ class DayFiles:
         self, lake: Lake, first: date, last: date, unreadable: Callable[[date, LakeError], None]
     ) -> set[date] | None:
         """See `Files`."""
-        return set(lake.stored_days(self.dataset, first, last, unreadable=unreadable))
+        return set(lake.held_days(self.dataset, first, last, unreadable=unreadable))
 
     def stale(self, _lake: Lake, _days: Sequence[date]) -> set[date]:
         """See `Files`: a day is made from nothing of this lake."""

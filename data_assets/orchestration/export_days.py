@@ -33,7 +33,7 @@ def found_days(
         return [_pinned_day(instance, dataset, lake.as_of, day) for day in days]
     keys = [day.isoformat() for day in days]
     states = states_on_disk(instance, dataset, keys, lake)
-    held = set(lake.stored_days(dataset.name, min(days), max(days)))
+    held = set(lake.held_days(dataset.name, min(days), max(days)))
     checks = check_states(instance, dataset, keys)
     found = []
     for day, key in zip(days, keys, strict=True):
@@ -53,7 +53,7 @@ def known_span(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake)
     A day that failed behind the last stored one was asked for, and whoever takes all days would take it for not there
     yet.
     """
-    stored = lake.stored_days(dataset.name)
+    stored = lake.held_days(dataset.name)
     if not stored:
         return None
     states = states_on_disk(instance, dataset, partition_keys(partitions=dataset.partitions), lake)

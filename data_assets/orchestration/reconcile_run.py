@@ -85,7 +85,7 @@ def _told_downstream(dataset: MarketDataset, days: list[str], lake: Lake) -> set
     """The days of which the file of a dataset that is made from this one tells what it was made from."""
     made_from_it = [other for other in datasets_of_this_process.values() if dataset.name in other.upstream]
     first, last = (date.fromisoformat(day) for day in (min(days), max(days)))
-    return {str(day) for other in made_from_it for day in lake.stored_days(other.name, first, last)}
+    return {str(day) for other in made_from_it for day in lake.held_days(other.name, first, last)}
 
 
 def _is_newer(instance: dg.DagsterInstance, dataset: MarketDataset, day: str, lake: Lake) -> bool:

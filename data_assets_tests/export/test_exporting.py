@@ -47,7 +47,7 @@ def stored(lake: Lake, dataset: str = AAPL, **others: FoundDay) -> Look:
     """What is known of days: those in the lake are stored, but for `others`."""
 
     def look(days: Sequence[date]) -> list[FoundDay]:
-        held = set(lake.stored_days(dataset))
+        held = set(lake.held_days(dataset))
         usual = {day: FoundDay(day, "stored" if day in held else "missing", day in held) for day in days}
         usual |= {each.day: each for each in others.values() if each.day in usual}
         return [usual[day] for day in days]

@@ -96,6 +96,7 @@ def test_a_bar_that_ends_at_the_minute_can_say_the_price(lake):
     found = lake.chain("QQQ", DAY, "09:32", price="polygon/minute_aggs").collect()
     bars = lake.bars("QQQ", DAY, DAY).filter(pl.col("timestamp") == datetime(2024, 1, 3, 14, 31, tzinfo=UTC))
     assert found["underlying_price"].unique().to_list() == bars.collect()["close"].to_list()
+    store(lake, day_of(quote(400.0, "CALL", 1.0, 1.5, at=datetime(2024, 1, 3, 5, 1, tzinfo=UTC))))
     with pytest.raises(LakeError, match=r"no bar of QQQ on 2024-01-03 before 00:01 .* as price="):
         lake.chain("QQQ", DAY, "00:01", price="polygon/minute_aggs")
 
@@ -139,3 +140,99 @@ def test_greeks_have_the_vendors_own_price(lake):
     found = lake.greeks("SPX", DAY, "09:30").collect()
     assert found["moneyness"].to_list() == [0.8, None]
     assert found["underlying_price"].to_list() == [500.0, 0.0], "the vendor's value is the vendor's"
+
+
+@pytest.mark.parametrize("price", [-1, 0, float("nan"), float("inf")])
+def test_no_underlying_has_such_a_price(lake, price):
+    store(lake, quotes())
+    with pytest.raises(ValueError, match=r"theta/option_quotes/QQQ: price .*: must be above 0"):
+        lake.chain("QQQ", DAY, "09:32", price=price)
+    with pytest.raises(TypeError, match="price True: must be a number, or a dataset of bars"):
+        lake.chain("QQQ", DAY, "09:32", price=True)
+
+
+@pytest.mark.parametrize("minute", ["09:32:30", "09:35", "08:00", time(9, 30, 1)])
+def test_a_minute_without_a_snapshot_is_an_error_that_says_which_there_are(lake, minute):
+    store(lake, quotes())
+    store(lake, quotes(), dataset="theta/option_greeks/QQQ")
+    said = r"QQQ 2024-01-03: there is no snapshot at [0-9:]+ New York; the day has one every minute from 09:30 to 09:34"
+    for read in (lake.chain, lake.greeks):
+        with pytest.raises(LakeError, match=said):
+            read("QQQ", DAY, minute)
+
+
+def test_the_grid_is_told_whatever_it_is(lake):
+    five = [quote(400.0, "CALL", 1.0, 1.5, at=OPEN.replace(minute=minute)) for minute in (30, 35, 40)]
+    store(lake, day_of(*five))
+    store(lake, day_of(quote(400.0, "CALL", 1.0, 1.5)), day=NEXT)
+    with pytest.raises(LakeError, match=r"one every 5 minutes from 09:30 to 09:40$"):
+        lake.chain("QQQ", DAY, "09:31")
+    with pytest.raises(LakeError, match=r"its one snapshot is at 09:30$"):
+        lake.chain("QQQ", NEXT, "16:00")
+
+
+def test_a_day_that_no_backfill_brings_is_told_without_one(lake):
+    store(lake, quotes())
+    for day, said in {
+        date(2024, 1, 1): "2024-01-01 is a market holiday; the nearest sessions are 2023-12-29 and 2024-01-02",
+        date(2024, 1, 6): "2024-01-06 is a weekend day",
+        date(2999, 1, 4): "2999-01-04 is still to come",
+    }.items():
+        with pytest.raises(LakeError, match=said) as refused:
+            lake.chain("QQQ", day, "09:32")
+        assert "run:" not in str(refused.value)
+
+
+def test_a_misspelt_dataset_is_told_the_nearest_by_all_that_read(lake):
+    store(lake, quotes())
+    for read in (
+        lambda: lake.chain("QQ", DAY, "09:32"),
+        lambda: lake.chain("qqq", DAY, "09:32"),
+        lambda: lake.contract("QQ", DAY, 300, "C"),
+        lambda: lake.stored_days("theta/option_quote/QQQ"),
+        lambda: lake.stored_days("option_quotes/QQQ", DAY, DAY),
+        lambda: lake.days("theta/option_quotes/QQ"),
+        lambda: lake.scan("theta/option_quotes/QQ", DAY, DAY),
+    ):
+        with pytest.raises(
+            LakeError, match=r"holds no day of it yet; did you mean theta/option_quotes/QQQ\? If not, run"
+        ):
+            read()
+    for read in (lake.stored_days, lake.days, lambda key: lake.scan(key, DAY, DAY)):
+        with pytest.raises(
+            LakeError, match=r"nope: .* it is no dataset of a known vendor; which there are: data-assets"
+        ):
+            read("nope")
+    with pytest.raises(LakeError, match=r"yet; run: data-assets backfill theta/option_quotes/SPX --days 10$"):
+        lake.stored_days("theta/option_quotes/SPX")
+    assert lake.stored_days("theta/option_quotes/QQQ", NEXT, NEXT) == []
+    with pytest.raises(TypeError, match=r"start '2024-01-03': must be a date, such as date\(2024, 1, 3\)"):
+        lake.stored_days("theta/option_quotes/QQQ", "2024-01-03")
+    with pytest.raises(TypeError, match="must be a date"):
+        lake.chain("QQQ", OPEN, "09:32")
+
+
+def test_a_contract_that_cannot_be_or_is_not_there_is_no_empty_frame(lake):
+    store(lake, quotes())
+    store(lake, quotes(), day=NEXT)
+    expiration = date(2024, 1, 5)
+    for strike in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="must be above 0"):
+            lake.contract("QQQ", expiration, strike, "C", DAY, NEXT)
+    with pytest.raises(TypeError, match="expiration '2024-01-05': must be a date"):
+        lake.contract("QQQ", "2024-01-05", 300, "C", DAY, NEXT)
+    with pytest.raises(ValueError, match="that expires on 2024-01-02 has no quote from 2024-01-03 on"):
+        lake.contract("QQQ", date(2024, 1, 2), 300, "C", DAY, NEXT)
+    with pytest.raises(
+        LakeError, match=r"has a quote of 2024-01-05 300.5 C; the nearest strikes of 2024-01-05 on 2024-01-04 are"
+    ):
+        lake.contract("QQQ", expiration, 300.5, "C", DAY, NEXT)
+    with pytest.raises(LakeError, match="the nearest expirations on 2024-01-04 are 2024-01-03, 2024-01-04, 2024-01-05"):
+        lake.contract("QQQ", date(2024, 1, 26), 300, "C", DAY, NEXT)
+    with pytest.raises(LakeError, match="300 C of QQQ1"):
+        lake.contract("QQQ", expiration, 300, "C", DAY, NEXT, root="QQQ1")
+    with pytest.raises(LakeError, match="holds no day from 2024-01-05 to 2024-01-05; run: data-assets backfill"):
+        lake.contract("QQQ", expiration, 300, "C", expiration, expiration)
+    whole = lake.contract("QQQ", expiration, 300, "C").collect()
+    assert whole.equals(lake.contract("QQQ", expiration, 300, "C", DAY, NEXT).collect())
+    assert whole.height == 10, "two days of five minutes"

@@ -250,7 +250,7 @@ def test_an_empty_day_is_no_file(lake, tmp_path):
         with pytest.raises(ValueError, match="an empty day is an outcome"):
             day_writer.finish(provenance())
     assert temp_files(tmp_path) == []
-    assert lake.stored_days(DATASET) == []
+    assert lake.held_days(DATASET) == []
 
 
 def test_leaving_without_finish_leaves_nothing(lake, small_row_groups, tmp_path):
@@ -258,7 +258,7 @@ def test_leaving_without_finish_leaves_nothing(lake, small_row_groups, tmp_path)
         day_writer.write(DAY_ROWS)
         assert len(temp_files(tmp_path)) == 1
     assert temp_files(tmp_path) == []
-    assert lake.stored_days(DATASET) == []
+    assert lake.held_days(DATASET) == []
 
 
 def test_provenance_of_another_day_is_refused(lake):

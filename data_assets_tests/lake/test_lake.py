@@ -67,7 +67,7 @@ def test_the_new_day_replaces_the_old_one(lake):
 
 def test_nothing_has_the_final_name_before_it_is_published(lake):
     day = staged(lake, quotes())
-    assert lake.stored_days(DATASET) == []
+    assert lake.held_days(DATASET) == []
     day.publish()
     assert lake.stored_days(DATASET) == [DAY]
     day.discard()
@@ -195,7 +195,7 @@ def test_days_and_datasets(lake, lake_url):
     assert lake.stored_days(DATASET) == days
     assert lake.stored_days(DATASET, date(2024, 1, 2), date(2024, 1, 3)) == days[1:3]
     assert lake.stored_days(DATASET, date(2024, 1, 4), date(2024, 1, 31)) == []
-    assert lake.stored_days("theta/option_quotes") == []
+    assert lake.held_days("theta/option_quotes") == []
     assert lake.datasets() == [DATASET, "theta/option_quotes/QQQ-X", "theta/option_quotes/QQQ/sub"]
 
 
@@ -252,7 +252,7 @@ def test_synthetic_provenance_does_not_go_into_a_real_lake(lake_url):
         writer.write(quotes())
         with pytest.raises(LakeError, match="synthetic rows"):
             writer.finish(provenance(synthetic=True))
-    assert Lake(lake_url, synthetic=False).stored_days(DATASET) == []
+    assert Lake(lake_url, synthetic=False).held_days(DATASET) == []
 
 
 def test_verify_and_its_kin_name_a_missing_file(lake):

@@ -78,7 +78,7 @@ def test_a_month_comes_back_as_it_went_in(lake, lake_url):
 def test_a_month_is_no_day_and_no_dataset_of_days(lake):
     store_month(lake, "SPY", JANUARY)
     assert lake.datasets() == [DAILY]
-    assert lake.stored_days(MONTHLY) == []
+    assert lake.held_days(MONTHLY) == []
 
 
 def test_a_ticker_that_did_not_trade_has_a_file_without_rows(lake):

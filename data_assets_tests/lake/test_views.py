@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import polars as pl
@@ -128,8 +128,65 @@ def test_the_macros_give_what_the_methods_give(lake, tmp_path):
             ]
             assert expected.height > 0
             assert_frame_equal(*both, rel_tol=1e-12)
-        days = connection.sql("FROM days('theta/option_quotes/QQQ')").fetchall()
-    assert days == [(DAY, quotes().height), (DAY.replace(day=4), quotes().height)]
+
+
+def test_days_and_a_contract_have_the_arguments_and_columns_of_the_methods(lake, tmp_path):
+    first, last = date(2024, 1, 2), date(2024, 1, 9)
+    expiration = DAY + timedelta(days=2)
+    for day in (DAY, date(2024, 1, 5)):
+        store(lake, quotes(seed=day.day), day=day)
+    create_views(lake, tmp_path / "lake.duckdb")
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        for asked, bounds in {
+            "": (),
+            f", DATE '{first}', DATE '{last}'": (first, last),
+            f", start := '{first}'": (first, None),
+            f""", "end" := '{last}'""": (None, last),
+        }.items():
+            found = connection.sql(f"FROM days('{DATASET}'{asked})").pl()
+            assert_frame_equal(found, lake.days(DATASET, *bounds).cast({"state": pl.String}), check_dtypes=False)
+            assert found.height >= 3, "a session that is not stored has a row, too"
+        for asked, more in {
+            f", DATE '{DAY}', DATE '{DAY}'": {"start": DAY, "end": DAY},
+            f""", "end" := DATE '{DAY}', root := 'QQQ'""": {"end": DAY, "root": "QQQ"},
+            "": {},
+        }.items():
+            found = connection.sql(f"FROM contract('QQQ', '{expiration}', 302.5, 'PUT'{asked})").pl()
+            expected = lake.contract("QQQ", expiration, 302.5, "PUT", **more).collect()
+            assert found.columns == expected.columns
+            assert found["bid"].sort().to_list() == expected["bid"].sort().to_list()
+            assert found.height == (10 if not more else 5)
+
+
+def test_what_the_methods_refuse_the_macros_refuse(lake, tmp_path):
+    store(lake, quotes())
+    store(lake, quotes().with_columns(underlying_price=303.0), dataset="theta/option_greeks/SPX")
+    store_ib_day(lake, "QQQ", DAY)
+    create_views(lake, tmp_path / "lake.duckdb")
+    day = f"DATE '{DAY}'"
+    wrong = {
+        "days('nope')": "nope: there is no view of it; there are ib/bars_1m/QQQ, theta/option_greeks/SPX,",
+        "days('theta/option_quotes/QQ')": r"did you mean theta/option_quotes/QQQ\?",
+        f"chain('qqq', {day}, TIME '09:31')": r"theta/option_quotes/qqq: there is no view of it; did you mean QQQ\?",
+        f"chain('QQQ', {day}, TIME '09:31:30')": "no snapshot at 09:31:30 New York; the day has 5, from 09:30:00",
+        f"greeks('SPX', {day}, TIME '16:00')": "SPX 2024-01-03: there is no snapshot at 16:00:00",
+        "chain('QQQ', DATE '2024-01-04', TIME '09:31')": "QQQ: the lake does not hold 2024-01-04",
+        f"chain('QQQ', {day}, TIME '09:31', price := -1)": "price -1: must be above 0",
+        f"chain('QQQ', {day}, TIME '09:31', price := 'nan')": "price nan: must be above 0",
+        f"contract('QQQ', {day}, 300.25, 'C')": "no day of the range has a quote of 2024-01-03 300.25 C",
+        f"contract('QQQ', {day}, -300, 'C')": "strike -300: must be above 0",
+        f"contract('QQQ', {day}, 300, 'C', DATE '2024-01-03', DATE '2024-01-02')": "before it starts on 2024-01-03",
+        f"contract('QQQ', {day}, 300, 'C', DATE '2024-01-04')": "no day of the range|before it starts on 2024-01-04",
+        "days('theta/option_quotes/QQQ', DATE '2024-01-03', DATE '2024-01-02')": "before it starts on 2024-01-03",
+    }
+    with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
+        for call, said in wrong.items():
+            for query in (f"FROM {call}", f"SELECT count(*) FROM {call}"):
+                with pytest.raises(duckdb.Error, match=said):
+                    connection.sql(query).fetchall()
+        with pytest.raises(duckdb.Error, match="there is no snapshot"):
+            connection.sql(f"FROM chain('QQQ', {day}, TIME '16:00') WHERE strike = 300 AND bid > 1").fetchall()
 
 
 def test_the_chain_takes_the_price_as_the_method_does(lake, tmp_path):
@@ -162,7 +219,7 @@ def test_a_lake_without_options_has_no_macro_of_them(lake, tmp_path):
     store(lake, quotes(), dataset="ib/bars_1m/SPY")
     create_views(lake, tmp_path / "lake.duckdb")
     with duckdb.connect(str(tmp_path / "lake.duckdb"), read_only=True) as connection:
-        assert connection.sql("FROM days('ib/bars_1m/SPY')").fetchall() == [(DAY, quotes().height)]
+        assert connection.sql("SELECT day, rows FROM days('ib/bars_1m/SPY')").fetchall() == [(DAY, quotes().height)]
         with pytest.raises(duckdb.Error, match="chain"):
             connection.sql("FROM chain('QQQ', DATE '2024-01-03', TIME '09:32')")
 

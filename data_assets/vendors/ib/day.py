@@ -80,9 +80,7 @@ def own_days(lake: Lake, dataset: str, day: date) -> list[TradingMinutes]:
         LakeError: the lake cannot be read.
     """
     found = []
-    for other in neighbours(lake.stored_days(dataset, day - NEAR, day + NEAR, unreadable=passed_over), day)[
-        :USUAL_DAYS
-    ]:
+    for other in neighbours(lake.held_days(dataset, day - NEAR, day + NEAR, unreadable=passed_over), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so
             found.append(trading_minutes(in_one_vocabulary(stored_bars(lake, dataset, other)), session(other)))
     return found
@@ -155,7 +153,7 @@ def unknown_splits(lake: Lake, ticker: Ticker, day: date, bars: pl.DataFrame) ->
     """
     dataset = ticker.dataset
     ends = {day: _ends(ticker, day, bars)}
-    for other in adjacent(lake.stored_days(dataset, day - NIGHTS, day + NIGHTS, unreadable=passed_over), day):
+    for other in adjacent(lake.held_days(dataset, day - NIGHTS, day + NIGHTS, unreadable=passed_over), day):
         with suppress(Corrupt):  # which is that day's own fault
             ends[other] = _ends(ticker, other, stored_bars(lake, dataset, other))
     advice = [lake.told_of_jump(dataset, ticker.symbol, jump).advice for _, jump in jumps_around(day, ends)]

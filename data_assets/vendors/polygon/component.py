@@ -648,7 +648,7 @@ def unknown_splits(
         return split_jumps.session_ends(of_day.filter(pl.col("ticker").is_in(tickers)), hours)
 
     found = {day: ends(bars, session(day))}
-    near = lake.stored_days(BARS_KEY, day - split_jumps.NEAR, day + split_jumps.NEAR, unreadable=passed_over)
+    near = lake.held_days(BARS_KEY, day - split_jumps.NEAR, day + split_jumps.NEAR, unreadable=passed_over)
     columns = ["ticker", "window_start", "open", "close"]
     for other in split_jumps.adjacent(near, day):
         with suppress(Corrupt, LakeError, pl.exceptions.PolarsError):  # which is that day's own fault
@@ -665,9 +665,7 @@ def unknown_splits(
 def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
     """The sizes of the files of the nearest stored days, earlier and later ones."""
     sizes = []
-    for other in neighbours(lake.stored_days(BARS_KEY, day - NEAR, day + NEAR, unreadable=passed_over), day)[
-        :USUAL_DAYS
-    ]:
+    for other in neighbours(lake.held_days(BARS_KEY, day - NEAR, day + NEAR, unreadable=passed_over), day)[:USUAL_DAYS]:
         with suppress(Corrupt):  # which is that day's own fault: its integrity says so, and this day can be judged
             details = lake.provenance(BARS_KEY, other).details
             sizes.append(bar_coverage.FileSize(details["file_rows"], details["file_tickers"]))

@@ -190,7 +190,7 @@ async def test_a_day_that_cannot_be_right_is_kept_aside_and_no_day_of_the_datase
         assert ib.lake.locate(aside) in outcome.reason
         assert pl.read_parquet(ib.lake.locate(aside)).height == rows
         assert ib.lake.datasets() == []
-        assert ib.lake.stored_days("ib/bars_1m/AAPL") == []
+        assert ib.lake.held_days("ib/bars_1m/AAPL") == []
         assert (await ib.store()).rows == 390  # a later success is stored like any other
         assert ib.lake.stored_days("ib/bars_1m/AAPL") == [DAY]
         assert ib.lake.scan("ib/bars_1m/AAPL", DAY, DAY).collect().height == 390

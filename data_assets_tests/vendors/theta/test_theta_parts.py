@@ -93,7 +93,7 @@ def test_after_kill_9_only_the_missing_expirations_are_asked_for(tmp_path: Path,
         assert not (tmp_path / QUOTED.key / f"date={DAY}" / "data.parquet").exists()
 
         lake = open_lake(tmp_path)
-        assert lake.stored_days(QUOTED.key) == []
+        assert lake.held_days(QUOTED.key) == []
         assert lake.datasets() == []
         removed = lake.sweep()
         assert all(path.endswith(".tmp") for path in removed)
