@@ -98,11 +98,11 @@ from data_assets.lake.pins import (
 from data_assets.lake.provenance import Footer, Provenance, columns_of, from_metadata
 from data_assets.lake.run_history import KnownDay, known_days
 from data_assets.lake.snapshot import PinnedDay, Snapshot
-from data_assets.lake.splits import SplitJump, Splits, adjusted, explained, factors, splits_of, told
+from data_assets.lake.splits import SplitJump, Splits, adjusted, factors, found_in, splits_of, told
 from data_assets.lake.storage import Storage, open_storage
 from data_assets.lake.unfinished import FOLDER, UnfinishedDay, sweep_pieces, sweep_pieces_beside
 from data_assets.lake.writer import AuditedDay, DayWriter, StoredFile
-from data_assets.quality.split_jumps import Jump, jumps
+from data_assets.quality.split_jumps import Jump, nights
 from data_assets.trading_calendar import NEW_YORK, sessions, utc_now, why_closed
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
@@ -703,7 +703,8 @@ class Lake:
     def split_jumps(
         self, ticker: str, start: date, end: date, *, splits: Splits = (), dataset: str = POLYGON_BARS
     ) -> list[SplitJump]:
-        """The nights over which the stored bars of a ticker changed as at a split that ``splits`` does not know.
+        """The nights over which the stored bars of a ticker changed as at a split that ``splits`` does not know, and
+        those over which they did not change as at one that it has.
 
         Of Polygon's bars, that is a split which is missing in the table, or news that moved the price as far. Of IB's,
         which are adjusted as of each request, days were fetched on both sides of a split and do not fit together; what
@@ -729,11 +730,11 @@ class Lake:
         days = table["day"].to_list()
         fetched_on = self._fetched_on(of_ticker)
         known = splits_of(splits, ticker) if fetched_on is None else []
-        return [
-            told(of_ticker, ticker, jump, days, fetched_on)
-            for jump in jumps(days, table["open"].to_list(), table["close"].to_list())
-            if not explained(jump, known)
-        ]
+        found = (
+            found_in(of_ticker, ticker, night, known, lambda jump: told(of_ticker, ticker, jump, days, fetched_on))
+            for night in nights(days, table["open"].to_list(), table["close"].to_list())
+        )
+        return [each for each in found if each is not None]
 
     def told_of_jump(self, dataset: str, ticker: str, jump: Jump) -> SplitJump:
         """What is to be done about a jump that was found in a ticker's bars, with all stored days in view.

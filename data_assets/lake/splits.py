@@ -26,7 +26,7 @@ import polars as pl
 
 from data_assets.lake.bars import TIME
 from data_assets.lake.errors import one_line
-from data_assets.quality.split_jumps import TOLERANCE, Jump
+from data_assets.quality.split_jumps import TOLERANCE, Jump, Night, jump_of
 
 _COLUMNS = ("ticker", "execution_date", "split_from", "split_to")
 
@@ -170,10 +170,11 @@ def adjusted(bars: pl.LazyFrame, begins: Mapping[date, datetime], by_day: Mappin
 
 @dataclass(frozen=True, slots=True)
 class SplitJump:
-    """A night over which the stored bars of a ticker changed as at a split that nobody told of.
+    """A night over which the stored bars of a ticker changed as at a split that nobody told of, or one that was told.
 
     Attributes:
-        jump: the two sessions, the ratio of their prices, and the usual split that is closest.
+        jump: the two sessions, the ratio of their prices, and the usual split that is closest; or the one that the
+            table has and the bars have not.
         fetch_again: sessions that are in the scale of before it, oldest first, where the vendor adjusts as of the
             request: fetched again they fit the others. Empty for a vendor that does not adjust.
         advice: what to do, in one line.
@@ -184,10 +185,35 @@ class SplitJump:
     advice: str
 
 
-def explained(jump: Jump, splits: Sequence[Split]) -> bool:
-    """Whether known splits between the two sessions make up the ratio of their prices."""
-    between = math.prod(split.factor for split in splits if jump.before < split.day <= jump.after)
-    return between != 1 and abs(jump.ratio / between - 1) <= 2 * TOLERANCE
+def found_in(
+    dataset: str, ticker: str, night: Night, splits: Sequence[Split], tell: Callable[[Jump], SplitJump]
+) -> SplitJump | None:
+    """What the unadjusted bars of a night say against the known splits: one is missing, or is not in the bars.
+
+    Args:
+        dataset: which bars.
+        ticker: whose.
+        night: how the price went.
+        splits: those of the ticker that are known.
+        tell: says what is to be done about a jump that no known split explains.
+    """
+    known = [split for split in splits if night.before < split.day <= night.after]
+    between = math.prod(split.factor for split in known)
+    if between == 1:
+        return None if (jump := jump_of(night)) is None else tell(jump)
+    if abs(night.ratio / between - 1) <= 2 * TOLERANCE:
+        return None
+    told_as = " and ".join(f"{_words(split.factor)} on {split.day}" for split in known)
+    advice = (
+        f"{_night(dataset, ticker, night)}, and the table of splits has {told_as}, which no bar shows: adjusted by it, "
+        "prices before would be wrong; correct that row of the table, or take it out"
+    )
+    return SplitJump(Jump(night.before, night.after, night.ratio, between), (), advice)
+
+
+def _night(dataset: str, ticker: str, night: Night | Jump) -> str:
+    went = f"1/{night.ratio:.4g} of itself" if night.ratio >= 1 else f"{1 / night.ratio:.4g} times itself"
+    return f"{dataset} {ticker}: from {night.before} to {night.after} the price went to {went}"
 
 
 def told(
@@ -202,8 +228,7 @@ def told(
         days: the sessions that the lake holds in the range, in order of time.
         fetched_on: as for `factors`.
     """
-    went = f"1/{jump.ratio:.4g} of itself" if jump.ratio >= 1 else f"{1 / jump.ratio:.4g} times itself"
-    night = f"{dataset} {ticker}: from {jump.before} to {jump.after} the price went to {went}"
+    night = _night(dataset, ticker, jump)
     old: tuple[date, ...] = ()
     if fetched_on is None:
         advice = (

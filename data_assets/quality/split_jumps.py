@@ -35,6 +35,21 @@ NEAR = timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
+class Night:
+    """Two sessions that lie next to each other.
+
+    Attributes:
+        before: the session before.
+        after: the session after.
+        ratio: close of the one divided by open of the other.
+    """
+
+    before: date
+    after: date
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
     """Two sessions whose prices are apart by about the factor of a split.
 
@@ -51,8 +66,8 @@ class Jump:
     factor: float
 
 
-def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float]) -> list[Jump]:
-    """The sessions that open near a split's factor away from the close before, oldest first.
+def nights(days: Sequence[date], opens: Sequence[float], closes: Sequence[float]) -> list[Night]:
+    """How the price went from each session to the next, as far as they may be compared, oldest first.
 
     Args:
         days: sessions that have bars, in order of time.
@@ -60,14 +75,23 @@ def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float])
         closes: the last regular price of each, US dollars.
     """
     found = []
-    nights = zip(pairwise(days), closes, opens[1:], strict=False)  # the last close has no night after it
-    for (before, after), close, opened in nights:
+    pairs = zip(pairwise(days), closes, opens[1:], strict=False)  # the last close has no night after it
+    for (before, after), close, opened in pairs:
         ratio = close / opened if close and opened else 0.0
-        if after - before > NEAR or not 0 < ratio < inf:
-            continue
-        if (factor := usual_factor(ratio)) is not None:
-            found.append(Jump(before, after, ratio, factor))
+        if after - before <= NEAR and 0 < ratio < inf:
+            found.append(Night(before, after, ratio))
     return found
+
+
+def jump_of(night: Night) -> Jump | None:
+    """What a night is if its price changed near a split's factor; None otherwise."""
+    factor = usual_factor(night.ratio)
+    return None if factor is None else Jump(night.before, night.after, night.ratio, factor)
+
+
+def jumps(days: Sequence[date], opens: Sequence[float], closes: Sequence[float]) -> list[Jump]:
+    """Those of `nights` that are jumps."""
+    return [jump for night in nights(days, opens, closes) if (jump := jump_of(night)) is not None]
 
 
 def usual_factor(ratio: float) -> float | None:
@@ -96,8 +120,8 @@ def session_ends(bars: pl.DataFrame, hours: Session) -> pl.DataFrame:
     return regular.group_by("ticker", maintain_order=True).agg(pl.col("open").first(), pl.col("close").last())
 
 
-def jumps_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str, Jump]]:
-    """The jumps before and after a day, each with its ticker, in order of tickers.
+def nights_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str, Night]]:
+    """The nights before and after a day, each with its ticker, in order of tickers.
 
     Args:
         day: the day.
@@ -108,11 +132,17 @@ def jumps_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str
         for ticker, opened, closed in ends[each].select("ticker", "open", "close").iter_rows():
             found.setdefault(str(ticker), []).append((each, opened, closed))
     return [
-        (ticker, jump)
+        (ticker, night)
         for ticker in sorted(found)
-        for jump in jumps(*zip(*found[ticker], strict=True))
-        if day in (jump.before, jump.after)
+        for night in nights(*zip(*found[ticker], strict=True))
+        if day in (night.before, night.after)
     ]
+
+
+def jumps_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[str, Jump]]:
+    """Those of `nights_around` that are jumps."""
+    found = ((ticker, jump_of(night)) for ticker, night in nights_around(day, ends))
+    return [(ticker, jump) for ticker, jump in found if jump is not None]
 
 
 def splits(advice: Sequence[str], compared: int) -> Verdict:

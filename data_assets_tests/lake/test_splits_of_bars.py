@@ -125,6 +125,33 @@ def test_a_jump_is_found_until_it_is_explained(polygon):
     assert polygon.split_jumps("SPY", DAYS[2], DAYS[-1]) == []
 
 
+def test_a_split_that_no_bar_shows_is_found(polygon):
+    """A wrong row of the table would silently make all prices before it wrong."""
+    wrong = {
+        "10 for 1 on 2024-01-04": Split("AAPL", DAYS[2], 10.0),  # the bars have 4 for 1
+        "2 for 1 on 2024-01-03": Split("AAPL", DAYS[1], 2.0),  # nothing happened
+        "1 for 8 on 2024-01-05": Split("AAPL", DAYS[3], 0.125),
+    }
+    for words, split in wrong.items():
+        told = [SPLIT, split] if split.day != SPLIT.day else [split]
+        (found,) = polygon.split_jumps("AAPL", DAYS[0], DAYS[-1], splits=told)
+        assert found.jump.after == split.day
+        assert f"the table of splits has {words}, which no bar shows" in found.advice
+        for day in DAYS:
+            verdict = of_polygon(
+                polygon,
+                day,
+                polygon.scan("polygon/minute_aggs", day, day).collect().pipe(in_one_vocabulary),
+                ["AAPL"],
+                told,
+            )
+            assert verdict.passed == (day not in (found.jump.before, found.jump.after))
+    dividend = [SPLIT, Split("AAPL", DAYS[1], 1.05)]
+    assert polygon.split_jumps("AAPL", DAYS[0], DAYS[-1], splits=dividend) == [], "prices move as far by themselves"
+    other = [SPLIT, Split("SPY", DAYS[1], 2.0)]
+    assert polygon.split_jumps("AAPL", DAYS[0], DAYS[-1], splits=other) == []
+
+
 def test_days_of_ib_from_both_sides_of_a_split_are_named(of_ib):
     """The day that was fetched again fits those after the split, and neither neighbour."""
     into, out = of_ib.split_jumps("AAPL", DAYS[0], DAYS[-1], dataset=IB)

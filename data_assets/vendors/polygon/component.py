@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ from data_assets.lake.errors import Corrupt, LakeError, LakeUnusable, passed_ove
 from data_assets.lake.kept import ALL, CALENDAR_DATE, TRADE_DATE, Name
 from data_assets.lake.lake import Lake
 from data_assets.lake.provenance import Provenance
-from data_assets.lake.splits import Split, explained, read_splits, splits_of
+from data_assets.lake.splits import Split, found_in, read_splits, splits_of
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import (
     OWNER,
@@ -134,7 +134,7 @@ DAY_CHECKS = {
     "20:00 on the evening before.",
     "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
     "splits": "No price of the tickers that are kept (of all: of the liquid ones) changed overnight as at a split that "
-    "the table of splits does not have.",
+    "the table of splits does not have, and all did as at those that it has.",
     "coverage": "States for each listed ticker whether it is complete, partial or absent, or that this cannot be told.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
@@ -654,12 +654,11 @@ def unknown_splits(
         with suppress(Corrupt, LakeError, pl.exceptions.PolarsError):  # which is that day's own fault
             rows = lake.scan(BARS_KEY, other, other, columns).filter(pl.col("ticker").is_in(tickers))
             found[other] = ends(in_one_vocabulary(rows.collect(engine="streaming")), session(other))
-    unknown = [
-        lake.told_of_jump(BARS_KEY, ticker, jump).advice
-        for ticker, jump in split_jumps.jumps_around(day, found)
-        if not explained(jump, splits_of(known, ticker))
+    told = [
+        found_in(BARS_KEY, ticker, night, splits_of(known, ticker), partial(lake.told_of_jump, BARS_KEY, ticker))
+        for ticker, night in split_jumps.nights_around(day, found)
     ]
-    return split_jumps.splits(unknown, len(found) - 1)
+    return split_jumps.splits([each.advice for each in told if each is not None], len(found) - 1)
 
 
 def _usual_sizes(lake: Lake, day: date) -> list[bar_coverage.FileSize]:
