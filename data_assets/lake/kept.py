@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from data_assets.dataset_names import nearest
 from data_assets.lake.errors import LakeError
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
@@ -238,8 +239,10 @@ def not_kept(dataset: str, ticker: str, days: Sequence[date], newest: Statement 
     elif later is not None:
         text += f"from {later.first_day} on it is called {later.ticker}: follow_renames=True of that name joins the two"
     else:
+        near = nearest(sorted(newest.wanted), ticker) if isinstance(newest.wanted, frozenset) else None
         text += (
-            "add it to tickers in defs.yaml (or to POLYGON_TICKERS) and run: "
+            (f"did you mean {near}? If not, " if near else "")
+            + "add it to tickers in defs.yaml (or to POLYGON_TICKERS) and run: "
             f"data-assets backfill {dataset} --from {days[0]} --to {days[-1]}"
         )
     return NotKept(f"{text}{elsewhere}; accept_not_kept=True leaves these days out", ticker, days)

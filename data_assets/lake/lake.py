@@ -1437,9 +1437,9 @@ def _how_to_fetch(dataset: str, start: date, end: date) -> str:
 
 
 def _checked_range(dataset: str, start: date, end: date) -> None:
-    for name, day in (("start", start), ("end", end)):
+    for day in (start, end):
         if not isinstance(day, date) or isinstance(day, datetime):
-            raise TypeError(f"{dataset}: {name} {day!r}: must be a date, such as date(2024, 1, 3)")
+            raise TypeError(f"{dataset}: {day!r}: must be a date, such as date(2024, 1, 3)")
     if end < start:
         raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
 

@@ -206,7 +206,7 @@ def test_a_misspelt_dataset_is_told_the_nearest_by_all_that_read(lake):
     with pytest.raises(LakeError, match=r"yet; run: data-assets backfill theta/option_quotes/SPX --days 10$"):
         lake.stored_days("theta/option_quotes/SPX")
     assert lake.stored_days("theta/option_quotes/QQQ", NEXT, NEXT) == []
-    with pytest.raises(TypeError, match=r"start '2024-01-03': must be a date, such as date\(2024, 1, 3\)"):
+    with pytest.raises(TypeError, match=r"QQQ: '2024-01-03': must be a date, such as date\(2024, 1, 3\)"):
         lake.stored_days("theta/option_quotes/QQQ", "2024-01-03")
     with pytest.raises(TypeError, match="must be a date"):
         lake.chain("QQQ", OPEN, "09:32")

@@ -69,6 +69,11 @@ def test_a_ticker_spelt_in_another_case_is_told_how_it_is_spelt(lake):
         lake.bars("qqq", NEW[0], NEW[-1])
 
 
+def test_a_misspelt_ticker_is_told_the_nearest_that_is_kept(lake):
+    with pytest.raises(NotKept, match=r"SPYY was not kept on .*; did you mean SPY\? If not, add it to tickers"):
+        lake.bars("SPYY", DAYS[0], DAYS[1])
+
+
 @pytest.mark.parametrize("ticker", ["qqq", "Qqq", "spy", "aBRPA"])
 def test_a_day_of_all_tickers_knows_what_can_be_none(lake, ticker):
     store_day(lake, DAYS[0], day_bars(DAYS[0], "QQQ", "SPY", "TpC"), wanted=ALL)
