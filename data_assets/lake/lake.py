@@ -521,10 +521,7 @@ class Lake:
         last = min(end or date.max, expiration)
         days = self.stored_days(dataset, start or date.min, last)
         if not days:
-            raise LakeError(
-                f"{dataset}: the lake {self.url} holds no day from {start or 'the first'} to {last}; "
-                f"{_how_to_fetch(dataset, start or last, last)}"
-            )
+            raise LakeError(self._not_there(dataset, start or last, last))
         wanted = partial(of_contract, expiration=expiration, strike=strike, right=right, root=root)
         newest_first = (scan([self.locate(partition_path(dataset, day))]) for day in reversed(days))
         if all(wanted(rows).head(1).collect(engine="streaming").is_empty() for rows in newest_first):
@@ -549,12 +546,17 @@ class Lake:
         """The rows of one day, which has to be there."""
         _checked_range(dataset, day, day)
         if not self.held_days(dataset, day, day):
-            if self.as_of is not None:
-                raise LakeError(f"{dataset}: the snapshot {self.as_of.name} is not of {day}")
             if not self.held_days(dataset):
                 raise LakeError(self._no_day(dataset, day, day))
-            raise LakeError(f"{dataset}: the lake {self.url} does not hold {day}; {_how_to_fetch(dataset, day, day)}")
+            raise LakeError(self._not_there(dataset, day, day))
         return scan([self.locate(partition_path(dataset, day))])
+
+    def _not_there(self, dataset: str, start: date, end: date) -> str:
+        """What is said of days that are not there, where others of their dataset are."""
+        days = f"{start}" if start == end else f"any day from {start} to {end}"
+        if self.as_of is not None:
+            return f"{dataset}: the snapshot {self.as_of.name} is not of {days}"
+        return f"{dataset}: the lake {self.url} does not hold {days}; {_how_to_fetch(dataset, start, end)}"
 
     def bars(
         self,
