@@ -531,7 +531,7 @@ def export(engine: str, key: str, **options: Any) -> None:
 
     A day that is missing, failed, a hole or red on a check stops it before anything is written, and is named; --allow
     tolerates such days. Files are replaced as a whole; a day that was fetched again since replaces itself. A file that
-    the export has not written is never replaced. Exit 1 if days are refused.
+    the export has not written is never replaced. Exit 1 if days are refused, or have no row.
     """
     if engine not in SHAPED and (wrong := [name for name in SHAPE if options[name] is not None]):
         raise click.UsageError(f"--{wrong[0]} is an option of {' and '.join(SHAPED)}: {engine} has one form of its own")

@@ -81,7 +81,7 @@ def test_from_taking_one_to_giving_it_up(project: InProcess, call: Call) -> None
     assert dropped.stdout.split(":")[0] == "dropped study"
     assert call("snapshot", "list").stdout.startswith("the lake has no snapshot: data-assets snapshot NAME KEY...")
     lost = call("snapshot", "check", "study.snapshot.json")
-    assert lost.stdout.count("changed    another file; its rows of then are not kept, so nobody can tell") == 2
+    assert lost.stdout.count("another file; its rows of then are not kept, so nobody can tell") == 2
     assert lost.stdout.endswith("2 days cannot be read as of it: the lake does not hold what they were\n")
     assert quotes(project).height == before.height
 
