@@ -203,6 +203,12 @@ class Settings(SandboxSettings):
         validation_alias="POLYGON_SECRET_ACCESS_KEY",
         description="S3 secret that belongs to the access key id; not the API key",
     )
+    polygon_cache_folder: Path | None = Field(
+        default=None,
+        validation_alias="POLYGON_CACHE_FOLDER",
+        description="folder of the vendor's files; machines may share one, if the locks of its file system hold "
+        "over machines, as those of NFS 4; default: in the lake, or beside the run history if the lake is in a bucket",
+    )
     polygon_cache_bytes: ByteSize = Field(
         default=ByteSize(100_000_000_000),
         validation_alias="POLYGON_CACHE_BYTES",

@@ -43,8 +43,12 @@ def state_folder() -> Path:
 def raw_cache_folder() -> Path:
     """Where the vendors' own files are kept: in the lake where that is a folder, else with the rest of the state.
 
+    A folder that the settings name has one for each profile, as lakes do.
+
     Files of an object store's lake that an earlier version has put where the default lake would be stay there.
     """
+    if (named := settings().polygon_cache_folder) is not None:
+        return project.project_folder() / named.expanduser() / settings().profile
     lake = settings().lake_url
     if "://" not in lake:
         return Path(lake)

@@ -216,6 +216,7 @@ class VerifiedDataset:
     Attributes:
         ok: days whose files are as recorded.
         bad: the others, each with what is wrong.
+        not_compared: recorded days whose file is not here and need not be, each with where it may be.
         unrecorded: days with a file that nothing was recorded of.
         elsewhere: days that were stored in another lake.
         error: why nothing could be read of the dataset; null where something could.
@@ -223,6 +224,7 @@ class VerifiedDataset:
 
     ok: list[str]
     bad: dict[str, str]
+    not_compared: dict[str, str]
     unrecorded: list[str]
     elsewhere: list[str]
     error: str | None

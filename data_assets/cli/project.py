@@ -17,6 +17,7 @@ import dagster as dg
 
 from data_assets.cli.known_names import remember_names
 from data_assets.cli.starting import end_loading
+from data_assets.cli.told_waits import tell_waits
 from data_assets.dataset_names import one_named
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
@@ -40,16 +41,19 @@ blocks_left_out: list[str] = []
 
 
 def enter_project() -> Path:
-    """Go to the project's folder, as `dagster dev` is started there.
+    """Go to the project's folder, as `dagster dev` is started there; where its lake is in a bucket, tell of long waits.
 
     Raises:
         NoProject: there is none.
+        SettingsError: a setting is wrong.
     """
     folder = project_folder()
     if os.environ.get(PROJECT):
         os.environ[PROJECT] = str(folder)  # a relative one would mean another folder from there
     os.chdir(folder)
     os.environ.setdefault("DAGSTER_HOME", str(folder))
+    if "://" in settings().lake_url:
+        tell_waits()
     return folder
 
 

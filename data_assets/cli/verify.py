@@ -85,6 +85,7 @@ class Verified:
             vendor when the day was asked for again. What was stored is there and whole.
         renewed: those of ``ok`` whose file is newer than the recorded one, but for those that a run is at, which will
             record it.
+        not_compared: recorded days whose file is not here and need not be, each with where it may be.
         unrecorded: days with a whole file that nothing was recorded of, so that nothing can be compared.
         elsewhere: recorded days without a file here that were stored in another lake -> where.
         error: why nothing could be read of the dataset.
@@ -95,6 +96,7 @@ class Verified:
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
+    not_compared: dict[str, str] = field(default_factory=dict)
     unrecorded: list[str] = field(default_factory=list)
     elsewhere: dict[str, str] = field(default_factory=dict)
     error: str | None = None
@@ -110,6 +112,7 @@ class Verified:
         return {
             "ok": [dataset.label(day) for day in self.ok],
             "bad": {dataset.label(day): reason for day, reason in self.bad.items()},
+            "not_compared": {dataset.label(day): why for day, why in self.not_compared.items()},
             "unrecorded": [dataset.label(day) for day in self.unrecorded],
             "elsewhere": [dataset.label(day) for day in self.elsewhere],
             "error": self.error,
@@ -126,6 +129,8 @@ class Verified:
             yield f"  [green]✓[/green] green again: {names_text([dataset.label(day) for day in self.recovered])}"
         if self.renewed:
             yield f"  [green]✓[/green] newer than recorded: {names_text([dataset.label(day) for day in self.renewed])}"
+        for why, days in _by_reason(self.not_compared).items():
+            yield f"  [yellow]?[/yellow] {names_text([dataset.label(day) for day in days])}  {escape(why)}"
         unrecorded = unrecorded_text(dataset, self.unrecorded) if self.unrecorded else ""
         for text in (unrecorded, self.error, elsewhere_text(dataset, self.elsewhere)):
             if text:
@@ -159,7 +164,9 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         back = read_back(lake, dataset, when, record)
         verdict = back.verdict
         found.days.judged(record, [verdict], back.unrecorded)
-        if verdict.passed:
+        if not back.is_compared:
+            found.not_compared[day] = verdict.summary
+        elif verdict.passed:
             found.ok.append(day)
             if state is DayState.FAILED:
                 found.recovered.append(day)
@@ -167,6 +174,13 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
                 found.renewed.append(day)
         else:
             found.bad[day] = verdict.summary
+    return found
+
+
+def _by_reason(days: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for day, why in days.items():
+        found.setdefault(why, []).append(day)
     return found
 
 

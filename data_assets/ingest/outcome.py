@@ -14,6 +14,9 @@ Scalar = str | int | float | bool
 WRITTEN_AT = "written_at"
 """Metadata of a stored day: when its file was made, ISO 8601, which tells its revisions apart in time."""
 
+MACHINE = "machine"
+"""Metadata of a day whose file is on the own disk of one machine: that machine's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

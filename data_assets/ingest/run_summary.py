@@ -81,6 +81,7 @@ class VerifySummary:
         size: bytes of their files.
         seconds: how long it took.
         failed: check's name -> days that failed it, if the checks were evaluated too.
+        not_compared: days whose file is not here and need not be, of which nothing was found out.
     """
 
     whole: int
@@ -89,16 +90,18 @@ class VerifySummary:
     size: int
     seconds: float
     failed: Mapping[str, int] = field(default_factory=dict)
+    not_compared: int = 0
 
     def line(self, unit: str = "day") -> str:
         """`48 of 50 days whole · 1 damaged · 1 missing · 4,912,000 rows · 58.1 MB · took 41 s`."""
-        total = self.whole + sum(self.not_whole.values())
+        total = self.whole + sum(self.not_whole.values()) + self.not_compared
         return " · ".join([f"{self.whole} of {total} {unit}s whole", *self.parts()])
 
     def parts(self) -> list[str]:
         """Return the parts of the line that follow the number of whole days."""
         return [
             *(f"{count} {words}" for words, count in sorted(self.not_whole.items())),
+            *([f"{self.not_compared} not compared"] if self.not_compared else []),
             *(f"{count} failed {check}" for check, count in sorted(self.failed.items())),
             f"{self.rows:,} rows",
             f"{self.size / 1e6:.1f} MB",
@@ -110,6 +113,7 @@ class VerifySummary:
         return {
             "whole": self.whole,
             "not_whole": sum(self.not_whole.values()),
+            **({"not_compared": self.not_compared} if self.not_compared else {}),
             **{words.replace(" ", "_"): count for words, count in sorted(self.not_whole.items())},
             **{f"failed_{check}": count for check, count in sorted(self.failed.items())},
             "rows": self.rows,

@@ -104,12 +104,13 @@ def waiting_for_the_lake(said: str | None, until: float) -> AbstractContextManag
     """Enter while an object store is asked, and while a busy one is asked again.
 
     Args:
-        said: what the busy one said; None while nothing is heard of it.
+        said: what the busy one said; "" if it did not answer; None while nothing is heard of it.
         until: seconds after which it is given up at the latest.
     """
     if said is None:
         return waiting(f"{_LAKE} to answer", until, SILENCE_SECONDS)
-    return waiting(f"{_LAKE}, which asks for fewer requests ({said})", until)
+    what = f"which asks for fewer requests ({said})" if said else "which did not answer and is asked again"
+    return waiting(f"{_LAKE}, {what}", until)
 
 
 def waiting_for_an_answer(of: str, until: float) -> AbstractContextManager[None]:

@@ -63,7 +63,7 @@ store_wait: ContextVar[Callable[[str | None, float], AbstractContextManager[None
     "store_wait", default=lambda _said, _seconds: nullcontext()
 )
 """Entered while a store is asked, with None and the seconds after which it is given up; and while it asks for patience,
-with what it answers and for how many seconds it is asked again at most.
+with what it answers ("" for nothing) and for how many seconds it is asked again at most.
 
 Set by who runs something that a person looks at."""
 
@@ -179,7 +179,7 @@ class PatientStore:
                     raise
                 if is_first:
                     status = _STATUS.search(said)
-                    waiting.enter_context(store_wait.get()(status[1] if status else "no response", seconds))
+                    waiting.enter_context(store_wait.get()(status[1] if status else "", seconds))
                 wait = uniform(pause / 2, pause)
                 logger.info("%s: %s; asking again in %.1f s", name, one_line(said.splitlines()[0], 200), wait)
                 self._patience.pause(wait)

@@ -34,7 +34,6 @@ from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.workspace.load import location_origins_from_yaml_paths
-from dagster._serdes import serialize_value
 from dagster._time import get_current_datetime, get_current_timestamp
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.core.decl import ComponentDecl, YamlDecl
@@ -72,7 +71,6 @@ __all__ = [
     "has_log_record_metadata",
     "location_origins_from_yaml_paths",
     "read_migrations_once",
-    "serialize_value",
     "snapshot_from_execution_plan",
 ]
 

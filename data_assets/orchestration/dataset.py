@@ -46,11 +46,17 @@ class Recorded:
         sha256: its digest; of a month, that of all its files.
         rows: its rows.
         written_at: when it was written, UTC; where that was not recorded, when the day was, which is later.
+        machine: the name of the one on whose own disk it is; None if it is in the lake, or that was not recorded.
     """
 
     sha256: str
     rows: int | None
     written_at: datetime
+    machine: str | None = None
+
+
+NOT_COMPARED = "not compared"
+"""What is said first of a file that could not be looked at from here, and nothing else is known of."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,12 @@ class Verified:
     Attributes:
         said: what was verified, in one line.
         unrecorded: the file that is there, if it is a newer one than the recorded; to be recorded.
+        is_compared: False where the file is not here and need not be, so that nothing was found out.
     """
 
     said: str
     unrecorded: Stored | None = None
+    is_compared: bool = True
 
 
 class Files(Protocol):

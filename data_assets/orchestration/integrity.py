@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from data_assets.ingest.outcome import WRITTEN_AT, Stored
+from data_assets.ingest.outcome import MACHINE, WRITTEN_AT, Stored
 from data_assets.lake.errors import MISSING, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.orchestration.asset_checks import latest_materialization
-from data_assets.orchestration.dataset import MarketDataset, Recorded
+from data_assets.orchestration.dataset import NOT_COMPARED, MarketDataset, Recorded
 from data_assets.orchestration.holes import hole_reason, is_taken_back
 from data_assets.quality.verdict import Verdict
 
@@ -40,6 +40,7 @@ def recorded_file(record: dg.EventLogRecord | None) -> Recorded | None:
         str(metadata["sha256"].value),
         int(str(rows.value)) if rows else None,
         datetime.fromisoformat(str(written_at.value)) if written_at else datetime.fromtimestamp(record.timestamp, UTC),
+        str(metadata[MACHINE].value) if MACHINE in metadata else None,
     )
 
 
@@ -51,10 +52,12 @@ class ReadBack:
         verdict: whether it is whole: the integrity check.
         unrecorded: the file that is there, if it is whole and newer than the recorded one: the run that replaced it has
             not recorded it yet, or died before it could.
+        is_compared: False where the file is kept elsewhere, or was deleted to make room: it may be anything.
     """
 
     verdict: Verdict
     unrecorded: Stored | None = None
+    is_compared: bool = True
 
 
 def integrity(lake: Lake, dataset: MarketDataset, day: date, record: dg.EventLogRecord) -> Verdict:
@@ -97,6 +100,9 @@ def read_back(
         return ReadBack(_damaged(error))
     if why is not None and found.unrecorded is None:
         return _hole(why)
+    if not found.is_compared:
+        nothing = Verdict("integrity", True, "warn", found.said, metadata={NOT_COMPARED: True})
+        return ReadBack(nothing, is_compared=False)
     sha256 = found.unrecorded.sha256 if found.unrecorded else recorded.sha256
     whole = Verdict("integrity", passed=True, severity="error", summary=found.said, metadata={"sha256": sha256})
     return ReadBack(whole, found.unrecorded)

@@ -25,7 +25,6 @@ import sqlalchemy as sa
 
 from data_assets.ingest.waiting import waiting
 from data_assets.lake.errors import one_line
-from data_assets.orchestration.dagster_private import serialize_value
 
 AWAY_SECONDS = 120.0
 LOOK_AGAIN_SECONDS = 0.5
@@ -82,7 +81,7 @@ def _waiting(ask: Callable[..., Any], remove: Callable[..., None] | None) -> Cal
 def _remover(engine: sa.Engine) -> Callable[[dg.EventLogEntry], None]:
     def remove(event: dg.EventLogEntry) -> None:
         with engine.connect() as connection:
-            connection.execute(sa.text(_REMOVE), {"run_id": event.run_id, "event": serialize_value(event)})
+            connection.execute(sa.text(_REMOVE), {"run_id": event.run_id, "event": dg.serialize_value(event)})
 
     return remove
 

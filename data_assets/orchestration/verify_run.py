@@ -24,9 +24,10 @@ from data_assets.ingest.run_summary import VerifySummary
 from data_assets.lake.errors import passed_over
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import Judged, day_evaluation, latest_materialization
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import NOT_COMPARED, MarketDataset
 from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event, record_whole
 from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, damage_without_record, read_back
+from data_assets.orchestration.lake_presence import red_before
 from data_assets.orchestration.own_run import report_summary
 from data_assets.quality.verdict import Verdict
 from data_assets.wiring import open_lake
@@ -40,7 +41,7 @@ class DaysRead:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._whole = self._rows = self._size = 0
+        self._whole = self._rows = self._size = self._not_compared = 0
         self._not_whole: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
 
@@ -58,6 +59,9 @@ class DaysRead:
         if not verdict.passed:
             self._not_whole[str(verdict.metadata[DAMAGE])] += 1
             return
+        if NOT_COMPARED in verdict.metadata:
+            self._not_compared += 1
+            return
         self._whole += 1
         self._failed.update(each.name for each in verdicts if not each.passed)
         if unrecorded is not None:
@@ -71,7 +75,8 @@ class DaysRead:
     def summary(self) -> VerifySummary:
         """What was found so far."""
         seconds = time.monotonic() - self._began
-        return VerifySummary(self._whole, self._not_whole, self._rows, self._size, seconds, self._failed)
+        sums = self._rows, self._size, seconds, self._failed, self._not_compared
+        return VerifySummary(self._whole, self._not_whole, *sums)
 
 
 @contextmanager
@@ -100,16 +105,26 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
             found = read_back(lake, dataset, day, record) if record else None
             verdict = found.verdict if found else damage_without_record(lake, dataset, day)
             judged(record, [verdict] if verdict else [], found.unrecorded if found else None)
-            if record and found and found.verdict.passed:
+            stays_red = found is not None and not found.is_compared and _is_red(context, dataset, day)
+            if record and found and found.verdict.passed and not stays_red:
                 # The grid judges a day by the last run that was planned for it, so a good day is said to be good again.
                 record_whole(context, dataset, lake, day, record, found)
             else:
                 if verdict:
                     context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))
-                bad[day] = DamagedFile(verdict.summary) if verdict else Rejected(_never_recorded(lake, dataset, day))
+                if stays_red and verdict:
+                    bad[day] = Rejected(f"{verdict.summary}; so the day stays as it was")
+                elif verdict:
+                    bad[day] = DamagedFile(verdict.summary)
+                else:
+                    bad[day] = Rejected(_never_recorded(lake, dataset, day))
                 context.log_event(not_stored_event(dataset, key, bad[day]))
     if bad:
         raise failure(dataset, bad, len(keys))
+
+
+def _is_red(context: dg.AssetExecutionContext, dataset: MarketDataset, day: date) -> bool:
+    return bool(red_before(context.instance, dataset, [day], context.run.run_id))
 
 
 def _never_recorded(lake: Lake, dataset: MarketDataset, day: date) -> str:

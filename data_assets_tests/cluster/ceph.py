@@ -66,7 +66,7 @@ def ceph(folder: Path) -> Iterator[str]:
     with ExitStack() as daemons:
 
         def start(program: str, *arguments: str) -> None:
-            command = [program, "-c", str(folder / "ceph.conf"), "-f", *arguments]
+            command = ["setpriv", "--pdeathsig", "KILL", program, "-c", str(folder / "ceph.conf"), "-f", *arguments]
             daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             daemons.callback(daemon.wait)
             daemons.callback(daemon.kill)

@@ -53,6 +53,7 @@ class Host:
     Attributes:
         name: of its network namespace.
         folder: what is on its own disk.
+        worker: what it was made for; None before it was started.
     """
 
     def __init__(self, name: str, folder: Path, bridge: str, address: str) -> None:
@@ -65,6 +66,7 @@ class Host:
         for command in (f"addr add {address}/24 dev eth0", "link set eth0 up", "link set lo up"):
             run("ip", "-n", name, *command.split())
         self.log = folder / "log"
+        self.worker: subprocess.Popen[bytes] | None = None
 
     def start(self, *command: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a program of this environment on it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -24,10 +23,8 @@ from dagster_k8s import K8sRunLauncher
 from data_assets.orchestration.celery_queues import VendorQueues, vendor_of
 from data_assets.settings import known_variables
 from data_assets_tests.cluster.conftest import Postgres
+from data_assets_tests.cluster.deployed import DEPLOY, DOCKERFILE, exec_form
 from data_assets_tests.end_to_end.project_folder import SOURCES, write_project
-
-DEPLOY = SOURCES / "deploy"
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
 
 @pytest.fixture
@@ -151,14 +148,6 @@ def test_the_image_holds_no_secret_runs_as_no_root_and_pins_its_base() -> None:
         name = source.removeprefix("./").replace("${INSTANCE}", "deploy/celery/dagster.yaml")
         assert (SOURCES / name).exists(), source
         assert f"!{name}" in ignored, source
-
-
-def exec_form(name: str) -> list[str]:
-    """The words of a step of the Dockerfile."""
-    found = re.search(rf"^{name} (\[.*\])$", DOCKERFILE, re.MULTILINE)
-    assert found is not None
-    words: list[str] = json.loads(found[1])
-    return words
 
 
 @pytest.mark.skipif(os.getuid() != 0 or shutil.which("tini") is None, reason="needs root and tini")

@@ -6,10 +6,12 @@ host that is killed says nothing, and one that is cut off hears nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ import sqlalchemy as sa
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets_tests.cluster.conftest import Postgres
+from data_assets_tests.cluster.deployed import exec_form
 from data_assets_tests.cluster.hosts import Host, Network, network, redis
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, sessions, write_project
 from data_assets_tests.lake.conftest import s3_server
@@ -46,17 +49,31 @@ pytestmark = [
 
 @dataclass
 class Store:
-    """An object store that counts what it is given, and can be told to be busy."""
+    """An object store that counts what it is given, and can be told to be busy.
+
+    Attributes:
+        busy: whether it is, with everything.
+        contested: a day that it takes only once two different files of it were offered.
+        refused: how often it was busy.
+        puts: how often it let a day be stored.
+        offered: the digests of the files of the contested day.
+    """
 
     busy: bool = False
+    contested: str = ""
     refused: int = 0
     puts: Counter[str] = field(default_factory=Counter)
+    offered: set[str] = field(default_factory=set)
 
     def refusal(self, environ: dict[str, Any]) -> str | None:
         if self.busy:
             self.refused += 1
             return "503 Slow Down"
         if environ["REQUEST_METHOD"] == "PUT" and (day := re.search(r"/date=([\d-]+)/", environ["PATH_INFO"])):
+            if day[1] == self.contested:
+                self.offered.add(environ["HTTP_X_AMZ_CONTENT_SHA256"])
+                if len(self.offered) < 2:
+                    return "503 Slow Down"
             self.puts[day[1]] += 1
         return None
 
@@ -71,9 +88,10 @@ class Cluster:
     dagster: DagsterDev
     instance: dg.DagsterInstance
     environment: dict[str, str]
+    objects: Any
 
-    def host(self, name: str, *vendors: str) -> Host:
-        """A host whose worker serves the queues of some vendors."""
+    def host(self, name: str, *vendors: str, inside: Sequence[str] = ()) -> Host:
+        """A host whose worker serves the queues of some vendors; `inside` is put before the worker's command."""
         host = self.net.host(name)
         write_project(host.folder / "project")
         shutil.copy(SOURCES / "deploy" / "celery" / "worker.yaml", host.folder)
@@ -84,9 +102,9 @@ class Cluster:
             "TMPDIR": str(host.folder),
         }
         shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", host.folder / "project")
-        queues = [word for vendor in vendors for word in ("--queue", vendor)]
-        host.start(
-            *("dagster-celery", "worker", "start", *APP, *queues, "--", "--concurrency", "1"),
+        host.worker = host.start(
+            *inside,
+            *("dagster-celery", "worker", "start", *APP, "--queue", ",".join(vendors), "--", "--concurrency", "1"),
             environment={**self.environment, **mine},
         )
         return host
@@ -100,6 +118,12 @@ class Cluster:
         """How often each day was recorded."""
         records = self.instance.fetch_materializations(dg.AssetKey(list(POLYGON)), limit=1000).records
         return Counter(str(record.partition_key) for record in records)
+
+    def stored(self, day: str) -> bytes:
+        """The file of a day."""
+        key = f"cluster/polygon/minute_aggs/date={day}/data.parquet"
+        content: bytes = self.objects.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
 
     def runs(self, run_ids: Sequence[str]) -> list[dg.DagsterRun]:
         """Runs as they stand now."""
@@ -148,9 +172,10 @@ def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "DATA_ASSETS_LAKE": f"s3://{BUCKET}/cluster",
             "DATA_ASSETS_SANDBOX_TICKERS": "45",
         }
-        boto3.client(
+        objects = boto3.client(
             "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t"
-        ).create_bucket(Bucket=BUCKET)
+        )
+        objects.create_bucket(Bucket=BUCKET)
         project = Project(folder / "launcher", **environment, DATA_ASSETS_VENDORS="polygon")
         shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", project.folder)
         for name, value in environment.items():
@@ -160,7 +185,7 @@ def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             instance.event_log_storage.set_concurrency_slots("polygon", 2)
             try:
                 dagster.start()
-                yield Cluster(net, postgres, store, dagster, instance, environment)
+                yield Cluster(net, postgres, store, dagster, instance, environment, objects)
             finally:
                 dagster.cut_the_power()
 
@@ -232,13 +257,57 @@ def test_what_is_away_for_a_while_costs_no_day_and_needs_nobody(cluster: Cluster
     assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
 
 
+def test_of_two_runs_of_one_day_on_two_hosts_one_wins_whole_and_both_record_its_file(cluster: Cluster) -> None:
+    (day,) = sessions("2024-06-03", 1)
+    cluster.store.contested = day
+    cluster.host("d", "dagster", "polygon")
+    runs = [cluster.launch([day]) for _ in range(2)]
+
+    cluster.wait_for(lambda: all(run.is_finished for run in cluster.runs(runs)))
+
+    assert len(cluster.store.offered) == 2, "both had a file of their own"
+    records = [
+        record.asset_materialization.metadata["sha256"].value
+        for record in cluster.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(list(POLYGON)), asset_partitions=[day]), limit=10
+        ).records
+        if record.asset_materialization
+    ]
+    assert [run.is_success for run in cluster.runs(runs)] == [True, True]
+    assert records == [hashlib.sha256(cluster.stored(day)).hexdigest()] * 2
+    said = [entry.user_message for run in runs for entry in cluster.instance.all_logs(run)]
+    assert sum("another run has stored this day since this one began" in text for text in said) == 1
+
+
+def test_a_container_that_is_told_to_stop_ends_what_is_in_hand_and_says_so(cluster: Cluster) -> None:
+    days = sessions("2024-07-01", 40)
+    for host in cluster.net.hosts:
+        host.kill()
+    entry = [*("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"), *exec_form("ENTRYPOINT")]
+    container = cluster.host("e", "dagster", "polygon", inside=entry)
+    run = cluster.launch(days)
+    cluster.wait_for(lambda: cluster.recorded().keys() & set(days))
+
+    assert container.worker is not None
+    children = Path(f"/proc/{container.worker.pid}/task/{container.worker.pid}/children").read_text()
+    os.kill(int(children.split()[0]), signal.SIGTERM)
+    container.worker.wait(PATIENCE)
+
+    assert container.pids() == []
+    assert cluster.status(run) is dg.DagsterRunStatus.CANCELED
+    recorded = Counter({day: times for day, times in cluster.recorded().items() if day in days})
+    assert set(recorded) < set(days), "it was told in the middle"
+    assert recorded == Counter({day: 1 for day in days if cluster.store.puts[day]}), "what is stored is recorded"
+    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+
+
 def test_a_new_history_is_rebuilt_from_the_lake(cluster: Cluster, tmp_path: Path) -> None:
-    days = sorted(set(cluster.recorded()))
+    days = sorted(day for day in cluster.recorded() if day < "2024-02")
     database = cluster.postgres.new_database().rpartition("/")[2]
     project = Project(tmp_path / "moved", **{**cluster.environment, "PGDATABASE": database})
     shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", project.folder)
     try:
-        ended = project.run("reconcile", "polygon/minute_aggs")
+        ended = project.run("reconcile", "polygon/minute_aggs", "--to", days[-1])
     finally:
         project.close()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cached_property, partial
 from pathlib import Path
+from socket import gethostname
 from typing import Annotated, Any, Literal
 
 import dagster as dg
@@ -31,6 +32,7 @@ from data_assets.lake.provenance import Provenance
 from data_assets.lake.splits import Split, found_in, read_splits, splits_of
 from data_assets.orchestration.assets import dataset_definitions, rebuild_when_days_change, rebuilding_sensor
 from data_assets.orchestration.dataset import (
+    NOT_COMPARED,
     OWNER,
     DayFiles,
     MarketDataset,
@@ -531,7 +533,14 @@ class _CachedFiles:
     def verify(self, _lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
         """See ``Files``: the digest is that of the compressed file, and no check reads it."""
         found = self.cache.verify(day, sha256=recorded.sha256, fetched_at=recorded.written_at)
-        return Verified(found.said, stored_raw(self.cache.path(day), found.newer) if found.newer else None)
+        if found.is_here:
+            return Verified(found.said, stored_raw(self.cache.path(day), found.newer) if found.newer else None)
+        is_shared = settings().polygon_cache_folder is not None
+        if not is_shared and recorded.machine is not None and recorded.machine != gethostname():
+            where = f"not in the cache of this machine, and {recorded.machine} downloaded it: verify it there"
+        else:
+            where = "no longer in the cache; it is fetched again when something needs it"
+        return Verified(f"{NOT_COMPARED}: the vendor's file is {where}", is_compared=False)
 
     def found(self, lake: Lake, day: date) -> Stored | None:
         """See ``Files``: the bars' files tell of the file that they were taken from, in the cache or not."""

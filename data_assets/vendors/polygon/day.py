@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from socket import gethostname
 from time import perf_counter
 
 import polars as pl
 
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import (
+    MACHINE,
     WRITTEN_AT,
     DayEnded,
     Failed,
@@ -321,6 +323,7 @@ def stored_raw(path: Path, note: Note, **more: Scalar) -> Stored:
             "raw_megabytes": round(note.size / 1e6, 3),
             "etag": note.etag,
             WRITTEN_AT: note.fetched_at,
+            MACHINE: gethostname(),
             **more,
         },
     )

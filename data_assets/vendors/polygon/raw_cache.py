@@ -121,10 +121,12 @@ class VerifiedRaw:
     Attributes:
         said: what holds, in one line.
         newer: the note of the file, if it is not the recorded one but came later.
+        is_here: whether there was a file to be compared.
     """
 
     said: str
     newer: Note | None = None
+    is_here: bool = True
 
 
 class RawCache:
@@ -219,8 +221,7 @@ class RawCache:
                 note = _read_note(path)
                 replaced = not tempfiles.is_at(file, path)
         except FileNotFoundError:
-            said = "the vendor's file is no longer in the cache; it is fetched again when something needs it"
-            return VerifiedRaw(said)
+            return VerifiedRaw("the vendor's file is not in the cache", is_here=False)
         except OSError as error:
             raise read_error(error, str(path)) from error
         if found == sha256:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from io import StringIO
 from pathlib import Path
+from socket import gethostname
 
 import dagster as dg
 import polars as pl
@@ -22,7 +23,10 @@ from data_assets.cli.verify import Verified, record_verdicts, verify_dataset
 from data_assets.ingest.outcome import Outcome
 from data_assets.lake.errors import LakeUnusable
 from data_assets.orchestration.day_states import states_on_disk
+from data_assets.orchestration.verify_run import VERIFY
 from data_assets.settings import settings
+from data_assets.vendors.polygon import component as polygon_component
+from data_assets.vendors.polygon import day as polygon_day
 from data_assets.wiring import open_lake
 from data_assets_tests.orchestration.in_process import flip_a_byte, of_day, of_days
 from data_assets_tests.vendors.polygon.flat_file_fixtures import KEY_ID, SECRET
@@ -212,11 +216,59 @@ def test_an_evicted_day_stays_green_and_verify_says_so(tmp_path: Path) -> None:
         raw = find_dataset("polygon/flat_files/minute_aggs_v1")
         on_disk = states_on_disk(project.instance, raw, WEEK, open_lake())
         assert {state.value for state in on_disk.values()} == {"stored"}
-        assert verify_dataset(project.instance, open_lake(), raw, WEEK) == Verified(WEEK)
+        found = verify_dataset(project.instance, open_lake(), raw, WEEK)
+        why = "not compared: the vendor's file is no longer in the cache; it is fetched again when something needs it"
+        assert found == Verified(not_compared=dict.fromkeys(WEEK, why)), "what is not there is not called whole"
+        assert not found.any_bad
+        assert f"0 sessions whole, damaged: 0 · {len(WEEK)} not compared · " in next(found.lines(raw))
+        assert found.days.summary().metadata()["not_compared"] == len(WEEK)
         checked = project.raw.execute_checks(["integrity"], of_day(DAY))
         (integrity,) = project.raw.evaluations(checked.run_id)
         assert integrity.passed
-        assert "no longer in the cache; it is fetched again when something needs it" in (integrity.summary or "")
+        assert integrity.summary == why
+
+
+def on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (polygon_component, polygon_day):
+        monkeypatch.setattr(module, "gethostname", lambda: "elsewhere")
+
+
+def test_a_file_of_another_machines_disk_is_not_called_whole_and_a_red_day_stays_red(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket_of(WEEK) as bucket:
+        with project_of(tmp_path, bucket, POLYGON_CACHE_FOLDER="first") as project:
+            run_range(project.instance, project.bars.asset, WEEK[0], DAY)
+            flip_a_byte(next((tmp_path / "first").rglob(f"{DAY}.csv.gz")))
+            raw = find_dataset("polygon/flat_files/minute_aggs_v1")
+            record_verdicts(project.instance, raw, [DAY], Display(raw.name, 1, Console(stderr=True)))
+        on_another_machine(monkeypatch)
+        monkeypatch.setattr(polygon_component, "raw_cache_folder", lambda: tmp_path / "second")
+        with project_of(tmp_path, bucket) as project:
+            raw = find_dataset("polygon/flat_files/minute_aggs_v1")
+            found = verify_dataset(project.instance, open_lake(), raw, WEEK[:2])
+            project.raw.materialize({**of_days(WEEK[0], DAY), VERIFY: "true"})
+
+            assert (found.ok, found.bad, found.recovered) == ([], {}, [])
+            assert set(found.not_compared) == set(WEEK[:2])
+            assert (
+                f"not in the cache of this machine, and {gethostname()} downloaded it: verify it there"
+                in (found.not_compared[DAY])
+            )
+            assert project.raw.states(WEEK[:2]) == {WEEK[0]: "stored", DAY: "failed"}
+
+
+def test_machines_that_share_a_cache_download_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = str(tmp_path / "shared")
+    with bucket_of(WEEK) as bucket:
+        for machine in ("one", "other"):
+            (tmp_path / machine).mkdir()
+            with project_of(tmp_path / machine, bucket, POLYGON_CACHE_FOLDER=shared) as project:
+                assert run_range(project.instance, project.bars.asset, DAY, DAY).success
+                raw = find_dataset("polygon/flat_files/minute_aggs_v1")
+                assert verify_dataset(project.instance, open_lake(), raw, [DAY]) == Verified([DAY])
+                assert project.days_read() == [DAY]
+            on_another_machine(monkeypatch)
 
 
 def test_a_damaged_raw_file_is_found_and_fetched_again(project: FlatFileProject) -> None:

@@ -1,0 +1,19 @@
+"""What lies in deploy/, and what it starts."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from data_assets_tests.end_to_end.project_folder import SOURCES
+
+DEPLOY = SOURCES / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+
+
+def exec_form(name: str) -> list[str]:
+    """The words of a step of the Dockerfile."""
+    found = re.search(rf"^{name} (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert found is not None
+    words: list[str] = json.loads(found[1])
+    return words
