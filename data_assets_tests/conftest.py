@@ -20,6 +20,7 @@ for name in list(os.environ):
     if name.startswith(("DATA_ASSETS_", "THETA_", "POLYGON_", "IB_", "ALERT_")) or name in (
         "DAGSTER_HOME",
         "AWS_PROFILE",
+        "COLUMNS",  # as pytest-xdist sets it, for no terminal
     ):
         del os.environ[name]
 

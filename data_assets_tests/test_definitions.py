@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from data_assets.orchestration.partitions import TRADING_DAYS, months, trading_d
 from data_assets.orchestration.standing_checks import STANDING
 from data_assets.project import SettingsError
 from data_assets.settings import settings
-from data_assets.span import SHIPPED
+from data_assets.span import SHIPPED, Span
 from data_assets_tests.end_to_end.project_folder import write_project
 
 SOURCES = Path(__file__).resolve().parents[1]
@@ -99,7 +100,9 @@ EVERY_ASSET = {
     "theta/option_quotes/QQQ": asset(OPTION_QUOTES, QUOTE_CHECKS),
     "theta/option_quotes/SPX": asset(OPTION_QUOTES, QUOTE_CHECKS),
     "theta/option_greeks/SPX": asset(
-        OPTION_GREEKS, {"contract_set", "grid", "integrity", "iv", "parity", "timestamps", "underlying"}
+        OPTION_GREEKS,
+        {"contract_set", "grid", "integrity", "iv", "parity", "timestamps", "underlying"},
+        partitions=trading_days(Span(date(2017, 1, 3))),  # days that the vendor does not have would be missing for ever
     ),
     "theta/option_open_interest/SPX": asset(OPEN_INTEREST, {"contract_set", "contracts", "integrity", "open_interest"}),
     "theta/option_eod/SPX": asset(OPTION_EOD, {"contract_set", "contracts", "end_of_day", "integrity"}),

@@ -14,6 +14,7 @@ import sys
 import click
 
 from data_assets.cli.commands import cli
+from data_assets.cli.line_breaks import say
 from data_assets.cli.starting import end_loading
 from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.project import SettingsError
@@ -39,10 +40,10 @@ def main() -> None:
     except (click.ClickException, SettingsError, LakeError) as error:
         # Click itself would print the usage and a hint at --help above it.
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"Error: {one_line(text)}", err=True)
+        say(f"Error: {one_line(text)}", err=True)
         sys.exit(2)
     except StateUnusable as error:  # nothing is wrong with the call
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(1)
     except click.Abort:  # Ctrl-C where nothing was at work
         sys.exit(1)

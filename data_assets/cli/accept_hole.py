@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import click
 import dagster as dg
-from rich.console import Console
 
 from data_assets.cli.arguments import Asked, DaysNamed
 from data_assets.cli.display import Display
 from data_assets.cli.documents import write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import enter_project, find_dataset, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection, days_between
 from data_assets.cli.verify import record_verdicts
 from data_assets.ingest.progress import count_of
@@ -39,7 +40,7 @@ def accept_hole(key: str, first: DaysNamed, last: DaysNamed, reason: str, as_jso
         meant = _of_states(dataset, states, OPEN, "is {}: only a missing or failed day can be a hole")
         for day in meant:
             record_hole(instance, dataset, day, reason)
-    click.echo(f"{dataset.name} {_named(meant)}: accepted as a hole ({reason})", err=True)
+    say(f"{dataset.name} {_named(meant)}: accepted as a hole ({reason})", err=True)
     if as_json:
         write_document({dataset.name: dict.fromkeys(meant, reason)})
 
@@ -53,8 +54,8 @@ def take_holes_back(key: str, first: DaysNamed, last: DaysNamed, as_json: bool) 
         meant = _of_states(dataset, states, (DayState.HOLE,), "is no accepted hole: data-assets accept-hole --list")
         reasons = hole_reasons(instance, dataset, meant)
         take_back(instance, dataset, meant)
-        record_verdicts(instance, dataset, meant, Display(dataset.name, len(meant), Console(stderr=True)))
-    click.echo(f"{dataset.name} {_named(meant)}: no longer a hole", err=True)
+        record_verdicts(instance, dataset, meant, Display(dataset.name, len(meant), Screen(stderr=True)))
+    say(f"{dataset.name} {_named(meant)}: no longer a hole", err=True)
     if as_json:
         write_document({dataset.name: reasons})
 
@@ -102,9 +103,9 @@ def list_holes(asked: Asked, as_json: bool) -> None:
     else:
         for name, reasons in holes.items():
             for day, reason in reversed(reasons.items()):
-                click.echo(f"{name} {day}  {reason}")
+                say(f"{name} {day}  {reason}")
         if not any(holes.values()):
-            click.echo("no day is accepted as a hole")
+            say("no day is accepted as a hole")
 
 
 def _holes(instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake) -> dict[str, str]:

@@ -15,7 +15,7 @@ import difflib
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -26,11 +26,13 @@ import click
 from data_assets.cli.block_edits import Addition, AlreadyThere, ib_ticker, polygon_ticker, theta_history
 from data_assets.cli.blocks import load_blocks
 from data_assets.cli.documents import AddedSymbol, write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.offers import ask_offer
 from data_assets.cli.project import EXIT_OK, counted_with_runs, enter_project
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer
 from data_assets.files import durable, tempfiles
+from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import one_line
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.partitions import partition_keys
@@ -55,7 +57,7 @@ def add(vendor: str, symbol: str, history: str | None, primary_exchange: str, as
             addition, since = _add(defs, vendor, symbol, history, primary_exchange)
     except AlreadyThere as there:
         end_loading()
-        click.echo(f"{there}; nothing was changed", err=as_json)
+        say(f"{there}; nothing was changed", err=as_json)
         if as_json:
             write_document(AddedSymbol(there.dataset, added=False, files=[], first_day=None, note=""))
         sys.exit(EXIT_OK)
@@ -63,9 +65,7 @@ def add(vendor: str, symbol: str, history: str | None, primary_exchange: str, as
         raise click.UsageError(one_line(str(error))) from None
     except OSError as error:
         end_loading()
-        click.echo(
-            f"Error: {error.filename or defs}: {one_line(error.strerror or str(error))}; nothing was changed", err=True
-        )
+        say(f"Error: {error.filename or defs}: {one_line(error.strerror or str(error))}; nothing was changed", err=True)
         sys.exit(1)
     if as_json:
         files = [f"{DEFS}/{name}" for name in addition.changed]
@@ -85,8 +85,9 @@ def _add(
             return theta_history(defs, symbol.upper(), str(history), first_day)
         if vendor == "ib":
             return ib_ticker(defs, symbol.upper(), first_day, primary_exchange)
-        return polygon_ticker(defs, symbol)
+        return polygon_ticker(defs, spelling)
 
+    spelling = symbol.upper() if symbol.islower() else symbol  # in the vendor's, AApB is a preferred share
     if vendor == "polygon" and settings().polygon_tickers is not None:
         raise ValueError(f"POLYGON_TICKERS replaces the tickers of defs.yaml: add {symbol} there, or unset it")
     added = addition()
@@ -94,11 +95,11 @@ def _add(
         raise AlreadyThere(added.dataset, f"{added.dataset} is in {DEFS} already")
     dataset = _dataset_of(defs, added)
     offer, first_of_plan = _ask(dataset, added.what)
-    if vendor == "polygon" and symbol not in offer.names:
-        near = difflib.get_close_matches(symbol, offer.names, n=1, cutoff=0.0)
-        _refuse(f"{symbol} is not in Polygon's file of {_asked_day()}", f"the nearest is {near[0]}" if near else "")
+    if vendor == "polygon" and (known := _spelling(symbol, offer.names)) != spelling:
+        spelling = known
+        added = addition()
     since = None
-    if vendor != "polygon" and settings().profile == "live":  # a simulator's first day says nothing of the vendor's
+    if vendor != "polygon":
         since = max(filter(None, (offer.first_day, first_of_plan)), default=None)
     if vendor == "ib" and since is not None and since <= dataset.span.first_day:
         since = None  # the list's own first day holds
@@ -107,6 +108,28 @@ def _add(
         _dataset_of(defs, added)
     _publish(defs, added)
     return added, since
+
+
+def _spelling(symbol: str, tickers: Sequence[str]) -> str:
+    """How Polygon spells what a person has written in any case; ends this process if it has no such ticker."""
+    if symbol in tickers:
+        return symbol
+    alike = sorted(ticker for ticker in tickers if ticker.casefold() == symbol.casefold())
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        _refuse(f"{symbol} may be {' or '.join(alike)}", "the case matters: write it as Polygon does")
+    if _is_simulated():
+        invented = f"which has {count_of(len(tickers), 'ticker')}, most of them invented"
+        why = f"{symbol} is not in the simulator's file of {_asked_day()}, {invented}"
+        _refuse(why, "in the live profile Polygon is asked")
+    near = difflib.get_close_matches(symbol.upper(), tickers, n=3)
+    meant = f"did you mean {' or '.join(near)}?" if near else ""
+    _refuse(f"{symbol} is not in Polygon's file of {_asked_day()}", meant)
+
+
+def _is_simulated() -> bool:
+    return settings().profile != "live"
 
 
 def _load(defs: Path, changed: Mapping[str, bytes]) -> dict[str, MarketDataset]:
@@ -143,7 +166,8 @@ def _dataset_of(defs: Path, added: Addition) -> MarketDataset:
 def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:
     """What the vendor says; a refusal ends this process."""
     end_loading()
-    with ending_without_an_answer(f"{what}: not added", AMBIGUOUS), counted_with_runs():
+    asked = ", as the simulator says" if _is_simulated() else ""
+    with ending_without_an_answer(f"{what}: not added{asked}", AMBIGUOUS), counted_with_runs():
         offer, first_of_plan = asyncio.run(ask_offer(dataset, open_lake(), _asked_day()))
     if first_of_plan is None:
         _refuse(f"{what}: your plan includes no day of it", offer.account)
@@ -155,7 +179,7 @@ def _asked_day() -> date:
 
 
 def _refuse(why: str, more: str) -> NoReturn:
-    click.echo(f"Error: {why}{f' ({more})' if more else ''}; nothing was changed", err=True)
+    say(f"Error: {why}{f' ({more})' if more else ''}; nothing was changed", err=True)
     sys.exit(1)
 
 
@@ -186,16 +210,17 @@ def _publish(defs: Path, added: Addition) -> None:
 
 
 def _say(added: Addition, since: date | None) -> None:
-    click.echo(f"{added.what} is in {' and '.join(f'{DEFS}/{name}' for name in added.changed)} now")
+    say(f"{added.what} is in {' and '.join(f'{DEFS}/{name}' for name in added.changed)} now")
     if since is not None:
-        click.echo(f"  from {since} on, the first day that the vendor has and your plan includes")
+        whose = "simulator" if _is_simulated() else "vendor"
+        say(f"  from {since} on, the first day that the {whose} has and your plan includes")
     if added.note:
-        click.echo(f"  {added.note}")
-    if settings().profile != "live":
-        click.echo("  only the simulator was asked; ask the vendor in the live profile with:")
-        click.echo(f"    data-assets offers {added.dataset}")
-    click.echo("what it takes to fill it:")
-    click.echo(f"  data-assets plan {added.dataset}")
-    click.echo("to fill it:")
-    click.echo(f"  data-assets backfill {added.dataset}")
-    click.echo("a UI or daemon that is running shows it after Reload definitions")
+        say(f"  {added.note}")
+    if _is_simulated():
+        say("  only the simulator was asked; in the live profile, what the vendor has is compared by:")
+        say(f"    data-assets doctor {added.dataset}")
+    say("what it takes to fill it:")
+    say(f"  data-assets plan {added.dataset}")
+    say("to fill it:")
+    say(f"  data-assets backfill {added.dataset}")
+    say("a UI or daemon that is running shows it after Reload definitions")

@@ -17,17 +17,16 @@ from typing import NoReturn
 
 import click
 import dagster as dg
-from rich.console import Console
-from rich.table import Column, Table
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.display import Display, open_display
 from data_assets.cli.documents import FilledDataset, NotStoredDay, write_document
 from data_assets.cli.expected import agreed, expect
+from data_assets.cli.line_breaks import say
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import datasets, enter_project, open_instance
+from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
-from data_assets.cli.status import WIDE
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Outcome, Stored
 from data_assets.ingest.progress import count_of
@@ -95,7 +94,7 @@ def dry_run(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
     if as_json:
         write_document(expected.document())
     else:
-        expected.print(Console(width=WIDE))
+        expected.print(Screen())
     sys.exit(selection.exit_code(holds=expected.fits))
 
 
@@ -160,19 +159,19 @@ def _backfill(
         LakeUnusable: the dataset's folder may not be looked into, and it is `alone`, or the lake as a whole is gone.
     """
     try:
-        return _fill_one(instance, dataset, keys, lake, only)
+        return _fill_one(instance, dataset, keys, lake, only, alone=alone)
     except LakeUnusable as error:
         refuse_absent_lake(instance, lake)
         if alone:
             raise
-        click.echo(f"{dataset.name}: {error}", err=True)
+        say(f"{dataset.name}: {error}", err=True)
         return BackfillResult(dataset, error=str(error))
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):  # while nothing was at work
         return BackfillResult(dataset, interrupted=True)
 
 
 def _fill_one(
-    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None
+    instance: dg.DagsterInstance, dataset: MarketDataset, keys: list[str], lake: Lake, only: str | None, *, alone: bool
 ) -> BackfillResult:
     wanted = _wanted(only)
     states = states_on_disk(instance, dataset, keys, lake)
@@ -184,27 +183,27 @@ def _fill_one(
         result = run_backfill(instance, dataset, days, display, lake, wanted)
         result.not_stored |= dict.fromkeys(elsewhere, LEFT_TO_ANOTHER_RUN)
         again = again_with(instance, result, lake, only)
-        display.summary(result.stored, result.not_stored, result.interrupted, again)
+        if days or elsewhere or alone:  # of several, those with nothing to do are counted in the end
+            display.summary(result.stored, result.not_stored, result.interrupted, again)
     return result
 
 
 def _sum_up(selected: Iterable[MarketDataset], results: Sequence[BackfillResult], again: Sequence[str]) -> None:
     """Say of several datasets how each ended, and the one command, if any, that asks again for what did not store."""
-    console = Console(stderr=True)
-    table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("stored", justify="right", no_wrap=True)
-    table.add_column("not stored", no_wrap=True)
-    for result in results:
-        table.add_row(result.dataset.name, f"{len(result.stored):,}", _left(result))
-    for dataset in list(selected)[len(results) :]:
-        table.add_row(dataset.name, "-", "[yellow]not begun[/yellow]")
+    console = Screen(stderr=True)
+    busy = [result for result in results if result.stored or result.not_stored or result.error or result.interrupted]
+    rows = [(result.dataset.name, f"{len(result.stored):,}", _left(result)) for result in busy]
+    rows += [(dataset.name, "-", "[yellow]not begun[/yellow]") for dataset in list(selected)[len(results) :]]
     stored, left = (sum(map(len, days)) for days in ([r.stored for r in results], [r.not_stored for r in results]))
+    if not rows:
+        console.print("nothing to do, no day asked for is missing or failed", style="bold")
+        return
     console.print()
-    console.print(table, width=WIDE)
+    console.print(FittingTable((Heading("dataset"), Heading("stored", is_number=True), Heading("not stored")), rows))
     text = f"{count_of(stored, 'day')} stored, {left:,} not stored"
-    console.print(text + (", then stopped" if results[-1].interrupted else ""), style="bold", highlight=False)
+    console.print(text + (", then stopped" if results[-1].interrupted else ""), style="bold")
     if again:
-        console.print(f"try all of them again with: {shlex.join(['data-assets', *again])}", soft_wrap=True)
+        console.print(f"try all of them again with: {shlex.join(['data-assets', *again])}", markup=False)
 
 
 def _left(result: BackfillResult) -> str:

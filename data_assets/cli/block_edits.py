@@ -81,11 +81,26 @@ def theta_history(defs: Path, symbol: str, history: str, first_day: date | None)
             raise AlreadyThere(dataset, f"{dataset} is in {DEFS}/{name} already")
         raise ValueError(f"{DEFS}/{name}: is there already and does not define {dataset}: move it, or add it by hand")
     lines = [f"type: {_type(ThetaDataset)}", "attributes:", f"  dataset: {history}", f"  symbol: {_text(symbol)}"]
-    if symbol in OTHER_ROOTS:
-        lines.append(f"  roots: [{symbol}, {OTHER_ROOTS[symbol]}]")
+    roots = [symbol, OTHER_ROOTS[symbol]] if symbol in OTHER_ROOTS else [symbol]
+    if len(roots) > 1:
+        lines.append(f"  roots: [{', '.join(roots)}]")
+    note = ""
+    for place, other, of_other in _theta_roots(defs, history):
+        if other != symbol and symbol in of_other:
+            raise AlreadyThere(f"theta/{asset}/{other}", f"{symbol} is a root of theta/{asset}/{other} in {place}")
+        if other != symbol and (twice := [root for root in roots if root in of_other]):
+            note = f"{', '.join(twice)} is in theta/{asset}/{other} too, and is downloaded twice: remove {place}"
     if first_day is not None:
         lines.append(f"  first_day: {first_day}")
-    return Addition(dataset, dataset, {name: "".join(f"{line}\n" for line in lines).encode()})
+    return Addition(dataset, dataset, {name: "".join(f"{line}\n" for line in lines).encode()}, note=note)
+
+
+def _theta_roots(defs: Path, history: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Of each block of a history: its file, its symbol, and its roots."""
+    for file, block in _blocks(defs, ThetaDataset):
+        said = yaml.safe_load(yaml.serialize(block)).get("attributes") or {}
+        if said.get("dataset") == history and isinstance(said.get("symbol"), str):
+            yield f"{DEFS}/{file.relative_to(defs)}", said["symbol"], said.get("roots") or [said["symbol"]]
 
 
 def ib_ticker(defs: Path, symbol: str, first_day: date | None, primary_exchange: str = "") -> Addition:

@@ -478,9 +478,9 @@ def add(vendor: str, symbol: str, history: str | None, primary_exchange: str | N
 def doctor(asked: Asked, as_json: bool) -> None:
     """Look at settings, calendar, clock, disks, run history, daemon and vendors, and say what to do about each finding.
 
-    Of each vendor, one dataset of each kind is asked for its newest day and its first day, which tells whether your
-    plan includes them; with KEYs, each of those datasets. Nothing is downloaded or stored. Exit 1 if a finding is an
-    error.
+    Of each vendor, one dataset of each kind is asked for its newest day and for its first day, which is compared with
+    what the vendor has and your plan includes; with KEYs or --all, each of the datasets. Nothing is downloaded or
+    stored. Exit 1 if a finding is an error.
     """
     _run_in_project("doctor", asked, as_json)
 

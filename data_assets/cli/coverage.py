@@ -13,12 +13,13 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen, joined
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import COLOURS
 from data_assets.orchestration.coverage import week_of_year
@@ -31,7 +32,6 @@ WEEKS = 54
 """Of a year that begins on a Sunday in a leap year; others have fewer."""
 
 MONTHS = "JFMAMJJASOND"
-NO_BREAK = "\u00a0"
 BESIDE = len("2024 ") + len(" 252/252")
 
 STORED, PARTLY, MISSING = "█", "▄", "·"
@@ -69,16 +69,16 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
             try:
                 size = write_page(instance, states, lake, html)
             except OSError as error:
-                click.echo(f"Error: {html}: the page cannot be written: {error.strerror}", err=True)
+                say(f"Error: {html}: the page cannot be written: {error.strerror}", err=True)
                 sys.exit(1)
     for text in selected.closed_texts:
-        click.echo(text, err=True)
+        say(text, err=True)
     if as_json:
         write_document(
             {each.name: {each.label(day): str(state) for day, state in of.items()} for each, of in states.items()}
         )
     elif html is not None:
-        click.echo(f"wrote {html} ({-(-size // 1000):,} kB); open it in a browser")
+        say(f"wrote {html} ({-(-size // 1000):,} kB); open it in a browser")
     else:
         _print(states)
     failed = any(state is DayState.FAILED for of in states.values() for state in of.values())
@@ -86,15 +86,13 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
 
 
 def _print(states: Mapping[MarketDataset, Mapping[str, DayState]]) -> None:
-    console = Console(highlight=False)
+    console = Screen()
     weeks = next((n for n in (1, 2, 4) if BESIDE + -(-WEEKS // n) <= console.width), 8)
     for dataset, days in states.items():
         if not days:
             continue
         done = sum(state in DONE for state in days.values())
-        console.print(
-            f"[bold]{dataset.name}[/bold]  {done:,} of {len(days):,} {dataset.unit}s", soft_wrap=True, markup=True
-        )
+        console.print(f"[bold]{dataset.name}[/bold]  {done:,} of {len(days):,} {dataset.unit}s")
         console.print(Text("     " + _heads(weeks), style="dim"), no_wrap=True)
         for year, keys in groupby(days, lambda day: int(day[:4])):
             console.print(_row(dataset, year, {key: days[key] for key in keys}, weeks), no_wrap=True)
@@ -102,10 +100,10 @@ def _print(states: Mapping[MarketDataset, Mapping[str, DayState]]) -> None:
     if not any(states.values()):
         console.print("no day has failed")
         return
-    signs = [Text.assemble((mark, colour), NO_BREAK, text.replace(" ", NO_BREAK)) for mark, colour, text in LEGEND]
-    legend = Text("  ").join(signs)
     length = {1: "a week", 2: "two weeks"}.get(weeks, f"{weeks} weeks")
-    console.print(legend.append(f"  a character is {length}", style="dim"))
+    signs = [Text.assemble((mark, colour), f" {text}") for mark, colour, text in LEGEND]
+    for line in joined([*signs, Text(f"a character is {length}", style="dim")], console.width, indent=""):
+        console.print(line)
 
 
 def _heads(weeks: int) -> str:
@@ -134,7 +132,7 @@ def _row(dataset: MarketDataset, year: int, days: Mapping[str, DayState], weeks:
     for held in cells:
         row.append(*_cell(held))
     done = sum(state in DONE for state in days.values())
-    return row.append(f" {done}/{len(days)}")
+    return row.append(f" {done:,}/{len(days):,}")
 
 
 def _cell(states: Sequence[DayState]) -> tuple[str, str]:

@@ -12,8 +12,6 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from data_assets.cli.project import enter_project
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.trading_calendar import NEW_YORK
@@ -80,11 +78,12 @@ def _amid_the_week(before: str, day: str, after: str) -> bool:
 def _fill(days: list[str], gap: str, folder: Path) -> None:
     # After the environment is set: these read the settings.
     from data_assets.cli.project import datasets, find_dataset, open_instance
-    from data_assets.cli.status import WIDE, days_table, overview_table, reasons, summarize
+    from data_assets.cli.screen import Screen
+    from data_assets.cli.status import days_table, overview_table, reasons, summarize
     from data_assets.orchestration.day_states import day_health, states_on_disk
     from data_assets.wiring import open_lake
 
-    console, quotes, lake = Console(width=WIDE), find_dataset(WITH_THE_GAP), open_lake()
+    console, quotes, lake = Screen(), find_dataset(WITH_THE_GAP), open_lake()
     unexpected: list[str] = []
     with open_instance() as instance:
         results: list[BackfillResult] = []
@@ -105,15 +104,13 @@ def _fill(days: list[str], gap: str, folder: Path) -> None:
         rows = day_health(instance, quotes, days, lake)
         console.print(days_table(quotes, rows))
         for line in reasons(quotes, rows):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"files:  {lake.url}", highlight=False, soft_wrap=True)
+            console.print(line, markup=False)
+    console.print(f"files:  {lake.url}")
     if gap in results[0].not_stored:
         console.print(
             f"{gap} was cut short on purpose. Close it with: {_command(folder)} backfill {WITH_THE_GAP} "
             f"--from {gap} --to {gap}\n"
             f"or in the UI: http://localhost:{UI_PORT}/assets/{WITH_THE_GAP} > Materialize > select {gap}",
-            highlight=False,
-            soft_wrap=True,
         )
     if unexpected:
         sys.exit(f"not stored: {', '.join(unexpected)}; folder {folder}")

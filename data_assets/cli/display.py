@@ -23,7 +23,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from data_assets.ingest.engine import IngestReport
+from data_assets.cli.screen import Screen
+from data_assets.ingest.engine import IngestReport, retries
 from data_assets.ingest.outcome import NotStored, Outcome
 from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, duration, ending, line
 from data_assets.ingest.waiting import Wait, local_now
@@ -43,7 +44,7 @@ class _Warnings(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno != logging.WARNING:
+        if record.levelno != logging.WARNING or record.name == retries.name:
             return
         of_run = get_log_record_metadata(record) if has_log_record_metadata(record) else None
         self._say(of_run["orig_message"] if of_run else record.getMessage())  # a run puts its id before its messages
@@ -182,7 +183,7 @@ class Display:
 
     def _picture(self, snapshot: Snapshot) -> RenderableType:
         done = self._done_before + snapshot.done
-        count = f"{done}/{self._total} {self._unit}s"
+        count = f"{done:,}/{self._total:,} {self._unit}s"
         head = Table.grid(padding=(0, 2))
         room = self._console.width - len(self._name) - len(count) - 4
         if room < SHORTEST_BAR:
@@ -221,7 +222,7 @@ class Display:
         self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool, again: Sequence[str]
     ) -> None:
         """The last words: how many days are stored, how many are not, and the command that tries just those again."""
-        text = f"{self._name}: {len(stored)} of {self._total} {self._unit}s stored"
+        text = f"{self._name}: {len(stored):,} of {self._total:,} {self._unit}s stored"
         if not self._total:
             text = f"{self._name}: nothing to do, no {self._unit} asked for is missing or failed"
         self._console.print(
@@ -240,7 +241,7 @@ def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
-class _Screen(io.TextIOWrapper):
+class _Stderr(io.TextIOWrapper):
     """A terminal or pipe of its own that may go away, as with ``2>&1 | head``: the run goes on, and nobody reads it."""
 
     def __init__(self, descriptor: int) -> None:
@@ -269,10 +270,10 @@ class _Screen(io.TextIOWrapper):
 
 
 @contextmanager
-def open_console(width: int | None = None) -> Iterator[Console]:
-    """A console on stderr, as it is now; its width is that of the terminal unless it is given."""
-    with _Screen(os.dup(sys.stderr.fileno())) as screen:
-        yield Console(file=screen, width=width)
+def open_console() -> Iterator[Console]:
+    """A console on stderr, as it is now."""
+    with _Stderr(os.dup(sys.stderr.fileno())) as stderr:
+        yield Screen(file=stderr)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,27 +22,30 @@ from typing import Literal
 
 import dagster as dg
 import httpx
-from rich.console import Console
+from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import Finding, write_document
 from data_assets.cli.project import blocks_left_out, counted_with_runs, enter_project, open_instance
 from data_assets.cli.project import datasets as all_datasets
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import NO_ANSWER, soon
 from data_assets.files import tempfiles
-from data_assets.ingest.outcome import DayEnded, IngestError, NotPublished
+from data_assets.ingest.outcome import DayEnded, IngestError, NoData, NotEntitled, NotPublished
+from data_assets.ingest.progress import count_of
 from data_assets.ingest.state_folder import StateUnusable
 from data_assets.lake.disk_room import nearest_there
 from data_assets.lake.errors import NO_SPACE, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.log_lines import LOGS
-from data_assets.orchestration.partitions import partition_keys
-from data_assets.project import SettingsError, project_folder, shown_state_folder, state_folder
+from data_assets.orchestration.partitions import newest_day, partition_keys
+from data_assets.orchestration.vendor_offer import first_day_of_plan
+from data_assets.project import DEFS, SettingsError, project_folder, shown_state_folder, state_folder
 from data_assets.settings import settings
-from data_assets.trading_calendar import LAST_SESSION, utc_now
+from data_assets.trading_calendar import LAST_SESSION, next_session, sessions, utc_now
 from data_assets.wiring import open_lake
 
 SHOWN_VERSIONS = ("dagster", "polars", "pyarrow", "httpx", "ib_async", "pandas-market-calendars")
@@ -50,11 +53,11 @@ CLOCK_SECONDS = 60.0
 SLOW_BYTES_PER_SECOND = 20_000_000
 WRITTEN_BYTES = 32_000_000
 CALENDAR_DAYS = 365
-"""How long one question to a vendor may take: a vendor that is away would be waited for, and this is no download."""
 
 RUN_LOG = "data_assets.orchestration.run_log"
 MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "error": "[red]✗[/red]"}
-Verdict = tuple[Literal["ok", "warn", "error"], str]
+State = Literal["ok", "warn", "error"]
+Verdict = tuple[State, str]
 
 
 def doctor(asked: Asked, as_json: bool) -> None:
@@ -62,12 +65,11 @@ def doctor(asked: Asked, as_json: bool) -> None:
     selection = Selection.of(asked)
     enter_project()
     findings = []
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    console = Screen(stderr=as_json)
     for finding in _examine(selection):
         end_loading()
         findings.append(finding)
-        console.print(f"{MARKS[finding.state]} [bold]{finding.subject}[/bold]  ", end="")
-        console.print(finding.text, markup=False)
+        console.print(f"{MARKS[finding.state]} [bold]{escape(finding.subject)}[/bold]  {escape(finding.text)}")
     if as_json:
         write_document(findings)
     sys.exit(selection.exit_code(holds=not any(finding.state == "error" for finding in findings)))
@@ -85,7 +87,8 @@ def _examine(selection: Selection) -> Iterator[Finding]:
     yield Finding("lake", *_lake(lake, datasets))
     yield Finding("state", *_folder(state_folder()))
     yield from _history()
-    for dataset in dict.fromkeys(map(_asked_of_a_vendor, datasets)) if selection.keys else _one_of_each_kind(datasets):
+    asked = list(dict.fromkeys(map(_asked_of_a_vendor, datasets)))
+    for dataset in asked if selection.keys or selection.everything else _one_of_each_kind(asked):
         yield from _vendor(lake, dataset)
 
 
@@ -169,7 +172,7 @@ def _history() -> Iterator[Finding]:
     try:
         with open_instance() as instance:
             runs = instance.get_runs_count()
-            yield Finding("run history", "ok", f"{runs:,} runs in {shown_state_folder()}")
+            yield Finding("run history", "ok", f"{count_of(runs, 'run')} in {shown_state_folder()}")
             yield Finding("daemon", *_daemon(instance))
             yield Finding("logs", *_logs(instance))
     except (SettingsError, LakeError, StateUnusable) as error:
@@ -216,19 +219,54 @@ def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
 
 
 def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:
-    days = partition_keys(partitions=dataset.partitions)
+    days = [date.fromisoformat(day) for day in partition_keys(partitions=dataset.partitions)]
     if dataset.probe is None or not days:
         return
-    for what, day in {"first day": days[0], "newest day": days[-1]}.items():
+    for what, day, ask in (("first day", days[0], _first_day), ("newest day", days[-1], _day)):
         try:
             with counted_with_runs():
-                asking = dataset.probe(lake, date.fromisoformat(day))
-                verdict: Verdict = ("ok", asyncio.run(soon(asking)))
+                verdict = asyncio.run(ask(lake, dataset, day))
         except TimeoutError:
             verdict = ("error", NO_ANSWER)
         except DayEnded as ended:
-            early = isinstance(ended.outcome, NotPublished)
-            verdict = ("ok" if early else "error", f"{ended.outcome.name}: {ended.outcome.reason}")
+            state: State = "ok" if isinstance(ended.outcome, NotPublished) else "error"
+            verdict = ("warn" if isinstance(ended.outcome, NoData) else state, _said(ended))
         except (IngestError, StateUnusable) as error:
             verdict = ("error", str(error))
         yield Finding(f"{dataset.name} {what} {day}", *verdict)
+
+
+async def _day(lake: Lake, dataset: MarketDataset, day: date) -> Verdict:
+    assert dataset.probe is not None
+    return "ok", await soon(dataset.probe(lake, day))
+
+
+async def _first_day(lake: Lake, dataset: MarketDataset, day: date) -> Verdict:
+    """Whether the vendor has the day with which a dataset begins, and the plan includes it; else where it could begin.
+
+    Days before either would show as missing for ever, and be asked for by every backfill.
+    """
+    ask, since = dataset.probe, await soon(dataset.begins(lake)) if dataset.begins else None
+    assert ask is not None
+    if since is not None and since > day:
+        begins = next_session(since - timedelta(days=1))
+        return "error", f"the vendor has it since {since}{_to_begin_on(dataset, day, begins)}"
+    try:
+        said = await soon(ask(lake, day))
+    except DayEnded as ended:
+        if not isinstance(ended.outcome, NotEntitled):
+            raise
+        included = await first_day_of_plan(sessions(day, newest_day()), lambda each: soon(ask(lake, each)))
+        if included is None:
+            raise
+        return "error", f"{_said(ended)}; your plan begins on {included}{_to_begin_on(dataset, day, included)}"
+    return "ok", said if since is None or str(since) in said else f"{said}; the vendor has it since {since}"
+
+
+def _to_begin_on(dataset: MarketDataset, day: date, begins: date) -> str:
+    lost = count_of(len(sessions(day, begins)) - 1, "session")
+    return f": {lost} could never be stored; set first_day of {dataset.name} to {begins}, in {DEFS}"
+
+
+def _said(ended: DayEnded) -> str:
+    return f"{ended.outcome.name}: {ended.outcome.reason}"

@@ -16,17 +16,16 @@ from dataclasses import dataclass
 import click
 import dagster as dg
 from rich.console import Console
-from rich.table import Column, Table
 
 from data_assets.cli.display import open_console
 from data_assets.cli.documents import Disk, PlannedBackfill, PlannedDataset
 from data_assets.cli.project import datasets
-from data_assets.cli.status import WIDE
+from data_assets.cli.screen import FittingTable, Heading
 from data_assets.ingest.progress import bytes_text, count_of, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_of
+from data_assets.orchestration.day_states import DayState, names_text, states_of
 
 LONG_SECONDS = 3600
 LARGE_SHARE = 0.5
@@ -99,19 +98,27 @@ class Expected:
     def _free(self) -> str:
         return f" ({', '.join(bytes_text(room.free) for room in self.rooms)} free)" if self.rooms else ""
 
+    def _sources(self) -> dict[str, list[str]]:
+        """What the numbers of the datasets are taken from, with their names."""
+        found: dict[str, list[str]] = {}
+        for cost in self.costs:
+            stored = f"the {count_of(cost.sampled, cost.dataset.day)} stored last" if cost.sampled else ""
+            found.setdefault(stored or "the vendor's usual day", []).append(cost.dataset.name)
+        return found
+
     def print(self, console: Console) -> None:
         """It as a table, a row for each dataset."""
         if not self.costs:
-            console.print("nothing is missing: a backfill would ask for nothing", highlight=False)
+            console.print("nothing is missing: a backfill would ask for nothing")
             return
-        table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for name in ("days", "requests", "rows", "download", "on disk", "time"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("first and last day", no_wrap=True)
-        table.add_column("taken from", no_wrap=True)
-        for cost in self.costs:
-            label = cost.dataset.label
-            table.add_row(
+        numbers = ("days", "requests", "rows", "download", "on disk", "time")
+        headings = (
+            Heading("dataset"),
+            *(Heading(name, is_number=True) for name in numbers),
+            Heading("first and last day", is_clear=True),
+        )
+        rows = [
+            (
                 cost.dataset.name,
                 f"{len(cost.days):,}",
                 _count(cost.requests),
@@ -119,15 +126,18 @@ class Expected:
                 bytes_text(cost.received),
                 bytes_text(cost.stored),
                 duration(cost.seconds),
-                f"{label(cost.days[0])} to {label(cost.days[-1])}",
-                f"{count_of(cost.sampled, cost.dataset.day)} stored last" if cost.sampled else "the vendor's usual day",
+                f"{cost.dataset.label(cost.days[0])} to {cost.dataset.label(cost.days[-1])}",
             )
-        console.print(table)
+            for cost in self.costs
+        ]
+        console.print(FittingTable(headings, rows))
+        for source, names in self._sources().items():
+            console.print(f"taken from {source}: {names_text(names)}", markup=False)
         for room in self.rooms:
             text = f"{room.folder}: {bytes_text(room.needed)} needed, {bytes_text(room.free)} free"
             short = room.needed > room.free
-            console.print(text + (": make room, or ask for fewer days" if short else ""), soft_wrap=True, markup=False)
-        console.print(self.line(), highlight=False, soft_wrap=True)
+            console.print(text + (": make room, or ask for fewer days" if short else ""), markup=False)
+        console.print(self.line())
 
 
 def expect(
@@ -159,9 +169,9 @@ def agreed(expected: Expected, *, yes: bool) -> bool:
         return True
     if yes or not expected.is_large:
         with open_console() as console:
-            console.print(expected.line(), style="dim", highlight=False, soft_wrap=not console.is_terminal)
+            console.print(expected.line(), style="dim")
         return True
-    with open_console(WIDE) as console:
+    with open_console() as console:
         expected.print(console)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True

@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 import click
 import dagster as dg
-from rich.console import Console
 
 from data_assets.cli.documents import Export, write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -30,6 +30,7 @@ from data_assets.cli.project import (
     lake_that_is_there,
     open_instance,
 )
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import days_between
 from data_assets.cli.snapshot import snapshot_of
 from data_assets.export.days import DaysRefused, Fault, nearest_kept, not_kept_text
@@ -130,7 +131,7 @@ def _lake(snapshot: str | None) -> Lake:
 
 
 def _end(text: str) -> NoReturn:
-    click.echo(f"Error: {' '.join(text.split())}", err=True)
+    say(f"Error: {' '.join(text.split())}", err=True)
     sys.exit(EXIT_SOME_DAY_DOES_NOT)
 
 
@@ -202,7 +203,7 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _print(said: Export, notes: Iterable[str]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen()
     of = said.dataset if said.dataset.endswith(f"/{said.ticker}") else f"{said.dataset} {said.ticker or ''}".strip()
     span = f", {said.days[0]} to {said.days[-1]}" if said.days else ""
     console.print(f"[bold]{said.engine}[/bold]  {of}: {count_of(len(said.days), 'day')}{span}, {said.rows:,} rows")

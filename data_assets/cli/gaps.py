@@ -10,13 +10,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import click
-from rich.console import Console
 from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetGaps, GapCounts, GapStretches, Stretch, write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
@@ -47,7 +47,7 @@ def gaps(asked: Asked, as_json: bool) -> None:
         selected = selection.states(instance, lake, days)
         found = {dataset.name: _gaps(dataset, states, lake) for dataset, states in selected.states.items()}
     for text in selected.closed_texts:
-        click.echo(text, err=True)
+        say(text, err=True)
     if as_json:
         write_document(
             {each.name: _document(each, found[each.name], len(states)) for each, states in selected.states.items()}
@@ -57,7 +57,7 @@ def gaps(asked: Asked, as_json: bool) -> None:
             if states:
                 _print(dataset, found[dataset.name], len(states))
         if not any(selected.states.values()):
-            click.echo("no day has failed")
+            say("no day has failed")
     sys.exit(selection.exit_code(holds=not any((*found.values(), *selected.closed.values()))))
 
 
@@ -102,9 +102,9 @@ def _counted_ranges(dataset: MarketDataset, days: Collection[str]) -> list[tuple
 
 
 def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
-    console = Console(highlight=False)
+    console = Screen()
     open_days = len(gaps.failed) + len(gaps.missing) + len(gaps.lacking)
-    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored", soft_wrap=True)
+    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored")
     _print_ranges(console, dataset, "[red]failed  [/red]", gaps.failed)
     _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps.missing)
     of_same: dict[str, list[str]] = {}
@@ -114,8 +114,8 @@ def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
         _print_ranges(console, dataset, "[yellow]lacking [/yellow]", days, what)
 
 
-def _print_ranges(console: Console, dataset: MarketDataset, state: str, days: list[str], what: str = "") -> None:
+def _print_ranges(console: Screen, dataset: MarketDataset, state: str, days: list[str], what: str = "") -> None:
     for first, last, count in _counted_ranges(dataset, days):
         bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
         text = dataset.label(first) if first == last else bounds
-        console.print(f"  {state} {text}" + (f"  {escape(what)}" if what else ""), soft_wrap=True)
+        console.print(f"  {state} {text}" + (f"  {escape(what)}" if what else ""))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from data_assets.cli.line_breaks import say
 from data_assets.project import DEFS, ENV_FILE
 
 SHIPPED = Path(__file__).parents[1] / "new_project"
@@ -21,12 +22,25 @@ README = """\
 
 Each block of YAML under `defs/` is a dataset, each of its trading days a partition.
 
-- `data-assets demo` fills the sandbox with synthetic days and opens the UI; `dagster dev` opens it alone.
-- `data-assets backfill DATASET --from 2026-11-02` downloads the missing days.
-- `data-assets status`, `gaps` and `verify` say what is missing and what is wrong.
-- `.env` holds the settings: `DATA_ASSETS_PROFILE=live` and your vendors' keys for real data.
-- A symbol more is a folder more: copy `defs/theta/option_quotes_qqq`, and set its `symbol` and `first_day`.
-- Back up the lake (`lake/`) and the run history (`.state/`) together.
+```
+data-assets demo                           # fills the sandbox with synthetic days, and opens the UI
+dagster dev                                # the UI alone, and the daemon that asks for days by itself
+
+data-assets doctor                         # what is in the way: settings, disks, vendors, your plans
+data-assets plan theta/option_quotes/QQQ --days 10     # what a backfill would take
+data-assets backfill theta/option_quotes/QQQ --days 10 # downloads what is missing of these days
+data-assets status                         # how complete each dataset is; list --failed: why days failed
+data-assets retry                          # asks again for whatever failed last
+data-assets verify                         # reads every file again; repair --all downloads what is damaged
+
+data-assets add theta IWM quotes           # a symbol more, once the vendor has said that it has it
+data-assets add polygon KO
+data-assets add ib NVDA
+```
+
+`data-assets --help` has the others. `.env` holds the settings: for real data, set `DATA_ASSETS_PROFILE=live` and your
+vendors' keys there, and move the history of the sandbox away first (`mv .state .state.sandbox`). Back up the lake
+(`lake/`) and the run history (`.state/`) together.
 """
 
 
@@ -36,7 +50,7 @@ def init(folder: Path) -> None:
         _write(folder, _new_project())
     except OSError as error:
         raise click.UsageError(f"{error.filename or folder}: cannot be written ({error.strerror})") from error
-    click.echo(f"{folder}: a new project; go there and try `data-assets demo`, or `dagster dev` for the UI alone")
+    say(f"{folder}: a new project; go there and try `data-assets demo`, or `dagster dev` for the UI alone")
 
 
 def _new_project() -> dict[Path, str]:

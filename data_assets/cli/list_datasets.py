@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import dagster as dg
-from rich.console import Console
 from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import FailedDay, ListedDataset, write_document
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
-from data_assets.cli.status import WIDE, overview_table, summarize
+from data_assets.cli.status import overview_table, summarize
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, states_on_disk, why_not_stored
@@ -56,7 +56,7 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
     elif selection.failed:
         _print_failed(failed, selection)
     else:
-        Console(width=WIDE).print(overview_table(overview))
+        Screen().print(overview_table(overview))
     sys.exit(selection.exit_code(holds=not any(each.failed for each in overview.values())))
 
 
@@ -71,7 +71,7 @@ def _documents(dataset: MarketDataset, failed: Mapping[str, Why]) -> list[Failed
 
 
 def _print_failed(failed: Mapping[MarketDataset, Mapping[str, Why]], selection: Selection) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen()
     for dataset, days in failed.items():
         if not days:
             continue

@@ -14,10 +14,10 @@ from datetime import date
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 
 from data_assets.cli.documents import OfferedDataset, write_document
 from data_assets.cli.project import EXIT_OK, counted_with_runs, datasets, enter_project, find_dataset
+from data_assets.cli.screen import Screen
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer, soon
 from data_assets.lake.lake import Lake
@@ -100,7 +100,7 @@ def _print(dataset: MarketDataset, source: MarketDataset, offer: Offer, first_of
         str(day): _names(offer),
         "this project asks since": f"{dataset.span.first_day}, its first_day",
     }
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen()
     console.print(f"[bold]{dataset.name}[/bold]" + (f", made from {source.name}" if source is not dataset else ""))
     for what, said in rows.items():
         console.print(f"  {what:<24}  {said}", markup=False)

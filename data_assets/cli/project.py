@@ -16,6 +16,7 @@ import click
 import dagster as dg
 
 from data_assets.cli.known_names import remember_names
+from data_assets.cli.line_breaks import say
 from data_assets.cli.starting import end_loading
 from data_assets.cli.told_waits import tell_waits
 from data_assets.dataset_names import one_named
@@ -146,7 +147,7 @@ def definitions() -> dg.Definitions:
     if wrong:
         end_loading()
     for line in wrong:
-        click.echo(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
+        say(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
     blocks_left_out[:] = wrong
     return with_policy(usable)
 

@@ -11,13 +11,13 @@ import sys
 from dataclasses import replace
 
 import dagster as dg
-from rich.console import Console
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill, upstream_first
 from data_assets.cli.display import open_display
 from data_assets.cli.documents import NotStoredDay, ReconciledDataset, write_document
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.verify import elsewhere_text, record_verdicts
 from data_assets.ingest.progress import count_of
@@ -40,7 +40,7 @@ def reconcile(asked: Asked, as_json: bool) -> None:
     enter_project()
     selected = selection.days()
     lake = open_lake()
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     found: dict[str, ReconciledDataset] = {}
     with open_instance() as instance:
         for dataset in upstream_first(selected):
@@ -48,7 +48,7 @@ def reconcile(asked: Asked, as_json: bool) -> None:
                 found[dataset.name] = _reconcile(instance, dataset, selected[dataset], lake, console)
             except LakeUnusable as error:
                 refuse_absent_lake(instance, lake)
-                console.print(f"{dataset.name}: {error}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"{dataset.name}: {error}", markup=False)
                 found[dataset.name] = replace(NOTHING, error=str(error))
             except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):  # while nothing was at work
                 found[dataset.name] = replace(NOTHING, interrupted=True)
@@ -58,13 +58,13 @@ def reconcile(asked: Asked, as_json: bool) -> None:
         write_document(found)
     recorded = sum(len(each.recorded) for each in found.values())
     red = sum(len(each.not_recorded) + len(each.without_file) for each in found.values())
-    console.print(f"{count_of(recorded, 'day')} recorded from their files, {red:,} red", style="bold", highlight=False)
+    console.print(f"{count_of(recorded, 'day')} recorded from their files, {red:,} red", style="bold")
     whole = not red and not any(each.elsewhere or each.interrupted or each.error for each in found.values())
     sys.exit(selection.exit_code(holds=whole))
 
 
 def _reconcile(
-    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake, console: Console
+    instance: dg.DagsterInstance, dataset: MarketDataset, days: list[str], lake: Lake, console: Screen
 ) -> ReconciledDataset:
     step = out_of_step(instance, dataset, days, lake)
     to_record = sorted([*step.unrecorded, *step.newer])
@@ -88,7 +88,7 @@ def _reconcile(
         parts[-1] += f"; fetch them again: {again}"
     for text in [*parts, elsewhere_text(dataset, step.elsewhere)]:
         if text:
-            console.print(f"{dataset.name}: {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{dataset.name}: {text}", markup=False)
     return ReconciledDataset(
         recorded=[dataset.label(day) for day in sorted(result.stored)],
         not_recorded={

@@ -9,13 +9,13 @@ import signal
 import sys
 
 import dagster as dg
-from rich.console import Console
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.backfill import WANTED, again_with, run_backfill, upstream_first
 from data_assets.cli.display import open_display
 from data_assets.cli.documents import FilledDataset, RepairedDataset, write_document
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.verify import Verified, verify_and_record
 from data_assets.ingest.stop_request import keep_interrupts
@@ -30,7 +30,7 @@ def repair(asked: Asked, as_json: bool) -> None:
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)
     enter_project()
     selected = selection.days()
-    lake, console = open_lake(), Console(stderr=as_json)
+    lake, console = open_lake(), Screen(stderr=as_json)
     found: dict[str, RepairedDataset] = {}
     whole = True
     with open_instance() as instance:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import click
 
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import enter_project
 from data_assets.sandbox.loopback import PortTaken, wait_for_interrupt
 from data_assets.wiring import sandbox_bucket, sandbox_theta, sandbox_tws
@@ -24,7 +25,7 @@ def sandbox(theta_port: int, s3_port: int, tws_port: int) -> None:
             theta = stack.enter_context(sandbox_theta(theta_port))
             bucket = stack.enter_context(sandbox_bucket(s3_port))
             tws = stack.enter_context(sandbox_tws(tws_port))
-            click.echo(
+            say(
                 f"Theta Data: {theta.base_url}\n"
                 f"  try: curl '{theta.base_url}/option/history/quote"
                 "?symbol=QQQ&expiration=*&date=20240103&interval=1m' | head\n"

@@ -14,10 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich import box
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import (
@@ -28,6 +26,7 @@ from data_assets.cli.documents import (
     TakenSnapshot,
     write_document,
 )
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -36,8 +35,8 @@ from data_assets.cli.project import (
     lake_that_is_there,
     open_instance,
 )
+from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
-from data_assets.cli.status import WIDE
 from data_assets.ingest.progress import bytes_text, count_of
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.layout import snapshot_path
@@ -115,12 +114,12 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
         write_document(TakenSnapshot(str(path), _listed(lake, snapshot), {k: n for k, n in without.items() if n}))
         return
     for dataset_name, of_dataset in snapshot.days.items():
-        click.echo(f"{dataset_name}: {_days(list(of_dataset))}")
+        say(f"{dataset_name}: {_days(list(of_dataset))}")
     for dataset_name, count in without.items():
         if count and dataset_name in found:
-            click.echo(f"{dataset_name}: {count_of(count, 'day')} of the range not stored, and so no part of it")
-    click.echo(f"{name}: {count_of(snapshot.count, 'day')}, {bytes_text(snapshot.size)}, id {snapshot.id[:SHORT_ID]}")
-    click.echo(f"written to {os.path.relpath(path)}")
+            say(f"{dataset_name}: {count_of(count, 'day')} of the range not stored, and so no part of it")
+    say(f"{name}: {count_of(snapshot.count, 'day')}, {bytes_text(snapshot.size)}, id {snapshot.id[:SHORT_ID]}")
+    say(f"written to {os.path.relpath(path)}")
 
 
 def _why_none(selected: Mapping[MarketDataset, Sequence[str]]) -> str:
@@ -170,20 +169,23 @@ def snapshot_of(lake: Lake, name_or_file: str) -> Snapshot:
 
 
 def _print_changes(snapshot: Snapshot, found: Sequence[DayChange], changed: Sequence[DayChange]) -> None:
-    console = Console(width=WIDE)
+    console = Screen()
     if changed:
-        table = Table("dataset", "day", "what", "how", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        headings = (Heading("dataset"), Heading("day", is_clear=True), Heading("what", is_clear=True), Heading("how"))
+        rows = []
         for change in changed:
             colour = COLOURS[change.change]
-            table.add_row(change.dataset, str(change.day), f"[{colour}]{change.change}[/{colour}]", _how(change))
-        console.print(table)
+            rows.append(
+                (change.dataset, str(change.day), f"[{colour}]{change.change}[/{colour}]", escape(_how(change)))
+            )
+        console.print(FittingTable(headings, rows, rule=True))
     same = len(found) - len(changed)
     counts = Counter(change.change for change in changed)
     other = "".join(f", {count:,} {what}" for what, count in sorted(counts.items()))
     taken = f"{snapshot.taken_at:%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{snapshot.name}, taken {taken}: {same:,} of {count_of(snapshot.count, 'day')} unchanged{other}")
+    say(f"{snapshot.name}, taken {taken}: {same:,} of {count_of(snapshot.count, 'day')} unchanged{other}")
     if lost := sum(not change.is_kept for change in changed):
-        click.echo(f"{count_of(lost, 'day')} cannot be read as of it: the lake does not hold what they were")
+        say(f"{count_of(lost, 'day')} cannot be read as of it: the lake does not hold what they were")
 
 
 def _how(change: DayChange) -> str:
@@ -208,7 +210,7 @@ def list_all(as_json: bool) -> None:
     elif listed:
         _print_list(listed)
     elif not damaged:
-        click.echo("the lake has no snapshot: data-assets snapshot NAME KEY...")
+        say("the lake has no snapshot: data-assets snapshot NAME KEY...")
     if damaged:
         sys.exit(EXIT_SOME_DAY_DOES_NOT)
 
@@ -230,21 +232,23 @@ def _telling(damaged: list[str]) -> Callable[[str, LakeError], None]:
 
     def tell(name: str, why: LakeError) -> None:
         damaged.append(name)
-        click.echo(f"Error: {why}; or give it up: data-assets snapshot drop {name}", err=True)
+        say(f"Error: {why}; or give it up: data-assets snapshot drop {name}", err=True)
 
     return tell
 
 
 def _print_list(listed: Sequence[ListedSnapshot]) -> None:
-    right = {"justify": "right"}
-    table = Table(Column("name", no_wrap=True), "taken (UTC)", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("days", "size", "kept for it"):
-        table.add_column(heading, **right)  # type: ignore[arg-type]
-    table.add_column("id")
-    table.add_column("datasets")
-    for each in listed:
-        table.add_row(
-            each.name,
+    numbers = ("days", "size", "kept for it")
+    headings = (
+        Heading("name"),
+        Heading("taken (UTC)"),
+        *(Heading(name, is_number=True) for name in numbers),
+        Heading("id"),
+        Heading("datasets"),
+    )
+    rows = [
+        (
+            escape(each.name),
             each.taken_at[:16].replace("T", " "),
             f"{each.days:,}",
             bytes_text(each.bytes),
@@ -252,7 +256,9 @@ def _print_list(listed: Sequence[ListedSnapshot]) -> None:
             each.id[:SHORT_ID],
             ", ".join(each.datasets),
         )
-    Console(width=WIDE).print(table)
+        for each in listed
+    ]
+    Screen().print(FittingTable(headings, rows))
 
 
 def drop(names: Sequence[str], as_json: bool) -> None:
@@ -276,7 +282,7 @@ def _say_dropped(damaged: Sequence[str], text: str, as_json: bool) -> None:
             f"{text.partition(':')[0]}; no file was freed, as {', '.join(damaged)} may need it and cannot be read: put "
             f"it back, or give it up: data-assets snapshot drop {' '.join(damaged)}"
         )
-    click.echo(text, err=as_json)
+    say(text, err=as_json)
 
 
 def prune(newest: int | None, days: int | None, gb: float | None, yes: bool, as_json: bool) -> None:
@@ -299,12 +305,12 @@ def prune(newest: int | None, days: int | None, gb: float | None, yes: bool, as_
     ):
         dropped.append(left.pop(0).name)
     if not dropped:
-        click.echo("nothing to drop", err=as_json)
+        say("nothing to drop", err=as_json)
         if as_json:
             write_document(DroppedSnapshots([], 0))
         sys.exit(EXIT_SOME_DAY_DOES_NOT if damaged else EXIT_OK)
     freed = size(dropped)
-    click.echo(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(freed)})", err=as_json)
+    say(f"to be dropped: {', '.join(dropped)} (up to {bytes_text(freed)})", err=as_json)
     if not yes and not click.confirm("go on?", err=True):
         raise click.Abort
     damaged_still = lake.drop_snapshots(dropped)
@@ -341,7 +347,7 @@ def _days(days: Sequence[date]) -> str:
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show in a terminal how many days are done; what it yields is called after each."""
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task(what, total=total)

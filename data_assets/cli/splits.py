@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from data_assets.cli.documents import SplitNight, write_document
+from data_assets.cli.line_breaks import say
 from data_assets.cli.project import (
     EXIT_OK,
     EXIT_SOME_DAY_DOES_NOT,
@@ -50,16 +51,16 @@ def splits(key: str, tickers: Sequence[str], table: Path | None, options: Mappin
     except LakeUnusable:
         raise
     except LakeError as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(EXIT_SOME_DAY_DOES_NOT)
     nights = [_night(ticker, jump) for ticker, of_ticker in found.items() for jump in of_ticker]
     if options["as_json"]:
         write_document(nights)
     else:
         for night in nights:
-            click.echo(night.advice)
+            say(night.advice)
         if not nights:
-            click.echo(f"{dataset}: no night of {', '.join(tickers)} looks like a split that is not known")
+            say(f"{dataset}: no night of {', '.join(tickers)} looks like a split that is not known")
     sys.exit(EXIT_SOME_DAY_DOES_NOT if nights else EXIT_OK)
 
 

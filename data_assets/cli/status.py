@@ -14,14 +14,12 @@ from datetime import datetime
 from itertools import groupby
 
 import dagster as dg
-from rich import box
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
 from data_assets.lake.lake import Lake
@@ -39,8 +37,6 @@ from data_assets.orchestration.day_states import (
 from data_assets.wiring import open_lake
 
 NEWEST_DAYS = 20
-WIDE = 1000
-"""Columns that a table may take: in a narrower terminal it goes on in the next line, and nothing of it is cut."""
 
 COLOURS = {
     DayState.STORED: "green",
@@ -87,23 +83,23 @@ def status(asked: Asked, as_json: bool) -> None:
             }
         )
     else:
-        console = Console(width=WIDE)
+        console = Screen()
         console.print(overview_table(overview))
         for dataset, rows in days_shown.items():
             if not rows:
                 continue
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
-                console.print(text, soft_wrap=True, markup=False, highlight=False)
+                console.print(text, markup=False)
         for dataset, given_up in left.items():
             if given_up:
                 text = f"{dataset.name}: {left_text(dataset, given_up)}"
-                console.print(text, soft_wrap=True, markup=False, highlight=False)
+                console.print(text, markup=False)
         for dataset, found in unrecorded.items():
-            console.print(unrecorded_text(dataset, found), soft_wrap=True, markup=False, highlight=False)
+            console.print(unrecorded_text(dataset, found), markup=False)
         for text in selected.closed_texts:
-            console.print(text, soft_wrap=True, markup=False, highlight=False)
-        console.print(f"lake: {lake.url}", style="dim", highlight=False, soft_wrap=True)
+            console.print(text, markup=False)
+        console.print(f"lake: {lake.url}", style="dim")
     whole = not any(each.failed for each in overview.values()) and not any(selected.closed.values())
     sys.exit(selection.exit_code(holds=whole))
 
@@ -133,53 +129,55 @@ def _labelled(dataset: MarketDataset, rows: list[DayHealth]) -> list[DayHealth]:
     return [replace(row, day=dataset.label(row.day)) for row in rows]
 
 
-def overview_table(overview: Mapping[str, DayCounts]) -> Table:
+def overview_table(overview: Mapping[str, DayCounts]) -> FittingTable:
     """One row per dataset."""
-    table = Table(Column("dataset", no_wrap=True), box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("stored", "failed", "missing"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("stored days", no_wrap=True)
-    for name, row in overview.items():
-        at_work = f" +{row.in_progress} at work" if row.in_progress else ""
-        lacking = f" +{row.lacking} lacking" if row.lacking else ""
-        stale = f" +{row.stale} stale" if row.stale else ""
-        holes = f" +{row.hole} hole{'s' if row.hole != 1 else ''}" if row.hole else ""
-        table.add_row(
-            name,
-            f"[green]{row.stored:,}[/green]{lacking}{stale}{at_work}{holes}",
-            f"[red]{row.failed:,}[/red]" if row.failed else "0",
-            f"[yellow]{row.missing:,}[/yellow]",
-            f"{row.first_stored} to {row.last_stored}" if row.first_stored else "-",
-        )
-    return table
-
-
-def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> Table:
-    """One row per day, newest first."""
-    table = Table(
-        title=dataset.name,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+    headings = (
+        Heading("dataset"),
+        Heading("stored", is_number=True),
+        Heading("failed", is_number=True),
+        Heading("missing", is_number=True),
+        Heading("stored days"),
     )
-    table.add_column(dataset.day, no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for heading in ("rows", "MB", *dataset.shown.values(), "attempts"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("checks", no_wrap=True)
-    for row in reversed(rows):
-        table.add_row(
+    rows = []
+    for name, row in overview.items():
+        at_work = f" +{row.in_progress:,} at work" if row.in_progress else ""
+        lacking = f" +{row.lacking:,} lacking" if row.lacking else ""
+        stale = f" +{row.stale:,} stale" if row.stale else ""
+        holes = f" +{row.hole:,} hole{'s' if row.hole != 1 else ''}" if row.hole else ""
+        rows.append(
+            (
+                name,
+                f"[green]{row.stored:,}[/green]{lacking}{stale}{at_work}{holes}",
+                f"[red]{row.failed:,}[/red]" if row.failed else "0",
+                f"[yellow]{row.missing:,}[/yellow]",
+                f"{row.first_stored} to {row.last_stored}" if row.first_stored else "-",
+            )
+        )
+    return FittingTable(headings, rows)
+
+
+def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> FittingTable:
+    """One row per day, newest first."""
+    numbers = ("rows", "MB", *dataset.shown.values(), "attempts")
+    headings = (
+        Heading(dataset.day),
+        Heading("state", is_clear=True),
+        *(Heading(name, is_number=True) for name in numbers),
+        Heading("checks"),
+    )
+    shown = [
+        (
             dataset.label(row.day),
             f"[{COLOURS[row.state]}]{row.state}[/{COLOURS[row.state]}]",
             f"{row.rows:,}" if row.rows is not None else "-",
-            f"{row.size / 1e6:.2f}" if row.size is not None else "-",
+            f"{row.size / 1e6:,.2f}" if row.size is not None else "-",
             *(_shown(row.shown.get(name)) for name in dataset.shown),
             str(row.attempts) if row.attempts else "-",
             _checks(row.checks),
         )
-    return table
+        for row in reversed(rows)
+    ]
+    return FittingTable(headings, shown, title=dataset.name, rule=True)
 
 
 def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
@@ -192,7 +190,7 @@ def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
         if outcome is None:
             continue
         newest, *older = [dataset.label(row.day) for row in same]
-        days = f"{older[-1]} to {newest} ({1 + len(older)} {dataset.day}s)" if older else newest
+        days = f"{older[-1]} to {newest} ({1 + len(older):,} {dataset.day}s)" if older else newest
         lines.append(f"{days}  {outcome}: {reason}")
     return lines
 

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-import click
-
+from data_assets.cli.line_breaks import say
 from data_assets.ingest.outcome import DayEnded, IngestError
 from data_assets.lake.errors import one_line
 
@@ -50,5 +49,5 @@ def ending_without_an_answer(asked: str, hints: Mapping[str, str] | None = None)
     else:
         return
     hint = "".join(hint for text, hint in (hints or {}).items() if text in said)
-    click.echo(f"Error: {asked}: {one_line(said)}{hint}", err=True)
+    say(f"Error: {asked}: {one_line(said)}{hint}", err=True)
     sys.exit(1)

@@ -12,7 +12,6 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from rich.console import Console
 from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
@@ -20,6 +19,7 @@ from data_assets.cli.display import Display
 from data_assets.cli.documents import VerifiedDataset, write_document
 from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeUnusable, passed_over
@@ -40,7 +40,7 @@ def verify(asked: Asked, as_json: bool) -> None:
     enter_project()
     selected = selection.days()
     lake = open_lake()
-    console = Console(stderr=as_json)
+    console = Screen(stderr=as_json)
     found: dict[str, VerifiedDataset] = {}
     any_bad = False
     with open_instance() as instance:
@@ -54,7 +54,7 @@ def verify(asked: Asked, as_json: bool) -> None:
 
 
 def verify_and_record(
-    instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str], console: Console
+    instance: dg.DagsterInstance, lake: Lake, dataset: MarketDataset, days: list[str], console: Screen
 ) -> Verified:
     """Read a dataset's stored days, say what was found, and give those days another colour whose colour is wrong.
 
@@ -67,8 +67,8 @@ def verify_and_record(
         refuse_absent_lake(instance, lake)
         verified = Verified(error=str(error))  # of this dataset's folder alone; nothing is recorded of its days
     for line in verified.lines(dataset):
-        console.print(line, highlight=False, soft_wrap=True)
-    display = Display(dataset.name, len(days), Console(stderr=True))
+        console.print(line)
+    display = Display(dataset.name, len(days), Screen(stderr=True))
     wrong = {*verified.bad, *verified.recovered, *verified.renewed}
     record_verdicts(instance, dataset, sorted(wrong), display)
     return verified

@@ -16,24 +16,24 @@ from pathlib import Path
 
 from data_assets.files import locks
 
-_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(\.[a-z]+)?(\.\d+)?\.jsonl")
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(\.errors)?(\.\d+)?\.jsonl")
+"""Errors lay beside the others once."""
 
 
-def append_line(folder: Path, day: date, line: bytes, *, kind: str = "", size: int, days: int) -> None:
+def append_line(folder: Path, day: date, line: bytes, *, size: int, days: int) -> None:
     """Append a line to the file of a day; the first one of a file deletes what is too old.
 
     Args:
         folder: made if it is not there.
         day: in the file's name.
         line: without its end.
-        kind: tells files of one folder apart, such as `.errors`.
         size: bytes at which the day goes on in another file.
         days: how many days are left, with this one.
 
     Raises:
         OSError: it could not be written. What a full disk has cut off stands in a line of its own.
     """
-    path, is_new = _file(folder, f"{day}{kind}", len(line) + 1, size)
+    path, is_new = _file(folder, str(day), len(line) + 1, size)
     if is_new:
         folder.mkdir(parents=True, exist_ok=True)
         _delete_before(folder, day - timedelta(days=days - 1))

@@ -55,6 +55,8 @@ _DAYS_IN_WORK_END = "days in work have ended"
 _DEFECT = "unexpected error"
 
 logger = logging.getLogger(__name__)
+retries = logging.getLogger(f"{__name__}.retries")
+"""Apart, for who shows a run says by itself what is waited for, and how often a day was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +306,7 @@ class _Run:
                 if pause is not None:
                     if not self._may_ask():
                         raise asyncio.CancelledError from error
-                    logger.info("%s: %s; trying again in %.1f s", day, one_line(error), pause)
+                    retries.warning("%s: %s; trying again in %.1f s", day, one_line(error), pause)
                     down = error if isinstance(error, VendorDown) else None
                     meter.enter(Phase.PAUSING)
                     with waiting(f"another attempt at {self._policy.label(day)} ({one_line(error)})", pause):

@@ -282,7 +282,7 @@ def _short(number: float) -> str:
 
 def count_of(count: int, unit: str) -> str:
     """Write a number of things: `1 day`, `2 days`."""
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def bytes_text(size: float) -> str:

@@ -247,6 +247,8 @@ class MarketDataset:
         files_of_days: how days are imported from files of another program, if they can be.
         probe: asks the vendor for the beginning of a day, and returns what it said in one line; raises
             `ingest.outcome.IngestError` as a download does. None where no vendor is asked.
+        begins: asks the vendor for the first day of which it has data, whatever the plan; None where it does not say.
+            Raises as `probe`. None where no vendor is asked.
         offer: asks the vendor since when it has the dataset, of which account, and what a day is made of; raises as
             `probe`. None where no vendor is asked.
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
@@ -291,6 +293,7 @@ class MarketDataset:
     own_files: Files | None = None
     files_of_days: FilesOfDays | None = None
     probe: Callable[[Lake, date], Awaitable[str]] | None = None
+    begins: Callable[[Lake], Awaitable[date | None]] | None = None
     offer: Callable[[Lake, date], Awaitable[Offer]] | None = None
     lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
     compares: tuple[str, ...] = ()

@@ -403,6 +403,7 @@ def end_run_without_lake(
     """
     if (watcher := run_watcher.get()) is not None:
         watcher.lake_refused(str(error))
+    context.log.error(str(error))
     red = dict.fromkeys(red_before(context.instance, dataset, days, context.run.run_id), Rejected(str(error)))
     if red:
         for day in [day for day in days if day not in red]:
@@ -410,7 +411,6 @@ def end_run_without_lake(
             if record is not None and record.asset_materialization is not None:
                 context.log_event(record.asset_materialization)
         raise failure(dataset, red, len(days))
-    context.log.error(str(error))
     raise dg.DagsterExecutionInterruptedError(f"{dataset.name}: {error}")
 
 
@@ -607,6 +607,10 @@ def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+NOT_STORED = "not_stored"
+"""The metadata of a failure that names days; each of them has an event of its own that says why."""
+
+
 class DaysNotStored(dg.Failure):
     """The failure of a run in which some day did not store.
 
@@ -616,7 +620,7 @@ class DaysNotStored(dg.Failure):
     """
 
     def __init__(self, not_stored: Mapping[date, NotStored], asked: int, description: str, table: str) -> None:
-        metadata = {"not_stored": dg.MetadataValue.md(table)}
+        metadata = {NOT_STORED: dg.MetadataValue.md(table)}
         super().__init__(description, metadata=metadata, allow_retries=False)
         self.not_stored, self.asked = not_stored, asked
 

@@ -1,6 +1,6 @@
 """The project's log: lines of JSON in files by day, for `grep`, `jq` and whoever watches logs.
 
-`logs/YYYY-MM-DD.jsonl` in the state folder has every line, `logs/YYYY-MM-DD.errors.jsonl` the errors alone; the days
+`logs/YYYY-MM-DD.jsonl` in the state folder has every line, `logs/errors/YYYY-MM-DD.jsonl` the errors alone; the days
 are UTC. The command, the daemon and the UI's runs write into the same files.
 
 Here: a line. Not here: what of a run becomes one (`run_log`), the files (`files.day_files`), and the status of a day,
@@ -26,7 +26,8 @@ from data_assets.trading_calendar import utc_now
 
 LOGS = "logs"
 """The folder in the state folder."""
-ERRORS = ".errors"
+ERRORS = "errors"
+"""The folder in that one: beside the others, a search through all of them would find each error twice."""
 
 _LONGEST = 4_000
 _HIDDEN = "***"
@@ -58,8 +59,8 @@ def write_line(level: int, what: str, *, dataset: str | None = None, day: str | 
         }
         line = json.dumps(said, ensure_ascii=False).encode(errors="replace")
         chosen, folder = settings(), state_folder() / LOGS
-        for kind in ("", ERRORS) if level >= logging.ERROR else ("",):
-            append_line(folder, now.date(), line, kind=kind, size=chosen.log_bytes, days=chosen.log_days)
+        for place in (folder, folder / ERRORS) if level >= logging.ERROR else (folder,):
+            append_line(place, now.date(), line, size=chosen.log_bytes, days=chosen.log_days)
 
 
 def logged_if_it_fails(

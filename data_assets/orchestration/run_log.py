@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -15,12 +16,14 @@ import dagster as dg
 from data_assets.ingest.progress import day_at_work
 from data_assets.orchestration.dagster_private import RunFailureReason, get_log_record_metadata, has_log_record_metadata
 from data_assets.orchestration.dataset import datasets_of_this_process
+from data_assets.orchestration.day_run import NOT_STORED
 from data_assets.orchestration.log_lines import write_line
 from data_assets.orchestration.look_run import LOOK
 from data_assets.orchestration.reconcile_run import RECONCILE
 from data_assets.orchestration.verify_run import VERIFY
 
 Kind = dg.DagsterEventType
+_ENDS = (Kind.RUN_SUCCESS, Kind.RUN_CANCELED, Kind.RUN_FAILURE)
 
 _OF_ASSET = re.compile(r"(.+?)(__checks|__standing)?")
 IMPLICIT = "__"
@@ -49,12 +52,47 @@ class RunLog(logging.Handler):
             day = day_at_work.get()
             key = None if day is None else _label(dataset, day.isoformat())
             what = _without(said["orig_message"], dataset, key)
-            write_line(record.levelno, what, dataset=dataset, day=key, run=said["run_id"])
+            # How a day ends is a line of its own: an error once.
+            level = record.levelno if day is None else min(record.levelno, logging.WARNING)
+            write_line(level, what, dataset=dataset, day=key, run=said["run_id"])
+        elif event.event_type is Kind.RUN_START:
+            _begun[said["run_id"]] = _Run(_begins(event, said["job_tags"]))
+        elif event.event_type is Kind.STEP_START:
+            if (run := _begun.get(said["run_id"])) is not None:
+                run.datasets.add(_dataset_of(said["op_name"]))
+                _say_that_it_begins(said["run_id"])
         elif line := _of_event(event, said["job_tags"]):
             level, what, asset, partition = line
             dataset = "/".join(asset.path) if asset else _dataset_of(said["op_name"])
+            if event.event_type in _ENDS:
+                _say_that_it_begins(said["run_id"])
+                dataset = _begun.pop(said["run_id"], _Run("")).dataset
             what = _without(what, dataset)
             write_line(level, what, dataset=dataset, day=_label(dataset, partition), run=said["run_id"])
+
+
+@dataclass
+class _Run:
+    """A run of this process: what is to be said of its beginning, until it is, and the datasets of its steps."""
+
+    begins: str
+    datasets: set[str | None] = field(default_factory=set)
+
+    @property
+    def dataset(self) -> str | None:
+        """The one that it is about; None if it is about several, or none."""
+        return next(iter(self.datasets)) if len(self.datasets) == 1 else None
+
+
+_begun: dict[str, _Run] = {}
+"""By run. Its beginning does not say what it is about; its first step does."""
+
+
+def _say_that_it_begins(run_id: str) -> None:
+    run = _begun.get(run_id)
+    if run is not None and run.begins:
+        write_line(logging.INFO, run.begins, dataset=run.dataset, run=run_id)
+        run.begins = ""
 
 
 Line = tuple[int, str, dg.AssetKey | None, str | None]
@@ -70,16 +108,12 @@ def _of_event(event: dg.DagsterEvent, tags: dict[str, str]) -> Line | None:
             level, what = _not_stored(found.asset_observation)
             return level, what, event.asset_key, event.partition
         case Kind.ASSET_CHECK_EVALUATION if not found.passed:
-            level = logging.ERROR if found.severity is dg.AssetCheckSeverity.ERROR else logging.WARNING
+            is_error = found.severity is dg.AssetCheckSeverity.ERROR and VERIFY not in tags  # where the day says so
+            level = logging.ERROR if is_error else logging.WARNING
             return level, f"check {found.check_name}: {found.description}", found.asset_key, found.partition
         case Kind.STEP_FAILURE:
-            user = found.user_failure_data
-            why = (user and user.description) or (found.error.message if found.error else event.message)
-            return logging.ERROR, str(why), None, None
-        case Kind.RUN_START:
-            by = [f"{words}{tags[tag]}" for tag, words in _ASKED_BY.items() if tag in tags]
-            of = "" if event.job_name.startswith(IMPLICIT) else f" of {event.job_name}"
-            return logging.INFO, f"run{of} begins{', asked for by ' if by else ''}{', '.join(by)}", None, None
+            level, what = _failure(found, event)
+            return level, what, None, None
         case Kind.RUN_SUCCESS:
             return logging.INFO, "run ended: success", None, None
         case Kind.RUN_CANCELED:
@@ -90,6 +124,27 @@ def _of_event(event: dg.DagsterEvent, tags: dict[str, str]) -> Line | None:
             why = found.error.message if found.error else event.message
             return logging.ERROR, f"run ended: failure: {why}", None, None
     return None
+
+
+def _begins(event: dg.DagsterEvent, tags: dict[str, str]) -> str:
+    by = [f"{words}{tags[tag]}" for tag, words in _ASKED_BY.items() if tag in tags]
+    of = "" if event.job_name.startswith(IMPLICIT) else f" of {event.job_name}"
+    return f"run{of} begins{', asked for by ' if by else ''}{', '.join(by)}"
+
+
+def _failure(found: Any, event: dg.DagsterEvent) -> tuple[int, str]:
+    """Of a step; days that did not store have an error each, and to be told to stop is none."""
+    if (user := found.user_failure_data) is not None and user.description:
+        return (logging.INFO if NOT_STORED in (user.metadata or {}) else logging.ERROR), user.description
+    error = found.error
+    if error is None:
+        return logging.ERROR, str(event.message)
+    while error.cause is not None:  # Dagster's own words around an error of ours
+        error = error.cause
+    said = error.message.strip().partition(": ")[2]
+    if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return logging.WARNING, said or "told to stop"
+    return logging.ERROR, f"{error.cls_name}: {said}" if said else str(error.cls_name)
 
 
 def _stored(metadata: Any, tags: dict[str, str]) -> str:

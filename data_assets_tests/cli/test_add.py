@@ -96,10 +96,59 @@ def test_a_ticker_of_polygon_is_put_at_the_end_of_the_list(tmp_path: Path, call:
         for known in (ticker, "FB"):
             assert "already; nothing was changed" in call("add", "polygon", known).stdout
         assert len(project.bucket.requests) == requests
-        unknown = call("add", "polygon", "KOOOO")
-        assert (unknown.code, unknown.stderr.count("\n")) == (1, 1)
-        assert "KOOOO is not in Polygon's file of" in unknown.stderr
+        assert "already; nothing was changed" in call("add", "polygon", "spy").stdout
+        assert len(project.bucket.requests) == requests
+        day = partition_keys()[-3]
+        for written, says in (
+            ("KOOOO", f"KOOOO is not in Polygon's file of {day}; nothing"),
+            ("tslaa", f"tslaa is not in Polygon's file of {day} (did you mean TSLA"),
+            ("abrpa", "abrpa may be ABRPA or ABRpA (the case matters: write it as Polygon does)"),
+        ):
+            unknown = call("add", "polygon", written)
+            assert (unknown.code, unknown.stderr.count("\n")) == (1, 1)
+            assert says in unknown.stderr
         assert files(tmp_path) == after
+        for written, meant in (("aapb", "AApB"), ("brk.b", "BRK.B"), ("ABRpA", "ABRpA")):
+            ended = call("add", "polygon", written)
+            assert (ended.code, ended.stdout.split()[0]) == (0, meant), ended.stderr
+        assert files(tmp_path)[POLYGON].decode().count("    - AApB\n    - BRK.B\n    - ABRpA\n") == 1
+
+
+def test_a_root_of_another_dataset_is_no_dataset_of_its_own(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path, symbols=["SPX", "SPXW", "NDX", "NDXP"]) as project:
+        before = files(tmp_path)
+        ended = call("add", "theta", "SPXW", "quotes")
+        assert (ended.code, ended.stderr) == (0, "")
+        assert ended.stdout == (
+            "SPXW is a root of theta/option_quotes/SPX in defs/theta/option_quotes_spx/defs.yaml; nothing was changed\n"
+        )
+        assert files(tmp_path) == before
+        assert not project.theta.requests
+        assert "too, and is downloaded twice" not in call("add", "theta", "NDXP", "quotes").stdout
+        both = call("add", "theta", "NDX", "quotes").stdout
+    assert (
+        "NDXP is in theta/option_quotes/NDXP too, and is downloaded twice: remove "
+        "defs/theta/option_quotes_ndxp/defs.yaml\n" in both
+    )
+
+
+def test_the_sandbox_says_that_a_simulator_was_asked(tmp_path: Path, call: Call) -> None:
+    with open_project(tmp_path, DATA_ASSETS_PROFILE="sandbox"):
+        before = files(tmp_path)
+        unknown = call("add", "polygon", "kooo")
+        assert (unknown.code, unknown.stderr.count("\n")) == (1, 1)
+        assert "kooo is not in the simulator's file of" in unknown.stderr
+        assert "in the live profile Polygon is asked" in unknown.stderr
+        refused = call("add", "theta", "NOSUCH", "quotes")
+        assert refused.stderr.startswith("Error: theta/option_quotes/NOSUCH: not added, as the simulator says: ")
+        assert files(tmp_path) == before
+
+        assert call("add", "polygon", "ko").stdout.startswith("KO is in defs/polygon/minute_aggs/defs.yaml now\n")
+        ended = call("add", "theta", "IWM", "greeks")
+        assert "  from 2017-01-03 on, the first day that the simulator has and your plan includes\n" in ended.stdout
+        assert "    data-assets doctor theta/option_greeks/IWM\n" in ended.stdout
+        block = yaml.safe_load((tmp_path / "defs/theta/option_greeks_iwm/defs.yaml").read_text())
+    assert block["attributes"]["first_day"] == date(2017, 1, 3)
 
 
 def test_a_symbol_of_ib_gets_a_row(tmp_path: Path, call: Call) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -80,12 +80,40 @@ def test_a_plan_without_a_dataset_is_said(tmp_path: Path, call: Call) -> None:
     assert text.startswith("NotEntitled: ")
 
 
+def test_each_first_day_is_compared_with_what_the_vendor_has(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path, tier="value", first_day=date(2016, 1, 4)):
+        greeks = tmp_path / "defs" / "theta" / "option_greeks_spx" / "defs.yaml"
+        greeks.write_text(greeks.read_text().replace("first_day: 2017-01-03", "first_day: 2016-08-04"))
+        findings = found(call, "theta")
+    state, text = of(findings, f"{GREEKS} first day 2016-08-04")
+    assert (state, text) == (
+        "error",
+        f"the vendor has it since 2017-01-01: 104 sessions could never be stored; set first_day of {GREEKS} to "
+        "2017-01-03, in defs",
+    )
+    state, text = of(findings, f"{QQQ} first day 2016-08-04")
+    assert state == "error"
+    assert text.startswith("NotEntitled: ")
+    assert text.endswith(f"set first_day of {QQQ} to 2020-01-02, in defs")
+    assert "; your plan begins on 2020-01-02: 858 sessions could never be stored" in text
+
+
+def test_each_shipped_first_day_is_one_that_the_vendor_has(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path, first_day=date(2016, 1, 4)):
+        firsts = {subject: each for subject, each in found(call, "theta").items() if " first day " in subject}
+    assert len(firsts) == 5
+    assert {state for state, _ in firsts.values()} == {"ok"}
+    assert of(firsts, f"{GREEKS} first day 2017-01-03")[1].endswith("; the vendor has it since 2017-01-01")
+
+
 def test_without_keys_one_dataset_of_each_kind_is_asked(tmp_path: Path, call: Call) -> None:
     with in_process_project(tmp_path):
         asked = {subject.split()[0] for subject in found(call, "theta/option_quotes/*")}
         assert {name for name in asked if "/" in name} == {"theta/option_quotes/QQQ", "theta/option_quotes/SPX"}
+        asked = {subject.split()[0] for subject in found(call) if subject.startswith("theta/")}
+        assert len({name.split("/")[1] for name in asked}) == len(asked) == 4
         asked = {subject.split()[0] for subject in found(call, "--all") if subject.startswith("theta/")}
-    assert len({name.split("/")[1] for name in asked}) == len(asked) == 4
+    assert len(asked) == 5
 
 
 def test_flat_files_are_listed_and_read(tmp_path: Path, call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def test_what_is_planned_from_stored_days_is_what_is_then_done(tmp_path: Path, c
         assert (len(project.days_fetched()), len(project.instance.get_runs())) == (before, runs)
         assert said.code == 0
         assert said.stderr == ""
-        assert f"{QQQ}     2         2" in said.stdout
+        assert re.search(rf"^{QQQ} +2 +2 ", said.stdout, re.MULTILINE)
         assert "2 days stored last" in said.stdout
 
         done = call("backfill", QQQ, *JULY)

@@ -285,10 +285,10 @@ def test_the_daemon_works_off_what_jobs_ask_for_and_its_runs_are_logged(dev: Dag
     assert backfill_of_job(dev, "retry_failed", "days_to_retry") == "COMPLETED_SUCCESS"
     assert states(dev, BY_JOBS) == ["stored", "stored"]
 
-    files = sorted((dev.project.folder / ".state" / "logs").glob("*.jsonl"))
+    logs = dev.project.folder / ".state" / "logs"
     everything, errors = (
-        [json.loads(line) for file in files if is_errors == (".errors" in file.name) for line in file.open()]
-        for is_errors in (False, True)
+        [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.open()]
+        for folder in (logs, logs / "errors")
     )
     of_days = [(each["day"], each["what"].split(":")[0].split(",")[0]) for each in everything if each["day"] in BY_JOBS]
     assert of_days == [(BY_JOBS[1], "Rejected"), (BY_JOBS[0], "Stored"), (BY_JOBS[1], "Stored")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,11 +16,13 @@ import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from data_assets.cli.project import definitions
+from data_assets.ingest.stop_request import StopRequest, stop_request
 from data_assets.orchestration.log_lines import write_line
 from data_assets.orchestration.run_liveness import end_without_a_process
 from data_assets.sandbox.faults import Fault
 from data_assets.trading_calendar import utc_now
 from data_assets_tests.cli.called import Call, call
+from data_assets_tests.end_to_end.project_folder import SOURCES
 from data_assets_tests.orchestration.in_process import (
     ASSET,
     QUIET,
@@ -40,7 +43,7 @@ TO_REJECT = Fault(kind="renamed_column", day=BAD, times=1)
 
 
 def lines(folder: Path, errors: bool = False) -> list[dict[str, Any]]:
-    files = [file for file in (folder / ".state/logs").glob("*.jsonl") if (".errors" in file.name) == errors]
+    files = (folder / ".state/logs" / ("errors" if errors else "")).glob("*.jsonl")
     return [json.loads(line) for file in sorted(files) for line in file.read_text().splitlines()]
 
 
@@ -60,17 +63,18 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
     with in_process_project(tmp_path, faults=[TO_RETRY, TO_REJECT]) as project:
         assert call("backfill", QQQ, "--from", GOOD, "--to", BAD).code == 1
         found = lines(tmp_path)
-        assert {each["dataset"] for each in found} == {QQQ, None}
+        assert {each["dataset"] for each in found} == {QQQ}
         assert told(found, BAD) == [("ERROR", "Rejected")]
         assert ("INFO", "Stored") in told(found, GOOD)
-        assert "trying again in" in next(each["what"] for each in found if each["day"] == GOOD), (
-            "the engine's own words"
-        )
+        tried = next(each for each in found if each["day"] == GOOD)
+        assert (tried["level"], "trying again in" in tried["what"]) == ("WARNING", True), "the engine's own words"
         (run,) = {each["run"] for each in found}
-        assert [each["what"] for each in found if each["dataset"] is None] == ["run begins", "run ended: failure"]
-        assert found[-2]["dataset"] == QQQ
+        assert [found[0]["what"], found[-1]["what"]] == ["run begins", "run ended: failure"]
+        assert found[-2]["level"] == "INFO"
         assert found[-2]["what"].startswith("1 of 2 days did not store"), "the step's failure, without any prefix"
-        assert lines(tmp_path, errors=True) == [each for each in found if each["level"] == "ERROR"]
+        (error,) = lines(tmp_path, errors=True)
+        assert (error["day"], error["level"]) == (BAD, "ERROR"), "a day that has failed is one error"
+        assert error in found
 
         assert project.materialize(of_days(BAD, BAD)).success
         flip_a_byte(project.file(BAD))
@@ -78,7 +82,8 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
         again = [each for each in lines(tmp_path) if each["run"] != run]
         assert told(again, BAD)[0] == ("INFO", "Stored")
         assert ("ERROR", "Rejected") in told(again, BAD)
-        assert ("ERROR", "check integrity") in told(again, BAD)
+        assert ("WARNING", "check integrity") in told(again, BAD)
+        assert [line["what"].split(":")[0] for line in lines(tmp_path, errors=True)[1:]] == ["Rejected"]
         assert any("0 of 1 days whole" in each["what"] for each in again if each["day"] is None)
 
         before = len(lines(tmp_path))
@@ -92,6 +97,30 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
         ]
         assert not launched(project, "catch_up", ops={"days_to_catch_up": {"config": {"datasets": ["thetta"]}}})
         assert "no dataset matches 'thetta'" in lines(tmp_path, errors=True)[-1]["what"]
+
+
+def test_a_run_that_was_told_to_stop_is_no_error(tmp_path: Path) -> None:
+    with in_process_project(tmp_path, faults=[Fault(kind="status", status=472, day=GOOD, times=1)]) as project:
+        stop = StopRequest()
+        stop.make()
+        asked = stop_request.set(stop)
+        try:
+            assert not project.materialize(of_days(GOOD, GOOD)).success
+        finally:
+            stop_request.reset(asked)
+        assert lines(tmp_path, errors=True) == []
+        told_to_stop = next(each for each in lines(tmp_path) if each["what"].startswith("told to stop"))
+    assert (told_to_stop["level"], told_to_stop["dataset"]) == ("WARNING", QQQ)
+    assert "DagsterExecution" not in str(lines(tmp_path))
+
+
+def test_what_a_person_is_told_to_search_finds_a_line_once(tmp_path: Path) -> None:
+    recipe = (SOURCES / "docs" / "operating.md").read_text().split("## Logs")[1].split("```")[1].strip().splitlines()
+    with open_project(tmp_path):
+        write_line(logging.ERROR, "lost", dataset=QQQ, day="2024-07-02")
+        for command in recipe:
+            found = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+            assert [json.loads(line)["what"] for line in found.splitlines()] == ["lost"], command
 
 
 def test_a_run_that_broke_off_and_a_sensor_that_fails_are_errors(tmp_path: Path) -> None:
@@ -145,7 +174,7 @@ def test_a_secret_is_hidden_and_files_have_their_size_and_age(tmp_path: Path) ->
             write_line(logging.ERROR, f"{number} with s3cr3t/value\nand more", dataset="ib/bars_1m/AAPL")
     assert not list(logs.glob("2020*"))
     (logs / "mine.jsonl").unlink()
-    files = sorted(logs.glob(f"{utc_now().date().isoformat()[:4]}*"))
+    files = sorted(logs.rglob(f"{utc_now().date().isoformat()[:4]}*"))
     assert len(files) > 4
     assert all(file.stat().st_size <= 1000 for file in files)
     assert not any("s3cr3t" in file.read_text() for file in files)

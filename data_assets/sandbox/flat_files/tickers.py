@@ -14,9 +14,12 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import count, islice
+from itertools import chain, count, islice
 
 from data_assets.sandbox.market.minute_bars import LIQUID
+
+KNOWN_TICKERS = ("AMD", "DIA", "GLD", "JPM", "KO")
+"""Names that people try, in every universe that has room for them."""
 
 TEST_TICKERS = ("CBOA", "MTEST.A", "ZJZZT", "ZTEST", "ZVZZT", "ZWZZT", "ZXZZT", "ZZZTA")
 """Tickers with which exchanges test their systems: they have bars, and nobody owns them."""
@@ -53,7 +56,7 @@ def universe(size: int) -> tuple[str, ...]:
     if size < FEWEST_TICKERS:
         raise ValueError(f"a universe of {size} tickers is too small: it holds {FEWEST_TICKERS} at least")
     always = {*LIQUID, *ODD_TICKERS, *TEST_TICKERS}
-    others = (name for name in _names() if name not in always)
+    others = chain(KNOWN_TICKERS, (name for name in _names() if name not in {*always, *KNOWN_TICKERS}))
     return tuple(sorted((*always, *islice(others, size - len(always))), key=vendor_order))
 
 

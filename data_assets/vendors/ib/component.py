@@ -171,16 +171,21 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         async with connected() as client:
             head = await client.head_timestamp(ticker)
             if head is not None and head.date() > day:
-                begins = f"IB's history of {ticker.symbol} begins on {head:%Y-%m-%d}: set first_day to that in its row"
-                raise DayEnded(NoData(begins))
+                raise DayEnded(NoData(f"IB's history of {ticker.symbol} begins on {head:%Y-%m-%d}"))
             begins = "does not say when its history begins" if head is None else f"has history since {head:%Y-%m-%d}"
             return f"knows {ticker.symbol} and {begins}; {client.account_kind} account"
 
+    async def first_day(client: IbClient) -> date | None:
+        head = await client.head_timestamp(ticker)
+        return None if head is None else head.astimezone(NEW_YORK).date()
+
+    async def begins(_lake: Lake) -> date | None:
+        async with connected() as client:
+            return await first_day(client)
+
     async def offer(_lake: Lake, _day: date) -> Offer:
         async with connected() as client:
-            head = await client.head_timestamp(ticker)
-            first_day = None if head is None else head.astimezone(NEW_YORK).date()
-            return Offer(first_day, f"a {client.account_kind} account", "ticker", (ticker.symbol,))
+            return Offer(await first_day(client), f"a {client.account_kind} account", "ticker", (ticker.symbol,))
 
     def evaluate(lake: Lake, day: date) -> list[Verdict]:
         bars = stored_bars(lake, ticker.dataset, day)
@@ -200,6 +205,7 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         open_source=open_source,
         evaluate=evaluate,
         probe=probe,
+        begins=begins,
         offer=offer,
         compares=("trades",),
         max_concurrency=MAX_CONCURRENCY,

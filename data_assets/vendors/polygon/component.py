@@ -11,7 +11,7 @@ from calendar import monthrange
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from socket import gethostname
@@ -54,7 +54,7 @@ from data_assets.quality.price_spikes import bar_spikes
 from data_assets.quality.verdict import Verdict
 from data_assets.settings import settings
 from data_assets.span import Span, read_span
-from data_assets.trading_calendar import Session, session, sessions, utc_now
+from data_assets.trading_calendar import Session, next_session, session, utc_now
 from data_assets.vendors.polygon.client import FlatFileStore
 from data_assets.vendors.polygon.day import (
     BARS_KEY,
@@ -283,12 +283,14 @@ class _MinuteAggs:
             await anext(chunks)
         return f"lists a file of {listed.size / 1e6:.1f} MB and sends it"
 
+    async def begins(self, _lake: Lake) -> date | None:
+        """The first day of which the vendor lists a file."""
+        first = await (await asyncio.to_thread(self.store, _first_of_the_simulator())).first_listed()
+        return None if first is None else first.day
+
     async def offer(self, _lake: Lake, day: date) -> Offer:
         """Since when the vendor lists files, and the tickers of a day's, which is read as a whole and not kept."""
-        days = [day]
-        if settings().profile == "sandbox":  # whose folder has the days that it was asked for
-            days += sessions(settings().sandbox_first_day, day)[:1]
-        store = await asyncio.to_thread(self.store, days)
+        store = await asyncio.to_thread(self.store, [day, *_first_of_the_simulator()])
         first = await store.first_listed()
         listed = await store.listed(day)
         if listed is None:
@@ -374,6 +376,7 @@ class _MinuteAggs:
             fetched_downstream=True,
             own_files=_CachedFiles(self.cache),
             probe=self.probe,
+            begins=self.begins,
             offer=self.offer,
             kinds=frozenset({"csv"}),
             reference=REFERENCE,
@@ -487,6 +490,14 @@ class _MinuteAggs:
 
 def _drawn(bars: pl.LazyFrame, ticker: str) -> pl.DataFrame:
     return bars.select(pl.col("close").alias(f"{ticker} price"), pl.col("volume").alias(f"{ticker} volume")).collect()
+
+
+def _first_of_the_simulator() -> list[date]:
+    """In the sandbox, whose folder has the days that it was asked for, the first one that there is."""
+    if settings().profile != "sandbox":
+        return []
+    first = settings().sandbox_first_day
+    return [next_session(first - timedelta(days=1))]
 
 
 @dataclass(frozen=True)

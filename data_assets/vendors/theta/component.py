@@ -37,7 +37,7 @@ from data_assets.vendors.theta.day import ThetaSource
 from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.histories import HISTORIES, Kind
 from data_assets.vendors.theta.legacy import LegacySource, find_files
-from data_assets.vendors.theta.offer import offer
+from data_assets.vendors.theta.offer import first_day, offer
 from data_assets.vendors.theta.plan import choose_request_unit
 from data_assets.vendors.theta.schema import SCHEMA_VERSION
 from data_assets.vendors.theta.terminal import Terminal
@@ -183,8 +183,12 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 except DayEnded as ended:
                     if not isinstance(ended.outcome, NoData):
                         raise
-                    return f"lists {listed.height:,} contracts, and has no {request}"
+                    raise DayEnded(NoData(f"lists {listed.height:,} contracts, and has no {request}")) from None
             return f"lists {listed.height:,} contracts and sends {request}"
+
+        async def begins(lake: Lake) -> date | None:
+            async with _client(lake) as client:
+                return await first_day(options, client, await client.expirations(options.roots))
 
         async def ask_offer(lake: Lake, day: date) -> Offer:
             async with _client(lake) as client:
@@ -209,6 +213,7 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
             revisions=_revisions(options) if revised else None,
             files_of_days=_LegacyFiles(options) if one_body_a_day else None,
             probe=probe,
+            begins=begins,
             offer=ask_offer,
             minutes=lambda lake, day: options.history.drawn(lake.scan(options.key, day, day)),
             reference=f"https://docs.thetadata.us/operations/{options.history.request.endpoint.replace('/', '_')}.html",

@@ -25,6 +25,20 @@ FIRST_EXPIRATIONS = 3
 async def offer(options: OptionDataset, client: ThetaClient, day: date) -> Offer:
     """Ask what there is; errors as of ``ThetaClient``."""
     expirations = await client.expirations(options.roots)
+    listed = await client.listed_contracts(options.roots, day)
+    names = () if listed is None else listed.sort("symbol", "expiration", "strike", "right").iter_rows()
+    return Offer(
+        first_day=await first_day(options, client, expirations),
+        account="the Free tier" if listed is None else await _tier(client, expirations),
+        unit="contract",
+        names=tuple(f"{root} {expiration} {strike:g} {right}" for root, expiration, strike, right in names),
+    )
+
+
+async def first_day(
+    options: OptionDataset, client: ThetaClient, expirations: Mapping[str, Sequence[date]]
+) -> date | None:
+    """The first day of which there is data by the vendor's lists and documents; errors as of ``ThetaClient``."""
     begins = options.history.begins
     firsts = [
         min(days)
@@ -32,14 +46,7 @@ async def offer(options: OptionDataset, client: ThetaClient, day: date) -> Offer
         for expiration in [each for each in expirations[root] if each >= begins][:FIRST_EXPIRATIONS]
         if (days := await client.quoted_days(root, expiration))
     ]
-    listed = await client.listed_contracts(options.roots, day)
-    names = () if listed is None else listed.sort("symbol", "expiration", "strike", "right").iter_rows()
-    return Offer(
-        first_day=max(min(firsts), begins) if firsts else None,
-        account="the Free tier" if listed is None else await _tier(client, expirations),
-        unit="contract",
-        names=tuple(f"{root} {expiration} {strike:g} {right}" for root, expiration, strike, right in names),
-    )
+    return max(min(firsts), begins) if firsts else None
 
 
 async def _tier(client: ThetaClient, expirations: Mapping[str, Sequence[date]]) -> str:
