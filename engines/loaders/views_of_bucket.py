@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
 
         (count, closes), *_ = ask(f"SELECT count(*), sum(bid) FROM {views[-1]} WHERE date = DATE '{day}'")
         (chain,), *_ = ask(f"SELECT count(*) FROM chain('QQQ', DATE '{day}', TIME '10:00')")
-        days = ask("SELECT date, rows FROM days('theta/option_quotes/QQQ')")
+        days = ask("SELECT day, rows FROM days('theta/option_quotes/QQQ')")
 print(
     json.dumps(
         {
