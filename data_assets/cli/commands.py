@@ -41,9 +41,27 @@ WANTED = ("missing", "failed", "all")
 """What ``--only`` may say."""
 
 ENGINES = ("frame", "csv", "lean", "nautilus", "iceberg")
+LOADERS = {
+    **dict.fromkeys(("vectorbt", "backtesting", "backtesting.py", "pandas", "polars"), "frame"),
+    "backtrader": "frame with --label end",
+    **dict.fromkeys(("nautilus_trader", "nautilustrader"), "nautilus"),
+    **dict.fromkeys(("spark", "pyspark", "trino", "duckdb", "pyiceberg"), "iceberg"),
+}
+"""What is read by engines that have no format of their own, or another name."""
+
 SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
 FAULTS = ("missing", "failed", "hole", "check")
 """What `export` knows: formats, those whose form can be chosen, and what keeps a day from being exported."""
+
+
+class _Format(click.Choice[str]):
+    """A format that is exported; an engine's own name is told which of them it reads."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The format, or one line that says which there are."""
+        if (meant := LOADERS.get(str(value).casefold())) is not None:
+            self.fail(f"{value} reads what the format {meant} writes: name that instead", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _project_option() -> click.Option:
@@ -505,11 +523,11 @@ def splits(key: str, tickers: tuple[str, ...], table: Path | None, **options: An
 
 
 @_command("Write days out for a backtest engine.")
-@click.argument("engine", type=click.Choice(ENGINES))
+@click.argument("engine", type=_Format(ENGINES))
 @click.argument("key", shell_complete=complete_keys)
 @click.option("--ticker", help="Of a dataset of many tickers: whose bars.")
-@click.option("--from", "start", type=DayOrMonth(), help="First day, or month; default: the first stored one.")
-@click.option("--to", "end", type=DayOrMonth(), help="Last day, or month; default: the last stored one.")
+@click.option("--from", "start", type=DayOrMonth(), help="First day, or month; default: the first stored or tried.")
+@click.option("--to", "end", type=DayOrMonth(), help="Last day, or month; default: the last stored or tried.")
 @click.option("--snapshot", metavar="NAME|FILE", help="The days of a snapshot, with the bytes that they had then.")
 @click.option(
     "--allow", multiple=True, type=click.Choice(FAULTS), help="Tolerate such days; the manifest names them. Repeatable."

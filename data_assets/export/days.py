@@ -91,6 +91,8 @@ def not_kept_text(lake: Lake, dataset: str, ticker: str) -> str:
     """What is to be done about a ticker that nobody asked to keep: a backfill alone would change nothing."""
     near = nearest_kept(lake, dataset, ticker)
     meant = f"ask for {near} if you meant that, or " if near else ""
+    if lake.as_of is not None:
+        return f"{meant}export without the snapshot {lake.as_of.name}, which has them as they were"
     return f"{meant}have {ticker} kept; run: data-assets add {dataset.partition('/')[0]} {shlex.quote(ticker)}"
 
 

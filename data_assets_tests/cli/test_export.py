@@ -178,6 +178,8 @@ WRONG = [
     (("iceberg", BARS_KEY, "--ticker", "SPY"), "leave --ticker and --hours out"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--snapshot", "none"), "the lake has no snapshot 'none'; it has none"),
     (("csv", "theta/option_quotes/QQQ"), "holds nothing that csv takes"),
+    (("vectorbt", BARS_KEY, "--ticker", "SPY"), "vectorbt reads what the format frame writes: name that instead"),
+    (("Backtrader", BARS_KEY, "--ticker", "SPY"), "reads what the format frame with --label end writes"),
     (("csv", "ib/bars_1m/AAPL", "--ticker", "SPY"), "leave --ticker out"),
     (("csv", "ib/bars_1m/AAPL"), "holds no day of it yet; run: data-assets backfill ib/bars_1m/AAPL --days 10"),
     (("csv", BARS_KEY, "--ticker", "SPY", "--zone", "Mars"), "zone 'Mars'"),
