@@ -212,8 +212,12 @@ def found_in(
 
 
 def _night(dataset: str, ticker: str, night: Night | Jump) -> str:
-    went = f"1/{night.ratio:.4g} of itself" if night.ratio >= 1 else f"{1 / night.ratio:.4g} times itself"
-    return f"{dataset} {ticker}: from {night.before} to {night.after} the price went to {went}"
+    went = (
+        f"went to 1/{night.ratio:.4g} of itself" if night.ratio >= 1 else f"went to {1 / night.ratio:.4g} times itself"
+    )
+    if abs(night.ratio - 1) <= TOLERANCE:
+        went = f"moved by {abs(1 / night.ratio - 1):.1%}"
+    return f"{dataset} {ticker}: from {night.before} to {night.after} the price {went}"
 
 
 def told(

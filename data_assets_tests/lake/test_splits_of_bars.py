@@ -137,6 +137,7 @@ def test_a_split_that_no_bar_shows_is_found(polygon):
         (found,) = polygon.split_jumps("AAPL", DAYS[0], DAYS[-1], splits=told)
         assert found.jump.after == split.day
         assert f"the table of splits has {words}, which no bar shows" in found.advice
+        assert ("the price moved by 0." in found.advice) == (split.day != SPLIT.day)
         for day in DAYS:
             verdict = of_polygon(
                 polygon,
