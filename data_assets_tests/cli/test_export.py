@@ -10,11 +10,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from dagster import AssetKey
 
 from data_assets.lake.lake import Lake
 from data_assets.vendors.polygon.day import BARS_KEY
 from data_assets_tests.cli.called import Call
 from data_assets_tests.cli.test_json_schema import valid
+from data_assets_tests.orchestration.in_process import AssetInProcess, of_day
 from data_assets_tests.vendors.polygon.flat_file_project import FlatFileProject, flat_file_project
 
 DAYS = ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
@@ -169,6 +171,28 @@ def test_a_ticker_that_some_days_keep_is_no_reason_for_a_backfill_that_does_noth
         assert f"missing: {DAYS[1]} (stored without the ticker)" in ended.stderr
         assert f"leave them out with --to {DAYS[0]}" in ended.stderr
         assert ended.printed("have SPY kept; run: ") == ["add", "polygon", "SPY"]
+
+
+BLOCK = f"""
+type: data_assets.export.component.Exports
+attributes:
+  exports:
+    - {{engine: csv, dataset: {BARS_KEY}, ticker: SPY}}
+"""
+
+
+def test_a_month_as_an_asset_names_the_days_that_failed_behind_the_last_stored_one(tmp_path: Path, call: Call) -> None:
+    with flat_file_project(tmp_path / "project", DAYS[:1], POLYGON_TICKERS="AAPL,SPY") as project:
+        block = project.folder / "defs" / "exports" / "defs.yaml"
+        block.parent.mkdir(parents=True)
+        block.write_text(BLOCK)
+        assert call("backfill", BARS_KEY, "--from", DAYS[0], "--to", DAYS[1]).code == 1
+        asset = AssetInProcess(
+            project.folder, project.instance, AssetKey(["export", "csv", *BARS_KEY.split("/"), "SPY"])
+        )
+        ended = asset.materialize(of_day("2024-07-01"))
+        assert not ended.success
+        assert f"not exported, failed: {DAYS[1]}" in asset.messages(ended.run_id)
 
 
 WRONG = [
