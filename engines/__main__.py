@@ -136,6 +136,8 @@ def expected(bars: pl.DataFrame, day: pl.DataFrame) -> dict[str, dict[str, Any]]
             "Sharpe ratio of a day with a stretch missing": error,
             "Sharpe ratio over nights": error,
             "Sharpe ratio with freq": "a number",
+            **_vwap_backtest(bars),
+            "numbers that it prints": 3,
         },
         "backtesting": {
             **of_all,
@@ -171,6 +173,27 @@ def expected(bars: pl.DataFrame, day: pl.DataFrame) -> dict[str, dict[str, Any]]
             "a day written again by the catalog itself": "Writing file",
         },
     }
+
+
+def _vwap_backtest(bars: pl.DataFrame) -> dict[str, Any]:
+    """What the backtest of docs/backtests.md earns: from open to open, while it is long.
+
+    The sums are those of pandas, which compensates for rounding: a close that is the average to the last digit is above
+    it or not by nothing else.
+    """
+    table = bars.to_pandas()
+    day = table["timestamp"].dt.date
+    typical, volume = (table["high"] + table["low"] + table["close"]) / 3, table["volume"]
+    vwap = (typical * volume).groupby(day).cumsum() / volume.groupby(day).cumsum()
+    above = (table["close"] > vwap).tolist()
+    opens, days = table["open"].tolist(), day.tolist()
+    total, trades, was_long = 1.0, 0, False
+    for row, this_day in enumerate(days[:-1]):
+        signalled = row > 0 and days[row - 1] == this_day and above[row - 1]
+        is_long = signalled and days[row + 1] == this_day
+        total *= opens[row + 1] / opens[row] if is_long else 1.0
+        trades, was_long = trades + (is_long and not was_long), is_long
+    return {"return of the VWAP backtest in the docs": round(total - 1, 8), "its trades": trades}
 
 
 def main() -> None:
