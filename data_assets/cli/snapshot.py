@@ -100,7 +100,7 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
                     for day, each in ended.items()
                 }
     if not found:
-        raise click.UsageError(_why_none(selected))
+        raise click.UsageError(_why_none(selected, bounded=bool(selection.bounds)))
     with _progress(f"snapshot {name}", sum(map(len, found.values()))) as step:
         snapshot = lake.take_snapshot(name, found, keep=keep, checks=checks, pinned=lambda *_: step())
     try:
@@ -122,18 +122,18 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
     say(f"written to {os.path.relpath(path)}")
 
 
-def _why_none(selected: Mapping[MarketDataset, Sequence[str]]) -> str:
+def _why_none(selected: Mapping[MarketDataset, Sequence[str]], *, bounded: bool) -> str:
     """Why none of the days that are asked for can be in a snapshot, and what to do."""
     of_days = {each: keys for each, keys in selected.items() if not why_no_days(each, datasets().values())}
     if not of_days:
         return why_no_days(next(iter(selected)), datasets().values()) or ""
     dataset, keys = next(iter(of_days.items()))
     others = f", nor any of {count_of(len(of_days) - 1, 'other dataset')}" if len(of_days) > 1 else ""
-    between = f" --from {keys[0]} --to {keys[-1]}" if keys else " --days 10"
-    return (
-        f"{dataset.name}: none of the {count_of(len(keys), 'day')} that are asked for is stored{others}; "
-        f"run: data-assets backfill {dataset.name}{between}"
-    )
+    if keys and bounded:
+        span, between = " to ".join(dict.fromkeys((keys[0], keys[-1]))), f"--from {keys[0]} --to {keys[-1]}"
+    else:
+        span, between = "any day", "--days 10"
+    return f"{dataset.name}: the lake does not hold {span}{others}; run: data-assets backfill {dataset.name} {between}"
 
 
 def check(name_or_file: str, as_json: bool) -> None:

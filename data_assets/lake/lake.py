@@ -1017,11 +1017,13 @@ class Lake:
         Raises:
             ValueError: the name is none for a snapshot, or there is no day.
             Corrupt: a day is missing or damaged; nothing is kept.
-            LakeError: the lake has a snapshot of that name, or a file cannot be read or kept.
+            LakeError: the lake has a snapshot of that name, no day of a dataset, or no session on a day; or a file
+                cannot be read or kept.
         """
         if not any(days.values()):
             raise ValueError(f"the snapshot {name} would be of no day")
         self.check_there()
+        self._refuse_what_cannot_be_there(days)
         found: dict[str, dict[date, PinnedDay]] = {}
         added: list[str] = []
         with alone_with_pins(self._storage):
@@ -1042,6 +1044,20 @@ class Lake:
                 let_go(self._storage, added)
                 raise
         return snapshot
+
+    def _refuse_what_cannot_be_there(self, days: Mapping[str, Sequence[date]]) -> None:
+        """Go on only with datasets that the lake holds, and days on which there may be a file."""
+        for dataset, of_dataset in days.items():
+            for day in of_dataset:
+                _checked_range(dataset, day, day)
+            if not of_dataset:
+                continue
+            held = set(self.held_days(dataset))
+            if not held:
+                raise LakeError(self._no_day(dataset, min(of_dataset), max(of_dataset)))
+            for day in sorted({*of_dataset} - held):
+                if not sessions(day, day):
+                    raise LakeError(self._not_there(dataset, day, day))
 
     def snapshots(self, unreadable: Callable[[str, LakeError], None] | None = None) -> list[Snapshot]:
         """The snapshots of this lake, the oldest first.

@@ -165,7 +165,7 @@ def test_the_oldest_go_first(project: InProcess, call: Call) -> None:
         (("study",), "name datasets (KEY...), or say --all"),
         (
             ("study", QQQ, "--from", "2024-07-03", "--to", "2024-07-03"),
-            f"none of the 1 day that are asked for is stored; run: data-assets backfill {QQQ} --from 2024-07-03",
+            f"the lake does not hold 2024-07-03; run: data-assets backfill {QQQ} --from 2024-07-03 --to 2024-07-03",
         ),
         (("study", "polygon/flat_files/minute_aggs_v1", *JULY), "take polygon/minute_aggs, which holds the same bars"),
         (("a/b", QQQ, *JULY), "is no name for a snapshot"),

@@ -259,6 +259,12 @@ def test_a_taken_name_a_damaged_day_and_no_day_leave_nothing(tmp_path):
         lake.take_snapshot("other", {DATASET: [DAY, LATER]})
     with pytest.raises(ValueError, match="of no day"):
         lake.take_snapshot("other", {DATASET: []})
+    for days, said in {
+        ("theta/option_quotes/QQ", NEXT): r"did you mean theta/option_quotes/QQQ\? If not, run",
+        (DATASET, date(2024, 1, 6)): "does not hold 2024-01-06; 2024-01-06 is a weekend day",
+    }.items():
+        with pytest.raises(LakeError, match=said):
+            lake.take_snapshot("other", {days[0]: [days[1]]})
     for name in ("", ".hidden", "a/b", "../up", "a b"):
         with pytest.raises(ValueError, match="is no name for a snapshot"):
             lake.take_snapshot(name, {DATASET: [DAY]})
