@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from jsonschema import Draft202012Validator
 
 from data_assets.cli import main
+from data_assets.orchestration.backfill_cost import EVENT_SECONDS, RUN_SECONDS
 from data_assets_tests.cli.called import Call
 from data_assets_tests.end_to_end.project_folder import SOURCES
 from data_assets_tests.orchestration.in_process import ASSET, in_process_project, open_project
@@ -78,13 +80,39 @@ def test_without_stored_days_the_vendors_usual_day_and_the_allowed_rate_tell(tmp
     with open_project(tmp_path, IB_SECONDS_BETWEEN_REQUESTS="10", IB_MAX_REQUESTS_PER_10_MIN="60"):
         plan = planned(call, QQQ, AAPL, "--days", "30")
         assert plan[QQQ]["rows"] == 30 * 6000 * 406
-        assert (plan[AAPL]["requests"], plan[AAPL]["rows"], plan[AAPL]["minutes"]) == (30, 30 * 390, 5.0)
-        assert plan["all"]["minutes"] == pytest.approx(plan[QQQ]["minutes"] + 5.0)  # type: ignore[operator]
+        assert (plan[AAPL]["requests"], plan[AAPL]["rows"]) == (30, 30 * 390)
+        assert plan[AAPL]["minutes"] == round(5 + RUN_SECONDS / 60, 2)
+        of_both = sum(float(str(plan[name]["minutes"])) for name in (QQQ, AAPL))
+        assert plan["all"]["minutes"] == pytest.approx(of_both, abs=0.01)
         assert {plan[name]["sampled_days"] for name in (QQQ, AAPL)} == {0}
         by_expiration = planned(call, "theta/option_quotes/SPX", "--days", "1")["theta/option_quotes/SPX"]
         assert (by_expiration["requests"], by_expiration["rows"]) == (60, 20_000 * 406)
     with open_project(tmp_path / "faster", IB_SECONDS_BETWEEN_REQUESTS="0", IB_MAX_REQUESTS_PER_10_MIN="300"):
-        assert planned(call, AAPL, "--days", "30")[AAPL]["minutes"] == 1.0
+        assert planned(call, AAPL, "--days", "30")[AAPL]["minutes"] == round(1 + RUN_SECONDS / 60, 2)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 600.0])
+def test_two_stored_days_do_not_tell_how_long_two_thousand_take_and_five_do(
+    tmp_path: Path, call: Call, seconds: float
+) -> None:
+    """Two days that waited, or came from the vendor's memory; of reports, a day takes as long as it is recorded."""
+    eod = "theta/option_eod/SPX"
+    with open_project(tmp_path) as instance:
+        usual = float(str(planned(call, eod)[eod]["minutes"]))
+        sessions = int(str(planned(call, eod)[eod]["days"]))
+        assert usual >= sessions * EVENT_SECONDS / 60, "its file and its checks are recorded, one after another"
+        for number, day in enumerate([*DAYS, "2024-07-08"], 1):
+            told = {"size": 1000, "rows": 10, "requests": 2, "raw_megabytes": 0.01, "seconds": seconds}
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(eod.split("/"), partition=day, metadata=told)  # type: ignore[arg-type]
+            )
+            minutes = float(str(planned(call, eod)[eod]["minutes"]))
+            if number <= 2:
+                assert minutes == pytest.approx(usual, rel=0.01)
+        if seconds == 600:
+            assert minutes > 100 * usual
+        else:
+            assert sessions * EVENT_SECONDS / 60 <= minutes <= usual, "what is recorded takes as long as it did"
 
 
 def test_bars_are_made_from_files_that_are_downloaded_once(tmp_path: Path, call: Call) -> None:
