@@ -7,8 +7,9 @@ Nothing heavy is imported: `--help` and a call that is wrong by itself wait for 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import wraps
 from typing import Any
@@ -142,15 +143,53 @@ def complete_keys(_ctx: click.Context, _param: click.Parameter, begun: str) -> l
     return [CompletionItem(name) for name in complete(begun)]
 
 
-def takes_selection(*, failed: bool = True, days: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+_LOOKS_LIKE_DAYS = re.compile(r"[0-9][0-9,./ -]*")
+
+
+def keys_and_days(asked: Asked) -> tuple[Asked, tuple[DaysNamed, ...]]:
+    """Of a command whose KEYs days may follow: what it was asked without them, and the days that were named one by one.
+
+    Two days are the ends of a range, which are its bounds then; so are those of a month by itself.
+
+    Raises:
+        click.UsageError: a day cannot be read, or they cannot be meant as they stand; one line.
+    """
+    words = [key for key in asked.keys if _LOOKS_LIKE_DAYS.fullmatch(key)]
+    keys = tuple(key for key in asked.keys if key not in words)
+    named = [[_read(text.strip()) for text in word.split(",")] for word in words]
+    if not named:
+        return asked, ()
+    if asked.bounds:
+        raise click.UsageError(f"{words[0]} and {asked.bounds[0]} contradict each other: name days, or bounds")
+    if len(named) > 2 or (len(named) == 2 and any(len(days) > 1 for days in named)):
+        raise click.UsageError(f"{' '.join(words)}: a range has two ends, and several days are written with commas")
+    first, last = named[0][0], named[-1][-1]
+    if len(named) == 2 and last.last < first.first:
+        raise click.UsageError(f"LAST {last} lies before DAY {first}; swap them")
+    if len(named) == 1 and (len(named[0]) > 1 or first.first == first.last):
+        return replace(asked, keys=keys), tuple(named[0])
+    return replace(asked, keys=keys, start=first, end=last), ()
+
+
+def _read(text: str) -> DaysNamed:
+    try:
+        return DayOrMonth().convert(text, None, None)
+    except click.BadParameter as error:
+        raise click.UsageError(error.message) from None
+
+
+def takes_selection(
+    *, failed: bool = True, days: bool = True, words: str = "[KEY]..."
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The arguments of `Asked`, which the command gets as `asked`.
 
     Args:
         failed: whether ``--failed`` is one of them.
         days: whether those that bound its days are.
+        words: what its arguments without an option are called.
     """
     options = [
-        click.argument("keys", metavar="[KEY]...", nargs=-1, shell_complete=complete_keys),
+        click.argument("keys", metavar=words, nargs=-1, shell_complete=complete_keys),
         click.option("--all", "everything", is_flag=True, help="All datasets."),
     ]
     bounds = [

@@ -38,6 +38,7 @@ from data_assets.orchestration.day_run import run_watcher
 from data_assets.orchestration.day_states import NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.partitions import contiguous_ranges
+from data_assets.quality.verdict import SEVERITIES, Breaches, Severity
 from data_assets.wiring import open_lake
 
 WANTED: Mapping[str, frozenset[DayState]] = {
@@ -47,6 +48,13 @@ WANTED: Mapping[str, frozenset[DayState]] = {
 }
 
 LEFT_TO_ANOTHER_RUN = Failed("another run is at it now; ask again when that has ended", tried=False)
+
+SUMMARY = (
+    Heading("dataset"),
+    Heading("stored", is_number=True),
+    Heading("not stored"),
+    Heading("checks", is_clear=True),
+)
 
 BROKE_OFF = Failed("the run broke off; the UI's Runs page says why")
 
@@ -59,6 +67,7 @@ class BackfillResult:
         dataset: whose days they are.
         stored: those that are stored.
         not_stored: the others, with why.
+        breaches: the checks that days have not passed, those of earlier runs that were judged again among them.
         interrupted: whether it was told to stop.
         error: why nothing could be done of the dataset.
     """
@@ -66,8 +75,14 @@ class BackfillResult:
     dataset: MarketDataset
     stored: list[str] = field(default_factory=list)
     not_stored: dict[str, NotStored] = field(default_factory=dict)
+    breaches: Breaches = field(default_factory=Breaches)
     interrupted: bool = False
     error: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to be done about it; a check that warns says nothing against a day."""
+        return not (self.not_stored or self.breaches.days("error") or self.interrupted or self.error)
 
     def document(self) -> FilledDataset:
         """The result as it is printed by `--json`."""
@@ -78,9 +93,14 @@ class BackfillResult:
                 self.dataset.label(day): NotStoredDay(outcome.name, outcome.reason)
                 for day, outcome in sorted(self.not_stored.items())
             },
+            failed_checks=self._checks("error"),
+            warned=self._checks("warn"),
             interrupted=self.interrupted,
             error=self.error,
         )
+
+    def _checks(self, severity: Severity) -> dict[str, list[str]]:
+        return {self.dataset.label(day): names for day, names in self.breaches.days(severity).items()}
 
 
 def dry_run(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
@@ -99,7 +119,7 @@ def dry_run(asked: Asked, only: str | None, as_json: bool) -> NoReturn:
 
 
 def backfill(asked: Asked, only: str | None, as_json: bool, yes: bool) -> NoReturn:
-    """Backfill what is selected, say how it ended, and end this process with 1 if any day did not store.
+    """Backfill what is selected, say how it ended, and end with 1 if a day did not store or failed a check.
 
     Args:
         asked: which datasets and days.
@@ -126,8 +146,7 @@ def backfill(asked: Asked, only: str | None, as_json: bool, yes: bool) -> NoRetu
     if as_json:
         documents = [result.document() for result in results]
         write_document(documents[0] if selection.is_one_dataset else documents)
-    whole = not any(result.not_stored or result.error or result.interrupted for result in results)
-    sys.exit(selection.exit_code(holds=whole))
+    sys.exit(selection.exit_code(holds=all(result.is_whole for result in results)))
 
 
 def _wanted(only: str | None) -> frozenset[DayState]:
@@ -191,16 +210,18 @@ def _fill_one(
 def _sum_up(selected: Iterable[MarketDataset], results: Sequence[BackfillResult], again: Sequence[str]) -> None:
     """Say of several datasets how each ended, and the one command, if any, that asks again for what did not store."""
     console = Screen(stderr=True)
-    busy = [result for result in results if result.stored or result.not_stored or result.error or result.interrupted]
-    rows = [(result.dataset.name, f"{len(result.stored):,}", _left(result)) for result in busy]
-    rows += [(dataset.name, "-", "[yellow]not begun[/yellow]") for dataset in list(selected)[len(results) :]]
+    busy = [result for result in results if result.stored or not result.is_whole]
+    rows = [(result.dataset.name, f"{len(result.stored):,}", _left(result), _checks(result)) for result in busy]
+    rows += [(dataset.name, "-", "[yellow]not begun[/yellow]", "-") for dataset in list(selected)[len(results) :]]
     stored, left = (sum(map(len, days)) for days in ([r.stored for r in results], [r.not_stored for r in results]))
     if not rows:
         console.print("nothing to do, no day asked for is missing or failed", style="bold")
         return
     console.print()
-    console.print(FittingTable((Heading("dataset"), Heading("stored", is_number=True), Heading("not stored")), rows))
+    console.print(FittingTable(SUMMARY, rows))
     text = f"{count_of(stored, 'day')} stored, {left:,} not stored"
+    if failed := sum(len(result.breaches.days("error")) for result in results):
+        text += f", {failed:,} failed a check"
     console.print(text + (", then stopped" if results[-1].interrupted else ""), style="bold")
     if again:
         console.print(f"try all of them again with: {shlex.join(['data-assets', *again])}", markup=False)
@@ -211,6 +232,13 @@ def _left(result: BackfillResult) -> str:
         return "[red]cannot be read, see above[/red]"
     counts = Counter(outcome.name for outcome in result.not_stored.values())
     return "[red]" + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + "[/red]" if counts else "-"
+
+
+def _checks(result: BackfillResult) -> str:
+    failed, warned = (result.breaches.counts(severity) for severity in SEVERITIES)
+    parts = [f"[red]{count:,} failed {name}[/red]" for name, count in failed.items()]
+    parts += [f"[yellow]{count:,} with a warning: {name}[/yellow]" for name, count in warned.items()]
+    return ", ".join(parts) or "-"
 
 
 def _all_again(
@@ -343,6 +371,7 @@ def _run_watched(
         result.interrupted = stopped or _was_canceled(instance, ended.run_id)
     finally:
         run_watcher.reset(watching)
+        result.breaches = display.breaches
         _take(result, display.outcomes if display.report is None else display.report.outcomes)
     return display.report
 

@@ -19,10 +19,10 @@ import click
 from data_assets.cli.arguments import (
     Asked,
     DayOrMonth,
-    DaysNamed,
     Gigabytes,
     complete_keys,
     json_option,
+    keys_and_days,
     refuse_reversed,
     takes_selection,
 )
@@ -170,6 +170,9 @@ def backfill(asked: Asked, only: str | None, is_dry: bool, yes: bool, as_json: b
     begin and end on different ones. One that cannot be reached keeps no other from being filled. The runs show in the
     UI like any other. Ctrl-C stops all of it: what is stored stays, and the same command goes on later.
 
+    A stored day that fails a check is marked with !, and the checks are named; so are those that only warn of it, which
+    the market itself can cause. Exit 1 if a day did not store or failed a check; a warning is no fault.
+
     What it is expected to take is said before it begins. If that is more than an hour or half of the free disk, you are
     asked whether to go on, unless there is no terminal (as under cron) or --yes is given.
     """
@@ -207,7 +210,7 @@ def plan(asked: Asked, only: str | None, as_json: bool) -> None:
 def retry(asked: Asked, as_json: bool) -> None:
     """Ask again for exactly the days that failed last, of each KEY (a dataset, a vendor, a glob; default: all).
 
-    A day without a try is not asked for: that is `backfill`. Exit 1 if any day did not store.
+    A day without a try is not asked for: that is `backfill`. Exit 1 if any day did not store, or failed a check.
     """
     _run_in_project("backfill", asked, "failed", as_json, True)  # all of it was agreed to before
 
@@ -244,7 +247,8 @@ def gaps(asked: Asked, as_json: bool) -> None:
 def status(asked: Asked, as_json: bool) -> None:
     """Show one line per dataset and, of each KEY (a dataset, a vendor, a glob), the newest days, or those asked for.
 
-    Exit 1 if a day shown has failed, or lies in a folder that may not be looked into.
+    Of checks that did not pass, what they found is said. Exit 1 if a day shown has failed, failed a check (a warning is
+    no fault), or lies in a folder that may not be looked into.
     """
     _run_in_project("status", asked, as_json)
 
@@ -300,66 +304,59 @@ def verify(asked: Asked, as_json: bool) -> None:
 @takes_selection()
 @json_option
 def repair(asked: Asked, as_json: bool) -> None:
-    """Verify the stored files of each KEY, and download exactly the days that are damaged or missing from the disk.
+    """Verify the stored files of each KEY (default: all), and download exactly the days that are damaged or gone.
 
-    The damaged files stay until their replacements are whole. Exit 1 if a day is damaged still, or something else was
-    found that a download cannot mend: files without a record (`reconcile`), days in another lake.
+    The damaged files stay until their replacements are whole. Exit 1 if a day is damaged still, its replacement failed
+    a check, or something was found that a download cannot mend: files without a record (`reconcile`), days in another
+    lake.
     """
-    _names_datasets(asked)
     _run_in_project("repair", asked, as_json)
 
 
 @_command("Record days from their files, as after a lost history.")
-@takes_selection(failed=False)
+@takes_selection()
 @json_option
 def reconcile(asked: Asked, as_json: bool) -> None:
     """Record the days of each KEY (default: all) that lie in the lake without a record; nothing is downloaded.
 
     For a run history that was lost or restored from an older backup, and for a lake that came from another machine.
     Each such file is read as a whole and recorded from its footer, with its checks; one that is damaged turns red, and
-    so does a recorded day whose file is gone. Exit 1 if a day turned red, or was stored in another lake.
+    so does a recorded day whose file is gone. Exit 1 if a day turned red, failed a check, or was stored
+    in another lake.
     """
     _run_in_project("reconcile", asked, as_json)
 
 
 @_command("Accept that the vendor will never have a day.")
-@click.argument("key", required=False, shell_complete=complete_keys)
-@click.argument("first", metavar="[DAY]", required=False, type=DayOrMonth())
-@click.argument("last", metavar="[LAST]", required=False, type=DayOrMonth())
+@takes_selection(words="[KEY]... [DAY [LAST]]")
 @click.option("--reason", help="Why no data will ever come, such as the vendor's own words.")
-@click.option("--undo", is_flag=True, help="Take holes back: the next backfill asks for these days again.")
-@click.option("--list", "listing", is_flag=True, help="Show the accepted holes of KEY (default: of all datasets).")
+@click.option("--undo", is_flag=True, help="Take holes back: each day is again what it was, missing or failed.")
+@click.option("--list", "listing", is_flag=True, help="Show the accepted holes of each KEY (default: of all datasets).")
 @json_option
-def accept_hole(
-    key: str | None,
-    first: DaysNamed | None,
-    last: DaysNamed | None,
-    reason: str | None,
-    undo: bool,
-    listing: bool,
-    as_json: bool,
-) -> None:
-    """Record that the vendor will never have DAY of the dataset KEY: it counts as done, with zero rows and your reason.
+def accept_hole(asked: Asked, reason: str | None, undo: bool, listing: bool, as_json: bool) -> None:
+    """Record that the vendor will never have DAY of each KEY (a dataset, a vendor, a glob): it counts as done.
 
-    DAY may be a month; with LAST, all missing and failed days from DAY to LAST are meant. `backfill --only all` asks
-    for holes all the same, and what then arrives takes their place.
+    It has zero rows and your reason. DAY may be several with commas, each of which has to be missing or failed (with
+    --undo: a hole). Of a range (DAY LAST, a month, --from and --to, --days) and with --failed, those days are meant
+    that are. `backfill --only all` asks for holes all the same, and what then arrives takes their place.
     """
     if listing + undo + (reason is not None) > 1:
         raise click.UsageError("--list, --undo and --reason contradict each other")
-    text = " ".join((reason or "").split())
-    if not (listing or undo or text):
-        raise click.UsageError("--reason is empty: say why no data will ever come")
+    keys, days = keys_and_days(asked)
     if listing:
-        asked = Asked((key,) if key else (), start=first, end=last or first)
-        _run_in_project("accept_hole", asked, as_json, function="list_holes")
+        _run_in_project("accept_hole", keys, days, as_json, function="list_holes")
         return
-    if key is None or first is None:
-        raise click.UsageError("name a dataset and a day: data-assets accept-hole KEY DAY [LAST]")
-    refuse_reversed(first, last)
+    usage = f"data-assets accept-hole KEY DAY [LAST] {'--undo' if undo else '--reason TEXT'}"
+    _names_datasets(keys, f": {usage}")
+    if not (days or keys.bounds or keys.failed):
+        raise click.UsageError(f"name the days: {usage}")
     if undo:
-        _run_in_project("accept_hole", key, first, last or first, as_json, key=key, function="take_holes_back")
-    else:
-        _run_in_project("accept_hole", key, first, last or first, text, as_json, key=key)
+        _run_in_project("accept_hole", keys, days, as_json, function="take_holes_back")
+        return
+    text = " ".join((reason or "").split())
+    if not text:
+        raise click.UsageError("say with --reason why no data will ever come")
+    _run_in_project("accept_hole", keys, days, text, as_json)
 
 
 class _Snapshots(click.Group):

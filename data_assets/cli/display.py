@@ -30,6 +30,7 @@ from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of,
 from data_assets.ingest.waiting import Wait, local_now
 from data_assets.orchestration.dagster_private import get_log_record_metadata, has_log_record_metadata
 from data_assets.orchestration.own_run import unwritten_events_unsaid
+from data_assets.quality.verdict import SEVERITIES, Breaches, Verdict
 
 REFRESH_SECONDS = 0.25
 PLAIN_LINE_SECONDS = 5.0
@@ -56,6 +57,7 @@ class Display:
     Attributes:
         report: how the days of the newest run ended; None before its end, and of a run that broke off.
         outcomes: how those days of it ended that are recorded.
+        breaches: the checks that stored days of all its runs have not passed.
 
     Args:
         name: the dataset.
@@ -76,6 +78,7 @@ class Display:
         self._same_reason = 0
         self._waiting: Live | None = None
         self._wait_said: float | None = None
+        self.breaches = Breaches()
         self.report: IngestReport | None = None
         self.outcomes: dict[date, Outcome] = {}
 
@@ -147,6 +150,22 @@ class Display:
             if last:
                 return
 
+    def day_judged(self, day: date, verdicts: Sequence[Verdict]) -> None:
+        """Keep what a day has not passed, for its line; one that has had its line, or has none, gets one for it."""
+        before = self.breaches.of_days.get(day)
+        self.breaches.judged(day, verdicts)
+        is_awaited = self._progress is not None and any(each.day == day for each in self._progress.snapshot().active)
+        if not is_awaited and self.breaches.of_days.get(day) not in (None, before):
+            mark, found = self._found(day)
+            self._console.print(f"{mark} {self._label(day)}  judged again{found}", highlight=False, soft_wrap=True)
+
+    def _found(self, day: date) -> tuple[str, str]:
+        """The mark of a stored day, and what is said of checks that it has not passed."""
+        failed, warned = (self.breaches.names(day, severity) for severity in SEVERITIES)
+        text = f"  [red]failed {', '.join(failed)}[/red]" if failed else ""
+        text += f"  [yellow]warning: {', '.join(warned)}[/yellow]" if warned else ""
+        return ("[red]![/red]" if failed else "[green]✓[/green]"), text
+
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """One line for a day, above the live part; one for all days that what was said of a newer one settles."""
         self.outcomes[day] = outcome
@@ -159,8 +178,9 @@ class Display:
             text = f"[red]✗[/red] {self._label(day)}  {outcome.name}: {escape(outcome.reason)}"
         else:
             attempts = self._attempts(day)
-            text = f"[green]✓[/green] {self._label(day)}  {outcome.rows:,} rows  {_size(outcome.size)}"
-            text += f"  ({attempts} attempts)" if attempts > 1 else ""
+            mark, found = self._found(day)
+            text = f"{mark} {self._label(day)}  {outcome.rows:,} rows  {_size(outcome.size)}"
+            text += (f"  ({attempts} attempts)" if attempts > 1 else "") + found
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def _attempts(self, day: date) -> int:
@@ -219,22 +239,39 @@ class Display:
         return table
 
     def summary(
-        self, stored: Sequence[str], not_stored: Mapping[str, NotStored], interrupted: bool, again: Sequence[str]
+        self,
+        stored: Sequence[str],
+        not_stored: Mapping[str, NotStored],
+        interrupted: bool,
+        again: Sequence[str],
     ) -> None:
-        """The last words: how many days are stored, how many are not, and the command that tries just those again."""
+        """The last words: how many days are stored and which checks failed, and the commands that go on from there."""
         text = f"{self._name}: {len(stored):,} of {self._total:,} {self._unit}s stored"
         if not self._total:
             text = f"{self._name}: nothing to do, no {self._unit} asked for is missing or failed"
-        self._console.print(
-            text + (", then stopped" if interrupted else ""), style="bold", highlight=False, soft_wrap=True
-        )
+        text += checks_text(self.breaches, self._unit) + (", then stopped" if interrupted else "")
+        self._console.print(text, style="bold", highlight=False, soft_wrap=True)
+        if days := sorted(map(self._label, self.breaches.of_days)):
+            see = shlex.join(["data-assets", "status", self._name, "--from", days[0], "--to", days[-1]])
+            self._console.print(f"what was found: {see}", highlight=False, soft_wrap=True)
         if not_stored:
+            them = "it" if len(not_stored) == 1 else "them"
             self._console.print(
                 f"{count_of(len(not_stored), self._unit)} not stored; "
-                f"try them again with: {shlex.join(['data-assets', *again])}",
+                f"try {them} again with: {shlex.join(['data-assets', *again])}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def checks_text(breaches: Breaches, unit: str) -> str:
+    """`, 1 day failed a check (grid), 2 days with a warning (quotes)`; empty if all passed."""
+    said = zip(SEVERITIES, ("failed a check", "with a warning"), strict=True)
+    return "".join(
+        f", {count_of(len(days), unit)} {words} ({', '.join(breaches.counts(severity))})"
+        for severity, words in said
+        if (days := breaches.days(severity))
+    )
 
 
 def _size(size: int) -> str:

@@ -47,6 +47,9 @@ class FilledDataset:
         dataset: its name.
         stored: the days that are stored now.
         not_stored: the others, each with why.
+        failed_checks: stored days that failed checks, each with their names; among them may be days of earlier runs
+            that were judged again, as more of their neighbours were stored.
+        warned: the same of checks that warn, which is no fault.
         interrupted: whether it was told to stop.
         error: why nothing could be done of the dataset; null where something could.
     """
@@ -54,6 +57,8 @@ class FilledDataset:
     dataset: str
     stored: list[str]
     not_stored: dict[str, NotStoredDay]
+    failed_checks: dict[str, list[str]]
+    warned: dict[str, list[str]]
     interrupted: bool
     error: str | None
 
@@ -126,6 +131,7 @@ class DatasetGaps:
         missing: days without a file, in work or not.
         failed: days that failed last.
         lacking: stored days that lack something, each with what.
+        unrecorded: those of the missing and failed days whose file is there without a record: `reconcile` records them.
         counts: how many there are.
         ranges: the same days as stretches.
     """
@@ -133,6 +139,7 @@ class DatasetGaps:
     missing: list[str]
     failed: list[str]
     lacking: dict[str, list[str]]
+    unrecorded: list[str]
     counts: GapCounts
     ranges: GapStretches
 
@@ -215,6 +222,7 @@ class VerifiedDataset:
 
     Attributes:
         ok: days whose files are as recorded.
+        holes: days that were accepted as holes, and have no file.
         bad: the others, each with what is wrong.
         not_compared: recorded days whose file is not here and need not be, each with where it may be.
         unrecorded: days with a file that nothing was recorded of.
@@ -223,6 +231,7 @@ class VerifiedDataset:
     """
 
     ok: list[str]
+    holes: list[str]
     bad: dict[str, str]
     not_compared: dict[str, str]
     unrecorded: list[str]
@@ -248,6 +257,8 @@ class ReconciledDataset:
     Attributes:
         recorded: days that were recorded from their files.
         not_recorded: days with a file that could not be, each with why.
+        failed_checks: recorded days that failed checks, each with their names.
+        warned: the same of checks that warn, which is no fault.
         without_file: recorded days without a file, which are red now.
         elsewhere: days that were stored in another lake.
         interrupted: whether it was told to stop.
@@ -256,6 +267,8 @@ class ReconciledDataset:
 
     recorded: list[str]
     not_recorded: dict[str, NotStoredDay]
+    failed_checks: dict[str, list[str]]
+    warned: dict[str, list[str]]
     without_file: list[str]
     elsewhere: list[str]
     interrupted: bool

@@ -25,7 +25,7 @@ from data_assets.ingest.progress import bytes_text, count_of, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, states_of
+from data_assets.orchestration.day_states import DayState, names_text, states_of, to_reconcile, unrecorded_text
 
 LONG_SECONDS = 3600
 LARGE_SHARE = 0.5
@@ -39,10 +39,12 @@ class Expected:
     Attributes:
         costs: of each dataset that has days to download, in the order of the work.
         rooms: on each disk that gets some of it.
+        needless: what is said of days to download whose file is there, so that it is enough to record them.
     """
 
     costs: Sequence[ExpectedCost]
     rooms: Sequence[Room]
+    needless: Sequence[str] = ()
 
     @property
     def seconds(self) -> float:
@@ -137,7 +139,13 @@ class Expected:
             text = f"{room.folder}: {bytes_text(room.needed)} needed, {bytes_text(room.free)} free"
             short = room.needed > room.free
             console.print(text + (": make room, or ask for fewer days" if short else ""), markup=False)
+        self.print_needless(console)
         console.print(self.line())
+
+    def print_needless(self, console: Console) -> None:
+        """What need not be downloaded, a line for each dataset."""
+        for text in self.needless:
+            console.print(text, markup=False)
 
 
 def expect(
@@ -156,11 +164,16 @@ def expect(
     """
     wanted = frozenset(wanted)
     asked = {
-        dataset: [day for day, state in states.items() if state in wanted]
+        dataset: {day: state for day, state in states.items() if state in wanted}
         for dataset, states in states_of(instance, selected, lake).items()
     }
-    costs = expected_costs(instance, asked, datasets())
-    return Expected(costs, rooms(lake, costs))
+    needless = [
+        unrecorded_text(dataset, found)
+        for dataset, states in asked.items()
+        if (found := to_reconcile(instance, dataset, states, lake))
+    ]
+    costs = expected_costs(instance, {dataset: list(states) for dataset, states in asked.items()}, datasets())
+    return Expected(costs, rooms(lake, costs), needless)
 
 
 def agreed(expected: Expected, *, yes: bool) -> bool:
@@ -169,6 +182,7 @@ def agreed(expected: Expected, *, yes: bool) -> bool:
         return True
     if yes or not expected.is_large:
         with open_console() as console:
+            expected.print_needless(console)
             console.print(expected.line(), style="dim")
         return True
     with open_console() as console:

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import dagster as dg
 from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
@@ -18,20 +19,26 @@ from data_assets.cli.line_breaks import say
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
+from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, what_lacks
+from data_assets.orchestration.day_states import DayState, names_text, to_reconcile, unrecorded_text, what_lacks
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Open days by what is wrong with them; those that lack something with what."""
+    """Open days by what is wrong with them; those that lack something with what.
+
+    Of the missing and failed ones, those are named once more whose file is there: to record it is all they need.
+    """
 
     missing: list[str]
     failed: list[str]
     lacking: dict[str, list[str]]
+    unrecorded: list[str]
+    holes: int
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.failed or self.lacking)
@@ -45,7 +52,7 @@ def gaps(asked: Asked, as_json: bool) -> None:
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)
-        found = {dataset.name: _gaps(dataset, states, lake) for dataset, states in selected.states.items()}
+        found = {dataset.name: _gaps(instance, dataset, states, lake) for dataset, states in selected.states.items()}
     for text in selected.closed_texts:
         say(text, err=True)
     if as_json:
@@ -61,12 +68,14 @@ def gaps(asked: Asked, as_json: bool) -> None:
     sys.exit(selection.exit_code(holds=not any((*found.values(), *selected.closed.values()))))
 
 
-def _gaps(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> Gaps:
+def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> Gaps:
     # A day in progress has no file yet, so it is missing until its event says otherwise.
     return Gaps(
         missing=[day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
         failed=[day for day, state in states.items() if state is DayState.FAILED],
         lacking=what_lacks(dataset, states, lake),
+        unrecorded=to_reconcile(instance, dataset, states, lake),
+        holes=sum(state is DayState.HOLE for state in states.values()),
     )
 
 
@@ -75,6 +84,7 @@ def _document(dataset: MarketDataset, gaps: Gaps, asked: int) -> DatasetGaps:
         missing=dataset.labels(gaps.missing),
         failed=dataset.labels(gaps.failed),
         lacking={dataset.label(day): names for day, names in gaps.lacking.items()},
+        unrecorded=dataset.labels(gaps.unrecorded),
         counts=GapCounts(asked, len(gaps.missing), len(gaps.failed), len(gaps.lacking)),
         ranges=GapStretches(
             missing=_stretches(dataset, gaps.missing),
@@ -103,8 +113,9 @@ def _counted_ranges(dataset: MarketDataset, days: Collection[str]) -> list[tuple
 
 def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
     console = Screen()
-    open_days = len(gaps.failed) + len(gaps.missing) + len(gaps.lacking)
-    console.print(f"[bold]{dataset.name}[/bold]  {total - open_days} of {total} {dataset.unit}s stored")
+    others = len(gaps.failed) + len(gaps.missing) + len(gaps.lacking) + gaps.holes
+    holes = f", {count_of(gaps.holes, 'hole')}" if gaps.holes else ""
+    console.print(f"[bold]{dataset.name}[/bold]  {total - others:,} of {total:,} {dataset.unit}s stored{holes}")
     _print_ranges(console, dataset, "[red]failed  [/red]", gaps.failed)
     _print_ranges(console, dataset, "[yellow]missing [/yellow]", gaps.missing)
     of_same: dict[str, list[str]] = {}
@@ -112,10 +123,12 @@ def _print(dataset: MarketDataset, gaps: Gaps, total: int) -> None:
         of_same.setdefault(names_text(names), []).append(day)
     for what, days in of_same.items():
         _print_ranges(console, dataset, "[yellow]lacking [/yellow]", days, what)
+    if gaps.unrecorded:
+        console.print(unrecorded_text(dataset, gaps.unrecorded), markup=False)
 
 
 def _print_ranges(console: Screen, dataset: MarketDataset, state: str, days: list[str], what: str = "") -> None:
     for first, last, count in _counted_ranges(dataset, days):
-        bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count} {dataset.unit}s)"
+        bounds = f"{dataset.label(first)} to {dataset.label(last)}  ({count_of(count, dataset.unit)})"
         text = dataset.label(first) if first == last else bounds
         console.print(f"  {state} {text}" + (f"  {escape(what)}" if what else ""))

@@ -23,6 +23,7 @@ from data_assets.cli.project import (
     find_dataset,
     open_instance,
 )
+from data_assets.ingest.progress import count_of
 from data_assets.orchestration.day_run import run_source
 from data_assets.orchestration.day_states import DONE, NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.partitions import check_day
@@ -31,7 +32,7 @@ from data_assets.wiring import open_lake
 
 
 def import_files(key: str, path: Path, as_json: bool) -> None:
-    """Take the files in, say how it ended, and end with 1 if a file was refused or a day not stored."""
+    """Take the files in, say how it ended, and end with 1 if a file was refused, or a day not stored or bad."""
     path = path.absolute()
     enter_project()
     dataset = find_dataset(key)
@@ -57,7 +58,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
             for file, why in refused.items():
                 display.say(f"refused {file.name}: {why}")
             if skipped:
-                display.say(f"{len(skipped)} days are stored already and skipped")
+                display.say(f"stored already and skipped: {count_of(len(skipped), 'day')}")
             wanted = dict(of_days[day] for day in days)
             reading = run_source.set(lambda lake, _days: files.open_source(lake, wanted))
             try:
@@ -68,8 +69,7 @@ def import_files(key: str, path: Path, as_json: bool) -> None:
             display.summary(result.stored, result.not_stored, result.interrupted, ["import", key, str(path)])
     if as_json:
         write_document(ImportedFiles(**vars(result.document()), skipped=skipped, refused=_by_name(refused)))
-    whole = not (result.not_stored or result.interrupted or refused)
-    sys.exit(EXIT_OK if whole else EXIT_SOME_DAY_DOES_NOT)
+    sys.exit(EXIT_OK if result.is_whole and not refused else EXIT_SOME_DAY_DOES_NOT)
 
 
 def _by_name(refused: Mapping[Path, str]) -> dict[str, str]:

@@ -14,8 +14,8 @@ import dagster as dg
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.backfill import WANTED, BackfillResult, run_backfill, upstream_first
-from data_assets.cli.display import open_display
-from data_assets.cli.documents import NotStoredDay, ReconciledDataset, write_document
+from data_assets.cli.display import checks_text, open_display
+from data_assets.cli.documents import ReconciledDataset, write_document
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
@@ -30,11 +30,11 @@ from data_assets.orchestration.lake_presence import refuse_absent_lake
 from data_assets.orchestration.reconcile_run import RECONCILE, out_of_step
 from data_assets.wiring import open_lake
 
-NOTHING = ReconciledDataset([], {}, [], [], interrupted=False, error=None)
+NOTHING = ReconciledDataset([], {}, {}, {}, [], [], interrupted=False, error=None)
 
 
 def reconcile(asked: Asked, as_json: bool) -> None:
-    """Record what lies unrecorded of what is asked for, and end with 1 if a day turned red."""
+    """Record what lies unrecorded of what is asked for, and end with 1 if a day turned red or failed a check."""
     selection = Selection.of(asked)
     keep_interrupts(signal.SIGTERM, signal.SIGHUP)
     enter_project()
@@ -43,6 +43,7 @@ def reconcile(asked: Asked, as_json: bool) -> None:
     console = Screen(stderr=True)
     found: dict[str, ReconciledDataset] = {}
     with open_instance() as instance:
+        selected = selection.that_failed(instance, lake, selected)
         for dataset in upstream_first(selected):
             try:
                 found[dataset.name] = _reconcile(instance, dataset, selected[dataset], lake, console)
@@ -59,7 +60,9 @@ def reconcile(asked: Asked, as_json: bool) -> None:
     recorded = sum(len(each.recorded) for each in found.values())
     red = sum(len(each.not_recorded) + len(each.without_file) for each in found.values())
     console.print(f"{count_of(recorded, 'day')} recorded from their files, {red:,} red", style="bold")
-    whole = not red and not any(each.elsewhere or each.interrupted or each.error for each in found.values())
+    whole = not red and not any(
+        each.failed_checks or each.elsewhere or each.interrupted or each.error for each in found.values()
+    )
     sys.exit(selection.exit_code(holds=whole))
 
 
@@ -86,15 +89,17 @@ def _reconcile(
     if step.without_file:  # red by now, unless it was interrupted before that
         again = dataset.backfill_line(step.without_file, "missing" if result.interrupted else "failed")
         parts[-1] += f"; fetch them again: {again}"
+    if said := checks_text(result.breaches, dataset.day):
+        parts.append(said.removeprefix(", "))
     for text in [*parts, elsewhere_text(dataset, step.elsewhere)]:
         if text:
             console.print(f"{dataset.name}: {text}", markup=False)
+    filled = result.document()
     return ReconciledDataset(
-        recorded=[dataset.label(day) for day in sorted(result.stored)],
-        not_recorded={
-            dataset.label(day): NotStoredDay(outcome.name, outcome.reason)
-            for day, outcome in sorted(result.not_stored.items())
-        },
+        recorded=filled.stored,
+        not_recorded=filled.not_stored,
+        failed_checks=filled.failed_checks,
+        warned=filled.warned,
         without_file=[dataset.label(day) for day in step.without_file],
         elsewhere=[dataset.label(day) for day in step.elsewhere],
         interrupted=result.interrupted,

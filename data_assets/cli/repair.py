@@ -39,7 +39,7 @@ def repair(asked: Asked, as_json: bool) -> None:
             verified = verify_and_record(instance, lake, dataset, selected[dataset], console)
             filled = _fetch(instance, dataset, verified, lake)
             found[dataset.name] = RepairedDataset(**verified.document_fields(dataset), filled=filled)
-            mended = filled is None or not filled.not_stored
+            mended = filled is None or not (filled.not_stored or filled.failed_checks)
             whole &= mended and not (verified.unrecorded or verified.elsewhere or verified.error)
             if filled is not None and filled.interrupted:
                 break

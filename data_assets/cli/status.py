@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 
-import dagster as dg
 from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
@@ -22,16 +22,14 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
 from data_assets.ingest.outcome import Scalar
-from data_assets.lake.lake import Lake
-from data_assets.orchestration.asset_checks import PASSED
+from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_text, left_to_you
 from data_assets.orchestration.day_states import (
     DayHealth,
     DayState,
     day_health,
-    known_as_damaged,
-    unrecorded_days,
+    to_reconcile,
     unrecorded_text,
 )
 from data_assets.wiring import open_lake
@@ -50,7 +48,7 @@ COLOURS = {
 
 
 def status(asked: Asked, as_json: bool) -> None:
-    """Print the tables, or one document, and end with 1 if a day shown is red or cannot be seen."""
+    """Print the tables, or one document, and end with 1 if a day shown is red, fails a check or cannot be seen."""
     selection = Selection.of(asked)
     enter_project()
     days = selection.days()
@@ -62,7 +60,7 @@ def status(asked: Asked, as_json: bool) -> None:
         unrecorded = {
             dataset: found
             for dataset, states in selected.states.items()
-            if (found := _to_reconcile(instance, dataset, states, lake))
+            if (found := to_reconcile(instance, dataset, states, lake))
         }
         days_shown = {
             dataset: day_health(instance, dataset, list(states)[0 if selection.bounds else -NEWEST_DAYS :], lake)
@@ -91,6 +89,8 @@ def status(asked: Asked, as_json: bool) -> None:
             console.print(days_table(dataset, rows))
             for text in reasons(dataset, rows):
                 console.print(text, markup=False)
+            for text in found_by_checks(dataset, rows):
+                console.print(text, markup=False)
         for dataset, given_up in left.items():
             if given_up:
                 text = f"{dataset.name}: {left_text(dataset, given_up)}"
@@ -100,16 +100,11 @@ def status(asked: Asked, as_json: bool) -> None:
         for text in selected.closed_texts:
             console.print(text, markup=False)
         console.print(f"lake: {lake.url}", style="dim")
-    whole = not any(each.failed for each in overview.values()) and not any(selected.closed.values())
+    red = any(each.failed for each in overview.values()) or any(
+        row.failed_checks for rows in days_shown.values() for row in rows
+    )
+    whole = not red and not any(selected.closed.values())
     sys.exit(selection.exit_code(holds=whole))
-
-
-def _to_reconcile(
-    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
-) -> list[str]:
-    """Days with a file and no record, but for those that are red because the file was found damaged."""
-    found = unrecorded_days(instance, dataset, states, lake)
-    return [day for day in found if states[day] is DayState.MISSING or not known_as_damaged(instance, dataset, day)]
 
 
 def summarize(dataset: MarketDataset, states: dict[str, DayState]) -> DayCounts:
@@ -173,7 +168,7 @@ def days_table(dataset: MarketDataset, rows: list[DayHealth]) -> FittingTable:
             f"{row.size / 1e6:,.2f}" if row.size is not None else "-",
             *(_shown(row.shown.get(name)) for name in dataset.shown),
             str(row.attempts) if row.attempts else "-",
-            _checks(row.checks),
+            _checks(row),
         )
         for row in reversed(rows)
     ]
@@ -190,7 +185,7 @@ def reasons(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
         if outcome is None:
             continue
         newest, *older = [dataset.label(row.day) for row in same]
-        days = f"{older[-1]} to {newest} ({1 + len(older):,} {dataset.day}s)" if older else newest
+        days = f"{older[-1]} to {newest} ({count_of(1 + len(older), dataset.day)})" if older else newest
         lines.append(f"{days}  {outcome}: {reason}")
     return lines
 
@@ -204,8 +199,26 @@ def _shown(value: Scalar | None) -> str:
     return escape(str(value))
 
 
-def _checks(checks: dict[str, str]) -> str:
-    if not checks:
+def found_by_checks(dataset: MarketDataset, rows: list[DayHealth]) -> list[str]:
+    """What checks that did not pass have found, a line for each: of the newest such day."""
+    lines = []
+    for word, found in (("failed", _failed_checks), ("warns", _warned)):
+        days: dict[str, list[DayHealth]] = {}
+        for row in reversed(rows):
+            for name in found(row) if row.state is not DayState.FAILED else ():  # why it has failed was said
+                days.setdefault(name, []).append(row)
+        for name, (newest, *older) in sorted(days.items()):
+            others = f" and {count_of(len(older), f'older {dataset.day}')}" if older else ""
+            lines.append(f"{dataset.label(newest.day)}{others}  {name} {word}: {found(newest)[name]}")
+    return lines
+
+
+_failed_checks, _warned = attrgetter("failed_checks"), attrgetter("warned")
+
+
+def _checks(row: DayHealth) -> str:
+    if not row.checks:
         return "-"
-    failed = sorted(name for name, state in checks.items() if state != PASSED)
-    return f"[red]{', '.join(failed)}[/red]" if failed else f"[green]all {len(checks)} pass[/green]"
+    parts = [f"[red]failed {', '.join(row.failed_checks)}[/red]"] if row.failed_checks else []
+    parts += [f"[yellow]warning: {', '.join(row.warned)}[/yellow]"] if row.warned else []
+    return "  ".join(parts) or f"[green]all {len(row.checks)} pass[/green]"

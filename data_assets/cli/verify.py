@@ -27,6 +27,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, day_states, names_text, unrecorded_days, unrecorded_text
+from data_assets.orchestration.holes import HOLE, is_taken_back
 from data_assets.orchestration.integrity import damage_without_record, read_back
 from data_assets.orchestration.lake_presence import refuse_absent_lake, stored_elsewhere
 from data_assets.orchestration.partitions import contiguous_ranges
@@ -80,9 +81,10 @@ class Verified:
 
     Attributes:
         ok: days whose files are as recorded.
+        holes: days that were accepted as holes, and have no file.
         bad: the others, with the reason.
-        recovered: those of ``ok`` that show red. Why they do does not matter: the disk may have been away, or the
-            vendor when the day was asked for again. What was stored is there and whole.
+        recovered: those of ``ok`` and ``holes`` that show red. Why they do does not matter: the disk may have been
+            away, or the vendor when the day was asked for again. What was stored is there and whole.
         renewed: those of ``ok`` whose file is newer than the recorded one, but for those that a run is at, which will
             record it.
         not_compared: recorded days whose file is not here and need not be, each with where it may be.
@@ -93,6 +95,7 @@ class Verified:
     """
 
     ok: list[str] = field(default_factory=list)
+    holes: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     recovered: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
@@ -111,6 +114,7 @@ class Verified:
         """The fields of a `VerifiedDataset`."""
         return {
             "ok": [dataset.label(day) for day in self.ok],
+            "holes": [dataset.label(day) for day in self.holes],
             "bad": {dataset.label(day): reason for day, reason in self.bad.items()},
             "not_compared": {dataset.label(day): why for day, why in self.not_compared.items()},
             "unrecorded": [dataset.label(day) for day in self.unrecorded],
@@ -122,7 +126,7 @@ class Verified:
         """What was found in words, with Rich's markup."""
         parts = " · ".join(self.days.summary().parts())
         whole = count_of(len(self.ok), dataset.unit)
-        yield f"[bold]{dataset.name}[/bold]  {whole} whole, damaged: {len(self.bad)} · {parts}"
+        yield f"[bold]{dataset.name}[/bold]  {whole} whole, damaged: {len(self.bad):,} · {parts}"
         for day, reason in self.bad.items():
             yield f"  [red]✗[/red] {dataset.label(day)}  {escape(reason)}"
         if self.recovered:
@@ -154,7 +158,7 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
             found.bad[day] = verdict.summary
     for day, state in states.items():
         record = latest_materialization(instance, dataset.asset_key, day) if state is not DayState.MISSING else None
-        if record is None:
+        if record is None or is_taken_back(record):
             continue
         when = date.fromisoformat(day)
         where = stored_elsewhere(record, lake)
@@ -167,7 +171,7 @@ def verify_dataset(instance: dg.DagsterInstance, lake: Lake, dataset: MarketData
         if not back.is_compared:
             found.not_compared[day] = verdict.summary
         elif verdict.passed:
-            found.ok.append(day)
+            (found.holes if HOLE in verdict.metadata else found.ok).append(day)
             if state is DayState.FAILED:
                 found.recovered.append(day)
             if back.unrecorded is not None and state is not DayState.IN_PROGRESS:

@@ -247,7 +247,7 @@ def line(snapshot: Snapshot) -> str:
     """Return one line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
     if not snapshot.total:  # a source is opened first, and may have to wait for its vendor
         return " · ".join(["no day begun yet", f"{duration(snapshot.elapsed)} so far", *_waits(snapshot)])
-    parts = [f"{snapshot.done}/{snapshot.total} days"]
+    parts = [f"{snapshot.done:,}/{snapshot.total:,} days"]
     parts += [f"{snapshot.counts[name]} {words}" for name, words in IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
         return " · ".join([*parts, f"took {duration(snapshot.elapsed)}"])
@@ -281,7 +281,7 @@ def _short(number: float) -> str:
 
 
 def count_of(count: int, unit: str) -> str:
-    """Write a number of things: `1 day`, `2 days`."""
+    """Write a number of things: `1 day`, `2 days`, `2,594 days`."""
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 

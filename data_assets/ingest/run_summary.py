@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Scalar, Stored
@@ -31,6 +32,8 @@ class RunSummary:
         size: bytes of their files.
         seconds: from the beginning of its first day to its end.
         slowest: the day that took the longest and its seconds, including pauses and waits; None without one.
+        failed: check's name -> days that failed it.
+        warned: check's name -> days of which it warns.
     """
 
     stored: int
@@ -41,14 +44,17 @@ class RunSummary:
     size: int
     seconds: float
     slowest: tuple[date, float] | None
+    failed: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
     def line(self, unit: str = "day", label: Callable[[date], str] = str) -> str:
         """`48 of 50 days stored · 2 failed · 4,912,000 rows · 58.1 MB · took 41 s · slowest 2024-07-02, 12 s`."""
         total = self.stored + self.stored_before + sum(self.not_stored.values()) + self.unfinished
-        parts = [f"{self.stored} of {total} {unit}s stored"]
-        parts += [f"{self.stored_before} stored before"] if self.stored_before else []
-        parts += [f"{self.not_stored[name]} {words}" for name, words in IN_WORDS.items() if name in self.not_stored]
-        parts += [f"{self.unfinished} not finished"] if self.unfinished else []
+        parts = [f"{self.stored:,} of {total:,} {unit}s stored"]
+        parts += [f"{self.stored_before:,} stored before"] if self.stored_before else []
+        parts += [f"{self.not_stored[name]:,} {words}" for name, words in IN_WORDS.items() if name in self.not_stored]
+        parts += [f"{self.unfinished:,} not finished"] if self.unfinished else []
+        parts += _checks(self.failed, self.warned)
         parts += [f"{self.rows:,} rows", f"{self.size / 1e6:.1f} MB", f"took {duration(self.seconds)}"]
         parts += [f"slowest {label(self.slowest[0])}, {duration(self.slowest[1])}"] if self.slowest else []
         return " · ".join(parts)
@@ -63,6 +69,7 @@ class RunSummary:
             "stored_before": self.stored_before,
             **{words.replace(" ", "_"): self.not_stored.get(name, 0) for name, words in IN_WORDS.items()},
             "not_finished": self.unfinished,
+            **_check_numbers(self.failed, self.warned),
             "rows": self.rows,
             "MB": round(self.size / 1e6, 3),
             "seconds": round(self.seconds, 3),
@@ -82,6 +89,8 @@ class VerifySummary:
         seconds: how long it took.
         failed: check's name -> days that failed it, if the checks were evaluated too.
         not_compared: days whose file is not here and need not be, of which nothing was found out.
+        warned: check's name -> days of which it warns; likewise.
+        holes: days that were accepted as holes, which have no file.
     """
 
     whole: int
@@ -91,18 +100,21 @@ class VerifySummary:
     seconds: float
     failed: Mapping[str, int] = field(default_factory=dict)
     not_compared: int = 0
+    warned: Mapping[str, int] = field(default_factory=dict)
+    holes: int = 0
 
     def line(self, unit: str = "day") -> str:
         """`48 of 50 days whole · 1 damaged · 1 missing · 4,912,000 rows · 58.1 MB · took 41 s`."""
-        total = self.whole + sum(self.not_whole.values()) + self.not_compared
-        return " · ".join([f"{self.whole} of {total} {unit}s whole", *self.parts()])
+        total = self.whole + self.holes + sum(self.not_whole.values()) + self.not_compared
+        return " · ".join([f"{self.whole:,} of {total:,} {unit}s whole", *self.parts()])
 
     def parts(self) -> list[str]:
         """Return the parts of the line that follow the number of whole days."""
         return [
-            *(f"{count} {words}" for words, count in sorted(self.not_whole.items())),
-            *([f"{self.not_compared} not compared"] if self.not_compared else []),
-            *(f"{count} failed {check}" for check, count in sorted(self.failed.items())),
+            *([f"{self.holes:,} accepted as hole{'s' * (self.holes != 1)}"] if self.holes else []),
+            *(f"{count:,} {words}" for words, count in sorted(self.not_whole.items())),
+            *([f"{self.not_compared:,} not compared"] if self.not_compared else []),
+            *_checks(self.failed, self.warned),
             f"{self.rows:,} rows",
             f"{self.size / 1e6:.1f} MB",
             f"took {duration(self.seconds)}",
@@ -115,20 +127,43 @@ class VerifySummary:
             "not_whole": sum(self.not_whole.values()),
             **({"not_compared": self.not_compared} if self.not_compared else {}),
             **{words.replace(" ", "_"): count for words, count in sorted(self.not_whole.items())},
-            **{f"failed_{check}": count for check, count in sorted(self.failed.items())},
+            **({"holes": self.holes} if self.holes else {}),
+            **_check_numbers(self.failed, self.warned),
             "rows": self.rows,
             "MB": round(self.size / 1e6, 3),
             "seconds": round(self.seconds, 3),
         }
 
 
-def summarize(report: IngestReport, snapshot: Snapshot, stored_before: int) -> RunSummary:
+def _checks(failed: Mapping[str, int], warned: Mapping[str, int]) -> list[str]:
+    return [
+        *(f"{count:,} failed {check}" for check, count in sorted(failed.items())),
+        *(f"{count:,} warned of by {check}" for check, count in sorted(warned.items())),
+    ]
+
+
+def _check_numbers(failed: Mapping[str, int], warned: Mapping[str, int]) -> dict[str, Scalar]:
+    return {
+        **{f"failed_{check}": count for check, count in sorted(failed.items())},
+        **{f"warned_{check}": count for check, count in sorted(warned.items())},
+    }
+
+
+def summarize(
+    report: IngestReport,
+    snapshot: Snapshot,
+    stored_before: int,
+    failed: Mapping[str, int] = MappingProxyType({}),
+    warned: Mapping[str, int] = MappingProxyType({}),
+) -> RunSummary:
     """The summary of a run.
 
     Args:
         report: how its days ended.
         snapshot: its progress at its end.
         stored_before: see `RunSummary`.
+        failed: likewise.
+        warned: likewise.
     """
     stored = [outcome for outcome in report.outcomes.values() if isinstance(outcome, Stored)]
     others = Counter(outcome.name for outcome in report.outcomes.values() if not isinstance(outcome, Stored))
@@ -141,4 +176,6 @@ def summarize(report: IngestReport, snapshot: Snapshot, stored_before: int) -> R
         size=sum(outcome.size for outcome in stored),
         seconds=snapshot.elapsed,
         slowest=snapshot.slowest,
+        failed=failed,
+        warned=warned,
     )

@@ -41,12 +41,12 @@ def days_not_stored(dataset: MarketDataset, not_stored: Mapping[date, NotStored]
         asked: days that the run was asked for.
     """
     counts = Counter(outcome.name for outcome in not_stored.values())
-    outcomes = ", ".join(f"{counts[name]} {words}" for name, words in IN_WORDS.items() if name in counts)
+    outcomes = ", ".join(f"{counts[name]:,} {words}" for name, words in IN_WORDS.items() if name in counts)
     newest = max(not_stored)
     reason = one_line(not_stored[newest].reason, LONGEST_REASON)
     again = dataset.backfill_line(not_stored, "failed")
     return (
-        f"{dataset.name}: {len(not_stored)} of {asked} {dataset.day}s did not store ({outcomes})\n"
+        f"{dataset.name}: {len(not_stored):,} of {asked:,} {dataset.day}s did not store ({outcomes})\n"
         f"{dataset.label(newest)} {not_stored[newest].name}: {reason}\n"
         f"Again: {again}"
     )

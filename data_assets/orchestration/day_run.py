@@ -48,7 +48,7 @@ from data_assets.ingest.outcome import (
     Stored,
     StoredMeanwhile,
 )
-from data_assets.ingest.progress import Progress, line
+from data_assets.ingest.progress import Progress, count_of, line
 from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
@@ -67,7 +67,7 @@ from data_assets.orchestration.partitions import PARTITION, asked_bounds, asked_
 from data_assets.orchestration.reconcile_run import RECONCILE, FilesOfTheLake
 from data_assets.orchestration.request_tags import is_asked_again, what_follows
 from data_assets.orchestration.waiting_checks import WaitingDays
-from data_assets.quality.verdict import Verdict
+from data_assets.quality.verdict import SEVERITIES, Breaches, Verdict
 from data_assets.wiring import open_lake
 
 PROGRESS_SECONDS = 10.0
@@ -83,6 +83,9 @@ class RunWatcher(Protocol):
 
     def watch(self, progress: Progress) -> AbstractContextManager[None]:
         """Entered when the run begins, left when it ends."""
+
+    def day_judged(self, day: date, verdicts: Sequence[Verdict]) -> None:
+        """Called with verdicts on a stored day: before it has ended, or later, as it is judged again."""
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """Called when a day has ended and is recorded."""
@@ -210,12 +213,14 @@ class DayRecorder:
 
     Attributes:
         ended: the days whose ends are recorded.
+        breaches: the checks that stored days have not passed.
     """
 
     def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
-        self._waiting = WaitingDays(context, dataset, lake)
+        self._waiting = WaitingDays(context, dataset, lake, self._judged)
         self.ended: set[date] = set()
+        self.breaches = Breaches()
 
     def begin(self, days: Iterable[date]) -> None:
         """Prepare for the days that are about to be stored."""
@@ -233,10 +238,17 @@ class DayRecorder:
         if isinstance(outcome, Stored):
             for name, stored in outcome.inputs.items():
                 record_input(self._context, name, self._lake, day, stored)
-            self._waiting.judged(day, record_stored(self._context, self._dataset, self._lake, day, outcome))
+            verdicts = record_stored(self._context, self._dataset, self._lake, day, outcome)
+            self._judged(day, verdicts)
+            self._waiting.judged(day, verdicts)
         else:
             said = _with_what_follows(outcome, self._context.run.tags)
             self._context.log_event(not_stored_event(self._dataset, key, said))
+
+    def _judged(self, day: date, verdicts: Sequence[Verdict]) -> None:
+        self.breaches.judged(day, verdicts)
+        if (watcher := run_watcher.get()) is not None:
+            watcher.day_judged(day, verdicts)
 
     def stored_before(self, days: Iterable[date]) -> set[date]:
         """Return the days that this run, or the run that it retries, has stored already; they are not fetched again.
@@ -350,7 +362,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         end_stopped_run(context, dataset, [day for day in todo if day not in recorder.ended])
     if watcher:
         watcher.run_ended(report)
-    summary = summarize(report, progress.snapshot(), len(stored_before))
+    summary = summarize(report, progress.snapshot(), len(stored_before), *map(recorder.breaches.counts, SEVERITIES))
     text, numbers = summary.line(dataset.day, dataset.label), summary.metadata(dataset.label)
     report_summary(context.instance, context.run, dataset.name, text, numbers)
     if report.stopped:
@@ -434,7 +446,7 @@ def end_stopped_run(context: dg.AssetExecutionContext, dataset: MarketDataset, u
     if damaged:
         raise failure(dataset, damaged, len(context.partition_keys))
     raise dg.DagsterExecutionInterruptedError(
-        f"{dataset.name}: told to stop; {len(unfinished)} days were not finished and left no file"
+        f"{dataset.name}: told to stop; {count_of(len(unfinished), dataset.day)} not finished, without a file"
     )
 
 
@@ -629,13 +641,13 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
     """Make the failure of a run in which some day did not store: how many, which, why, and what to do."""
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
-    others = f" and {len(newest_first) - 1} more" if len(newest_first) > 1 else ""
+    others = f" and {len(newest_first) - 1:,} more" if len(newest_first) > 1 else ""
     table = markdown_table(
         ("day", "outcome", "reason"),
         ((dataset.label(day), outcome.name, outcome.reason) for day, outcome in newest_first),
     )
     description = (
-        f"{dataset.name}: {len(newest_first)} of {asked} days did not store. "
+        f"{dataset.name}: {len(newest_first):,} of {asked:,} {dataset.day}s did not store. "
         f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}"
     )
     return DaysNotStored(not_stored, asked, description, table)

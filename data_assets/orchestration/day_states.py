@@ -19,14 +19,18 @@ from data_assets.ingest.outcome import Scalar
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.asset_checks import latest_materialization
+from data_assets.orchestration.asset_checks import (
+    PASSED,
+    evaluation,
+    latest_materialization,
+)
 from data_assets.orchestration.dagster_private import (
     AssetRecord,
     LoadingContext,
     get_and_update_asset_status_cache_value,
 )
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.holes import hole_reason, hole_reasons
+from data_assets.orchestration.holes import hole_reason, hole_reasons, taken_back
 from data_assets.orchestration.partitions import ZONE
 from data_assets.project import shown_state_folder
 from data_assets.quality.naming import NAMES_SHOWN
@@ -165,6 +169,8 @@ def states_on_disk(
     if held is not None:
         without_file = [day for day in stored if day not in held and day not in closed]
         states |= _without_file(instance, dataset, without_file, lake)
+        failed = [day for day, state in states.items() if state is DayState.FAILED and day not in held]
+        states |= before_they_were_holes(instance, dataset, failed)
     stored = [day for day, state in states.items() if state is DayState.STORED]
     return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
 
@@ -205,6 +211,14 @@ def _without_file(
     return without | dict.fromkeys((day.isoformat() for day in stale), DayState.STALE)
 
 
+def before_they_were_holes(
+    instance: dg.DagsterInstance, dataset: MarketDataset, failed: Sequence[str]
+) -> dict[str, DayState]:
+    """The states of those red days of which nothing happened but that they are holes no longer."""
+    found = taken_back(instance, dataset, failed) if failed else {}
+    return {day: DayState.FAILED if had_failed else DayState.MISSING for day, had_failed in found.items()}
+
+
 def unreadable_text(dataset: MarketDataset, unreadable: Mapping[str, str]) -> str:
     """Say which recorded days are in folders that may not be read, and why; each reason is named once."""
     names = names_text([dataset.label(day) for day in unreadable])
@@ -239,6 +253,14 @@ def unrecorded_days(
 def known_as_damaged(instance: dg.DagsterInstance, dataset: MarketDataset, day: str) -> bool:
     """Whether the newest try of a day was to read its file, which was not whole: only a download helps then."""
     return DAMAGED_FILE in _newest_try(instance, dataset.asset_key, day)
+
+
+def to_reconcile(
+    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+) -> list[str]:
+    """Days with a file and no record, but for those that are red because the file was found damaged."""
+    found = unrecorded_days(instance, dataset, states, lake)
+    return [day for day in found if states[day] is DayState.MISSING or not known_as_damaged(instance, dataset, day)]
 
 
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
@@ -300,6 +322,8 @@ class DayHealth:
         size: bytes stored, if any are.
         run_id: the run that stored it.
         checks: check name -> SUCCEEDED, FAILED, ...; empty where none was evaluated.
+        failed_checks: those that failed -> what was found.
+        warned: those that did not pass and only warn -> likewise; no fault of the day.
         outcome: of the newest attempt, if the day is not stored; else whether it is a hole, stale or lacking.
         reason: why the day is not stored, or what it lacks.
         attempts: how many attempts the newest run that worked on the day made.
@@ -312,6 +336,8 @@ class DayHealth:
     size: int | None
     run_id: str | None
     checks: dict[str, str]
+    failed_checks: dict[str, str]
+    warned: dict[str, str]
     outcome: str | None
     reason: str | None
     attempts: int | None
@@ -347,6 +373,8 @@ def day_health(
             why = ("Lacking", LACKING_REASON.format(names_text(lacked[day])))
         known = {name: _scalar(metadata[name]) for name in dataset.shown if name in metadata}
         attempts = (newest_try or metadata).get("attempts")
+        of_day = checks.get(day, {}) if record else {}
+        failed_checks, warned = what_was_found(instance, dataset, day, of_day)
         rows.append(
             DayHealth(
                 day=day,
@@ -354,7 +382,9 @@ def day_health(
                 rows=int(str(metadata["rows"].value)) if "rows" in metadata else None,
                 size=int(str(metadata["size"].value)) if "size" in metadata else None,
                 run_id=record.run_id if record else None,
-                checks=checks.get(day, {}) if record else {},
+                checks=of_day,
+                failed_checks=failed_checks,
+                warned=warned,
                 outcome=why[0] if why else None,
                 reason=why[1] if why else None,
                 attempts=int(str(attempts.value)) if attempts else None,
@@ -366,6 +396,30 @@ def day_health(
 
 def _is_open(state: DayState) -> bool:
     return state not in DONE | {DayState.STALE}
+
+
+def what_was_found(
+    instance: dg.DagsterInstance, dataset: MarketDataset, day: str, checks: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a day's checks that did not pass have found: those that failed, and those that only warn.
+
+    A check that warns says nothing against a day: the market, or the vendor's grid, can really be like that. One that
+    could not be carried out has failed. A look-up for each of them.
+
+    Args:
+        instance: where verdicts are recorded.
+        dataset: the dataset of the day.
+        day: its key.
+        checks: check name -> how it ended.
+    """
+    failed: dict[str, str] = {}
+    warned: dict[str, str] = {}
+    for name, state in sorted(checks.items()):
+        if state != PASSED:
+            newest = evaluation(instance, dataset.asset_key, name, day)
+            warns = newest is not None and newest.severity is dg.AssetCheckSeverity.WARN
+            (warned if warns else failed)[name] = (newest and newest.description) or "it could not be carried out"
+    return failed, warned
 
 
 def _scalar(value: dg.MetadataValue) -> Scalar:

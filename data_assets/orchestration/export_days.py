@@ -14,9 +14,8 @@ import dagster as dg
 from data_assets.export.days import FoundDay
 from data_assets.lake.lake import Lake
 from data_assets.lake.snapshot import Snapshot
-from data_assets.orchestration.asset_checks import PASSED, evaluation
 from data_assets.orchestration.dataset import DayFiles, MarketDataset
-from data_assets.orchestration.day_states import DayState, check_states, states_on_disk
+from data_assets.orchestration.day_states import DayState, check_states, states_on_disk, what_was_found
 from data_assets.orchestration.partitions import partition_keys
 
 
@@ -37,13 +36,9 @@ def found_days(
     checks = check_states(instance, dataset, keys)
     found = []
     for day, key in zip(days, keys, strict=True):
-        red: list[str] = []
-        warned: list[str] = []
-        for name, state in sorted(checks.get(key, {}).items()):
-            if state != PASSED:
-                (warned if _only_warns(instance, dataset.asset_key, name, key) else red).append(name)
         has_file = day in held
-        found.append(FoundDay(day, states[key].value, has_file, *((tuple(red), tuple(warned)) if has_file else ())))
+        red, warned = what_was_found(instance, dataset, key, checks.get(key, {}) if has_file else {})
+        found.append(FoundDay(day, states[key].value, has_file, tuple(red), tuple(warned)))
     return found
 
 
@@ -77,11 +72,6 @@ def _pinned_day(instance: dg.DagsterInstance, dataset: MarketDataset, snapshot: 
     file = snapshot.days.get(dataset.name, {}).get(day)
     if file is None:
         return FoundDay(day, "missing", has_file=False)
-    failed = [name for name, state in sorted(file.checks.items()) if state != PASSED.lower()]
-    warned = tuple(name for name in failed if _only_warns(instance, dataset.asset_key, name, day.isoformat()))
-    return FoundDay(day, "stored", True, tuple(name for name in failed if name not in warned), warned)
-
-
-def _only_warns(instance: dg.DagsterInstance, asset_key: dg.AssetKey, check: str, day: str) -> bool:
-    newest = evaluation(instance, asset_key, check, day)
-    return newest is not None and newest.severity is dg.AssetCheckSeverity.WARN
+    states = {name: state.upper() for name, state in file.checks.items()}
+    red, warned = what_was_found(instance, dataset, day.isoformat(), states)
+    return FoundDay(day, "stored", True, tuple(red), tuple(warned))

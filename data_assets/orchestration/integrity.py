@@ -17,7 +17,7 @@ from data_assets.lake.errors import MISSING, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Corrupt, Lake
 from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import NOT_COMPARED, MarketDataset, Recorded
-from data_assets.orchestration.holes import hole_reason, is_taken_back
+from data_assets.orchestration.holes import HOLE, TAKEN_BACK_REASON, hole_reason, is_taken_back
 from data_assets.quality.verdict import Verdict
 
 NOT_READABLE, NOT_RECORDED = "not readable", "without a record"
@@ -85,12 +85,13 @@ def read_back(
     if why is not None:
         recorded = Recorded(NO_FILE, None, datetime.fromtimestamp(record.timestamp, UTC))
     if recorded is None:
-        lost = "it is no longer accepted as a hole" if is_taken_back(record) else "no sha256 was recorded with this day"
-        text = f"{lost}; backfill it again"
+        text = TAKEN_BACK_REASON if is_taken_back(record) else "no sha256 was recorded with this day; backfill it again"
         return ReadBack(Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED}))
     try:
         found = dataset.files.verify(lake, day, recorded, pages=pages)
     except LakeUnusable:
+        if why is not None and not lake.is_there():  # no day of this lake was stored yet
+            return _hole(why)
         raise
     except LakeError as error:
         if why is not None:
@@ -131,7 +132,7 @@ def _damaged(error: LakeError) -> Verdict:
 
 def _hole(why: str) -> ReadBack:
     text = f"a hole, accepted by hand: {why}"
-    return ReadBack(Verdict("integrity", passed=True, severity="warn", summary=text, metadata={"hole": why}))
+    return ReadBack(Verdict("integrity", passed=True, severity="warn", summary=text, metadata={HOLE: why}))
 
 
 def damaged_days(

@@ -83,6 +83,8 @@ def out_of_step(instance: dg.DagsterInstance, dataset: MarketDataset, days: list
 
 def _told_downstream(dataset: MarketDataset, days: list[str], lake: Lake) -> set[str]:
     """The days of which the file of a dataset that is made from this one tells what it was made from."""
+    if not days:
+        return set()
     made_from_it = [other for other in datasets_of_this_process.values() if dataset.name in other.upstream]
     first, last = (date.fromisoformat(day) for day in (min(days), max(days)))
     return {str(day) for other in made_from_it for day in lake.held_days(other.name, first, last)}

@@ -19,7 +19,14 @@ from data_assets.orchestration.asset_checks import day_evaluation
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_to_you, newest_events
-from data_assets.orchestration.day_states import DONE, AssetRecords, DayState, day_states, names_text
+from data_assets.orchestration.day_states import (
+    DONE,
+    AssetRecords,
+    DayState,
+    before_they_were_holes,
+    day_states,
+    names_text,
+)
 from data_assets.orchestration.log_lines import logged_if_it_fails
 from data_assets.orchestration.partitions import newest_day
 from data_assets.orchestration.publication import PAUSES, Publication
@@ -76,6 +83,8 @@ def standing_verdicts(
     """
     expected, all_days = _expected(dataset, publication, now)
     states = day_states(instance, dataset.asset_key, all_days, dataset.partitions, records)
+    red = [day for day, state in states.items() if state is DayState.FAILED]
+    states |= before_they_were_holes(instance, dataset, red)
     awaited = set(expected)
     missing = [day for day, state in states.items() if state is DayState.MISSING and day in awaited]
     failed = [day for day, state in states.items() if state is DayState.FAILED]

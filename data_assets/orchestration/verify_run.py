@@ -26,6 +26,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import Judged, day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import NOT_COMPARED, MarketDataset
 from data_assets.orchestration.day_run import days_of_run, failure, not_stored_event, record_whole
+from data_assets.orchestration.holes import HOLE, TAKEN_BACK_REASON, is_taken_back
 from data_assets.orchestration.integrity import DAMAGE, NOT_RECORDED, damage_without_record, read_back
 from data_assets.orchestration.lake_presence import red_before
 from data_assets.orchestration.own_run import report_summary
@@ -41,9 +42,10 @@ class DaysRead:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._whole = self._rows = self._size = self._not_compared = 0
+        self._whole = self._holes = self._rows = self._size = self._not_compared = 0
         self._not_whole: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._warned: Counter[str] = Counter()
 
     def judged(
         self, record: dg.EventLogRecord | None, verdicts: Sequence[Verdict], unrecorded: Stored | None = None
@@ -62,8 +64,13 @@ class DaysRead:
         if NOT_COMPARED in verdict.metadata:
             self._not_compared += 1
             return
+        if HOLE in verdict.metadata:
+            self._holes += 1
+            return
         self._whole += 1
-        self._failed.update(each.name for each in verdicts if not each.passed)
+        for each in verdicts:
+            if not each.passed:
+                (self._failed if each.severity == "error" else self._warned)[each.name] += 1
         if unrecorded is not None:
             self._rows += unrecorded.rows
             self._size += unrecorded.size
@@ -75,7 +82,7 @@ class DaysRead:
     def summary(self) -> VerifySummary:
         """What was found so far."""
         seconds = time.monotonic() - self._began
-        sums = self._rows, self._size, seconds, self._failed, self._not_compared
+        sums = self._rows, self._size, seconds, self._failed, self._not_compared, self._warned, self._holes
         return VerifySummary(self._whole, self._not_whole, *sums)
 
 
@@ -102,6 +109,10 @@ def verify_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         for key in sorted(keys, reverse=True):
             day = date.fromisoformat(key)
             record = latest_materialization(context.instance, dataset.asset_key, key)
+            if record and is_taken_back(record):
+                # Nothing was ever stored, and no try is recorded: the day is to be what it was before it was a hole.
+                bad[day] = Rejected(TAKEN_BACK_REASON)
+                continue
             found = read_back(lake, dataset, day, record) if record else None
             verdict = found.verdict if found else damage_without_record(lake, dataset, day)
             judged(record, [verdict] if verdict else [], found.unrecorded if found else None)

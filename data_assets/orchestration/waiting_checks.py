@@ -11,7 +11,7 @@ Here: which days wait, and judging them again. Not here: the rules that wait (`q
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 import dagster as dg
@@ -35,10 +35,18 @@ class WaitingDays:
         context: the step's context, whose run records the new verdicts.
         dataset: the dataset that is ingested.
         lake: where its files are.
+        judged_again: told of the new verdicts on a day.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext, dataset: MarketDataset, lake: Lake) -> None:
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        dataset: MarketDataset,
+        lake: Lake,
+        judged_again: Callable[[date, Sequence[Verdict]], object],
+    ) -> None:
         self._context, self._dataset, self._lake = context, dataset, lake
+        self._judged_again = judged_again
         self._stored: set[date] = set()
         self._waiting: dict[date, dict[str, int]] = {}
 
@@ -77,6 +85,7 @@ class WaitingDays:
         for verdict in again:
             if not verdict.waits_for:
                 self._context.log_event(day_evaluation(self._dataset.asset_key, key, verdict, record))
+        self._judged_again(day, [verdict for verdict in again if not verdict.waits_for])
         # A neighbour that is damaged does not count: then it takes one more.
         self._keep(day, {verdict.name: max(verdict.waits_for, found + 1) for verdict in again if verdict.waits_for})
 

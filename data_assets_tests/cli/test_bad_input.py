@@ -50,14 +50,13 @@ OF_ONE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "offers": ((), ()),
     "splits": ((), ()),
     "export": (("csv",), ()),
-    "accept-hole": ((), (FIRST, "--reason", "lost")),
 }
 """Verbs of one dataset: what stands before its KEY, and after it."""
 WITHOUT_KEY = {"init", "add", "sandbox", "demo"}
 
 
 def test_every_verb_is_here() -> None:
-    assert {*SELECT, *OF_ONE, *WITHOUT_KEY} == set(cli.commands)
+    assert {*SELECT, *OF_ONE, *WITHOUT_KEY, "accept-hole"} == set(cli.commands)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +98,8 @@ def test_a_name_of_none(folder: Path, call: Call, is_known: bool) -> None:
     assert (known_names() is not None) == is_known
     for (key, says), (verb, before) in product(NAMES.items(), SELECT.items()):
         assert says in refused(call, folder, (verb, *before, key))
+    for key, says in NAMES.items():
+        assert says in refused(call, folder, ("accept-hole", key, FIRST, "--reason", "lost"))
     for key, (verb, (before, after)) in product(NAMES, OF_ONE.items()):
         after = tuple(str(folder / each) if each == "defs" else each for each in after)
         assert f"there is no dataset '{key}'; the nearest is " in refused(call, folder, (verb, *before, key, *after))
@@ -124,10 +125,11 @@ def test_a_reversed_range(folder: Path, call: Call) -> None:
         *((verb, *before, DATASET, *reversed_range) for verb, before in SELECT.items() if verb != "doctor"),
         ("splits", AAPL, *reversed_range),
         ("export", "csv", AAPL, *reversed_range),
-        ("accept-hole", DATASET, LAST, FIRST, "--reason", "lost"),
-        ("accept-hole", DATASET, LAST, FIRST, "--undo"),
-        ("accept-hole", DATASET, LAST, FIRST, "--list"),
+        ("accept-hole", DATASET, *reversed_range, "--undo"),
     ]
+    for each in (("--reason", "lost"), ("--undo",), ("--list",)):
+        told = refused(call, folder, ("accept-hole", DATASET, LAST, FIRST, *each))
+        assert f"LAST {FIRST} lies before DAY {LAST}; swap them" in told
     for each in calls:
         assert f"--to {FIRST} lies before --from {LAST}; swap them" in refused(call, folder, each)
     assert "no such option" in refused(call, folder, ("doctor", DATASET, *reversed_range)).casefold()

@@ -20,6 +20,7 @@ from data_assets.cli.display import Display, open_display
 from data_assets.ingest.outcome import Failed, Stored
 from data_assets.ingest.progress import Progress
 from data_assets.ingest.waiting import Wait
+from data_assets.quality.verdict import Severity, Verdict
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import DATASET, live, sessions, span
 
@@ -133,7 +134,7 @@ def test_elsewhere_each_line_is_whole_and_plain(theta, live_project):
     assert len(stored) + len(failed) + len(progress) == len(lines)
     assert summary == f"{DATASET}: 5 of 6 days stored"
     assert (
-        hint == f"1 day not stored; try them again with: data-assets backfill {DATASET} --from {DAYS[0]} --to {DAYS[0]}"
+        hint == f"1 day not stored; try it again with: data-assets backfill {DATASET} --from {DAYS[0]} --to {DAYS[0]}"
     )
 
 
@@ -187,3 +188,33 @@ def test_only_days_that_were_not_asked_for_are_counted_together(outcomes, lines)
 
     shown = [re.sub(r"2024-01-0(\d)  .*", r"\1", line) for line in screen.getvalue().splitlines()]
     assert shown == lines
+
+
+def test_a_day_that_is_judged_again_after_its_line_gets_another_and_the_last_verdict_counts():
+    def verdict(name: str, *, passed: bool, severity: Severity = "error") -> Verdict:
+        return Verdict(name, passed, severity, "what was found")
+
+    screen, progress, (first, second) = io.StringIO(), Progress(), (date(2024, 1, 2), date(2024, 1, 3))
+    display = Display(DATASET, 2, Console(file=screen, width=200))
+    with display.watch(progress):
+        progress.begin(2)
+        for day in (second, first):
+            progress.day_begun(day)
+        display.day_judged(second, [verdict("volume", passed=True), verdict("ohlc", passed=False, severity="warn")])
+        display.day_ended(second, STORED)
+        progress.day_ended(second, STORED)
+        display.day_judged(first, [verdict("trades", passed=False)])
+        display.day_ended(first, STORED)
+        progress.day_ended(first, STORED)
+        display.day_judged(second, [verdict("volume", passed=False)])
+        display.day_judged(first, [verdict("trades", passed=True)])
+    display.summary([f"{first}", f"{second}"], {}, False, [])
+
+    shown = [re.sub(r"\d+ rows +\d+ kB", "n rows", line) for line in screen.getvalue().splitlines()]
+    assert shown == [
+        f"✓ {second}  n rows  warning: ohlc",
+        f"! {first}  n rows  failed trades",
+        f"! {second}  judged again  failed volume  warning: ohlc",
+        f"{DATASET}: 2 of 2 days stored, 1 day failed a check (volume), 1 day with a warning (ohlc)",
+        f"what was found: data-assets status {DATASET} --from {second} --to {second}",
+    ]

@@ -14,7 +14,7 @@ from data_assets_tests.end_to_end.project_folder import (
     span,
 )
 
-NOTHING_ELSE = {"not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
+NOTHING_ELSE = {"holes": [], "not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
 
 
 def test_from_nothing_to_whole(theta, live_project):

@@ -69,6 +69,7 @@ def test_every_verb_prints_its_document(project: InProcess, call: Call) -> None:
         "missing": [DAYS[3]],
         "failed": [BAD],
         "lacking": {},
+        "unrecorded": [],
         "counts": {"asked": 4, "missing": 1, "failed": 1, "lacking": 0},
         "ranges": {
             "missing": [{"first": DAYS[3], "last": DAYS[3], "count": 1}],

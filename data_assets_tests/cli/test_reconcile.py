@@ -38,7 +38,10 @@ def test_a_lost_history_is_written_again_from_the_files_and_nothing_is_fetched(t
         before = {day: recorded(project, day) for day in DAYS}
     lose_the_history(tmp_path)
     with in_process_project(tmp_path) as project:
-        named = call("verify", QQQ)
+        assert call("gaps", QQQ, *JULY, "--json").document[QQQ]["unrecorded"] == DAYS
+        again = [call(*verb, QQQ, *JULY) for verb in (("verify",), ("gaps",), ("plan",), ("backfill", "--dry-run"))]
+        assert len({tuple(each.printed("record them from their files: ")) for each in again}) == 1
+        named = again[0]
         assert named.code == 1
 
         reconciled = call(*named.printed("record them from their files: "), "--json")
@@ -170,10 +173,12 @@ def test_repair_fetches_exactly_what_is_damaged_or_gone(tmp_path: Path, call: Ca
         assert (whole.code, whole.document[QQQ]["filled"]) == (0, None)
 
 
-def test_repair_asks_which_datasets_are_meant(tmp_path: Path, call: Call) -> None:
+def test_repair_without_a_key_is_about_all_datasets_as_verify_is(tmp_path: Path, call: Call) -> None:
     with in_process_project(tmp_path):
-        ended = call("repair")
-    assert (ended.code, ended.stderr) == (2, "Error: name datasets (KEY...), or say --all\n")
+        verified, repaired = call("verify", "--json"), call("repair", "--json")
+    assert (verified.code, repaired.code) == (0, 0)
+    assert QQQ in repaired.document
+    assert set(repaired.document) == set(verified.document)
 
 
 @pytest.fixture(scope="module")

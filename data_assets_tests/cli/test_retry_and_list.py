@@ -96,3 +96,7 @@ def test_a_line_for_each_dataset(project: InProcess, call: Call) -> None:
     assert lines[EOD] == ["3", "1", f"{older:,}", DAYS[0], "to", DAYS[2]]
     assert [name for name in lines if name.startswith("ib/")] == []
     assert call("list", "ib").code == 0
+    total = f"{len(partition_keys()):,}"
+    never_asked = call("gaps", "ib/bars_1m/AAPL").stdout
+    assert f"0 of {total} sessions stored" in never_asked
+    assert f"({total} sessions)" in never_asked

@@ -46,7 +46,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 """Several commands, one after another, in one process: most of a short command is its start."""
 
-NOTHING_ELSE = {"not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
+NOTHING_ELSE = {"holes": [], "not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
 
 
 class Ended(NamedTuple):

@@ -32,7 +32,7 @@ from data_assets_tests.end_to_end.warm_start import WarmProcess
 DATASET = "theta/option_quotes/QQQ"
 ASSET = dg.AssetKey(DATASET.split("/"))
 POOL = "theta"
-ALL_STORED = {"not_stored": {}, "interrupted": False, "error": None}
+ALL_STORED = {"not_stored": {}, "failed_checks": {}, "warned": {}, "interrupted": False, "error": None}
 """What a document of `backfill` says of a dataset besides its stored days where nothing is left."""
 
 SOURCES = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from data_assets_tests.end_to_end.project_folder import (
 
 SEED = 7
 
-NOTHING_ELSE = {"not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
+NOTHING_ELSE = {"holes": [], "not_compared": {}, "unrecorded": [], "elsewhere": [], "error": None}
 
 
 def test_damage_is_found_shown_and_healed(new_project):

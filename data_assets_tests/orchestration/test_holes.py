@@ -129,8 +129,8 @@ def test_a_failure_after_it_turns_the_day_red_again(failed: InProcess) -> None:
 @pytest.mark.parametrize(
     ("day", "reason", "said"),
     [
-        (DAYS[0], REASON, "only a missing or failed day"),
-        (DAYS[1], "  ", "--reason is empty"),
+        (DAYS[0], REASON, "is stored, and not missing or failed; only such a day can be a hole"),
+        (DAYS[1], "  ", "say with --reason why"),
         ("2024-07-04", REASON, "nearest sessions"),
     ],
 )
@@ -176,21 +176,83 @@ def test_a_hole_is_taken_back_and_the_next_backfill_fetches_the_day(tmp_path: Pa
         assert undone["exit"] == 0
         assert f"{NAME} {DAYS[0]}: no longer a hole" in str(undone["stderr"])
         assert project.states(DAYS)[DAYS[0]] == "failed", "red in the grid, for there is no file"
-        assert open_days_of(project) == {DAYS[0]: "failed", DAYS[1]: "hole", DAYS[2]: "missing"}
-        why = why_not_stored(project.instance, ASSET, DAYS[0])
-        assert why == ("Rejected", "it is no longer accepted as a hole; backfill it again")
+        assert open_days_of(project) == {DAYS[0]: "missing", DAYS[1]: "hole", DAYS[2]: "missing"}, "it was never tried"
+        july = ("--from", DAYS[0], "--to", DAYS[2])
+        assert call("gaps", NAME, *july).stdout.startswith(f"{NAME}  0 of 3 sessions stored, 1 hole\n")
+        assert open_days(call("gaps", NAME, *july, "--json").document)[NAME]["missing"] == [DAYS[0], DAYS[2]]
+        assert call("list", NAME, "--failed").code == call("retry", NAME).code == 0
+        verified = call("verify", NAME, "--json").document[NAME]
+        assert (verified["ok"], verified["holes"], verified["bad"]) == ([], [DAYS[1]], {})
+        told = call("repair", NAME)
+        assert (told.code, "0 sessions whole" in told.stdout, "1 accepted as hole" in told.stdout) == (0, True, True)
+        assert project.days_fetched() == [], "nothing was damaged"
         assert call("backfill", NAME, "--from", DAYS[0], "--to", DAYS[1]).code == 0
         assert open_days_of(project) == {DAYS[1]: "hole", DAYS[2]: "missing"}
         assert project.days_fetched() == [DAYS[0]]
 
 
+def test_a_failed_day_that_is_no_hole_any_more_has_failed_as_before_until_it_is_tried_again(
+    failed: InProcess, call: Call
+) -> None:
+    before = why_not_stored(failed.instance, ASSET, DAYS[1])
+    command("accept-hole", NAME, DAYS[1], "--reason", REASON)
+
+    command("accept-hole", NAME, DAYS[1], "--undo")
+
+    assert states(failed)[DAYS[1]] == "failed"
+    assert why_not_stored(failed.instance, ASSET, DAYS[1]) == before
+    assert call("list", NAME, "--failed", "--json").document[NAME]["failed_days"][0]["outcome"] == "Rejected"
+    asked = len(failed.days_fetched())
+    assert call("repair", NAME).code == 0, "no file was ever there, so none is damaged"
+    assert len(failed.days_fetched()) == asked
+    assert call("retry", NAME).code == 1
+    assert len(failed.days_fetched()) > asked
+
+
+def test_holes_of_several_datasets_and_days_one_by_one(failed: InProcess, call: Call) -> None:
+    """A day that one of the datasets has stored is a hole of the other one alone."""
+    eod = "theta/option_eod/SPX"
+
+    accepted = call("accept-hole", "*/QQQ", eod, f"{DAYS[1]},{DAYS[2]}", "--reason", REASON, "--json")
+
+    assert not accepted.code, accepted.stderr
+    assert accepted.document == {NAME: {DAYS[1]: REASON}, eod: {DAYS[1]: REASON, DAYS[2]: REASON}}
+    assert call("accept-hole", "theta", DAYS[1], "--list", "--json").document == {
+        eod: {DAYS[1]: REASON},
+        NAME: {DAYS[1]: REASON},
+    }
+    undone = call("accept-hole", "theta", "--from", "2024-07", "--to", "2024-07", "--undo", "--json")
+    assert undone.document == accepted.document
+    assert call("accept-hole", "--all", "--failed", "--reason", REASON, "--json").document == {NAME: {DAYS[1]: REASON}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([NAME, DAYS[0], "--undo"], "is no accepted hole: data-assets accept-hole --list"),
+        (
+            [NAME, DAYS[0], "--undo"],
+            "is stored, and not accepted as a hole; those that are: data-assets accept-hole --list",
+        ),
         ([NAME, DAYS[0], "--undo", "--reason", REASON], "contradict"),
-        ([NAME, "--reason", REASON], "name a dataset and a day"),
-        ([NAME, DAYS[2], DAYS[0], "--reason", REASON], "swap them"),
+        ([NAME, "--reason", REASON], r"name the days: data-assets accept-hole KEY DAY \[LAST\] --reason TEXT"),
+        ([DAYS[0], "--reason", REASON], r"name datasets \(KEY...\), or say --all: data-assets accept-hole KEY DAY"),
+        ([], r"name datasets \(KEY...\)"),
+        ([NAME], "name the days: "),
+        ([NAME, DAYS[1]], "say with --reason why no data will ever come"),
+        ([NAME, DAYS[2], DAYS[0], "--reason", REASON], f"LAST {DAYS[0]} lies before DAY {DAYS[2]}; swap them"),
+        ([NAME, *DAYS, "--reason", REASON], "several days are written with commas"),
+        ([NAME, "2024-7-1", "--reason", REASON], "'2024-7-1' is not a date"),
+        ([NAME, DAYS[1], "--days", "3", "--reason", REASON], f"{DAYS[1]} and --days contradict each other"),
+        (
+            [NAME, ",".join(DAYS), "--undo"],
+            f"{NAME} {DAYS[0]} is stored, {DAYS[1]} is failed, {DAYS[2]} is stored, and not accepted as a hole",
+        ),
+        (
+            [NAME, f"{DAYS[0]},{DAYS[1]}", "--reason", REASON],
+            f"{NAME} {DAYS[0]} is stored, and not missing or failed",
+        ),
+        ([NAME, DAYS[0], DAYS[2], "--undo"], f"{NAME}: none of these days is accepted as a hole"),
+        (["polygon/minute_aggs_monthly", "2024-07", "--reason", REASON], "has no holes of its own"),
         ([NAME, "2024-07-04", "--reason", REASON], "nearest sessions"),
         (["nothing/of/it", DAYS[0], "--reason", REASON], "there is no dataset"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from data_assets.lake.lake import Lake
 from data_assets.orchestration.day_run import run_watcher
 from data_assets.orchestration.day_states import DayState, day_health, states_on_disk
 from data_assets.orchestration.partitions import partition_keys
+from data_assets.quality.verdict import Verdict
 from data_assets.vendors.polygon import sensor
 from data_assets.vendors.polygon.sensor import NEWEST_DAYS
 from data_assets.wiring import open_lake
@@ -349,6 +350,9 @@ class AsTheBuildBegins:
         """See `RunWatcher`."""
         self.act()
         yield
+
+    def day_judged(self, day: date, verdicts: Sequence[Verdict]) -> None:
+        """See `RunWatcher`."""
 
     def day_ended(self, day: date, outcome: Outcome) -> None:
         """See `RunWatcher`."""
