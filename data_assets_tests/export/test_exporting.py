@@ -20,7 +20,7 @@ from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import BarShape, bar_frame
 from data_assets.export.manifest import Manifest, ManifestUnreadable, from_json
 from data_assets.export.months import frame_months
-from data_assets.files import tempfiles
+from data_assets.files import locks, tempfiles
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.lake import Lake
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
@@ -238,6 +238,24 @@ def test_a_folder_that_cannot_be_made_is_told(lake: Lake, tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportRefused, match=r"file/out: cannot be made \(.*\): name another with --into"):
         export_csv(lake, ExportFolder(tmp_path / "file" / "out", lake), DAYS)
+
+
+def test_a_folder_that_a_refused_export_takes_away_is_made_again_by_who_waited_for_it(
+    lake: Lake, folder: ExportFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_away: list[Path] = []
+    wait_for = locks.wait_for
+
+    def once_the_other_is_done(descriptor: int) -> None:
+        if not taken_away:
+            taken_away.append(folder.path)
+            folder.path.rmdir()
+        wait_for(descriptor)
+
+    monkeypatch.setattr(locks, "wait_for", once_the_other_is_done)
+    assert export_csv(lake, folder, DAYS[:1]).days[0].rows == 390
+    assert taken_away
+    assert (folder.path / "AAPL/AAPL_2024-06.csv").exists()
 
 
 def test_a_persons_own_file_of_the_same_name_stays(lake: Lake, folder: ExportFolder) -> None:

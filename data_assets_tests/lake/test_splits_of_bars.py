@@ -302,6 +302,8 @@ def test_of_unadjusted_bars_the_table_explains_the_night(polygon):
     assert f"add it to the table of splits with the execution_date {SPLIT.day}" in found.summary
     assert judged(SPLIT.day, SPLIT).passed
     assert not judged(SPLIT.day, replace(SPLIT, ticker="SPY")).passed
+    wrong = judged(DAYS[1], SPLIT, Split("SPY", DAYS[1], 2.0))
+    assert "SPY: from 2024-01-02 to 2024-01-03 the price moved by" in wrong.summary, "however liquid SPY is"
     assert not judged(DAYS[1]).passed, "whichever of the two days is stored later"
     assert judged(DAYS[0]).passed
 

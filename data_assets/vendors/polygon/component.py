@@ -135,8 +135,8 @@ DAY_CHECKS = {
     "session_hours": "Bars lie between 04:00 and 20:00 New York, 17:00 on half days; if days are trade dates, from "
     "20:00 on the evening before.",
     "timestamps": "Minute-aligned, one row per ticker and minute, in the file's order.",
-    "splits": "No price of the tickers that are kept (of all: of the liquid ones) changed overnight as at a split that "
-    "the table of splits does not have, and all did as at those that it has.",
+    "splits": "No price of the tickers that are kept (of all: of the liquid ones, and those in the table) changed "
+    "overnight as at a split that the table of splits does not have, and all did as at those that it has.",
     "coverage": "States for each listed ticker whether it is complete, partial or absent, or that this cannot be told.",
     "integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema.",
 }
@@ -662,7 +662,12 @@ def judge_bars(
 def unknown_splits(
     lake: Lake, day: date, bars: pl.DataFrame, tickers: Sequence[str], known: Sequence[Split]
 ) -> Verdict:
-    """The verdict on the nights before and after a day; a day next to it that cannot be read does not count."""
+    """The verdict on the nights before and after a day; a day next to it that cannot be read does not count.
+
+    Tickers of which a split is known around the day are looked at too, however rarely they trade.
+    """
+    of_known = {split.ticker.replace(" ", ".") for split in known if abs(split.day - day) <= split_jumps.NEAR}
+    tickers = [*dict.fromkeys([*tickers, *sorted(of_known)])]
 
     def ends(of_day: pl.DataFrame, hours: Session) -> pl.DataFrame:
         return split_jumps.session_ends(of_day.filter(pl.col("ticker").is_in(tickers)), hours)
