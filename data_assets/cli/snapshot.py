@@ -44,8 +44,8 @@ from data_assets.lake.pins import ADDED, UNCHANGED, DayChange
 from data_assets.lake.revision import MEASURES
 from data_assets.lake.snapshot import Snapshot
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import check_states
-from data_assets.orchestration.export_days import why_no_days
+from data_assets.orchestration.day_states import check_states, names_text
+from data_assets.orchestration.export_days import known_span, why_no_days
 from data_assets.wiring import open_lake
 
 SHORT_ID = 12
@@ -83,15 +83,16 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
     lake = open_lake()
     found: dict[str, list[date]] = {}
     checks: dict[str, dict[date, dict[str, str]]] = {}
-    without: Counter[str] = Counter()
+    without: dict[str, list[str]] = {}
     with open_instance() as instance:
-        for dataset, keys in selected.items():
+        for dataset, named in selected.items():
+            keys = _as_far_as_known(named, selection, known_span(instance, dataset, lake))
             there = (
                 lake.held_days(dataset.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1])) if keys else []
             )
             asked_for = set(keys)
             days = [day for day in there if day.isoformat() in asked_for]
-            without[dataset.name] = len(asked_for) - len(days)
+            without[dataset.name] = sorted(asked_for - {day.isoformat() for day in days})
             if days:
                 found[dataset.name] = days
                 ended = check_states(instance, dataset, [day.isoformat() for day in days])
@@ -111,15 +112,25 @@ def take(name: str, asked: Asked, into: Path | None, keep: bool, as_json: bool) 
             f"{lake.locate(snapshot_path(name))}"
         ) from None
     if as_json:
-        write_document(TakenSnapshot(str(path), _listed(lake, snapshot), {k: n for k, n in without.items() if n}))
+        not_stored = {of: len(missing) for of, missing in without.items() if missing}
+        write_document(TakenSnapshot(str(path), _listed(lake, snapshot), not_stored))
         return
     for dataset_name, of_dataset in snapshot.days.items():
         say(f"{dataset_name}: {_days(list(of_dataset))}")
-    for dataset_name, count in without.items():
-        if count and dataset_name in found:
-            say(f"{dataset_name}: {count_of(count, 'day')} of the range not stored, and so no part of it")
+    for dataset_name, missing in without.items():
+        if missing and dataset_name in found:
+            count = count_of(len(missing), "day")
+            say(f"{dataset_name}: {count} of the range not stored, and so no part of it: {names_text(missing)}")
     say(f"{name}: {count_of(snapshot.count, 'day')}, {bytes_text(snapshot.size)}, id {snapshot.id[:SHORT_ID]}")
     say(f"written to {os.path.relpath(path)}")
+
+
+def _as_far_as_known(keys: Sequence[str], asked: Asked, span: tuple[date, date] | None) -> list[str]:
+    """Where a bound is left out, no day beyond the first or last that is stored or was tried is meant."""
+    if span is None or asked.newest:
+        return list(keys)
+    first, last = (day.isoformat() for day in span)
+    return [key for key in keys if (asked.start or first <= key) and (asked.end or key <= last)]
 
 
 def _why_none(selected: Mapping[MarketDataset, Sequence[str]], *, bounded: bool) -> str:

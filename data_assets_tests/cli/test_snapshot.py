@@ -50,7 +50,7 @@ def test_from_taking_one_to_giving_it_up(project: InProcess, call: Call) -> None
     assert not taken.code, taken.stderr
     assert taken.stdout.splitlines()[:2] == [
         f"{QQQ}: 2 days, {DAYS[0]} to {DAYS[1]}",
-        f"{QQQ}: 1 day of the range not stored, and so no part of it",
+        f"{QQQ}: 1 day of the range not stored, and so no part of it: {DAYS[2]}",
     ]
     assert taken.stdout.endswith("written to study.snapshot.json\n")
     before = quotes(project)
@@ -134,6 +134,14 @@ def test_documents(project: InProcess, call: Call) -> None:
     assert "QQQ 20" in revised["largest_price_change_of"]
     assert " CALL " in revised["largest_price_change_of"] or " PUT " in revised["largest_price_change_of"]
     assert (rewritten["largest_price_change"], rewritten["largest_price_change_of"]) == (0, None)
+
+
+def test_without_bounds_the_days_that_failed_at_the_end_are_named_and_no_others(tmp_path: Path, call: Call) -> None:
+    with in_process_project(tmp_path, faults=[Fault(kind="renamed_column", day=date.fromisoformat(DAYS[1]))]):
+        assert call("backfill", QQQ, "--from", DAYS[0], "--to", DAYS[1]).code == 1
+        taken = call("snapshot", "study", QQQ)
+        assert not taken.code, taken.stderr
+        assert taken.stdout.splitlines()[1] == f"{QQQ}: 1 day of the range not stored, and so no part of it: {DAYS[1]}"
 
 
 def test_a_file_of_two_snapshots_is_no_reason_to_drop_one(project: InProcess, call: Call) -> None:
