@@ -87,9 +87,10 @@ def _examine(selection: Selection) -> Iterator[Finding]:
     yield Finding("lake", *_lake(lake, datasets))
     yield Finding("state", *_folder(state_folder()))
     yield from _history()
+    troubles: set[tuple[str, str]] = set()
     asked = list(dict.fromkeys(map(_asked_of_a_vendor, datasets)))
     for dataset in asked if selection.keys or selection.everything else _one_of_each_kind(asked):
-        yield from _vendor(lake, dataset)
+        yield from _vendor(lake, dataset, troubles)
 
 
 def _versions() -> str:
@@ -218,21 +219,37 @@ def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
     return dataset
 
 
-def _vendor(lake: Lake, dataset: MarketDataset) -> Iterator[Finding]:
+def _vendor(lake: Lake, dataset: MarketDataset, troubles: set[tuple[str, str]]) -> Iterator[Finding]:
+    """Ask for the first and the newest day; what a vendor has answered to another question is not said again.
+
+    Args:
+        lake: the lake.
+        dataset: whose vendor is asked.
+        troubles: vendor and text of what keeps it from answering; added to. One that is silent is not asked again.
+    """
+    vendor = dataset.key[0]
     days = [date.fromisoformat(day) for day in partition_keys(partitions=dataset.partitions)]
     if dataset.probe is None or not days:
         return
     for what, day, ask in (("first day", days[0], _first_day), ("newest day", days[-1], _day)):
+        if (vendor, NO_ANSWER) in troubles:
+            return
+        trouble = ""
         try:
             with counted_with_runs():
                 verdict = asyncio.run(ask(lake, dataset, day))
         except TimeoutError:
-            verdict = ("error", NO_ANSWER)
+            trouble = NO_ANSWER
         except DayEnded as ended:
             state: State = "ok" if isinstance(ended.outcome, NotPublished) else "error"
             verdict = ("warn" if isinstance(ended.outcome, NoData) else state, _said(ended))
         except (IngestError, StateUnusable) as error:
-            verdict = ("error", str(error))
+            trouble = str(error)
+        if (vendor, trouble) in troubles:
+            continue
+        if trouble:
+            troubles.add((vendor, trouble))
+            verdict = ("error", trouble)
         yield Finding(f"{dataset.name} {what} {day}", *verdict)
 
 

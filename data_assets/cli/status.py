@@ -144,7 +144,7 @@ def overview_table(overview: Mapping[str, DayCounts]) -> FittingTable:
                 name,
                 f"[green]{row.stored:,}[/green]{lacking}{stale}{at_work}{holes}",
                 f"[red]{row.failed:,}[/red]" if row.failed else "0",
-                f"[yellow]{row.missing:,}[/yellow]",
+                f"[yellow]{row.missing:,}[/yellow]" if row.missing else "0",
                 f"{row.first_stored} to {row.last_stored}" if row.first_stored else "-",
             )
         )
