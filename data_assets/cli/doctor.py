@@ -101,7 +101,7 @@ def _versions() -> str:
 def _calendar() -> Verdict:
     left = (LAST_SESSION - utc_now().date()).days
     if left < CALENDAR_DAYS:
-        return "warn", f"sessions are known to {LAST_SESSION}, {left} days from now: update data_assets"
+        return "warn", f"sessions are known to {LAST_SESSION}, {left:,} days from now: update data_assets"
     return "ok", f"sessions are known to {LAST_SESSION}"
 
 

@@ -164,7 +164,7 @@ def _score_card(found: Sequence[Coverage]) -> Iterator[str]:
     yield '<tbody><tr class="all"><th scope="row">all: days stored'
     for day in newest:
         states = [each.states[day] for _, each in daily if day in each.states]
-        yield f"<td>{sum(state in DONE for state in states)} of {len(states)}"
+        yield f"<td>{sum(state in DONE for state in states):,} of {len(states):,}"
     for place, each in daily:
         yield f'<tr><th scope="row">{_link(each, place)}'
         for day in newest:
@@ -300,7 +300,7 @@ def _ranges(years: Sequence[int]) -> str:
 def _year(each: Coverage, year: int, days: Sequence[str]) -> Iterator[str]:
     done = sum(each.states[day] in DONE for day in days)
     failed = sum(each.states[day] is DayState.FAILED for day in days)
-    said = f"{year}: {done} of {len(days)} done" + (f", {failed} failed" if failed else "")
+    said = f"{year}: {done:,} of {len(days):,} done" + (f", {failed} failed" if failed else "")
     yield f"<figure><figcaption>{said}</figcaption>"
     if each.dataset.monthly:
         before, width, kind = date.fromisoformat(days[0]).month - 1, "4*var(--c) + 1px", "y"
