@@ -61,10 +61,11 @@ class ExportFolder:
         """Be its one writer, of one export, after what dead ones left has been removed.
 
         Raises:
-            ExportRefused: it cannot be made, or holds exports of the other kind of data.
+            ExportRefused: it cannot be made, holds exports of the other kind of data, or, while it is held, does not
+                let one of its files be read, written or removed.
             ManifestUnreadable: a manifest in it cannot be read.
         """
-        with self._made_and_locked():
+        with self._told_of(self.path), self._made_and_locked():
             tempfiles.sweep(tempfiles.find(self.path))
             self._export = self.manifest_path(engine, dataset, ticker).name
             self._writers = self._being_written()
@@ -101,6 +102,20 @@ class ExportFolder:
                             folder.rmdir()
                     raise
                 return
+
+    @contextlib.contextmanager
+    def _told_of(self, place: Path) -> Iterator[None]:
+        """Tell in a line what the system says of a place, or of whatever else lies in the folder."""
+        try:
+            yield
+        except OSError as error:
+            named = Path(str(error.filename)) if error.filename else place
+            if not named.is_relative_to(place):
+                raise
+            raise ExportRefused(
+                f"{named}: cannot be read or written ({error.strerror or error}): see to room and permissions there, "
+                "or name another folder with --into, and export again"
+            ) from error
 
     def _being_written(self) -> dict[str, str]:
         """File -> its export, of what writers were at that died."""
@@ -161,7 +176,8 @@ class ExportFolder:
                     "--into"
                 )
             durable.make_folder(self.path / MANIFESTS)
-            with (self.path / MANIFESTS / BEING_WRITTEN).open("a", encoding="utf-8") as journal:
+            place = self.path / MANIFESTS / BEING_WRITTEN
+            with self._told_of(place), place.open("a", encoding="utf-8") as journal:
                 journal.write(f"{self._export}\t{name}\n")
             self._writers[name] = self._export
         self.replace_own(name, write)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -24,6 +25,7 @@ from data_assets.files import locks, tempfiles
 from data_assets.lake.bar_columns import IB_BARS, POLYGON_BARS
 from data_assets.lake.lake import Lake
 from data_assets_tests.lake.minute_days import day_bars, ib_bars, store_day, store_ib_day
+from data_assets_tests.permissions import closed
 
 DAYS = [date(2024, 6, 28), date(2024, 7, 1), date(2024, 7, 2), date(2024, 7, 3)]
 AAPL = f"{IB_BARS}/AAPL"
@@ -329,6 +331,21 @@ def test_a_file_that_could_not_be_written_leaves_the_one_before(lake: Lake, fold
         export(broken, lake, DAYS, stored(lake), folder)
     assert file.read_bytes() == before
     assert list(tempfiles.find(folder.path)) == []
+
+
+@pytest.mark.parametrize("place", [".", "_manifests"])
+def test_a_folder_that_takes_nothing_is_told(lake: Lake, folder: ExportFolder, place: str) -> None:
+    (folder.path / place).mkdir(parents=True)
+    with closed(folder.path / place, mode=0o555), pytest.raises(ExportRefused) as refused:
+        export_csv(lake, folder, DAYS)
+    assert re.search(r"cannot be read or written \(Permission denied\): see to room and", str(refused.value))
+
+
+def test_a_file_that_cannot_be_removed_is_told(lake: Lake, folder: ExportFolder) -> None:
+    export_csv(lake, folder, DAYS)
+    gone = stored(lake, gone=FoundDay(DAYS[1], "hole", has_file=False))
+    with closed(folder.path / "AAPL", mode=0o555), pytest.raises(ExportRefused, match=r"AAPL_2024-07.csv: cannot be"):
+        export_csv(lake, folder, DAYS[1:2], gone, allow=[Fault.HOLE])
 
 
 def test_a_damaged_manifest_is_named(lake: Lake, folder: ExportFolder) -> None:
