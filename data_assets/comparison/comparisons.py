@@ -28,9 +28,10 @@ EXPIRATIONS = 2
 """How many of the nearest are read of a chain: the next one tells what the nearest no longer does on its last day."""
 
 BARS_DIFFER = (
-    "Known reasons: extremes, a trade far from the others that one vendor leaves out; edge, an auction that one vendor "
-    "counts into the first or last minute; thin, a minute of one vendor alone with five trades or fewer; no trade, one "
-    "in which nothing traded. Unknown: other. The whole day is scaled if one side is adjusted for a split."
+    "Known reasons: extremes, a trade far from the others that one vendor leaves out, in up to half of the minutes; "
+    "edge, an auction that one vendor counts into the first or last minute; thin, a minute of one vendor alone with "
+    "five trades or fewer; no trade, one in which nothing traded. Unknown: other. The whole day is scaled if one side "
+    "is adjusted for a split."
 )
 LEVELS_DIFFER = (
     "Outside: the underlying costs more or less than calls and puts at the money imply, by more than their spreads."

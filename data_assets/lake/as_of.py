@@ -114,6 +114,10 @@ class StorageAsOf:
         """See ``Storage``: the digests."""
         return {name: self._files[name].sha256 for name in names if name in self._files}
 
+    def is_one_file(self, name: str, other: str) -> bool:
+        """See ``Storage``."""
+        return self._storage.is_one_file(name, other)
+
     def alone(self, folder: str) -> AbstractContextManager[None]:
         """See ``Storage``: refused."""
         self._refuse(folder)

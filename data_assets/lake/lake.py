@@ -1098,22 +1098,20 @@ class Lake:
     def kept_files(self, snapshot: Snapshot) -> dict[str, int]:
         """Those pins of a snapshot's days that take room of their own, which dropping it may free.
 
-        In a bucket that is each of them; in a folder each that lies under no day's name any more.
+        In a bucket that is each of them; in a folder each that lies under no day's name any more, or never did, as in a
+        copy that did not keep second names.
 
         Returns:
             Pin -> its bytes; snapshots of the same files have the same pins.
         """
-        versions = self._storage.versions
-        copies = "://" in self.url  # whose ETag is that of what was copied
         found: dict[str, int] = {}
         for dataset, days in snapshot.days.items():
-            now = versions([partition_path(dataset, day) for day in days])
             pins = {day: pinned_path(dataset, day, file.sha256) for day, file in days.items()}
-            kept = versions(list(pins.values()))
+            kept = self._storage.versions(list(pins.values()))
             found |= {
                 pins[day]: file.size
                 for day, file in days.items()
-                if pins[day] in kept and (copies or kept[pins[day]] != now.get(partition_path(dataset, day)))
+                if pins[day] in kept and not self._storage.is_one_file(partition_path(dataset, day), pins[day])
             }
         return found
 

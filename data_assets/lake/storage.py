@@ -215,6 +215,9 @@ class Storage(Protocol):
         That of a file that nobody may look for is `UNREADABLE`.
         """
 
+    def is_one_file(self, name: str, other: str) -> bool:
+        """Whether two names are of one file, so that to remove one of them frees nothing; never in an object store."""
+
     def delete(self, name: str) -> None:
         """Remove a file; harmless where there is none."""
 
@@ -526,6 +529,13 @@ class LocalFolder:
             else:
                 found[name] = f"{status.st_size}-{status.st_mtime_ns}"
         return found
+
+    def is_one_file(self, name: str, other: str) -> bool:
+        """See `Storage`."""
+        try:
+            return (self._root / name).samefile(self._root / other)
+        except OSError:
+            return False
 
     def delete(self, name: str) -> None:
         """See `Storage`. Folders that are empty then go too."""
@@ -889,6 +899,10 @@ class Bucket:
                     f"({one_line(error)}); remove it, or `pip install botocore`, with which it is passed over"
                 ) from error
             return list_past_odd_keys(self._bucket, self._prefix, folder, after, until)
+
+    def is_one_file(self, name: str, other: str) -> bool:
+        """See `Storage`."""
+        return False
 
     def delete(self, name: str) -> None:
         """See `Storage`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -428,6 +429,15 @@ def test_in_a_bucket_a_pin_takes_room_from_the_first(bucket_url):
     assert lake.kept_bytes(snapshot) == snapshot.size, "both are copies, whatever becomes of the days"
     store(lake, quotes(seed=3))
     assert lake.kept_bytes(snapshot) == snapshot.size
+
+
+def test_in_a_copy_without_second_names_a_pin_takes_room(tmp_path):
+    """As `cp -r --preserve=timestamps` and `rsync -a` make it: the two files have one time."""
+    lake = filled(str(tmp_path / "lake"))
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    assert lake.kept_bytes(snapshot) == 0
+    shutil.copytree(tmp_path / "lake", tmp_path / "copy")
+    assert Lake(str(tmp_path / "copy"), synthetic=True).kept_bytes(snapshot) == snapshot.size
 
 
 def test_a_file_of_two_snapshots_is_counted_once(tmp_path):
