@@ -109,7 +109,9 @@ class ExportFolder:
         try:
             yield
         except OSError as error:
-            named = Path(str(error.filename)) if error.filename else place
+            if error.filename is None and place == self.path:  # of the lake, whose days are read meanwhile
+                raise
+            named = Path(str(error.filename or place))
             if not named.is_relative_to(place):
                 raise
             raise ExportRefused(
