@@ -21,6 +21,7 @@ from data_assets.cli.commands import cli
 from data_assets.lake.lake import Lake
 from data_assets_tests.end_to_end.project_folder import SOURCES
 from data_assets_tests.lake.minute_days import day_bars, store_day
+from data_assets_tests.orchestration.dagster_dev import RESTARTS
 
 DAYS = [date(2024, 7, 1), date(2024, 7, 2)]
 PAGE = (SOURCES / "docs" / "operating.md").read_text()
@@ -53,7 +54,7 @@ def test_pandas_duckdb_and_polars_find_the_same_rows(tmp_path: Path, monkeypatch
 
 
 def starts_the_ui_and_the_daemon(program: str, *arguments: str) -> bool:
-    return Path(program).name == "dagster" and arguments == ("dev", "--port", "3000")
+    return Path(program).name == "dagster" and arguments == ("dev", RESTARTS, "--port", "3000")
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:

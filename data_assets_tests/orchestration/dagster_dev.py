@@ -27,6 +27,9 @@ from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET, OURS, Project
 
 PATIENCE_SECONDS = 240
+RESTARTS = "--use-legacy-code-server-behavior"
+"""As `docs/operating.md` starts a service: whoever loses its code server starts another one."""
+
 LOCATION = {"repositoryLocationName": "data_assets", "repositoryName": "__repository__"}
 ASSET_JOB = "__ASSET_JOB"
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
@@ -109,7 +112,7 @@ class DagsterDev:
         for starts_left in (2, 1, 0):
             self._begin()
             try:
-                return self.wait_for(lambda: has_loaded(self._url))
+                return self.wait_for(self.has_loaded)
             except AssertionError:
                 if not starts_left:
                     raise
@@ -122,7 +125,7 @@ class DagsterDev:
         outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [self._executables / "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)],
+                [self._executables / "dagster", "dev", RESTARTS, "--host", "127.0.0.1", "--port", str(port)],
                 cwd=self.project.folder,
                 env={**outside, **self.project.environment},
                 stdin=subprocess.DEVNULL,
@@ -131,6 +134,20 @@ class DagsterDev:
                 start_new_session=True,
             )
         self._url = f"http://127.0.0.1:{port}"
+
+    def has_loaded(self) -> bool:
+        """Whether the UI answers and has loaded the code location."""
+        return has_loaded(self._url)
+
+    def end_the_code_servers(self) -> None:
+        """Kill the processes that hold the project's code, as the system does where memory runs out."""
+        assert self._process is not None
+        below = psutil.Process(self._process.pid).children(recursive=True)
+        servers = [each for each in below if each.cmdline()[2:5] == ["dagster", "api", "grpc"]]
+        assert servers, [each.cmdline() for each in below]
+        for each in servers:
+            each.kill()
+        psutil.wait_procs(servers, timeout=PATIENCE_SECONDS)
 
     def cut_the_power(self) -> None:
         """Kill every process of it at once, the runs' processes too."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import TickStatus
 
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
@@ -43,6 +44,7 @@ INSTANTS = 20
 FROM_NOTHING = 5
 OF_ONE_SIGNAL = 50
 SIGNALLED = sessions("2019-01-02", (INSTANTS + 1) * OF_ONE_SIGNAL)
+ANSWERS = {TickStatus.SUCCESS, TickStatus.SKIPPED}
 AGAIN = sessions("2025-01-06", 2)
 BY_JOBS = sessions("2024-11-27", 2)
 """Thanksgiving lies between them."""
@@ -296,3 +298,18 @@ def test_the_daemon_works_off_what_jobs_ask_for_and_its_runs_are_logged(dev: Dag
         BY_JOBS[1]
     ]
     assert sum("run begins, asked for by backfill" in each["what"] for each in everything) >= 2
+
+
+def test_the_daemon_goes_on_asking_when_its_code_server_has_ended(dev: DagsterDev) -> None:
+    def last_answer() -> float:
+        """When a sensor, asked by the daemon, last gave an answer."""
+        with dev.project.instance() as instance:
+            (sensor,) = [each for each in instance.all_instigator_state() if each.instigator_name == "interrupted_runs"]
+            ticks = instance.get_ticks(sensor.instigator_origin_id, sensor.selector_id, limit=10)
+        return max((tick.timestamp for tick in ticks if tick.status in ANSWERS), default=0)
+
+    dev.wait_for(last_answer)
+    dev.end_the_code_servers()
+    ended = time.time()
+    dev.wait_for(lambda: last_answer() > ended)
+    dev.wait_for(dev.has_loaded)

@@ -30,6 +30,9 @@ from data_assets_tests.orchestration.dagster_dev import has_loaded
 PATIENCE_SECONDS = 240
 """After which a test gives up; nothing is asserted about how long anything takes."""
 
+PATIENT = {"DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS": str(PATIENCE_SECONDS)}
+"""How long a code server lives without a sign of its only caller, which on a busy machine may come late."""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (  # a browser that calls nobody but the page's server
     "--disable-background-networking",
@@ -156,7 +159,7 @@ def dagster_dev(project: Project) -> Iterator[str]:
         process = subprocess.Popen(
             [Path(sys.executable).with_name("dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
             cwd=project.folder,
-            env={**outside, **project.environment, "DAGSTER_HOME": str(project.folder)},
+            env={**outside, **project.environment, **PATIENT, "DAGSTER_HOME": str(project.folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
