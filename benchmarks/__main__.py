@@ -19,6 +19,7 @@ from benchmarks import (
     minute_aggs,
     quote_reads,
     scale,
+    several_machines,
     spx_day,
     starting,
     ticker_year,
@@ -39,6 +40,7 @@ CLAIMS = {
     "encodings": encodings.run,
     "quote_reads": quote_reads.run,
     "scale": scale.run,
+    "several_machines": several_machines.run,
 }
 
 

@@ -195,7 +195,7 @@ def published(base_url: str, first: str, last: str) -> Measured:
     return {"seconds": seconds, "days": len(days), "file": lake.locate(stored[0].path)}
 
 
-def recorded(first: str, last: str) -> Measured:
+def recorded(first: str, last: str, dataset: str = DATASET) -> Measured:
     """Ours in one real Dagster run: as `published`, then the materialization and the checks of every day."""
     import dagster as dg
 
@@ -204,7 +204,7 @@ def recorded(first: str, last: str) -> Measured:
     from data_assets.cli.project import definitions
 
     definitions()
-    key = dg.AssetKey(DATASET.split("/"))
+    key = dg.AssetKey(dataset.split("/"))
     with dg.DagsterInstance.get() as instance, timed_days() as times:
         started = time.perf_counter()
         result = run_range(instance, key, first, last)
@@ -212,7 +212,7 @@ def recorded(first: str, last: str) -> Measured:
     if not result.success:
         why = [event.step_failure_data.error_display_string for event in result.all_events if event.is_step_failure]
         raise RuntimeError(f"the run failed: {why[0] if why else 'before its step began'}")
-    file = Path("lake", "live", DATASET, f"date={last}", "data.parquet").absolute()
+    file = Path("lake", "live", dataset, f"date={last}", "data.parquet").absolute()
     return {"seconds": seconds, "file": str(file), **times.totals()}
 
 

@@ -52,6 +52,10 @@ AWAY_SECONDS = 120.0
 """How long a shared state is waited for while the database is away; no request is sent meanwhile."""
 
 _CONNECT_SECONDS = 4
+_UNHEARD_SECONDS = 8
+"""After which a connection whose bytes nobody takes is given up. The system itself waits twice as long each time, and
+would notice a network that is back after half a minute too late."""
+
 _KEPT = "1 day"
 _OPTIONS = "-c statement_timeout=10000 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 
@@ -112,7 +116,11 @@ class CoordinationInPostgres:
             url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "options": _OPTIONS},
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "tcp_user_timeout": _UNHEARD_SECONDS * 1000,
+                "options": _OPTIONS,
+            },
         )
         self._held: set[str] = set()
         self._lock = threading.Lock()
@@ -202,6 +210,8 @@ class CoordinationInPostgres:
             connection.execute(sa.text(statement), values)
 
     def _beat(self) -> None:
+        """Beat until nothing is held. While the history is away nothing is logged: a line may be an event of it."""
+        silent: float | None = None
         while True:
             time.sleep(BEAT_SECONDS)
             with self._lock:
@@ -212,9 +222,13 @@ class CoordinationInPostgres:
             try:
                 with self._engine.connect() as connection:
                     heard = set(connection.execute(sa.text(_BEAT), {"run_ids": sorted(held)}).scalars())
-            except Exception as error:  # noqa: BLE001  whatever it is: the next beat may succeed
-                logger.warning("the run history was not told that this process lives: %s", one_line(error, 200))
+            except Exception:  # noqa: BLE001  whatever it is: the next beat may succeed
+                silent = silent or time.monotonic() - BEAT_SECONDS
                 continue
+            if silent is not None:
+                seconds = time.monotonic() - silent
+                logger.warning("the run history was not told for %.0f s that this process lives", seconds)
+                silent = None
             for run_id in sorted((held - heard) & self.held()):
                 logger.error("run %s: was taken for dead and ended by another process, so it stops here", run_id)
                 with self._lock:

@@ -5,6 +5,11 @@ middle of a statement never: the restart of a database, as of an upgrade, would 
 that somebody has to ask for again. So whatever a run asks of its history is asked again until the database is back,
 for `AWAY_SECONDS` at most.
 
+While it is away nothing is logged from here: what a run logs is an event, which would wait in its turn.
+
+Two processes that use a pool for the first time at the same instant both make it: Dagster's second one goes on in a
+transaction of which PostgreSQL has refused a part, and fails, although all is as it wants it.
+
 An event may have been written although nothing was heard of it. So before it is written again, what is there of it is
 removed: nothing is recorded twice.
 
@@ -15,6 +20,7 @@ that the database does not answer, and the daemon looks again by itself.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -22,15 +28,19 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
 
 from data_assets.ingest.waiting import waiting
-from data_assets.lake.errors import one_line
+from data_assets.orchestration.postgres_driver import CONNECT_SECONDS
 
 AWAY_SECONDS = 120.0
 LOOK_AGAIN_SECONDS = 0.5
 
 _GONE = {None, "57P01", "57P02", "57P03"}
 """What PostgreSQL says of a connection that it ends, or does not take yet; None: nothing."""
+
+_REFUSED_BEFORE = "25P02"
+"""What it says of a statement in a transaction of which it has refused another."""
 
 _REMOVE = """
 WITH written AS (DELETE FROM event_logs WHERE run_id = :run_id AND event = :event RETURNING id)
@@ -45,37 +55,67 @@ def wait_for_the_history(instance: dg.DagsterInstance) -> None:
     engine = getattr(instance.event_log_storage, "_engine", None)  # SQLite's has one for each run, and none of its own
     if engine is None or engine.dialect.name != "postgresql":
         return
+    os.environ.setdefault("PGCONNECT_TIMEOUT", CONNECT_SECONDS)  # libpq waits for minutes, also once it is back
     storages: tuple[Any, ...] = instance.event_log_storage, instance.run_storage
     for storage in storages:
         if hasattr(storage, "is_waited_for"):
             continue
+        _keep_connections(storage._engine)
         for name in dir(type(storage)):
             if not name.startswith("_") and callable(method := getattr(storage, name)) and not isinstance(method, type):
                 remove = _remover(engine) if name == "store_event" else None
                 setattr(storage, name, _waiting(method, remove))
         storage.is_waited_for = True
+    log: Any = instance.event_log_storage
+    log.initialize_concurrency_limit_to_default = _also_if_it_is_there(log.initialize_concurrency_limit_to_default)
+
+
+def _keep_connections(engine: sa.Engine) -> None:
+    """Let an engine keep a connection open for its next use; Dagster's makes a new one for every statement.
+
+    The new pool makes connections as the old one did, with the same listeners: those that bring passwords, too.
+    """
+    before = engine.pool
+    engine.pool = QueuePool(
+        before._creator, pool_size=1, max_overflow=-1, dialect=engine.dialect, _dispatch=before.dispatch
+    )
 
 
 def _waiting(ask: Callable[..., Any], remove: Callable[..., None] | None) -> Callable[..., Any]:
     @wraps(ask)
     def ask_until_answered(*arguments: Any, **named: Any) -> Any:
-        give_up: float | None = None
+        away: float | None = None
         while True:
             try:
-                if give_up is not None and remove is not None:
+                if away is not None and remove is not None:
                     remove(*arguments, **named)
-                return ask(*arguments, **named)
+                answer = ask(*arguments, **named)
             except Exception as error:
                 if not _is_away(error):
                     raise
-                give_up = give_up or time.monotonic() + AWAY_SECONDS
-                if time.monotonic() > give_up:
+                away = away or time.monotonic()
+                if time.monotonic() > away + AWAY_SECONDS:
                     raise
-                logger.warning("the run history's database does not answer: %s", one_line(error, 200))
+            else:
+                if away is not None and (seconds := time.monotonic() - away) >= 1:
+                    logger.warning("waited %.0f s for the run history's database", seconds)
+                return answer
             with waiting("the run history's database", AWAY_SECONDS):
                 time.sleep(LOOK_AGAIN_SECONDS)
 
     return ask_until_answered
+
+
+def _also_if_it_is_there(make_pool: Callable[[str], bool]) -> Callable[[str], bool]:
+    def make(name: str) -> bool:
+        try:
+            return make_pool(name)
+        except sa.exc.InternalError as error:
+            if getattr(error.orig, "pgcode", None) != _REFUSED_BEFORE:
+                raise
+            return True
+
+    return make
 
 
 def _remover(engine: sa.Engine) -> Callable[[dg.EventLogEntry], None]:

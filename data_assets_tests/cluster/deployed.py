@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import yaml
+
 from data_assets_tests.end_to_end.project_folder import SOURCES
 
 DEPLOY = SOURCES / "deploy"
@@ -16,4 +18,12 @@ def exec_form(name: str) -> list[str]:
     found = re.search(rf"^{name} (\[.*\])$", DOCKERFILE, re.MULTILINE)
     assert found is not None
     words: list[str] = json.loads(found[1])
+    return words
+
+
+def worker_command(queues: str) -> list[str]:
+    """The command of compose.yaml's worker, for some queues and one run at a time."""
+    words: list[str] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["worker"]["command"]
+    for option, value in (("--queues", queues), ("--concurrency", "1")):
+        words[words.index(option) + 1] = value
     return words

@@ -27,7 +27,7 @@ from data_assets.orchestration.coordination_in_files import CoordinationInFiles
 from data_assets.orchestration.coordination_in_postgres import CoordinationInPostgres
 from data_assets.orchestration.run_liveness import end_interrupted_runs, in_living_process
 from data_assets.settings import settings
-from data_assets_tests.cluster.conftest import Postgres
+from data_assets_tests.cluster.postgres import Postgres
 
 PATIENCE = 120
 

@@ -22,8 +22,8 @@ from dagster_k8s import K8sRunLauncher
 
 from data_assets.orchestration.celery_queues import VendorQueues, vendor_of
 from data_assets.settings import known_variables
-from data_assets_tests.cluster.conftest import Postgres
-from data_assets_tests.cluster.deployed import DEPLOY, DOCKERFILE, exec_form
+from data_assets_tests.cluster.deployed import DEPLOY, DOCKERFILE, exec_form, worker_command
+from data_assets_tests.cluster.postgres import Postgres
 from data_assets_tests.end_to_end.project_folder import SOURCES, write_project
 
 
@@ -58,9 +58,13 @@ def test_celerys_instance_sends_each_run_to_the_queue_of_its_vendor(tmp_path: Pa
         assert launcher.celery.conf.worker_prefetch_multiplier == 1
         assert instance.get_runs() == []
         assert not launcher.supports_check_run_worker_health
-    worker = yaml.safe_load((DEPLOY / "celery" / "worker.yaml").read_text())["execution"]["config"]
-    there = yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text())["run_launcher"]["config"]
-    assert worker == {name: there[name] for name in worker}, "a worker has the launcher's broker"
+        served = worker_command("every")
+    from data_assets.orchestration.celery_worker import app  # reads the environment
+
+    assert served[:4] == ["celery", "--app", "data_assets.orchestration.celery_worker", "worker"]
+    assert (app.conf.broker_url, app.conf.result_backend) == (launcher.broker, launcher.backend)
+    assert app.conf.worker_disable_prefetch, "a run does not wait behind another while a worker is free"
+    assert {"execute_job", "resume_job"} <= app.tasks.keys()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -27,9 +28,9 @@ import sqlalchemy as sa
 
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.sandbox.tws.serving import SandboxTws
-from data_assets_tests.cluster.conftest import Postgres
-from data_assets_tests.cluster.deployed import exec_form
+from data_assets_tests.cluster.deployed import exec_form, worker_command
 from data_assets_tests.cluster.hosts import Host, Network, network, redis
+from data_assets_tests.cluster.postgres import Postgres
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, sessions, write_project
 from data_assets_tests.lake.conftest import s3_server
 from data_assets_tests.orchestration.dagster_dev import DagsterDev
@@ -39,7 +40,6 @@ PATIENCE = 300
 BUCKET = "lake"
 CONTRACT_DETAILS = 9
 """The number of the message that asks what a contract is, which counts for nothing."""
-APP = ("--app", "dagster_celery.app", "--config-yaml", "worker.yaml")
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="network namespaces are root's"),
@@ -91,10 +91,9 @@ class Cluster:
     objects: Any
 
     def host(self, name: str, *vendors: str, inside: Sequence[str] = ()) -> Host:
-        """A host whose worker serves the queues of some vendors; `inside` is put before the worker's command."""
+        """A host whose worker serves the queues of some vendors; `inside` is put before its command."""
         host = self.net.host(name)
         write_project(host.folder / "project")
-        shutil.copy(SOURCES / "deploy" / "celery" / "worker.yaml", host.folder)
         mine = {
             "DATA_ASSETS_PROJECT": str(host.folder / "project"),
             "DATA_ASSETS_STATE": str(host.folder / "state"),
@@ -104,15 +103,28 @@ class Cluster:
         shutil.copy(SOURCES / "deploy" / "celery" / "dagster.yaml", host.folder / "project")
         host.worker = host.start(
             *inside,
-            *("dagster-celery", "worker", "start", *APP, "--queue", ",".join(vendors), "--", "--concurrency", "1"),
+            *worker_command(",".join(vendors)),
+            *("--hostname", f"{name}@%h"),
             environment={**self.environment, **mine},
         )
         return host
 
     def launch(self, days: Sequence[str]) -> str:
-        """What the UI launches for a range of days; returns the run's id."""
+        """What the UI launches for a range of days; returns the run's id.
+
+        Click, and click again if the web server finds that the database has closed its connections meanwhile.
+        """
+        launched = ""
+
+        def click() -> bool:
+            nonlocal launched
+            with suppress(AssertionError):
+                launched = self.dagster.launch_run(tags, POLYGON)
+            return bool(launched)
+
         tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
-        return self.dagster.launch_run(tags, POLYGON)
+        self.wait_for(click)
+        return launched
 
     def recorded(self) -> Counter[str]:
         """How often each day was recorded."""
