@@ -22,7 +22,13 @@ from data_assets.cli.selection import Selection
 from data_assets.cli.status import overview_table, summarize
 from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_on_disk, why_not_stored
+from data_assets.orchestration.day_states import (
+    DayState,
+    states_on_disk,
+    to_reconcile,
+    unrecorded_text,
+    why_not_stored,
+)
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -42,6 +48,11 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
         failed = {
             dataset: _failed(instance, dataset, of_days) for dataset, of_days in states.items() if selection.failed
         }
+        unrecorded = [
+            unrecorded_text(dataset, found)
+            for dataset, of_days in states.items()
+            if not (as_json or selection.failed) and (found := to_reconcile(instance, dataset, of_days, lake))
+        ]
     overview = {dataset.name: summarize(dataset, of_days) for dataset, of_days in states.items()}
     if as_json:
         write_document(
@@ -56,7 +67,10 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
     elif selection.failed:
         _print_failed(failed, selection)
     else:
-        Screen().print(overview_table(overview))
+        console = Screen()
+        console.print(overview_table(overview))
+        for text in unrecorded:
+            console.print(text, markup=False)
     sys.exit(selection.exit_code(holds=not any(each.failed for each in overview.values())))
 
 

@@ -169,8 +169,10 @@ def states_on_disk(
     if held is not None:
         without_file = [day for day in stored if day not in held and day not in closed]
         states |= _without_file(instance, dataset, without_file, lake)
-        failed = [day for day, state in states.items() if state is DayState.FAILED and day not in held]
-        states |= before_they_were_holes(instance, dataset, failed)
+    else:
+        states |= dict.fromkeys(hole_reasons(instance, dataset, _not_judged(instance, dataset, stored)), DayState.HOLE)
+    failed = [day for day, state in states.items() if state is DayState.FAILED and day not in (held or ())]
+    states |= before_they_were_holes(instance, dataset, failed)
     stored = [day for day, state in states.items() if state is DayState.STORED]
     return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
 
@@ -199,6 +201,17 @@ def _held(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> tuple[set[
         return set(), dict.fromkeys(days, error)
     keys = None if held is None else {day.isoformat() for day in held}
     return keys, {day.isoformat(): why for day, why in closed.items()}
+
+
+def _not_judged(instance: dg.DagsterInstance, dataset: MarketDataset, stored: Sequence[str]) -> list[str]:
+    """Those of some recorded days whose file was not judged as it was recorded: holes, and few others.
+
+    Where only the record can tell, all records would have to be read for a hole or two.
+    """
+    integrity = dg.AssetCheckKey(dataset.asset_key, "integrity")
+    infos = instance.event_log_storage.get_asset_check_partition_info([integrity]) if stored else ()
+    judged = {info.partition_key for info in infos if info.is_current}
+    return [day for day in stored if day not in judged]
 
 
 def _without_file(

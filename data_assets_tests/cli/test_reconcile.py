@@ -39,7 +39,10 @@ def test_a_lost_history_is_written_again_from_the_files_and_nothing_is_fetched(t
     lose_the_history(tmp_path)
     with in_process_project(tmp_path) as project:
         assert call("gaps", QQQ, *JULY, "--json").document[QQQ]["unrecorded"] == DAYS
-        again = [call(*verb, QQQ, *JULY) for verb in (("verify",), ("gaps",), ("plan",), ("backfill", "--dry-run"))]
+        again = [
+            call(*verb, QQQ, *JULY)
+            for verb in (("verify",), ("gaps",), ("list",), ("plan",), ("backfill", "--dry-run"))
+        ]
         assert len({tuple(each.printed("record them from their files: ")) for each in again}) == 1
         named = again[0]
         assert named.code == 1

@@ -21,10 +21,12 @@ from data_assets.orchestration.holes import accept_hole, hole_reasons
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.verify_run import VERIFY
 from data_assets.sandbox.faults import Fault
+from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
 from data_assets.wiring import open_lake
 from data_assets_tests.cli.called import Call, call
 from data_assets_tests.end_to_end.project_folder import open_days
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, of_day, why_not_stored
+from data_assets_tests.vendors.polygon.flat_file_project import flat_file_project
 
 __all__ = ["call"]
 
@@ -265,3 +267,21 @@ def test_wrong_calls_are_refused_in_one_line(failed: InProcess, arguments: list[
 
 def test_without_a_hole_the_list_says_so(failed: InProcess) -> None:
     assert command("accept-hole", "--list") == {"exit": 0, "stdout": "no day is accepted as a hole\n", "stderr": ""}
+
+
+def test_a_hole_of_the_vendors_files_is_one_and_can_be_taken_back(tmp_path: Path, call: Call) -> None:
+    """Such a file may have left the cache, so that only the record tells whether its day has one."""
+    july = ("--from", DAYS[0], "--to", DAYS[-1])
+    with flat_file_project(tmp_path, DAYS) as project:
+        assert call("backfill", BARS_KEY, "--from", DAYS[0], "--to", DAYS[0]).code == 0
+
+        accepted = call("accept-hole", "polygon", DAYS[1], "--reason", "lost", "--json")
+
+        assert accepted.document == {RAW_KEY: {DAYS[1]: "lost"}, BARS_KEY: {DAYS[1]: "lost"}}
+        for hole in (DAYS[1], None):
+            shown = call("status", RAW_KEY, *july, "--json").document[RAW_KEY]["days"]
+            assert [row["state"] for row in shown] == ["stored", "hole" if hole else "missing", "missing"]
+            if hole:
+                assert call("accept-hole", "--list", "--json").document == accepted.document
+                assert call("accept-hole", "polygon", hole, "--undo", "--json").document == accepted.document
+        assert project.days_read() == [DAYS[0]]
