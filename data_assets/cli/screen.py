@@ -92,16 +92,19 @@ class FittingTable:
     rule: bool = False
 
     def __rich_console__(self, console: Console, _options: Any) -> Any:
-        table = self._table()
         title = [Text(f"\n{self.title}", style="bold", no_wrap=True, overflow="ignore")] if self.title else []
         anywhere = console.options.update(width=UNMEASURED)
-        if console.measure(table, options=anywhere).maximum <= console.width:
-            yield Group(*title, table)
-        else:
-            yield Group(*title, *self._lines(console))
+        tables = map(self._table, (2, 1))
+        fits = (table for table in tables if console.measure(table, options=anywhere).maximum <= console.width)
+        table = next(fits, None)
+        yield Group(*title, *([table] if table else self._lines(console)))
 
-    def _table(self) -> RenderableType:
-        table = Table(box=box.SIMPLE_HEAD if self.rule else None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    def _table(self, gap: int) -> RenderableType:
+        """The table, with so many columns between two of its own."""
+        gap -= self.rule  # the rule's own
+        table = Table(
+            box=box.SIMPLE_HEAD if self.rule else None, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0)
+        )
         for heading in self.headings:
             table.add_column(heading.text, justify="right" if heading.is_number else "left", no_wrap=True)
         for row in self.rows:
