@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from data_assets.cli.project import enter_project
 from data_assets.orchestration.partitions import partition_keys
+from data_assets.settings import settings
 from data_assets.trading_calendar import NEW_YORK
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def demo(serve: bool) -> None:
     # Set, not unset: what is unset would be read from `.env`, and synthetic days never go where the live ones are.
     os.environ["DATA_ASSETS_PROFILE"] = "sandbox"
     os.environ["DATA_ASSETS_LAKE"] = str(folder / "lake" / "sandbox")
+    settings.cache_clear()  # to enter the project, they were read as they stand in `.env`
     days, gap = choose_days([key for key in partition_keys() if _is_published(date.fromisoformat(key))])
     os.environ["DATA_ASSETS_SANDBOX_FAULTS"] = json.dumps([{"kind": "cut", "day": gap}])
     _fill(days, gap, folder)

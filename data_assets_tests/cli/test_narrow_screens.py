@@ -133,7 +133,7 @@ def test_a_row_without_room_for_its_columns_is_told_in_lines(
 ) -> None:
     july = ("theta/*/QQQ", "--from", "2024-07", "--to", "2024-07-03")
     wide = call("status", *july).stdout.splitlines()
-    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("COLUMNS", "40")
     narrow = call("status", *july).stdout.splitlines()
 
     assert any(re.fullmatch(rf"{QQQ} +2 +1 +0 +2024-07-01 to 2024-07-02 *", line) for line in wide)
@@ -143,7 +143,7 @@ def test_a_row_without_room_for_its_columns_is_told_in_lines(
     assert narrow[day + 2] == "  checks all 5 pass"
     (reason,) = [line for line in wide if line.startswith("2024-07-03  Rejected: ")]
     told = narrow.index(next(line for line in narrow if line.startswith("2024-07-03  Rejected: ")))
-    assert " ".join(" ".join(narrow[told : told + 9]).split()).startswith(" ".join(reason.split()))
+    assert " ".join(" ".join(narrow[told : told + 14]).split()).startswith(" ".join(reason.split()))
 
 
 def test_a_text_ends_before_a_word_and_its_command_is_whole() -> None:

@@ -159,5 +159,5 @@ def test_a_folder_that_cannot_be_read_keeps_no_other_dataset_from_being_filled(t
         assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], "stored")
         assert "theta/option_eod/SPX: " in ended.stderr
         assert "a disk that is not plugged in" in ended.stderr
-        assert re.search(r"(?m)^theta/option_eod/SPX +0 cannot be read, see above", ended.stderr)
+        assert re.search(r"(?m)^theta/option_eod/SPX +0 +cannot be read, see above", ended.stderr)
         assert re.search(rf"(?m)^{QQQ} +1 +-", ended.stderr)
