@@ -25,6 +25,7 @@ import boto3
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from moto.moto_server.werkzeug_app import create_backend_app
 
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.sandbox.tws.serving import SandboxTws
@@ -160,7 +161,7 @@ def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("cluster")
     store = Store()
     with (
-        s3_server(store.refusal) as endpoint,
+        s3_server(store.refusal, create_backend_app("s3")) as endpoint,
         redis(folder) as redis_port,
         network(folder / "hosts") as net,
         pytest.MonkeyPatch.context() as monkeypatch,

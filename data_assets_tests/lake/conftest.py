@@ -39,13 +39,14 @@ def s3_app():
 
 
 @contextmanager
-def s3_server(refusal=lambda _environ: None):
+def s3_server(refusal=lambda _environ: None, app=None):
     """S3 as Amazon serves it: of writers that forbid to replace an object, one wins. moto looks first, then writes.
 
     Args:
         refusal: given a request's environment, returns the status line with which it is refused, or None.
+        app: the store itself; `s3_app` by default.
     """
-    app = s3_app()
+    app = app or s3_app()
     one_at_a_time = threading.Lock()
 
     def serve(environ, start_response):
