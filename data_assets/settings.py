@@ -260,7 +260,8 @@ class Settings(SandboxSettings):
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] = Field(
         default=SecretStr(""),
         validation_alias="ALERT_WEBHOOK_URL",
-        description="web hook that takes one JSON message per failed run, as Slack's incoming web hooks do",
+        description="web hook that takes one JSON message per run that failed, or whose days failed a check, as "
+        "Slack's incoming web hooks do",
     )
     alert_command: Annotated[SecretStr, AfterValidator(_command)] = Field(
         default=SecretStr(""),

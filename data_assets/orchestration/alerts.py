@@ -1,4 +1,4 @@
-"""Word to a person that a run has failed: one message to a web hook, to a program, or to both.
+"""Word to a person that a run has failed, or stored days that failed checks: one message to a web hook, to a program.
 
 Here: the message, and sending it. Not here: which runs failed (`assets`, `run_liveness`). A sensor of Dagster's would
 need its daemon; a backfill that cron starts has none.
@@ -16,7 +16,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from data_assets.ingest.outcome import NotStored
@@ -49,6 +49,24 @@ def days_not_stored(dataset: MarketDataset, not_stored: Mapping[date, NotStored]
         f"{dataset.name}: {len(not_stored):,} of {asked:,} {dataset.day}s did not store ({outcomes})\n"
         f"{dataset.label(newest)} {not_stored[newest].name}: {reason}\n"
         f"Again: {again}"
+    )
+
+
+def days_failed_checks(dataset: MarketDataset, failed: Mapping[date, Sequence[str]], asked: int) -> str:
+    """What is said of stored days that failed checks: how many, the newest with its checks, and the command that shows.
+
+    Args:
+        dataset: whose run it was.
+        failed: each such day with the checks' names; not empty. A check that only warns is none of them.
+        asked: days that the run was asked for.
+    """
+    newest = max(failed)
+    first, last = dataset.label(min(failed)), dataset.label(newest)
+    see = shlex.join(["data-assets", "status", dataset.name, "--from", first, "--to", last])
+    return (
+        f"{dataset.name}: {len(failed):,} of {asked:,} {dataset.day}s stored and failed a check\n"
+        f"{last} failed: {', '.join(failed[newest])}\n"
+        f"What was found: {see}"
     )
 
 

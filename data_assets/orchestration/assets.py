@@ -14,7 +14,7 @@ import dagster as dg
 
 from data_assets.ingest.stop_request import stop_request
 from data_assets.lake.errors import LakeUnusable
-from data_assets.orchestration.alerts import days_not_stored, run_broke_off, send_alert
+from data_assets.orchestration.alerts import days_failed_checks, days_not_stored, run_broke_off, send_alert
 from data_assets.orchestration.asset_checks import Judged, day_checks
 from data_assets.orchestration.coordination import vendor_account
 from data_assets.orchestration.dagster_private import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -165,7 +165,10 @@ def _asset(dataset: MarketDataset) -> dg.AssetsDefinition:
             end_as_canceled(context.instance, context.run.run_id)
             raise
         except DaysNotStored as failed:
-            send_alert(days_not_stored(dataset, failed.not_stored, failed.asked), context.log.warning)
+            message = days_not_stored(dataset, failed.not_stored, failed.asked)
+            if failed.failed_checks:
+                message += "\n" + days_failed_checks(dataset, failed.failed_checks, failed.asked)
+            send_alert(message, context.log.warning)
             raise
         except Exception as error:
             send_alert(run_broke_off(dataset.name, context.run.run_id, error), context.log.warning)

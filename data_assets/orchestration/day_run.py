@@ -27,6 +27,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from types import MappingProxyType
 from typing import NoReturn, Protocol
 
 import dagster as dg
@@ -56,6 +57,7 @@ from data_assets.ingest.waiting import run_waits, waiting_for_the_lake
 from data_assets.lake.errors import LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Lake
 from data_assets.lake.patient_store import store_wait
+from data_assets.orchestration.alerts import days_failed_checks, send_alert
 from data_assets.orchestration.asset_checks import day_evaluation, latest_materialization
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.day_picture import day_picture
@@ -377,7 +379,11 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     elif not_stored:
         if report.ended is not None:
             refuse_absent_lake(context.instance, lake, dataset)  # unplugged since: that is no fault of these days
-        raise failure(dataset, not_stored, len(days))
+        failed = failure(dataset, not_stored, len(days))
+        failed.failed_checks = recorder.breaches.days("error")
+        raise failed
+    if found := recorder.breaches.days("error"):
+        send_alert(days_failed_checks(dataset, found, len(days)), context.log.warning)
 
 
 def _warn_of_a_store_without_conditions(context: dg.AssetExecutionContext, lake: Lake) -> None:
@@ -629,7 +635,10 @@ class DaysNotStored(dg.Failure):
     Attributes:
         not_stored: the outcome of each of these days.
         asked: days that the run was asked for.
+        failed_checks: days that did store, and failed checks, each with their names.
     """
+
+    failed_checks: Mapping[date, Sequence[str]] = MappingProxyType({})
 
     def __init__(self, not_stored: Mapping[date, NotStored], asked: int, description: str, table: str) -> None:
         metadata = {NOT_STORED: dg.MetadataValue.md(table)}

@@ -1,4 +1,4 @@
-"""One message per failed run, to a real web hook and a real program; what cannot be sent fails nothing."""
+"""One message per run that failed, or stored days that failed a check; what cannot be sent fails nothing."""
 
 from __future__ import annotations
 
@@ -96,6 +96,40 @@ def test_a_failed_run_is_one_message_whose_command_mends_it(project: InProcess, 
     assert ended.returncode == 0, ended.stderr
     assert project.states(DAYS) == dict.fromkeys(DAYS, "stored")
     assert hook.messages == [message], "nothing is said of a run that stored its days"
+
+
+def test_stored_days_that_fail_a_check_are_told_with_what_shows_them(hook: Webhook, tmp_path: Path) -> None:
+    """A list with a contract that the day lacks makes `contract_set` fail; what only warns says nothing."""
+    faults = [
+        Fault(kind="missing_contract", day=date.fromisoformat(BAD)),
+        Fault(kind="quote_spike", day=date.fromisoformat(DAYS[2])),
+    ]
+    with in_process_project(tmp_path, faults=faults, contracts=40) as project:
+        assert project.materialize(of_days(DAYS[0], DAYS[2])).success
+
+        (message,) = hook.messages
+        first, checks, see = message.splitlines()
+        assert first == "theta/option_quotes/QQQ: 1 of 3 days stored and failed a check"
+        assert checks == f"{BAD} failed: contract_set"
+        _, *arguments = shlex.split(see.removeprefix("What was found: "))
+        environment = {"THETA_BASE_URL": project.theta.base_url, "DATA_ASSETS_PROFILE": "live"}
+        shown = Project(project.folder, **environment).run(*arguments)
+        assert (shown.returncode, f"{BAD}  contract_set failed: " in shown.stdout) == (1, True), shown
+
+
+def test_a_run_of_which_days_did_not_store_and_others_failed_a_check_is_one_message(
+    hook: Webhook, tmp_path: Path
+) -> None:
+    faults = [
+        Fault(kind="missing_contract", day=date.fromisoformat(BAD)),
+        Fault(kind="renamed_column", day=date.fromisoformat(DAYS[2])),
+    ]
+    with in_process_project(tmp_path, faults=faults, contracts=40) as project:
+        assert not project.materialize(of_days(DAYS[0], DAYS[2])).success
+
+    (message,) = hook.messages
+    assert re.search("(?m)^theta/option_quotes/QQQ: 1 of 3 days did not store", message)
+    assert re.search("(?m)^theta/option_quotes/QQQ: 1 of 3 days stored and failed a check$", message)
 
 
 def test_a_damaged_day_found_by_verify_is_told(project: InProcess, hook: Webhook) -> None:
