@@ -22,7 +22,14 @@ from data_assets.cli.selection import Selection
 from data_assets.ingest.progress import count_of
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, to_reconcile, unrecorded_text, what_lacks
+from data_assets.orchestration.day_states import (
+    DayState,
+    Found,
+    names_text,
+    to_reconcile,
+    unrecorded_text,
+    what_lacks,
+)
 from data_assets.orchestration.partitions import contiguous_ranges
 from data_assets.wiring import open_lake
 
@@ -52,7 +59,10 @@ def gaps(asked: Asked, as_json: bool) -> None:
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)
-        found = {dataset.name: _gaps(instance, dataset, states, lake) for dataset, states in selected.states.items()}
+        found = {
+            dataset.name: _gaps(instance, dataset, states, lake, selected.found[dataset])
+            for dataset, states in selected.states.items()
+        }
     for text in selected.closed_texts:
         say(text, err=True)
     if as_json:
@@ -68,13 +78,15 @@ def gaps(asked: Asked, as_json: bool) -> None:
     sys.exit(selection.exit_code(holds=not any((*found.values(), *selected.closed.values()))))
 
 
-def _gaps(instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> Gaps:
+def _gaps(
+    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake, found: Found
+) -> Gaps:
     # A day in progress has no file yet, so it is missing until its event says otherwise.
     return Gaps(
         missing=[day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
         failed=[day for day, state in states.items() if state is DayState.FAILED],
         lacking=what_lacks(dataset, states, lake),
-        unrecorded=to_reconcile(instance, dataset, states, lake),
+        unrecorded=to_reconcile(instance, dataset, states, lake, found),
         holes=sum(state is DayState.HOLE for state in states.values()),
     )
 

@@ -33,7 +33,7 @@ from data_assets.cli.project import (
 from data_assets.dataset_names import named
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, states_of, unreadable_text
+from data_assets.orchestration.day_states import DayState, Found, states_of, unreadable_text
 from data_assets.orchestration.partitions import OutsideSpan, check_reach, newest_day, partition_keys
 from data_assets.project import SettingsError
 from data_assets.trading_calendar import FIRST_SESSION, sessions
@@ -46,10 +46,12 @@ class SelectedStates:
     Attributes:
         states: dataset -> day -> its state.
         closed: dataset -> the days whose folder may not be looked into, and why.
+        found: dataset -> what the look at its folders showed.
     """
 
     states: dict[MarketDataset, dict[str, DayState]]
     closed: dict[MarketDataset, dict[str, str]]
+    found: dict[MarketDataset, Found]
 
     @property
     def closed_texts(self) -> list[str]:
@@ -106,15 +108,16 @@ class Selection(Asked):
         self, instance: dg.DagsterInstance, lake: Lake, days: Mapping[MarketDataset, list[str]]
     ) -> SelectedStates:
         """The states of `days`, or of those that show red where ``--failed`` asks for them alone."""
-        closed: dict[MarketDataset, dict[str, str]] = {dataset: {} for dataset in days}
-        states = states_of(instance, days, lake, closed)
+        found = {dataset: Found() for dataset in days}
+        states = states_of(instance, days, lake, found)
+        closed = {dataset: of.unreadable for dataset, of in found.items()}
         if self.failed:
             states = {
                 dataset: {day: state for day, state in of.items() if state == DayState.FAILED}
                 for dataset, of in states.items()
             }
             closed = {dataset: {day: of[day] for day in of if day in states[dataset]} for dataset, of in closed.items()}
-        return SelectedStates(states, closed)
+        return SelectedStates(states, closed, found)
 
     def exit_code(self, *, holds: bool) -> int:
         """How a command about it ends: over several datasets also with 1 where a block was left out."""

@@ -60,7 +60,7 @@ def status(asked: Asked, as_json: bool) -> None:
         unrecorded = {
             dataset: found
             for dataset, states in selected.states.items()
-            if (found := to_reconcile(instance, dataset, states, lake))
+            if (found := to_reconcile(instance, dataset, states, lake, selected.found[dataset]))
         }
         days_shown = {
             dataset: day_health(instance, dataset, list(states)[0 if selection.bounds else -NEWEST_DAYS :], lake)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -85,6 +85,19 @@ def day_states(
     return states
 
 
+@dataclass
+class Found:
+    """What a look at the folders of a dataset's days showed besides their states.
+
+    Attributes:
+        unreadable: the days that are recorded as stored in a folder that may not be read, and why.
+        not_stored_with_file: the missing and failed days whose file is there.
+    """
+
+    unreadable: dict[str, str] = field(default_factory=dict)
+    not_stored_with_file: set[str] = field(default_factory=set)
+
+
 class AssetRecords(LoadingContext):
     """What the history holds of several assets, read at once: one by one it takes as long as all else.
 
@@ -111,7 +124,7 @@ def states_of(
     instance: dg.DagsterInstance,
     days: Mapping[MarketDataset, Sequence[str]],
     lake: Lake,
-    unreadable: Mapping[MarketDataset, dict[str, str]] | None = None,
+    found: Mapping[MarketDataset, Found] | None = None,
 ) -> dict[MarketDataset, dict[str, DayState]]:
     """Return `states_on_disk` of several datasets at one moment.
 
@@ -119,13 +132,11 @@ def states_of(
         instance: where days are recorded.
         days: dataset -> its keys.
         lake: where the files are.
-        unreadable: as there, for each dataset.
+        found: as there, for each dataset.
     """
     records = AssetRecords(instance, [dataset.asset_key for dataset in days])
     return {
-        dataset: states_on_disk(
-            instance, dataset, keys, lake, None if unreadable is None else unreadable[dataset], records
-        )
+        dataset: states_on_disk(instance, dataset, keys, lake, None if found is None else found[dataset], records)
         for dataset, keys in days.items()
     }
 
@@ -143,7 +154,7 @@ def states_on_disk(
     dataset: MarketDataset,
     days: Sequence[str],
     lake: Lake,
-    unreadable: dict[str, str] | None = None,
+    found: Found | None = None,
     records: AssetRecords | None = None,
 ) -> dict[str, DayState]:
     """Return the state of each of `days`, in their order: as in the grid, but stored only with a file in this lake.
@@ -156,7 +167,7 @@ def states_on_disk(
         dataset: the dataset of the days.
         days: their keys.
         lake: where their files are.
-        unreadable: filled with the days that are recorded as stored in a folder that may not be read, and why.
+        found: filled with what the folders showed besides.
         records: what was read of several assets at once, as by `states_of`.
     """
     states = day_states(instance, dataset.asset_key, days, dataset.partitions, records)
@@ -164,8 +175,9 @@ def states_on_disk(
         return states
     held, closed = _held(dataset, days, lake)
     stored = [day for day, state in states.items() if state is DayState.STORED]
-    if unreadable is not None:
-        unreadable |= {day: str(closed[day]) for day in stored if day in closed}
+    if found is not None:
+        found.unreadable |= {day: str(closed[day]) for day in stored if day in closed}
+        found.not_stored_with_file |= {day for day in _not_stored(states) if held is not None and day in held}
     if held is not None:
         without_file = [day for day in stored if day not in held and day not in closed]
         states |= _without_file(instance, dataset, without_file, lake)
@@ -175,6 +187,10 @@ def states_on_disk(
     states |= before_they_were_holes(instance, dataset, failed)
     stored = [day for day, state in states.items() if state is DayState.STORED]
     return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
+
+
+def _not_stored(states: Mapping[str, DayState]) -> list[str]:
+    return [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
 
 
 def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str, list[str]]:
@@ -244,17 +260,28 @@ DAMAGED_FILE = "damaged_file"
 
 
 def unrecorded_days(
-    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+    instance: dg.DagsterInstance,
+    dataset: MarketDataset,
+    states: Mapping[str, DayState],
+    lake: Lake,
+    found: Found | None = None,
 ) -> list[str]:
     """Find days whose file is in this lake but is not recorded, because the run history was lost.
 
     Or the process that wrote it died between file and record; then it is a single day, and its next run replaces it.
     Among them are those whose file was found damaged since (`known_as_damaged`).
+
+    Args:
+        instance: where days are recorded.
+        dataset: the dataset of the days.
+        states: their states.
+        lake: where their files are.
+        found: what `states_on_disk` saw as it found these states; else the folders are looked into.
     """
-    open_days = [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
+    open_days = _not_stored(states)
     if not open_days:
         return []
-    held = _held(dataset, open_days, lake)[0] or set()
+    held = found.not_stored_with_file if found else _held(dataset, open_days, lake)[0] or set()
     return [
         day
         for day in open_days
@@ -269,11 +296,17 @@ def known_as_damaged(instance: dg.DagsterInstance, dataset: MarketDataset, day: 
 
 
 def to_reconcile(
-    instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake
+    instance: dg.DagsterInstance,
+    dataset: MarketDataset,
+    states: Mapping[str, DayState],
+    lake: Lake,
+    found: Found | None = None,
 ) -> list[str]:
     """Days with a file and no record, but for those that are red because the file was found damaged."""
-    found = unrecorded_days(instance, dataset, states, lake)
-    return [day for day in found if states[day] is DayState.MISSING or not known_as_damaged(instance, dataset, day)]
+    unrecorded = unrecorded_days(instance, dataset, states, lake, found)
+    return [
+        day for day in unrecorded if states[day] is DayState.MISSING or not known_as_damaged(instance, dataset, day)
+    ]
 
 
 def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
