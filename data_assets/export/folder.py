@@ -25,6 +25,10 @@ BEING_WRITTEN = "being_written.txt"
 """Beside the manifests: a line for each file that is written and that no manifest names yet, with its export."""
 
 
+_TRIES = 100
+"""How often a folder is made: each of them may be taken away by one more export that is refused at the same time."""
+
+
 class ExportRefused(Exception):
     """An export cannot be written as it was asked for; the text, one line, says why and what to do."""
 
@@ -84,24 +88,35 @@ class ExportFolder:
     def _made_and_locked(self) -> Iterator[None]:
         """Hold the folder, which is made where there is none, and is gone again if nothing came of it."""
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        while True:
+        with self._held():
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(OSError):  # something lies in it
+                    for folder in missing:
+                        folder.rmdir()
+                raise
+
+    def _held(self) -> contextlib.ExitStack:
+        """Make the folder and have its lock; another export that is refused meanwhile may take the empty one away."""
+        for tries_left in reversed(range(_TRIES)):
             try:
                 durable.make_folder(self.path)
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and tries_left:
+                    continue
                 raise ExportRefused(
                     f"{self.path}: cannot be made ({error.strerror}): name another with --into"
                 ) from error
-            with tempfiles.locked_folder(self.path) as held:
-                if not (self.path.exists() and os.path.samestat(held, self.path.stat())):
-                    continue  # who had the lock before was refused, and took the empty folder away
+            with contextlib.ExitStack() as held:
                 try:
-                    yield
-                except BaseException:
-                    with contextlib.suppress(OSError):  # something lies in it
-                        for folder in missing:
-                            folder.rmdir()
-                    raise
-                return
+                    status = held.enter_context(tempfiles.locked_folder(self.path))
+                    if os.path.samestat(status, self.path.stat()):
+                        return held.pop_all()
+                except FileNotFoundError:
+                    if not tries_left:
+                        raise
+        raise ExportRefused(f"{self.path}: is made and removed by others all the time: export again, or use --into")
 
     @contextlib.contextmanager
     def _told_of(self, place: Path) -> Iterator[None]:

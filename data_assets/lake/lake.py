@@ -1093,7 +1093,7 @@ class Lake:
                 says nothing about its days.
         """
         self.check_there()
-        return changes(self._storage, snapshot, self.stored_days, stamps or {})
+        return changes(self._storage, snapshot, self.held_days, stamps or {})
 
     def kept_files(self, snapshot: Snapshot) -> dict[str, int]:
         """Those pins of a snapshot's days that take room of their own, which dropping it may free.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -255,6 +256,26 @@ def test_a_folder_that_a_refused_export_takes_away_is_made_again_by_who_waited_f
         wait_for(descriptor)
 
     monkeypatch.setattr(locks, "wait_for", once_the_other_is_done)
+    assert export_csv(lake, folder, DAYS[:1]).days[0].rows == 390
+    assert taken_away
+    assert (folder.path / "AAPL/AAPL_2024-06.csv").exists()
+
+
+@pytest.mark.parametrize(("before", "taken"), [("mkdir", "."), ("open", "out")])
+def test_a_folder_that_is_taken_away_before_it_is_held_is_made_again(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, taken: str
+) -> None:
+    folder = ExportFolder(tmp_path / "exports" / "out", lake)
+    call = getattr(os, before)
+    taken_away: list[Path] = []
+
+    def once_the_other_is_refused(path: object, *more: object, **named: object) -> object:
+        if not taken_away and path == folder.path:
+            taken_away.append(tmp_path / "exports" / taken)
+            taken_away[0].rmdir()
+        return call(path, *more, **named)
+
+    monkeypatch.setattr(os, before, once_the_other_is_refused)
     assert export_csv(lake, folder, DAYS[:1]).days[0].rows == 390
     assert taken_away
     assert (folder.path / "AAPL/AAPL_2024-06.csv").exists()

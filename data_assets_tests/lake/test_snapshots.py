@@ -122,6 +122,14 @@ def test_days_that_came_and_went_are_told(lake_url):
     assert stored(as_of(lake, snapshot), day=NEXT).equals(quotes(seed=2))
 
 
+def test_a_dataset_that_is_gone_as_a_whole_has_missing_days(lake_url):
+    lake = filled(lake_url)
+    snapshot = lake.take_snapshot("study", {DATASET: [DAY, NEXT]})
+    for day in (DAY, NEXT):
+        lake._storage.delete(f"{DATASET}/date={day}/data.parquet")
+    assert found_in(lake, snapshot) == {DAY: "missing", NEXT: "missing"}
+
+
 def test_a_damaged_day_hides_no_other_one(tmp_path):
     """Damage to a day is damage to its pin, the same file: it is told once the day was fetched again, too."""
     lake = filled(str(tmp_path))
