@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from numbers import Real
 
 import polars as pl
@@ -33,46 +34,68 @@ def instant_of(day: date, minute: time | str) -> datetime:
     """The instant at which New York's clocks show ``minute`` on ``day``.
 
     Raises:
+        TypeError: it is neither text nor a time.
         ValueError: it is no time of day such as ``10:30``, or has a time zone of its own.
     """
     try:
         clock = time.fromisoformat(minute) if isinstance(minute, str) else minute
     except ValueError:
         raise ValueError(f"minute {minute!r}: must be a time in New York such as 10:30") from None
+    if not isinstance(clock, time):
+        raise TypeError(f"minute {minute!r}: must be a time in New York such as 10:30")
     if clock.tzinfo is not None:
         raise ValueError(f"minute {minute}: is taken as New York's, and must have no time zone of its own")
     # In UTC, as rows have it: Polars 2.1 refuses to compare instants of two time zones.
     return datetime.combine(day, clock, NEW_YORK).astimezone(UTC)
 
 
-def check_price(dataset: str, price: float | str | None) -> None:
-    """Go on only with a price that an underlying can have.
+def checked_price(dataset: str, price: float | str | None) -> float | str | None:
+    """The price, which has to be one that an underlying can have; a dataset's key and None as they are.
 
     Raises:
         TypeError: it is neither a number nor the key of a dataset.
         ValueError: it is not above 0.
     """
     if price is None or isinstance(price, str):
-        return
-    if isinstance(price, bool) or not isinstance(price, Real):
+        return price
+    if not _is_number(price):
         raise TypeError(f"{dataset}: price {price!r}: must be a number, or a dataset of bars")
     if not 0 < price < math.inf:
         raise ValueError(f"{dataset}: price {price}: must be above 0, in dollars or index points")
+    return float(price)
 
 
-def check_contract(dataset: str, expiration: date, strike: float) -> None:
-    """Go on only with what a contract can have.
+def checked_contract(dataset: str, expiration: date, strike: float) -> tuple[date, float]:
+    """The expiration and the strike, which have to be what a contract can have.
 
     Raises:
         TypeError: the expiration is no date, or the strike no number.
         ValueError: the strike is not above 0.
     """
-    if not isinstance(expiration, date) or isinstance(expiration, datetime):
-        raise TypeError(f"{dataset}: expiration {expiration!r}: must be a date, such as date(2024, 1, 19)")
-    if isinstance(strike, bool) or not isinstance(strike, Real):
+    expires = checked_day(f"{dataset}: expiration", expiration)
+    if not _is_number(strike):
         raise TypeError(f"{dataset}: strike {strike!r}: must be a number")
     if not 0 < strike < math.inf:
         raise ValueError(f"{dataset}: strike {strike}: must be above 0, in dollars or index points")
+    return expires, float(strike)
+
+
+def checked_day(about: str, day: date) -> date:
+    """The day as a date; a midnight without a zone, as pandas writes dates, is one.
+
+    Raises:
+        TypeError: it is no date, or an instant of which nobody can tell what it means here.
+    """
+    if isinstance(day, date) and not isinstance(day, datetime):
+        return day
+    # pandas' NaT is a datetime of which no part is a number
+    if isinstance(day, datetime) and not (day.tzinfo or any((day.hour, day.minute, day.second, day.microsecond))):
+        return day.date()
+    raise TypeError(f"{about} {day!r}: must be a date, such as date(2024, 1, 19)")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
 
 
 def grid_text(rows: pl.LazyFrame) -> str:
@@ -157,7 +180,7 @@ def of_contract(
         ValueError: ``right`` is neither a call nor a put.
     """
     rights = {"C": "CALL", "P": "PUT", "CALL": "CALL", "PUT": "PUT"}
-    if right.upper() not in rights:
+    if not isinstance(right, str) or right.upper() not in rights:
         raise ValueError(f"right {right!r}: must be CALL or PUT")
     wanted = quotes.filter(
         pl.col("expiration") == expiration, pl.col("strike") == strike, pl.col("right") == rights[right.upper()]

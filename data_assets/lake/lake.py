@@ -41,8 +41,9 @@ from data_assets.lake.bars import (
 from data_assets.lake.chains import (
     GREEKS,
     QUOTES,
-    check_contract,
-    check_price,
+    checked_contract,
+    checked_day,
+    checked_price,
     grid_text,
     instant_of,
     nearest_contracts,
@@ -242,7 +243,7 @@ class Lake:
             LakeError: the dataset has no day at all, as one whose name is misspelt; the text names the nearest.
             LakeUnusable: the dataset's folder as a whole may not be looked into, or is a link to what is not there.
         """
-        _checked_range(dataset, start, end)
+        start, end = _checked_range(dataset, start, end)
         days = self.held_days(dataset, start, end)
         if not days and not self.held_days(dataset):
             raise LakeError(self._no_day(dataset, start, end))
@@ -321,8 +322,9 @@ class Lake:
             LakeError: the dataset has no day at all, or none beyond the one bound that is given; the project cannot
                 tell; or this is the lake as of a snapshot.
         """
-        _checked_range(dataset, start or date.min, end or date.max)
-        stored = self.held_days(dataset, start or date.min, end or date.max)
+        oldest, newest = _checked_range(dataset, start or date.min, end or date.max)
+        start, end = start and oldest, end and newest
+        stored = self.held_days(dataset, oldest, newest)
         known = {} if project is None else self._known_days(dataset, Path(project), start, end)
         tried = [*stored, *(day for day, said in known.items() if said.state != "missing")]
         if not tried and (start is None or end is None):
@@ -331,7 +333,7 @@ class Lake:
                     f"{dataset}: no day is stored {f'from {start} on' if start else f'up to {end}'}, but some are from "
                     f"{whole[0]} to {whole[-1]}; give both bounds"
                 )
-            raise LakeError(self._no_day(dataset, start or date.min, end or date.max))
+            raise LakeError(self._no_day(dataset, oldest, newest))
         start, end = start or min(tried), end or max(tried)
         _checked_range(dataset, start, end)
         there = set(stored)
@@ -400,7 +402,7 @@ class Lake:
             Corrupt: with ``verify``, a day is damaged.
             LakeError: the dataset has no day at all.
         """
-        _checked_range(dataset, start, end)
+        start, end = _checked_range(dataset, start, end)
         rule = rule_of(dataset) if flags or clean else None
         drop = wanted_flags(rule, clean, dataset) if rule else ()
         days = self.held_days(dataset, start, end)
@@ -452,7 +454,7 @@ class Lake:
                 says the price.
         """
         dataset = f"{QUOTES}/{underlying}"
-        check_price(dataset, price)
+        day, price = checked_day(f"{dataset}:", day), checked_price(dataset, price)
         rows = with_quote_columns(self._minute(dataset, day, minute))
         if isinstance(price, str):
             bars = self.bars(underlying, day, day, dataset=price)
@@ -514,14 +516,14 @@ class Lake:
             LakeError: no day of the range is stored, or none has the contract; the text names the nearest ones.
         """
         dataset = f"{QUOTES}/{underlying}"
-        check_contract(dataset, expiration, strike)
-        _checked_range(dataset, start or date.min, end or date.max)
-        if start is not None and expiration < start:
-            raise ValueError(f"{dataset}: a contract that expires on {expiration} has no quote from {start} on")
-        last = min(end or date.max, expiration)
-        days = self.stored_days(dataset, start or date.min, last)
+        expiration, strike = checked_contract(dataset, expiration, strike)
+        first, last = _checked_range(dataset, start or date.min, end or date.max)
+        if expiration < first:
+            raise ValueError(f"{dataset}: a contract that expires on {expiration} has no quote from {first} on")
+        last = min(last, expiration)
+        days = self.stored_days(dataset, first, last)
         if not days:
-            raise LakeError(self._not_there(dataset, start or last, last))
+            raise LakeError(self._not_there(dataset, first if start else last, last))
         wanted = partial(of_contract, expiration=expiration, strike=strike, right=right, root=root)
         newest_first = (scan([self.locate(partition_path(dataset, day))]) for day in reversed(days))
         if all(wanted(rows).head(1).collect(engine="streaming").is_empty() for rows in newest_first):
@@ -535,6 +537,7 @@ class Lake:
 
     def _minute(self, dataset: str, day: date, minute: time | str) -> pl.LazyFrame:
         """The rows of one snapshot, which has to be there."""
+        day = checked_day(f"{dataset}:", day)
         instant = instant_of(day, minute)
         rows = self._day(dataset, day)
         if rows.select(TIME).filter(pl.col(TIME) == instant).head(1).collect(engine="streaming").is_empty():
@@ -544,7 +547,6 @@ class Lake:
 
     def _day(self, dataset: str, day: date) -> pl.LazyFrame:
         """The rows of one day, which has to be there."""
-        _checked_range(dataset, day, day)
         if not self.held_days(dataset, day, day):
             if not self.held_days(dataset):
                 raise LakeError(self._no_day(dataset, day, day))
@@ -653,7 +655,7 @@ class Lake:
         drop = wanted_flags(of_bars(), clean, dataset)
         if (adjust is None) != (splits is None) or adjust not in (None, "splits"):
             raise ValueError("adjust='splits' and splits=, a table of them, go together: give both or neither")
-        _checked_range(dataset, start, end)
+        start, end = _checked_range(dataset, start, end)
         told = self._names(dataset_of(dataset, ticker), start, end) if follow_renames else []
         names = names_before(told, ticker) if follow_renames else [Name(ticker)]
         today = utc_now().astimezone(NEW_YORK).date()
@@ -1022,6 +1024,7 @@ class Lake:
         """
         if not any(days.values()):
             raise ValueError(f"the snapshot {name} would be of no day")
+        days = {dataset: [checked_day(f"{dataset}:", day) for day in each] for dataset, each in days.items()}
         self.check_there()
         self._refuse_what_cannot_be_there(days)
         found: dict[str, dict[date, PinnedDay]] = {}
@@ -1048,8 +1051,6 @@ class Lake:
     def _refuse_what_cannot_be_there(self, days: Mapping[str, Sequence[date]]) -> None:
         """Go on only with datasets that the lake holds, and days on which there may be a file."""
         for dataset, of_dataset in days.items():
-            for day in of_dataset:
-                _checked_range(dataset, day, day)
             if not of_dataset:
                 continue
             held = set(self.held_days(dataset))
@@ -1452,12 +1453,11 @@ def _how_to_fetch(dataset: str, start: date, end: date) -> str:
     return f"run: data-assets backfill {dataset} --from {start} --to {end}"
 
 
-def _checked_range(dataset: str, start: date, end: date) -> None:
-    for day in (start, end):
-        if not isinstance(day, date) or isinstance(day, datetime):
-            raise TypeError(f"{dataset}: {day!r}: must be a date, such as date(2024, 1, 3)")
+def _checked_range(dataset: str, start: date, end: date) -> tuple[date, date]:
+    start, end = (checked_day(f"{dataset}:", day) for day in (start, end))
     if end < start:
         raise ValueError(f"{dataset}: the range ends on {end}, before it starts on {start}")
+    return start, end
 
 
 def _footer(file: BinaryIO, where: str) -> tuple[Footer, pa.Schema]:

@@ -1,7 +1,9 @@
 """One minute's chain, one contract over days, and the greeks: which rows, and what is computed beside them."""
 
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 
+import pandas as pd
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -206,10 +208,32 @@ def test_a_misspelt_dataset_is_told_the_nearest_by_all_that_read(lake):
     with pytest.raises(LakeError, match=r"yet; run: data-assets backfill theta/option_quotes/SPX --days 10$"):
         lake.stored_days("theta/option_quotes/SPX")
     assert lake.stored_days("theta/option_quotes/QQQ", NEXT, NEXT) == []
-    with pytest.raises(TypeError, match=r"QQQ: '2024-01-03': must be a date, such as date\(2024, 1, 3\)"):
+    with pytest.raises(TypeError, match=r"QQQ: '2024-01-03': must be a date, such as date\(2024, 1, 19\)"):
         lake.stored_days("theta/option_quotes/QQQ", "2024-01-03")
     with pytest.raises(TypeError, match="must be a date"):
         lake.chain("QQQ", OPEN, "09:32")
+
+
+def test_what_pandas_and_decimal_write_are_dates_and_prices(lake):
+    """A frame that went through pandas has midnights for dates; a broker's API has decimals."""
+    store(lake, quotes())
+    day, expiration = pd.Timestamp(DAY), pd.Timestamp(date(2024, 1, 5))
+    key = "theta/option_quotes/QQQ"
+    chain = lake.chain("QQQ", DAY, "09:32", price=300.0).collect()
+    assert lake.chain("QQQ", day, "09:32", price=Decimal("300")).collect().equals(chain)
+    assert lake.scan(key, day, day).collect().equals(lake.scan(key, DAY, DAY).collect())
+    assert lake.stored_days(key, day, day) == [DAY] == lake.days(key, day, day)["day"].to_list()
+    contract = lake.contract("QQQ", date(2024, 1, 5), 300, "CALL").collect()
+    assert contract.height
+    assert lake.contract("QQQ", expiration, Decimal("300.0"), "CALL", day, day).collect().equals(contract)
+    assert lake.take_snapshot("study", {key: [day]}).days[key].keys() == {DAY}
+    for strange in (pd.Timestamp("2024-01-03 09:32"), pd.NaT, "2024-01-03"):
+        with pytest.raises(TypeError, match=r"QQQ: .*: must be a date"):
+            lake.chain("QQQ", strange, "09:32")
+    with pytest.raises(TypeError, match="minute 932: must be a time in New York"):
+        lake.chain("QQQ", DAY, 932)
+    with pytest.raises(ValueError, match="right None: must be CALL or PUT"):
+        lake.contract("QQQ", date(2024, 1, 5), 300, None)
 
 
 def test_a_contract_that_cannot_be_or_is_not_there_is_no_empty_frame(lake):
