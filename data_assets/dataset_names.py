@@ -15,6 +15,8 @@ from pathlib import PurePosixPath
 _GLOB = frozenset("*?[")
 _NEAR = 0.7
 """How alike two spellings have to be: SPX and SPY, which are two things, are not."""
+_NAMED_OF_SEVERAL = 3
+"""How many names one line has room for."""
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -73,9 +75,15 @@ def one_named(names: Collection[str], key: str, also: Iterable[str] = ()) -> str
         also: what else might have been meant.
 
     Raises:
-        ValueError: there is no such name; one line, which says after a semicolon what is nearest.
+        ValueError: there is no such name, or it means several; one line, which says after a semicolon what is nearest,
+            in whatever capitals it was written, or which they are.
     """
     if (name := key.strip("/")) in names:
         return name
-    near = difflib.get_close_matches(key, [*names, *also], n=1, cutoff=0.0)
-    raise ValueError(f"there is no dataset {key!r}; {f'the nearest is {near[0]}' if near else 'there is none at all'}")
+    if several := matching(names, key):
+        more = f" and {len(several) - _NAMED_OF_SEVERAL} more" if len(several) > _NAMED_OF_SEVERAL else ""
+        raise ValueError(f"{key!r} is no single dataset; name one of {', '.join(several[:_NAMED_OF_SEVERAL])}{more}")
+    spellings = {each.casefold(): each for each in [*also, *names]}
+    near = difflib.get_close_matches(name.casefold(), spellings, n=1, cutoff=0.0)
+    nearest_is = f"the nearest is {spellings[near[0]]}" if near else "there is none at all"
+    raise ValueError(f"there is no dataset {key!r}; {nearest_is}")

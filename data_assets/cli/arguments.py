@@ -17,6 +17,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from data_assets.cli.known_names import DAGSTERS
+
 
 @dataclass(frozen=True)
 class DaysNamed:
@@ -171,6 +173,13 @@ def keys_and_days(asked: Asked) -> tuple[Asked, tuple[DaysNamed, ...]]:
     return replace(asked, keys=keys, start=first, end=last), ()
 
 
+def _parted(key: str) -> list[str]:
+    """The KEYs of one argument: they may have commas between them, where a comma means nothing else."""
+    if DAGSTERS in key or "[" in key or _LOOKS_LIKE_DAYS.fullmatch(key):
+        return [key]
+    return [part.strip() for part in key.split(",") if part.strip()] or [key]  # none at all would mean every dataset
+
+
 def _read(text: str) -> DaysNamed:
     try:
         return DayOrMonth().convert(text, None, None)
@@ -223,7 +232,8 @@ def takes_selection(
             failed: bool = False,
             **others: Any,
         ) -> Any:
-            return command(Asked(keys, everything, start, end, newest, failed), **others)
+            each = tuple(part for key in keys for part in _parted(key))
+            return command(Asked(each, everything, start, end, newest, failed), **others)
 
         for option in reversed(options):
             option(with_selection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from data_assets.cli.known_names import known_names, names_begun, refuse_unknown, remember_names
@@ -76,3 +77,20 @@ def test_a_folder_that_takes_no_file_is_no_error(tmp_path: Path, monkeypatch: py
 def test_names_and_folders_are_completed() -> None:
     assert names_begun(NAMES, "theta/") == ["theta/option_quotes", "theta/option_quotes/QQQ"]
     assert names_begun(NAMES, "x") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "alone", "said"),
+    [
+        ("IB/bars_1m/aapl", False, "the nearest is ib/bars_1m/AAPL"),
+        ("qqq", False, "the nearest is theta/option_quotes/QQQ"),
+        ("IB", False, "the nearest is ib"),
+        ("ib/bars_1m/aapl", True, "the nearest is ib/bars_1m/AAPL"),
+        ("ib", True, "'ib' is no single dataset; name one of ib/bars_1m/AAPL"),
+        ("*", True, "'*' is no single dataset; name one of ib/bars_1m/AAPL, theta/option_quotes/QQQ"),
+    ],
+)
+def test_what_was_probably_meant_is_told(project: Path, key: str, alone: bool, said: str) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        refuse_unknown([key], alone=alone)
+    assert refused.value.message.endswith(said)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_assets.cli.arguments import DaysNamed
+from data_assets.cli.arguments import Asked, DaysNamed, takes_selection
 from data_assets.cli.backfill import upstream_first
 from data_assets.cli.project import datasets
 from data_assets.cli.selection import Selection
@@ -58,6 +58,31 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
 )
 def test_keys_are_datasets_folders_globs_or_dagsters(project: InProcess, keys: tuple[str, ...], selected: list[str]):
     assert [each.name for each in Selection(keys).datasets()] == selected
+
+
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        (("ib/bars_1m/AAPL,theta", "polygon"), ("ib/bars_1m/AAPL", "theta", "polygon")),
+        (("theta,", "ib, polygon"), ("theta", "ib", "polygon")),
+        ((",",), (",",)),
+        (("ib/*/[A,M]*",), ("ib/*/[A,M]*",)),
+        (("group:ib,x",), ("group:ib,x",)),
+        (("ib", "2024-07-01,2024-07-02"), ("ib", "2024-07-01,2024-07-02")),
+    ],
+    ids=str,
+)
+def test_keys_may_have_commas_between_them(written: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    got = []
+
+    @click.command
+    @takes_selection()
+    def command(asked: Asked) -> None:
+        got.append(asked.keys)
+
+    command.main(list(written), standalone_mode=False)
+
+    assert got == [keys]
 
 
 @given(data=st.data())
