@@ -26,7 +26,7 @@ import polars as pl
 
 from data_assets.lake.bars import TIME
 from data_assets.lake.errors import one_line
-from data_assets.quality.split_jumps import TOLERANCE, Jump, Night, jump_of
+from data_assets.quality.split_jumps import NEWS, TOLERANCE, Jump, Night, jump_of
 
 _COLUMNS = ("ticker", "execution_date", "split_from", "split_to")
 
@@ -201,7 +201,9 @@ def found_in(
     between = math.prod(split.factor for split in known)
     if between == 1:
         return None if (jump := jump_of(night)) is None else tell(jump)
-    if abs(night.ratio / between - 1) <= 2 * TOLERANCE:
+    left = night.ratio / between
+    is_near = max(left, 1 / left) <= NEWS and abs(math.log(left)) < abs(math.log(night.ratio))
+    if is_near or abs(left - 1) <= 2 * TOLERANCE:  # a split of less than that cannot be told from none
         return None
     told_as = " and ".join(f"{_words(split.factor)} on {split.day}" for split in known)
     advice = (

@@ -30,6 +30,9 @@ _BOTH_WAYS = (*FACTORS, *(1 / each for each in FACTORS))
 TOLERANCE = 0.05
 """How far the price may move besides, from the close before to the open after. A judgement: most nights move less."""
 
+NEWS = 1.25
+"""By which factor news may move the price besides, on the night of a split that is known. A judgement: 5 for 4."""
+
 NEAR = timedelta(days=10)
 """Sessions further apart are not compared, for a price may have gone there by itself."""
 

@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 from data_assets.lake.bar_columns import in_one_vocabulary
 from data_assets.lake.lake import Lake
 from data_assets.lake.layout import partition_path
-from data_assets.lake.splits import Split, factors, read_splits
-from data_assets.quality.split_jumps import FACTORS, jumps
+from data_assets.lake.splits import Split, factors, found_in, read_splits
+from data_assets.quality.split_jumps import FACTORS, Night, jumps
 from data_assets.vendors.ib import schema as ib
 from data_assets.vendors.ib.contracts import Ticker
 from data_assets.vendors.ib.day import unknown_splits
@@ -316,3 +316,18 @@ def test_a_day_that_stands_alone_cannot_tell(lake):
 
 def ib_rows(lake, day):
     return pl.concat(lake.batches(f"{IB}/AAPL", day))
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(4.6, 4.0), (3.4, 4.0), (11.3, 10.0), (0.115, 0.1), (1.45, 1.25)])
+def test_news_on_the_night_of_a_split_is_no_wrong_row(ratio, factor):
+    """To take such a row out would leave the split in the prices."""
+    night = Night(DAYS[1], DAYS[2], ratio)
+    assert found_in("polygon/minute_aggs", "AAPL", night, [Split("AAPL", DAYS[2], factor)], pytest.fail) is None
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(1.3, 4.0), (2.0, 4.0), (6.0, 4.0), (1.1, 1.25)])
+def test_what_news_cannot_explain_is_a_wrong_row(ratio, factor):
+    night = Night(DAYS[1], DAYS[2], ratio)
+    told = found_in("polygon/minute_aggs", "AAPL", night, [Split("AAPL", DAYS[2], factor)], pytest.fail)
+    assert told is not None
+    assert "correct that row of the table" in told.advice
