@@ -82,7 +82,12 @@ def status(asked: Asked, as_json: bool) -> None:
         )
     else:
         console = Screen()
-        console.print(overview_table(overview))
+        if selection.failed:  # a dataset without a failed day is none with no stored day
+            overview = {name: row for name, row in overview.items() if row.failed}
+        if overview:
+            console.print(overview_table(overview))
+        else:
+            console.print("no day has failed")
         for dataset, rows in days_shown.items():
             if not rows:
                 continue

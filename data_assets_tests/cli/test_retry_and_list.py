@@ -69,6 +69,13 @@ def test_failed_days_are_listed_newest_first_and_the_printed_command_stores_them
     assert call("retry").code == 0
 
 
+def test_status_of_what_failed_names_no_other_dataset(project: InProcess, call: Call) -> None:
+    told = call("status", "--failed").stdout
+    assert set(re.findall(r"(?m)^[a-z]+/\S+", told)) == {EOD, QQQ}
+
+    assert call("status", "polygon", "--failed").stdout.startswith("no day has failed\n")
+
+
 def test_a_selection_narrows_what_is_listed_and_retried(project: InProcess, call: Call) -> None:
     listed = call("list", "*QQQ", "--failed", "--days", "2", "--to", DAYS[2])
     assert listed.printed("ask for all of them again with: ") == ["retry", "*QQQ", "--to", DAYS[2], "--days", "2"]
