@@ -47,7 +47,7 @@ CLASSES = {
 CHECK_FAILED = "w"
 LEGEND = {
     "s": "stored",
-    CHECK_FAILED: "stored, a check failed",
+    CHECK_FAILED: "stored, a check failed or warns",
     "l": "lacking or stale",
     "h": "accepted as a hole",
     "p": "in progress",
@@ -339,7 +339,7 @@ def _sign(each: Coverage, day: str) -> tuple[str, str]:
     """The class of a day's cell, and its title."""
     state, label = each.states[day], each.dataset.label(day)
     if state is DayState.STORED and (failed := each.failed_checks(day)):
-        return CHECK_FAILED, escape(f"{label} stored, failed: {', '.join(failed)}")
+        return CHECK_FAILED, escape(f"{label} stored, did not pass: {', '.join(failed)}")
     return CLASSES[state], escape(f"{label} {state}")
 
 

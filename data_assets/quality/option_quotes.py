@@ -188,7 +188,9 @@ def contract_set(
     if shown:
         found += f" ({', '.join(shown)}{', …' if absent > len(shown) else ''})"
     if confirmed:
-        found += "; the vendor was asked again and has no more: backfill the day later, or ask Theta"
+        found += (
+            "; the vendor was asked again and has no more: backfill --only all asks for the day again; or ask Theta"
+        )
     if settled:
         found += f"; {settled:,} more were settled in the morning, and have no data"
     if extra:

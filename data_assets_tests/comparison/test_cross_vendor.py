@@ -99,7 +99,9 @@ def test_the_page_shows_the_scores_and_why_vendors_differ(
     scores = {day: project_score(call, day) for day in DAYS}
     assert scores[DAYS[0]] == 100.0, "three highs that one vendor leaves out are explained"
     assert f'title="{DAYS[0]} stored"><span class="dot s"></span>100' in section
-    assert f'title="{DAYS[1]} stored, failed: agreement"><span class="dot w"></span>{scores[DAYS[1]]:g}' in section
+    assert (
+        f'title="{DAYS[1]} stored, did not pass: agreement"><span class="dot w"></span>{scores[DAYS[1]]:g}' in section
+    )
     assert f"{scores[DAYS[1]]:g} <span class=soft>on {DAYS[1]}</span>" in section, "the lowest"
     (why,) = re.findall(r"cross_vendor/AAPL</a>((?:<td class=\"n\">[\d,]+)+)", section.replace("\n", ""))
     minutes, extremes, *_, other = [int(each) for each in re.findall(r">([\d,]+)", why)]
