@@ -30,6 +30,9 @@ PATIENCE_SECONDS = 240
 RESTARTS = "--use-legacy-code-server-behavior"
 """As `docs/operating.md` starts a service: whoever loses its code server starts another one."""
 
+PATIENT = {"DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS": str(PATIENCE_SECONDS)}
+"""How long a code server lives without a sign of its only caller, which on a busy machine may come late."""
+
 LOCATION = {"repositoryLocationName": "data_assets", "repositoryName": "__repository__"}
 ASSET_JOB = "__ASSET_JOB"
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
@@ -96,8 +99,11 @@ class DagsterDev:
         log: what all of its processes have said, over restarts.
     """
 
-    def __init__(self, project: Project, executables: Path = Path(sys.executable).parent) -> None:
+    def __init__(
+        self, project: Project, executables: Path = Path(sys.executable).parent, options: Sequence[str] = ()
+    ) -> None:
         self.project = project
+        self._options = options
         self._executables = executables
         self.log = project.folder / "dagster_dev.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,9 +131,9 @@ class DagsterDev:
         outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [self._executables / "dagster", "dev", RESTARTS, "--host", "127.0.0.1", "--port", str(port)],
+                [self._executables / "dagster", "dev", *self._options, "--host", "127.0.0.1", "--port", str(port)],
                 cwd=self.project.folder,
-                env={**outside, **self.project.environment},
+                env={**outside, **self.project.environment, **PATIENT},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -31,7 +32,7 @@ from data_assets_tests.end_to_end.project_folder import (
     slots_held,
     span,
 )
-from data_assets_tests.orchestration.dagster_dev import FINISHED, DagsterDev, shorten_waits
+from data_assets_tests.orchestration.dagster_dev import FINISHED, RESTARTS, DagsterDev, shorten_waits
 from data_assets_tests.orchestration.in_process import CHECKS, of_day, of_days
 
 pytestmark = pytest.mark.timeout(600)
@@ -300,16 +301,22 @@ def test_the_daemon_works_off_what_jobs_ask_for_and_its_runs_are_logged(dev: Dag
     assert sum("run begins, asked for by backfill" in each["what"] for each in everything) >= 2
 
 
-def test_the_daemon_goes_on_asking_when_its_code_server_has_ended(dev: DagsterDev) -> None:
+def test_the_daemon_of_a_service_goes_on_asking_when_its_code_server_has_ended(theta: SandboxTheta, tmp_path: Path):
     def last_answer() -> float:
         """When a sensor, asked by the daemon, last gave an answer."""
-        with dev.project.instance() as instance:
-            (sensor,) = [each for each in instance.all_instigator_state() if each.instigator_name == "interrupted_runs"]
+        with service.project.instance() as instance:
+            sensors = {each.instigator_name: each for each in instance.all_instigator_state()}
+            if (sensor := sensors.get("interrupted_runs")) is None:
+                return 0
             ticks = instance.get_ticks(sensor.instigator_origin_id, sensor.selector_id, limit=10)
         return max((tick.timestamp for tick in ticks if tick.status in ANSWERS), default=0)
 
-    dev.wait_for(last_answer)
-    dev.end_the_code_servers()
-    ended = time.time()
-    dev.wait_for(lambda: last_answer() > ended)
-    dev.wait_for(dev.has_loaded)
+    service = DagsterDev(Project(tmp_path / "project", **live(theta.base_url)), options=[RESTARTS])
+    try:
+        service.start()
+        service.wait_for(last_answer)
+        service.end_the_code_servers()
+        ended = time.time()
+        service.wait_for(lambda: last_answer() > ended)
+    finally:
+        service.cut_the_power()

@@ -25,13 +25,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from data_assets.orchestration.partitions import partition_keys
 from data_assets_tests.end_to_end.project_folder import DATASET, OURS, SOURCES, Project, span
-from data_assets_tests.orchestration.dagster_dev import has_loaded
+from data_assets_tests.orchestration.dagster_dev import PATIENT, has_loaded
 
 PATIENCE_SECONDS = 240
 """After which a test gives up; nothing is asserted about how long anything takes."""
-
-PATIENT = {"DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS": str(PATIENCE_SECONDS)}
-"""How long a code server lives without a sign of its only caller, which on a busy machine may come late."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (  # a browser that calls nobody but the page's server
