@@ -25,7 +25,7 @@ from data_assets.ingest.progress import bytes_text, count_of, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
-from data_assets.orchestration.day_states import DayState, names_text, states_of, to_reconcile, unrecorded_text
+from data_assets.orchestration.day_states import DayState, Found, names_text, states_of, to_reconcile, unrecorded_text
 
 LONG_SECONDS = 3600
 LARGE_SHARE = 0.5
@@ -163,14 +163,15 @@ def expect(
         wanted: the states.
     """
     wanted = frozenset(wanted)
+    seen = {dataset: Found() for dataset in selected}
     asked = {
         dataset: {day: state for day, state in states.items() if state in wanted}
-        for dataset, states in states_of(instance, selected, lake).items()
+        for dataset, states in states_of(instance, selected, lake, seen).items()
     }
     needless = [
         unrecorded_text(dataset, found)
         for dataset, states in asked.items()
-        if (found := to_reconcile(instance, dataset, states, lake))
+        if (found := to_reconcile(instance, dataset, states, lake, seen[dataset]))
     ]
     costs = expected_costs(instance, {dataset: list(states) for dataset, states in asked.items()}, datasets())
     return Expected(costs, rooms(lake, costs), needless)

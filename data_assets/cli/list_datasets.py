@@ -24,7 +24,8 @@ from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
     DayState,
-    states_on_disk,
+    Found,
+    states_of,
     to_reconcile,
     unrecorded_text,
     why_not_stored,
@@ -44,14 +45,16 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
     selected = selection.days()
     lake = open_lake()
     with open_instance() as instance:
-        states = {dataset: states_on_disk(instance, dataset, days, lake) for dataset, days in selected.items()}
+        seen = {dataset: Found() for dataset in selected}
+        states = states_of(instance, selected, lake, seen)
         failed = {
             dataset: _failed(instance, dataset, of_days) for dataset, of_days in states.items() if selection.failed
         }
         unrecorded = [
             unrecorded_text(dataset, found)
             for dataset, of_days in states.items()
-            if not (as_json or selection.failed) and (found := to_reconcile(instance, dataset, of_days, lake))
+            if not (as_json or selection.failed)
+            and (found := to_reconcile(instance, dataset, of_days, lake, seen[dataset]))
         ]
     overview = {dataset.name: summarize(dataset, of_days) for dataset, of_days in states.items()}
     if as_json:
