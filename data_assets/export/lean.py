@@ -35,13 +35,12 @@ from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
 from data_assets.export.stored_rows import (
-    EVENING_BEFORE,
     INDEX_ROOTS,
     NO_NUMBER,
     quotes_of_day,
     rounded_values,
     that_are_numbers,
-    that_begin_on,
+    usable_bars,
 )
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
@@ -106,9 +105,8 @@ class LeanTrades:
 
     def _write_day(self, lake: Lake, day: date, folder: ExportFolder) -> WrittenDay:
         of_day = bar_frame(lake, self.ticker, day, day, BarShape(hours=self.hours), dataset=self.dataset)
-        of_date = that_begin_on(day, of_day)  # LEAN takes milliseconds since midnight for those of this day
-        bars = that_are_numbers(of_date, {**dict.fromkeys(PRICES, DIGITS), "volume": 0})
-        left_out = {EVENING_BEFORE: of_day.height - of_date.height, NO_NUMBER: of_date.height - bars.height}
+        # LEAN takes milliseconds since midnight for those of this day.
+        bars, left_out = usable_bars(day, of_day, {**dict.fromkeys(PRICES, DIGITS), "volume": 0})
         name = self.ticker.lower()
         path = f"equity/usa/minute/{name}/{day:%Y%m%d}_trade.zip"
         if bars.is_empty():

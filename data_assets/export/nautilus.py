@@ -36,13 +36,12 @@ from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.frame import PRICES, TIME, BarShape, bar_frame
 from data_assets.export.months import notes_on_bars
 from data_assets.export.stored_rows import (
-    EVENING_BEFORE,
     INDEX_ROOTS,
     NO_NUMBER,
     quotes_of_day,
     rounded_values,
     that_are_numbers,
-    that_begin_on,
+    usable_bars,
 )
 from data_assets.lake.lake import Lake
 from data_assets.trading_calendar import NEW_YORK
@@ -105,9 +104,8 @@ class NautilusBars:
         for day in days:
             shape = BarShape(label="end", hours=self.hours)
             of_day = bar_frame(lake, self.ticker, day, day, shape, dataset=self.dataset)
-            of_date = that_begin_on(day, of_day, _MINUTE)  # the catalog looks into a file by the times in its name
-            bars = that_are_numbers(of_date, digits)
-            left_out = {EVENING_BEFORE: of_day.height - of_date.height, NO_NUMBER: of_date.height - bars.height}
+            # The catalog looks into a file by the times in its name.
+            bars, left_out = usable_bars(day, of_day, digits, _MINUTE)
             name = f"{path}/{day_file(day)}"
             if bars.is_empty():
                 folder.remove(name)

@@ -39,17 +39,6 @@ def quotes_of_day(lake: Lake, dataset: str, day: date) -> pl.LazyFrame:
     return lake.scan(dataset, day, day, columns=_QUOTE_COLUMNS)
 
 
-def that_begin_on(day: date, bars: pl.DataFrame, lasts: timedelta = timedelta()) -> pl.DataFrame:
-    """The bars of a day that begin on its date in New York; one dated by trade date begins in the evening before.
-
-    Args:
-        day: the day.
-        bars: with ``timestamp``, aware.
-        lasts: how long before its label a bar begins.
-    """
-    return bars.filter((pl.col(TIME) - lasts).dt.convert_time_zone(NEW_YORK.key).dt.date() == day)
-
-
 def that_are_numbers(rows: pl.DataFrame, digits: Mapping[str, int]) -> pl.DataFrame:
     """The rows whose values can be whole numbers of a format; what is red on a check may hold others, once allowed.
 
@@ -59,6 +48,27 @@ def that_are_numbers(rows: pl.DataFrame, digits: Mapping[str, int]) -> pl.DataFr
     """
     scaled = (pl.col(name).cast(pl.Float64) * 10**count for name, count in digits.items())
     return rows.filter(pl.all_horizontal(each.is_finite() & (each.abs() < 2.0**63) for each in scaled))
+
+
+def usable_bars(
+    day: date, bars: pl.DataFrame, digits: Mapping[str, int], lasts: timedelta = timedelta()
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The bars of a day that a format can hold whose files are days from midnight to midnight in New York.
+
+    A bar of a day that is dated by trade date may begin in the evening before.
+
+    Args:
+        day: the day.
+        bars: with ``timestamp``, aware.
+        digits: as for `rounded_values`.
+        lasts: how long before its label a bar begins.
+
+    Returns:
+        The bars, and for each reason how many are left out.
+    """
+    of_date = bars.filter((pl.col(TIME) - lasts).dt.convert_time_zone(NEW_YORK.key).dt.date() == day)
+    usable = that_are_numbers(of_date, digits)
+    return usable, {EVENING_BEFORE: bars.height - of_date.height, NO_NUMBER: of_date.height - usable.height}
 
 
 def rounded_values(rows: pl.DataFrame, digits: Mapping[str, int]) -> dict[str, int]:
