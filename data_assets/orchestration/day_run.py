@@ -374,16 +374,15 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
         for day, outcome in report.outcomes.items()
         if isinstance(outcome, NotStored)
     }
+    failed_checks = recorder.breaches.days("error")
     if not_stored and _only_too_early(context, dataset, not_stored):
         context.log.info(f"{dataset.name}: not published yet{what_follows(context.run.tags)}")
     elif not_stored:
         if report.ended is not None:
             refuse_absent_lake(context.instance, lake, dataset)  # unplugged since: that is no fault of these days
-        failed = failure(dataset, not_stored, len(days))
-        failed.failed_checks = recorder.breaches.days("error")
-        raise failed
-    if found := recorder.breaches.days("error"):
-        send_alert(days_failed_checks(dataset, found, len(days)), context.log.warning)
+        raise failure(dataset, not_stored, len(days), failed_checks)
+    if failed_checks:
+        send_alert(days_failed_checks(dataset, failed_checks, len(days)), context.log.warning)
 
 
 def _warn_of_a_store_without_conditions(context: dg.AssetExecutionContext, lake: Lake) -> None:
@@ -638,15 +637,25 @@ class DaysNotStored(dg.Failure):
         failed_checks: days that did store, and failed checks, each with their names.
     """
 
-    failed_checks: Mapping[date, Sequence[str]] = MappingProxyType({})
-
-    def __init__(self, not_stored: Mapping[date, NotStored], asked: int, description: str, table: str) -> None:
+    def __init__(
+        self,
+        not_stored: Mapping[date, NotStored],
+        failed_checks: Mapping[date, Sequence[str]],
+        asked: int,
+        description: str,
+        table: str,
+    ) -> None:
         metadata = {NOT_STORED: dg.MetadataValue.md(table)}
         super().__init__(description, metadata=metadata, allow_retries=False)
-        self.not_stored, self.asked = not_stored, asked
+        self.not_stored, self.failed_checks, self.asked = not_stored, failed_checks, asked
 
 
-def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked: int) -> DaysNotStored:
+def failure(
+    dataset: MarketDataset,
+    not_stored: Mapping[date, NotStored],
+    asked: int,
+    failed_checks: Mapping[date, Sequence[str]] = MappingProxyType({}),
+) -> DaysNotStored:
     """Make the failure of a run in which some day did not store: how many, which, why, and what to do."""
     newest_first = sorted(not_stored.items(), reverse=True)
     day, outcome = newest_first[0]
@@ -659,4 +668,4 @@ def failure(dataset: MarketDataset, not_stored: Mapping[date, NotStored], asked:
         f"{dataset.name}: {len(newest_first):,} of {asked:,} {dataset.day}s did not store. "
         f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}"
     )
-    return DaysNotStored(not_stored, asked, description, table)
+    return DaysNotStored(not_stored, failed_checks, asked, description, table)
