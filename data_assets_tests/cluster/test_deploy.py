@@ -104,7 +104,13 @@ def test_helm_values_make_an_instance_that_dagster_takes() -> None:
     assert served == {"polygon": "polygon", "terminals": "theta,ib"}
     assert values["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
     assert values["dagsterDaemon"]["runCoordinator"]["config"] == {"queuedRunCoordinator": {}}, "or two limits clash"
-    assert values["additionalInstanceConfig"]["concurrency"]["pools"] == {"default_limit": 1, "granularity": "op"}
+    # The chart's own values: with the instance's under additionalInstanceConfig it renders two limits of runs.
+    assert values["concurrency"] == {
+        "enabled": True,
+        "pools": {"defaultLimit": 1, "granularity": "op"},
+        "runs": {"maxConcurrentRuns": 8},
+    }
+    assert "additionalInstanceConfig" not in values
     names = {entry["name"] for each in values["dagster-user-deployments"]["deployments"] for entry in each["env"]}
     assert {name for name in names if name.startswith(("DATA_ASSETS_", "IB_"))} <= known_variables().keys()
 
@@ -146,12 +152,17 @@ def test_the_image_holds_no_secret_runs_as_no_root_and_pins_its_base() -> None:
     assert names.index("USER") < names.index("ENTRYPOINT")
     assert [what for name, what in steps if name == "USER"] == ["data_assets"]
     assert "*" in ignored
-    assert not any(line.startswith("!.env") for line in ignored)
+    assert not any(line.startswith("!.env") and line != "!.env.example" for line in ignored)
     copied = [source for name, what in steps if name == "COPY" and "--from" not in what for source in what.split()[:-1]]
     for source in copied:
         name = source.removeprefix("./").replace("${INSTANCE}", "deploy/celery/dagster.yaml")
         assert (SOURCES / name).exists(), source
         assert f"!{name}" in ignored, source
+    # Files that another image is built with by themselves, and what is a link in the package to be there as well.
+    first = DOCKERFILE.index("FROM", 1 + DOCKERFILE.index("FROM "))
+    built = {source for line in re.findall(r"^COPY (.*)", DOCKERFILE[:first], re.MULTILINE) for source in line.split()}
+    for link in filter(Path.is_symlink, (SOURCES / "data_assets").rglob("*")):
+        assert str(link.resolve().relative_to(SOURCES)) in built, f"{link} leads nowhere where the image is built"
 
 
 @pytest.mark.skipif(os.getuid() != 0 or shutil.which("tini") is None, reason="needs root and tini")
