@@ -2,6 +2,9 @@
 
 The lake holds the days of ten tickers, which is the default, so a day file is small; with all tickers in it, reading
 days would cost more than shown here.
+
+Beside them two floors: Polars over the same months, every row and no question which of them still hold; and Polars over
+one file that holds the answer and nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from benchmarks.inputs import CACHE, SOURCES
 from benchmarks.results import Result, at_most, print_table
 from benchmarks.work import Worker
 from data_assets.lake.lake import Lake
+from data_assets.lake.layout import month_path
 from data_assets.lake.provenance import Provenance
 from data_assets.sandbox.flat_files.rows import rows
 from data_assets.sandbox.market.minute_bars import LIQUID
@@ -27,19 +31,23 @@ from data_assets.vendors.polygon import months, schema
 YEAR = 2024
 TICKER = "SPY"
 REPETITIONS = 5
-BOUND_SECONDS = 0.020
+BOUND_SECONDS = 0.010
 
 OURS, DAYS, CSV = "ours: Lake.bars", "Polars, a file a day", "Polars, a CSV a month"
+MONTHS, ANSWER = "floor: Polars, the months as they are", "floor: Polars, the answer in one file"
 
 
 def run() -> list[Result]:
     """Measure warm reads, each contender in a process of its own."""
     lake, csv = _year()
     start, end = f"{YEAR}-01-01", f"{YEAR}-12-31"
+    of_year = [date(YEAR, month, 1) for month in range(1, 13)]
     work = {
         OURS: ("ticker_year", str(lake), TICKER, start, end),
         DAYS: ("ticker_year_of_days", str(lake), TICKER, start, end),
         CSV: ("ticker_year_of_csv", str(csv)),
+        MONTHS: ("files_as_they_are", *(str(lake / month_path(months.MONTHLY, TICKER, each)) for each in of_year)),
+        ANSWER: ("files_as_they_are", str(_answer(lake))),
     }
     with ExitStack() as stack:
         workers = {name: stack.enter_context(Worker(*each, folder=CACHE)) for name, each in work.items()}
@@ -59,9 +67,24 @@ def run() -> list[Result]:
         ],
     )
     seconds = median(each[OURS]["seconds"] for each in rounds)
+
+    def over_days(name: str) -> str:
+        return f"{median(each[name]['seconds'] / each[DAYS]['seconds'] for each in rounds):.2f}"
+
     return [
-        at_most(f"(h) a year of {TICKER}'s regular minutes, warm", 1000 * seconds, 1000 * BOUND_SECONDS, "{:.1f} ms")
+        at_most(f"(h) a year of {TICKER}'s regular minutes, warm", 1000 * seconds, 1000 * BOUND_SECONDS, "{:.1f} ms"),
+        Result("(h) the same over Polars on a file a day", over_days(OURS)),
+        Result("(h) that ratio's floor: the months as they are", over_days(MONTHS)),
+        Result("(h) that ratio's floor: the answer in one file", over_days(ANSWER)),
     ]
+
+
+def _answer(lake: Path) -> Path:
+    """The rows that are asked for, as ours returns them, in one file as Polars writes it."""
+    file = CACHE / f"minutes-{YEAR}-answer.parquet"
+    bars = Lake(str(lake), synthetic=True).bars(TICKER, date(YEAR, 1, 1), date(YEAR, 12, 31), session="regular")
+    bars.collect().write_parquet(file)
+    return file
 
 
 def _year() -> tuple[Path, Path]:

@@ -26,6 +26,7 @@ from benchmarks.ib_work import ib_loop, ib_recorded
 from benchmarks.inputs import DATASET, SOURCES, SYMBOL
 from benchmarks.minute_aggs_work import (
     duckdb_sorted,
+    files_as_they_are,
     hive_by_letters,
     minute_aggs,
     polars_filtered,
@@ -245,7 +246,7 @@ KINDS: dict[str, Callable[..., Measured]] = {
         *(polars_sink, duckdb_copy, published, recorded),
         *(spx_published, spx_recorded),
         *(minute_aggs, hive_by_letters, duckdb_sorted, polars_filtered),
-        *(ticker_year, ticker_year_of_days, ticker_year_of_csv),
+        *(ticker_year, ticker_year_of_days, ticker_year_of_csv, files_as_they_are),
         *(ib_recorded, ib_loop, quote_reads),
     )
 }

@@ -51,12 +51,14 @@ class BarFiles:
         days: the days of the range that they hold, oldest first.
         not_kept: those of them that were not asked to keep the ticker, oldest first: nothing is known of it there.
         by_trade_date: those whose bars begin in the evening before.
+        whole: whether every day that the files hold is of the range, so that no row of theirs is to be left out.
     """
 
     files: tuple[tuple[str, bool], ...]
     days: tuple[date, ...]
     not_kept: tuple[date, ...]
     by_trade_date: frozenset[date] = frozenset()
+    whole: bool = False
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -108,6 +110,7 @@ def bar_files(
     not_kept: list[date] = []
     unsaid: list[date] = []
     by_trade_date: set[date] = set()
+    whole = True
     for month, days in in_month.items():
         stored = {day: day_versions[day_names[day]] for day in days if day_names[day] in day_versions}
         month_version = month_versions.get(month_names[month])
@@ -115,6 +118,7 @@ def bar_files(
         if built and built.days and all(built.days.get(day) == version for day, version in stored.items()):
             files.append((month_names[month], True))
             held += (of_month := [day for day in sorted(built.days) if start <= day <= end])
+            whole = whole and len(of_month) == len(built.days)
             by_trade_date.update(built.by_trade_date)
             if built.not_kept is None:  # an older month: its days say it, those that are still here
                 unsaid += [day for day in of_month if day in stored]
@@ -133,7 +137,7 @@ def bar_files(
     said = statements(storage, {day_names[day]: day_versions[day_names[day]] for day in unsaid})
     not_kept += [day for day in unsaid if not said[day_names[day]].keeps(ticker)]
     by_trade_date.update(day for day in unsaid if said[day_names[day]].by_trade_date)
-    return BarFiles(tuple(files), tuple(held), tuple(sorted(not_kept)), frozenset(by_trade_date))
+    return BarFiles(tuple(files), tuple(held), tuple(sorted(not_kept)), frozenset(by_trade_date), whole)
 
 
 def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFrame:
@@ -152,6 +156,8 @@ def extended_bars(storage: Storage, chosen: BarFiles, ticker: str) -> pl.LazyFra
         parts.append(in_one_vocabulary(frame))
     if not chosen.days:  # a month, without a day of the range
         return pl.concat(parts).filter(pl.lit(value=False))
+    if chosen.whole:  # a filter that keeps every row costs as much as an eighth of the reading
+        return pl.concat(parts)
     first, after = chosen.window
     return pl.concat(parts).filter(pl.col(TIME) >= _instant(first), pl.col(TIME) < _instant(after))
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date
+from functools import lru_cache
 
 PARTITION_FILE = "data.parquet"
 PREVIOUS = "_previous"
@@ -34,6 +35,7 @@ _FORMER_PREVIOUS = re.compile(r"(?P<folder>.+/date=\d{4}-\d\d-\d\d)/previous\.pa
 _FORMER_PIECE = re.compile(r".+/date=\d{4}-\d\d-\d\d/\.parts/[^/]+")
 
 
+@lru_cache(maxsize=1_000)
 def dataset_path(dataset: str) -> str:
     """The folder of a dataset: its key, once every segment of it is known to stay inside the lake.
 
