@@ -22,10 +22,7 @@ CACHE = SOURCES / ".state" / "bench"
 DATASET, SYMBOL, DAY = "theta/option_quotes/QQQ", "QQQ", date(2024, 1, 3)
 ONE_DAY = (DAY.isoformat(), DAY.isoformat())
 
-_QUOTES = (
-    f"option/history/quote?symbol={SYMBOL}&expiration=*&date={DAY:%Y%m%d}&interval=1m"
-    "&start_time=09:30:00&end_time=16:15:00&format=csv"
-)
+_QUOTES = "option/history/quote?expiration=*&interval=1m&start_time=09:30:00&end_time=16:15:00&format=csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +43,16 @@ class QuoteDay:
         return self.csv.stat().st_size / 1e6
 
 
-def quote_day(contracts: int) -> QuoteDay:
-    """The day of a chain of ``contracts``, made at the first call: 5,972 are 2.4 million rows and 190 MB."""
-    path = CACHE / f"{SYMBOL}-{DAY}-{contracts}.csv"
+def quote_day(contracts: int, day: date = DAY) -> QuoteDay:
+    """A day of a chain of ``contracts``, made at the first call: 5,972 are 2.4 million rows and 190 MB."""
+    path = CACHE / f"{SYMBOL}-{contracts}" / f"{day}.csv"
     if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         print(f"making {path.relative_to(SOURCES)}", flush=True)
         with (
             theta_server(contracts) as base_url,
-            urllib.request.urlopen(f"{base_url}/{_QUOTES}") as body,
+            urllib.request.urlopen(f"{base_url}/{_QUOTES}&symbol={SYMBOL}&date={day:%Y%m%d}") as body,
             unfinished.open("wb") as file,
         ):
             shutil.copyfileobj(body, file, 1 << 20)
@@ -113,7 +110,8 @@ def theta_server(contracts: int, csv: Path | None = None, bytes_per_second: floa
 
     Args:
         contracts: of the chain that is quoted, and listed for the completeness audit.
-        csv: a body with that chain, sent as it is for every request for quotes; made for each request if None.
+        csv: a body with that chain, sent as it is for every request for quotes, or the folder of `quote_day` with one
+            for each day; made for each request if None.
         bytes_per_second: pace of each answer; None for as fast as it goes.
 
     Yields:

@@ -55,7 +55,8 @@ class SandboxTheta:
         fraction: whether timestamps in the CSV carry milliseconds.
         framing: ``chunked``, or ``content-length``, which needs the whole body in memory first.
         bytes_per_second: pace of each answer; None for as fast as it goes.
-        body_file: a CSV file that is every quote request's body, for benchmarks; cheapest with ``content-length``.
+        body_file: a CSV file that is every quote request's body, for benchmarks, or a folder with one for each day,
+            ``YYYY-MM-DD.csv``; cheapest with ``content-length``.
         now: the current time, aware; what is later does not exist yet.
         port: 0 for any free one.
         says_synthetic: whether its answers say that they are no real data, which the live profile refuses. Only a test

@@ -124,7 +124,7 @@ class Delivery:
     Attributes:
         framing: ``chunked`` as it is generated, or ``content-length`` once it is whole.
         bytes_per_second: pace of each answer; None for as fast as it goes.
-        body_file: a CSV file that is every quote request's body, as it is.
+        body_file: a CSV file that is every quote request's body, as it is; or a folder of them, ``YYYY-MM-DD.csv``.
     """
 
     framing: Framing
@@ -213,6 +213,8 @@ class ThetaServer:
         if not self._connected:
             _refuse(474)
         file = self._delivery.body_file if query.endpoint == QUOTE_ENDPOINT else None
+        if file is not None and file.is_dir():
+            file /= f"{query.first}.csv"
         is_history = query.endpoint in THETA_HISTORIES
         listings, rows = await self._in_pool(lambda: self._measured(query)) if is_history and not file else ([], 0)
         fault = self._schedule.strike(query.endpoint, query.first, query.last, rows)

@@ -467,6 +467,14 @@ def test_a_body_file_is_every_days_body(tmp_path, framing, pace):
             assert ("content-length" in answer.headers) == (framing == "content-length")
 
 
+def test_a_folder_of_body_files_has_one_for_each_day(tmp_path):
+    bodies = {day: HEADER + f"\n{day}\n".encode() for day in ("2024-01-03", "2024-01-04")}
+    for day, body in bodies.items():
+        (tmp_path / f"{day}.csv").write_bytes(body)
+    with SandboxTheta(body_file=tmp_path, framing="content-length") as server:
+        assert {day: quotes(server, date=day).content for day in bodies} == bodies
+
+
 def test_a_body_file_leaves_its_connection_usable(tmp_path, caplog):
     path = tmp_path / "day.csv"
     path.write_bytes(HEADER + b"\n" + b"x" * 1_000_000)
