@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-PATIENCE = 120
+from data_assets_tests.cluster.afterwards import TIED, free_port
+
+PATIENCE = 300
 ACCESS_KEY = "test"
 
 CONFIGURATION = """
@@ -54,7 +56,7 @@ mon_allow_pool_size_one = true
 def ceph(folder: Path) -> Iterator[str]:
     """The endpoint of a server that knows one user, `ACCESS_KEY` with the same word as its secret."""
     folder.mkdir()
-    fsid, monitor, gateway = str(uuid.uuid4()), _free_port(), _free_port()
+    fsid, monitor, gateway = str(uuid.uuid4()), free_port(), free_port()
     (folder / "ceph.conf").write_text(CONFIGURATION.format(fsid=fsid, port=monitor, folder=folder))
     (folder / "store").mkdir()
 
@@ -66,7 +68,7 @@ def ceph(folder: Path) -> Iterator[str]:
     with ExitStack() as daemons:
 
         def start(program: str, *arguments: str) -> None:
-            command = ["setpriv", "--pdeathsig", "KILL", program, "-c", str(folder / "ceph.conf"), "-f", *arguments]
+            command = [*TIED, program, "-c", str(folder / "ceph.conf"), "-f", *arguments]
             daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             daemons.callback(daemon.wait)
             daemons.callback(daemon.kill)
@@ -107,10 +109,3 @@ def asked_of(endpoint: str, environ: Mapping[str, str], body: bytes) -> tuple[st
 def _answers(port: int) -> bool:
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from data_assets_tests.cluster.afterwards import TIED, afterwards, free_port
 
 FORWARD = """
 import asyncio, sys
@@ -40,6 +41,16 @@ async def main(address, port):
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 """Lets the hosts reach a server of this machine that listens on loopback alone."""
+
+
+REMOVE = """
+for each in $(ip netns list | cut -d ' ' -f 1 | grep -x "$1[a-z].*"); do
+  while pids=$(ip netns pids "$each") && [ -n "$pids" ]; do kill -KILL $pids; sleep 0.1; done
+  ip netns del "$each"
+done
+ip link del "$1"
+"""
+"""Of a bridge: kill all that runs on its hosts, and leave nothing of it and of them."""
 
 
 def run(*command: str) -> str:
@@ -104,11 +115,6 @@ class Host:
         """Give its network back."""
         run("ip", "link", "set", self._outside, "up")
 
-    def remove(self) -> None:
-        """Leave nothing of it."""
-        self.kill()
-        run("ip", "netns", "del", self.name)
-
 
 class Network:
     """A bridge that hosts are on.
@@ -116,15 +122,16 @@ class Network:
     Attributes:
         address: of this machine, as the hosts reach it.
         hosts: that were added.
+        forwarders: the processes that let them reach this machine's servers.
     """
 
-    def __init__(self, folder: Path) -> None:
-        number = os.getpid() % 10_000
-        self._folder, self._bridge = folder, f"da{number}"
-        self._subnet = f"10.231.{number % 250}"
+    def __init__(self, folder: Path, bridge: str) -> None:
+        self._folder, self._bridge = folder, bridge
+        taken = run("ip", "-4", "-brief", "address")
+        self._subnet = next(each for each in (f"10.231.{number}" for number in range(250)) if f" {each}." not in taken)
         self.address = f"{self._subnet}.1"
         self.hosts: list[Host] = []
-        self._forwarders: list[subprocess.Popen[str]] = []
+        self.forwarders: list[subprocess.Popen[str]] = []
         run("ip", "link", "add", self._bridge, "type", "bridge")
         run("ip", "addr", "add", f"{self.address}/24", "dev", self._bridge)
         run("ip", "link", "set", self._bridge, "up")
@@ -138,39 +145,52 @@ class Network:
 
     def forward(self, port: int) -> None:
         """Let the hosts reach a port of loopback under `address`."""
-        command = [sys.executable, "-c", FORWARD, self.address, str(port)]
+        command = [*TIED, sys.executable, "-c", FORWARD, self.address, str(port)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._forwarders.append(process)
+        self.forwarders.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
 
-    def remove(self) -> None:
-        """Leave nothing of it, its hosts included."""
-        for process in self._forwarders:
-            process.kill()
-            process.communicate()
-        for host in self.hosts:
-            host.remove()
-        run("ip", "link", "del", self._bridge)
+
+def refusal() -> str | None:
+    """Why there can be no hosts here, in the words of what refused; None where there can."""
+    bridge = f"da{os.getpid()}"
+    for command in (
+        ("ip", "link", "add", bridge, "type", "bridge"),
+        ("ip", "link", "del", bridge),
+        ("ip", "netns", "add", bridge),
+        ("ip", "netns", "exec", bridge, "true"),
+        ("ip", "netns", "del", bridge),
+    ):
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            return "ip is not installed"
+        except subprocess.CalledProcessError as error:
+            subprocess.run(["ip", "netns", "del", bridge], check=False, capture_output=True)
+            return f"{' '.join(command)}: {error.stderr.strip()}"
+    return None
 
 
 @contextmanager
 def network(folder: Path) -> Iterator[Network]:
-    """A network that is removed at the end."""
-    made = Network(folder)
-    try:
-        yield made
-    finally:
-        made.remove()
+    """A network that is removed at the end, with all that runs on it."""
+    bridge = f"da{os.getpid()}"
+    with afterwards(REMOVE, bridge):
+        made = Network(folder, bridge)
+        try:
+            yield made
+        finally:
+            for process in made.forwarders:
+                process.kill()
+                process.communicate()
 
 
 @contextmanager
 def redis(folder: Path) -> Iterator[int]:
     """A redis of its own on loopback; its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    port = free_port()
+    command = [*TIED, "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("Ready to accept connections" in line for line in iter(process.stdout.readline, ""))

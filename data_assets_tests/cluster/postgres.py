@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -15,6 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from data_assets_tests.cluster.afterwards import afterwards, free_port
+
+PATIENT = ("-t", "300")
+"""How long it may take to start and to stop; its own default is a minute, which a busy machine may need."""
+
+STOP = """
+if server=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null); then
+  kill -QUIT "$server"
+  while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+fi
+rm -rf "$1"
+"""
+"""Of what is in a folder: end the server at once, and leave nothing."""
 
 
 def is_installed() -> bool:
@@ -36,7 +49,16 @@ class Postgres:
 
     def control(self, *arguments: str) -> None:
         """Run `pg_ctl`, and wait for what it does. The server refuses to be root's."""
-        command = [_program("pg_ctl"), "-D", self.folder / "data", "-l", self.folder / "log", "-w", *arguments]
+        command = [
+            _program("pg_ctl"),
+            "-D",
+            self.folder / "data",
+            "-l",
+            self.folder / "log",
+            "-w",
+            *PATIENT,
+            *arguments,
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=_owner(), cwd=self.folder)
 
     def start(self, *, durable: bool = False) -> None:
@@ -67,16 +89,11 @@ def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     if owner := _owner():
         shutil.chown(folder, owner)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        server = Postgres(folder, free.getsockname()[1])
-    try:
+    server = Postgres(folder, free_port())
+    with afterwards(STOP, str(folder)):
         server.control("-o", "-A trust -U dagster --no-sync", "initdb")
         server.start(durable=durable)
         yield server
-        server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _found(name: str) -> list[str]:

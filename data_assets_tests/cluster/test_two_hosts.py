@@ -29,8 +29,9 @@ from moto.moto_server.werkzeug_app import create_backend_app
 
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.sandbox.tws.serving import SandboxTws
+from data_assets_tests.cluster.afterwards import afterwards
 from data_assets_tests.cluster.deployed import exec_form, worker_command
-from data_assets_tests.cluster.hosts import Host, Network, network, redis
+from data_assets_tests.cluster.hosts import Host, Network, network, redis, refusal
 from data_assets_tests.cluster.postgres import Postgres
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, sessions, write_project
 from data_assets_tests.lake.conftest import s3_server
@@ -42,10 +43,7 @@ BUCKET = "lake"
 CONTRACT_DETAILS = 9
 """The number of the message that asks what a contract is, which counts for nothing."""
 
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="network namespaces are root's"),
-    pytest.mark.timeout(900),
-]
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass
@@ -147,6 +145,11 @@ class Cluster:
         assert run is not None
         return run.status
 
+    def kept_by_runs_that_are_over(self) -> list[str]:
+        """The runs that hold the vendor's account and have ended; those of the automation may hold it and work."""
+        claimed = self.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots
+        return [run.run_id for run in self.runs([slot.run_id for slot in claimed]) if run.is_finished]
+
     def wait_for(self, reached: Callable[[], object]) -> None:
         """Return as soon as `reached()` is true."""
         give_up = time.monotonic() + PATIENCE
@@ -158,6 +161,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if refused := refusal():
+        pytest.skip(f"no hosts can be made here: {refused}")
     folder = tmp_path_factory.mktemp("cluster")
     store = Store()
     with (
@@ -198,7 +203,8 @@ def cluster(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             instance.event_log_storage.set_concurrency_slots("polygon", 2)
             try:
                 dagster.start()
-                yield Cluster(net, postgres, store, dagster, instance, environment, objects)
+                with afterwards('pkill -KILL --session "$1"', str(dagster.session)):
+                    yield Cluster(net, postgres, store, dagster, instance, environment, objects)
             finally:
                 dagster.cut_the_power()
 
@@ -226,7 +232,7 @@ def test_forty_days_over_two_hosts_of_which_one_is_killed(cluster: Cluster, caps
     cluster.wait_for(lambda: all(run.is_finished for run in cluster.instance.get_runs()))
 
     assert {day: cluster.store.puts[day] for day in recorded} == dict.fromkeys(recorded, 1), "stored twice"
-    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+    cluster.wait_for(lambda: not cluster.kept_by_runs_that_are_over())
     (failed,) = [run for run in cluster.runs(runs) if not run.is_success]
     again = [run for run in cluster.instance.get_runs() if run.parent_run_id == failed.run_id]
     assert [run.is_success for run in again] == [True]
@@ -267,7 +273,7 @@ def test_what_is_away_for_a_while_costs_no_day_and_needs_nobody(cluster: Cluster
 
     assert recorded() == set(days), "a day was left for somebody to ask for again"
     assert {day: cluster.store.puts[day] for day in settled} == dict.fromkeys(settled, 1), "stored twice"
-    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+    cluster.wait_for(lambda: not cluster.kept_by_runs_that_are_over())
 
 
 def test_of_two_runs_of_one_day_on_two_hosts_one_wins_whole_and_both_record_its_file(cluster: Cluster) -> None:
@@ -311,7 +317,7 @@ def test_a_container_that_is_told_to_stop_ends_what_is_in_hand_and_says_so(clust
     recorded = Counter({day: times for day, times in cluster.recorded().items() if day in days})
     assert set(recorded) < set(days), "it was told in the middle"
     assert recorded == Counter({day: 1 for day in days if cluster.store.puts[day]}), "what is stored is recorded"
-    assert cluster.instance.event_log_storage.get_concurrency_info("polygon").claimed_slots == []
+    cluster.wait_for(lambda: not cluster.kept_by_runs_that_are_over())
 
 
 def test_a_new_history_is_rebuilt_from_the_lake(cluster: Cluster, tmp_path: Path) -> None:

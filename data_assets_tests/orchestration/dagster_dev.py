@@ -141,6 +141,12 @@ class DagsterDev:
             )
         self._url = f"http://127.0.0.1:{port}"
 
+    @property
+    def session(self) -> int:
+        """The id of the session that all of its processes are in."""
+        assert self._process is not None
+        return self._process.pid
+
     def has_loaded(self) -> bool:
         """Whether the UI answers and has loaded the code location."""
         return has_loaded(self._url)
