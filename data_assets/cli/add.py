@@ -32,6 +32,7 @@ from data_assets.cli.project import EXIT_OK, counted_with_runs, enter_project
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer
 from data_assets.files import durable, tempfiles
+from data_assets.ingest.outcome import IngestError
 from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import one_line
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
@@ -39,10 +40,8 @@ from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.vendor_offer import Offer
 from data_assets.project import DEFS, mount_defs
 from data_assets.settings import settings
+from data_assets.vendors.ib.errors import WrongRow
 from data_assets.wiring import open_lake
-
-AMBIGUOUS = {"column primaryExchange": ", by --primary-exchange"}
-"""How the listing exchange is named here, where IB's client asks for it."""
 
 ASKED_DAY = -3
 """The third newest session: every vendor has published it, whatever the hour."""
@@ -167,11 +166,20 @@ def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:
     """What the vendor says; a refusal ends this process."""
     end_loading()
     asked = ", as the simulator says" if _is_simulated() else ""
-    with ending_without_an_answer(f"{what}: not added{asked}", AMBIGUOUS), counted_with_runs():
+    with ending_without_an_answer(f"{what}: not added{asked}", _without_its_row), counted_with_runs():
         offer, first_of_plan = asyncio.run(ask_offer(dataset, open_lake(), _asked_day()))
     if first_of_plan is None:
         _refuse(f"{what}: your plan includes no day of it", offer.account)
     return offer, first_of_plan
+
+
+def _without_its_row(error: IngestError) -> str:
+    """What a vendor refuses, without the row of the list, which is not there yet."""
+    if not isinstance(error, WrongRow):
+        return str(error)
+    if error.column == "primaryExchange":
+        return f"{error.found}; name the one that is meant, by --primary-exchange"
+    return f"{error.found}; nothing was changed"
 
 
 def _asked_day() -> date:

@@ -6,7 +6,6 @@ verb that is imported when its command is called: so `--help` and a wrong call a
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
 import os
@@ -28,6 +27,7 @@ from data_assets.cli.arguments import (
 )
 from data_assets.cli.known_names import refuse_unknown
 from data_assets.cli.starting import show_loading
+from data_assets.dataset_names import nearest
 from data_assets.project import PROJECT
 
 THETA_PORT, S3_PORT, TWS_PORT = 25503, 9000, 7497
@@ -48,6 +48,8 @@ LOADERS = {
     **dict.fromkeys(("spark", "pyspark", "trino", "duckdb", "pyiceberg"), "iceberg"),
 }
 """What is read by engines that have no format of their own, or another name."""
+
+WHICH_THERE_ARE = "which there are: data-assets --help"
 
 SHAPED, SHAPE = ("frame", "csv"), ("label", "zone", "every", "grid", "fill")
 FAULTS = ("missing", "failed", "hole", "check")
@@ -82,15 +84,15 @@ def _name_the_project(_ctx: click.Context, _option: click.Parameter, folder: str
 
 
 class _Commands(click.Group):
-    """Lists them in the order in which one needs them, and names the nearest one for a name that is none."""
+    """Lists them in the order in which one needs them, and names the one that was meant for a name that is none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in self.commands:
-            near = difflib.get_close_matches(cmd_name, self.commands, n=1, cutoff=0.0)
-            ctx.fail(f"there is no command {cmd_name!r}; the nearest is {near[0]}")
+            near = nearest(self.commands, cmd_name)
+            ctx.fail(f"there is no command {cmd_name!r}; {f'the nearest is {near}' if near else WHICH_THERE_ARE}")
         return self.commands[cmd_name]
 
 

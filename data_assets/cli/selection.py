@@ -30,7 +30,7 @@ from data_assets.cli.project import (
     enter_project,
     unknown,
 )
-from data_assets.dataset_names import named
+from data_assets.dataset_names import WHAT_THERE_IS, named
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState, Found, states_of, unreadable_text
@@ -145,7 +145,7 @@ def _by_dagster(text: str) -> list[MarketDataset]:
     names = {key.to_user_string() for key in selected}
     found = [each for name, each in datasets().items() if name in names]
     if not found:
-        raise unknown(ValueError(f"no dataset matches {text!r}; what there is: data-assets list"))
+        raise unknown(ValueError(f"no dataset matches {text!r}; {WHAT_THERE_IS}"))
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -31,12 +31,12 @@ async def soon(answer: Awaitable[T]) -> T:
 
 
 @contextmanager
-def ending_without_an_answer(asked: str, hints: Mapping[str, str] | None = None) -> Iterator[None]:
+def ending_without_an_answer(asked: str, words: Callable[[IngestError], str] = str) -> Iterator[None]:
     """End this process with one line and 1 where the vendor does not answer, or refuses.
 
     Args:
         asked: what was asked about, with which the line begins.
-        hints: what the line ends with where a text stands in the vendor's words.
+        words: what is said of a refusal that is not of a day.
     """
     try:
         yield
@@ -45,9 +45,8 @@ def ending_without_an_answer(asked: str, hints: Mapping[str, str] | None = None)
     except DayEnded as ended:
         said = f"{ended.outcome.name}: {ended.outcome.reason}"
     except IngestError as error:
-        said = str(error)
+        said = words(error)
     else:
         return
-    hint = "".join(hint for text, hint in (hints or {}).items() if text in said)
-    say(f"Error: {asked}: {one_line(said)}{hint}", err=True)
+    say(f"Error: {asked}: {one_line(said)}", err=True)
     sys.exit(1)

@@ -163,7 +163,7 @@ def test_a_symbol_of_ib_gets_a_row(tmp_path: Path, call: Call) -> None:
         assert "already; nothing was changed" in call("add", "ib", "nvda").stdout
         unknown = call("add", "ib", "NOSUCH")
         assert (unknown.code, unknown.stdout, unknown.stderr.count("\n")) == (1, "", 1)
-        assert "NOSUCH" in unknown.stderr
+        assert "not added: TWS knows no STK NOSUCH on SMART in USD; nothing was changed" in unknown.stderr
         assert files(tmp_path) == after
 
         several = call("add", "ib", "GLD")  # in dollars in New York, and in London
@@ -172,6 +172,7 @@ def test_a_symbol_of_ib_gets_a_row(tmp_path: Path, call: Call) -> None:
         for exchange, says in (("NYSE", "GLD"), ("LSEETF", "only stocks of US exchanges")):
             wrong = call("add", "ib", "GLD", "--primary-exchange", exchange)
             assert (wrong.code, wrong.stderr.count("\n"), says in wrong.stderr) == (1, 1, True)
+            assert "row" not in wrong.stderr  # of a list that does not have it
         assert files(tmp_path) == after
         of_arca = call("add", "ib", "GLD", "--primary-exchange", "arca", "--json")
         assert of_arca.document == {

@@ -84,7 +84,8 @@ def refused(call: Call, folder: Path, arguments: tuple[str, ...], code: int = 2)
     return ended.stderr
 
 
-NAMES = {"theta/option_quote/QQQ": "nearest is theta", "polgon": "nearest is polygon", "theta/*/IWM": "theta/*/IWM"}
+MISSPELT = "theta/option_quote/QQQ"
+NAMES = {MISSPELT: "nearest is theta", "polgon": "nearest is polygon", "theta/*/IWM": "theta/*/IWM"}
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["first call", "names remembered"])
@@ -102,7 +103,8 @@ def test_a_name_of_none(folder: Path, call: Call, is_known: bool) -> None:
         assert says in refused(call, folder, ("accept-hole", key, FIRST, "--reason", "lost"))
     for key, (verb, (before, after)) in product(NAMES, OF_ONE.items()):
         after = tuple(str(folder / each) if each == "defs" else each for each in after)
-        assert f"there is no dataset '{key}'; the nearest is " in refused(call, folder, (verb, *before, key, *after))
+        more = f"the nearest is {DATASET}" if key == MISSPELT else "what there is: data-assets list"
+        assert f"there is no dataset '{key}'; {more}" in refused(call, folder, (verb, *before, key, *after))
 
 
 def test_a_day_before_the_first(folder: Path, call: Call) -> None:

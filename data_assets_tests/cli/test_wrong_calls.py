@@ -40,7 +40,8 @@ CALLS = {
     "no key": (("backfill", "--days", "10"), "name datasets (KEY...)", "--all"),
     "only": (("backfill", DATASET, "--only", "mising"), "'mising' is not one of", "'missing', 'failed', 'all'"),
     "option": (("backfill", DATASET, "--form", "2024-01-02"), "--form", "--from"),
-    "command": (("backfil", DATASET), "no command 'backfil'", "backfill"),
+    "command": (("backfil", DATASET), "no command 'backfil'", "the nearest is backfill"),
+    "no command": (("xyzzy",), "no command 'xyzzy'", "which there are: data-assets --help"),
 }
 
 

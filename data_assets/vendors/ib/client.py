@@ -36,7 +36,7 @@ from data_assets.ingest.state_file import Damaged, StateFile
 from data_assets.trading_calendar import Session, utc_now
 from data_assets.vendors.ib.connection import Answer, Connection
 from data_assets.vendors.ib.contracts import Ticker, foreign
-from data_assets.vendors.ib.errors import Asked, Unreadable
+from data_assets.vendors.ib.errors import Asked, Unreadable, WrongRow
 from data_assets.vendors.ib.pacing import RequestPacing
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets.vendors.ib.schema import frame_of
@@ -177,16 +177,18 @@ class IbClient:
         Raises:
             RunEnded: it does not; the text names the row and the column of each ticker that is wrong.
         """
-        wrong = []
+        wrong: list[RunEnded] = []
         for ticker in tickers:
             try:
                 await self._contract(ticker)
             except RunEnded as error:
-                wrong.append(str(error))
+                wrong.append(error)
             except IngestError as error:
                 self._say(f"{error}: asking again with the first day")
+        if len(wrong) == 1:
+            raise wrong[0]
         if wrong:
-            raise RunEnded("; ".join(wrong))
+            raise RunEnded("; ".join(str(error) for error in wrong))
 
     async def head_timestamp(self, ticker: Ticker) -> datetime | None:
         """Return when IB's history of a ticker begins, UTC, regular hours; it is requested once and remembered.
@@ -343,7 +345,7 @@ class IbClient:
             answer = await self._connection.request(request)
         except RunEnded as error:
             if str(error).startswith(_UNKNOWN_CONTRACT):
-                raise RunEnded(_unknown(ticker)) from error
+                raise _unknown(ticker) from error
             raise
         found: list[ContractDetails] = answer.value
         described = {
@@ -360,7 +362,8 @@ class IbClient:
         details = described[contract.conId]
         exchanges = [contract.primaryExchange, *details.validExchanges.split(",")]
         if why := foreign(ticker, zone=details.timeZoneId, exchanges=exchanges):
-            raise self._wrong(why, answer)
+            todo = "name its US listing in exchange and primaryExchange, or take the row out"
+            raise self._wrong(WrongRow(f"{ticker.where}: {why}; {todo}", found=why), answer)
         return Contract(
             conId=contract.conId,
             symbol=ticker.symbol,
@@ -370,9 +373,9 @@ class IbClient:
             primaryExchange=contract.primaryExchange,
         )
 
-    def _wrong(self, row: str, answer: Answer) -> IngestError:
+    def _wrong(self, row: WrongRow, answer: Answer) -> IngestError:
         """Return what to raise for a ticker's row, after a response that IB may have sent while it was away."""
-        return self._connection.disbelieved(row, answer.doubt) if answer.doubt else RunEnded(row)
+        return self._connection.disbelieved(row.found, answer.doubt) if answer.doubt else row
 
     def _known_of(self, ticker: Ticker) -> _Known:
         return self._known.setdefault(ticker, _Known())
@@ -426,19 +429,17 @@ def _source(contract: Contract, hours: Session) -> str:
     return f"tws://historical_data?{urlencode(query, safe=':')}"
 
 
-def _unknown(ticker: Ticker) -> str:
+def _unknown(ticker: Ticker) -> WrongRow:
     column, at = "symbol", f"{ticker.exchange} in {ticker.currency}"
     if ticker.primary_exchange:
         column, at = "symbol or primaryExchange", f"{at}, listed on {ticker.primary_exchange}"
-    return (
-        f"{ticker.where}, column {column}: TWS knows no {ticker.sec_type} {ticker.symbol} on {at}; correct the row as "
-        "TWS's own search spells it"
-    )
+    found = f"TWS knows no {ticker.sec_type} {ticker.symbol} on {at}"
+    text = f"{ticker.where}, column {column}: {found}; correct the row as TWS's own search spells it"
+    return WrongRow(text, found=found, column=column)
 
 
-def _ambiguous(ticker: Ticker, contracts: Sequence[Contract]) -> str:
+def _ambiguous(ticker: Ticker, contracts: Sequence[Contract]) -> WrongRow:
     listed = ", ".join(sorted({contract.primaryExchange or contract.exchange for contract in contracts}))
-    return (
-        f"{ticker.where}, column primaryExchange: {ticker.symbol} in {ticker.currency} is listed on {listed}; name the "
-        "one that is meant"
-    )
+    found = f"{ticker.symbol} in {ticker.currency} is listed on {listed}"
+    column = "primaryExchange"
+    return WrongRow(f"{ticker.where}, column {column}: {found}; name the one that is meant", found=found, column=column)

@@ -108,6 +108,8 @@ def read_tickers(path: Path) -> tuple[Ticker, ...]:
 def foreign(ticker: Ticker, *, zone: str, exchanges: Collection[str]) -> str | None:
     """Why a contract's sessions are not those of the calendar here, or None; dollars say nothing of the exchange.
 
+    The row is not named.
+
     Args:
         ticker: the row.
         zone: the contract's time zone, as TWS names it (``US/Eastern``, ``GB-Eire``); empty where it says none.
@@ -119,9 +121,9 @@ def foreign(ticker: Ticker, *, zone: str, exchanges: Collection[str]) -> str | N
     if us_exchange and _new_yorks(zone):
         return None
     return (
-        f"{ticker.where}: {ticker.symbol} in {ticker.currency} is a contract of {', '.join(places) or 'no exchange'}, "
+        f"{ticker.symbol} in {ticker.currency} is a contract of {', '.join(places) or 'no exchange'}, "
         f"time zone {zone or 'not said'}; only stocks of US exchanges are supported, whose days and hours are the "
-        "calendar here: name its US listing in exchange and primaryExchange, or take the row out"
+        "calendar here"
     )
 
 

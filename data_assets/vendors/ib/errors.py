@@ -74,6 +74,20 @@ class Unknown(Transient):
     """An unknown code; the response may follow it, or it was the response."""
 
 
+class WrongRow(RunEnded):
+    """A ticker's row does not name one contract of which bars can be kept.
+
+    Attributes:
+        found: what is wrong with the contract, without the row.
+        column: the one that has to be filled or corrected; empty where that cannot be told.
+    """
+
+    def __init__(self, text: str, *, found: str, column: str = "") -> None:
+        super().__init__(text)
+        self.found = found
+        self.column = column
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was requested, for messages.
@@ -174,11 +188,12 @@ def _of_contract(said: str, text: str, asked: Asked) -> IngestError:
             cause="IB Error 200",
         )
     if ambiguous:
-        return RunEnded(
+        text = (
             f"{said}; more than one contract fits {asked.where}: name the listing exchange in its column "
             "primaryExchange, such as NASDAQ, NYSE or ARCA"
         )
-    return RunEnded(f"{said}; correct symbol, exchange, currency or primaryExchange in {asked.where}")
+        return WrongRow(text, found=said, column="primaryExchange")
+    return WrongRow(f"{said}; correct symbol, exchange, currency or primaryExchange in {asked.where}", found=said)
 
 
 def _of_validation(said: str, text: str, asked: Asked) -> IngestError:
@@ -193,7 +208,7 @@ def _of_validation(said: str, text: str, asked: Asked) -> IngestError:
     if _any(_OF_ACCOUNT, text):
         return RunEnded(f"{said}; it concerns the account or the login: mend it in TWS, then run again")
     if "please enter" in text:  # what is missing or unknown is a part of the contract, which a person wrote
-        return RunEnded(f"{said}; correct it in {asked.where}, then run again")
+        return WrongRow(f"{said}; correct it in {asked.where}, then run again", found=said)
     if not text.startswith(_ENGLISH_321):
         return RunEnded(f"{said}; TWS refuses the request itself, and {_ENGLISH}, then run again for the reason")
     return RunEnded(f"{said}; TWS refuses the request itself: {_DEFECT}")

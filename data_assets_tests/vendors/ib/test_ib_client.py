@@ -30,7 +30,7 @@ from data_assets.sandbox.tws.serving import SandboxTws
 from data_assets.sandbox.tws.wire import SERVER_VERSION, ClientBytes, message
 from data_assets.trading_calendar import NEW_YORK, session
 from data_assets.vendors.ib.contracts import Ticker, foreign
-from data_assets.vendors.ib.errors import Asked, SessionElsewhere, Unknown, Unreadable, error_of
+from data_assets.vendors.ib.errors import Asked, SessionElsewhere, Unknown, Unreadable, WrongRow, error_of
 from data_assets.vendors.ib.pacing import Budget
 from data_assets.vendors.ib.resets import reset_ends
 from data_assets_tests.vendors.ib.hand_tws import Say, bars_message, hand_tws
@@ -87,7 +87,7 @@ def numbers(tws: SandboxTws, number: int) -> int:
         (165, QUERY + "no items retrieved", None),
         (165, "Die Verbindung zum HMDS-Server war erfolgreich.", None),
         (166, "HMDS Expired Contract Violation", Failed),
-        (200, "No security definition has been found for the request", RunEnded),
+        (200, "No security definition has been found for the request", WrongRow),
         (203, "The security is not available or allowed for this account", NotEntitled),
         (354, "Requested market data is not subscribed", NotEntitled),
         (10089, "Requested market data requires additional subscription for API", None),
