@@ -113,8 +113,13 @@ def _text(folder: Path, said: sqlite3.Error | OSError) -> str:
             f"{folder / HISTORY} away and record the days again from their files, which are as they were: "
             "data-assets reconcile"
         )
-    full = said.errno in NO_SPACE if isinstance(said, OSError) else said.sqlite_errorcode == sqlite3.SQLITE_FULL
-    if (short := shortage(folder)) or full:
+    if isinstance(said, OSError):
+        full = said.errno in NO_SPACE
+        short = shortage(folder) if full else ""
+    else:  # whose code may say nothing of the room
+        short = shortage(folder)
+        full = bool(short) or _primary_code(said) == sqlite3.SQLITE_FULL
+    if full:
         return f"{folder}: no room for the run history ({reason}){short}; make room on its disk, {again}"
     if is_read_only(folder):
         return f"{folder}: the run history is on a file system that is mounted read-only; mount it for writing, {again}"

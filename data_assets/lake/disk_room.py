@@ -25,7 +25,7 @@ def shortage(path: Path) -> str:
         path: a file or folder, there or not: the nearest folder above it that is there tells.
     """
     found = _file_system(path)
-    if found is None:
+    if found is None or not found.f_blocks:  # as /proc, which keeps no files: it has no room, and is short of none
         return ""
     free = found.f_bavail * found.f_frsize
     if free < BYTES_SPARE:

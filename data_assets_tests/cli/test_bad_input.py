@@ -107,6 +107,15 @@ def test_a_name_of_none(folder: Path, call: Call, is_known: bool) -> None:
         assert f"there is no dataset '{key}'; {more}" in refused(call, folder, (verb, *before, key, *after))
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="as Linux has it")
+def test_a_state_folder_where_no_file_can_be_is_not_short_of_room(
+    folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ASSETS_STATE", "/proc/data_assets")
+    said = refused(call, folder, ("list",), 1)
+    assert said.startswith("Error: /proc/data_assets: the run history cannot be read or written (No such file")
+
+
 def test_a_day_before_the_first(folder: Path, call: Call) -> None:
     calls = [
         *((verb, *before, DATASET, "--to", EARLY) for verb, before in SELECT.items() if verb != "doctor"),
