@@ -48,6 +48,10 @@ class WrittenDay:
 
 NOTHING = WrittenDay(0, ())
 
+SHARE_UNSAVED = 0.05
+"""How many days may be written, of those in the manifest, before it is: it is written whole, so after each of thousands
+of days it would be most of the work. Files that it does not name yet are known by the folder's journal."""
+
 
 class Exporter(Protocol):
     """A format, for one dataset and, of bars, one ticker."""
@@ -163,26 +167,36 @@ def export(
             not_kept=partial(not_kept_text, lake, exporter.dataset, exporter.ticker) if exporter.ticker else None,
         )
         done = 0
-        for _, group in groupby(together, exporter.unit):
-            of_unit = list(group)
-            held = [day for day in of_unit if found[day].has_file]
-            revisions = {day: _revision(lake, exporter.dataset, day) for day in held}
-            done += len(of_unit)
-            if only_changed and all(
-                _is_as_recorded(manifest, found[day], revisions.get(day), tolerated[day], folder) for day in of_unit
-            ):
+        records: list[ExportedDay] = []
+        try:
+            for _, group in groupby(together, exporter.unit):
+                of_unit = list(group)
+                held = [day for day in of_unit if found[day].has_file]
+                revisions = {day: _revision(lake, exporter.dataset, day) for day in held}
+                done += len(of_unit)
+                if not only_changed or not all(
+                    _is_as_recorded(manifest, found[day], revisions.get(day), tolerated[day], folder) for day in of_unit
+                ):
+                    written = exporter.write(lake, held, [day for day in of_unit if day not in held], folder)
+                    records += [
+                        _record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated[day])
+                        for day in of_unit
+                    ]
+                    if len(records) > len(manifest.days) * SHARE_UNSAVED:
+                        manifest, records = _saved(manifest, records, folder), []
                 progress(done, len(together))
-                continue
-            written = exporter.write(lake, held, [day for day in of_unit if day not in held], folder)
-            records = [
-                _record(found[day], written.get(day, NOTHING), revisions.get(day), tolerated[day]) for day in of_unit
-            ]
-            manifest = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
-            folder.save(manifest)
-            progress(done, len(together))
+        finally:
+            if records:
+                manifest = _saved(manifest, records, folder)
         if isinstance(exporter, Indexed):
             exporter.index(manifest, folder)
     return manifest
+
+
+def _saved(manifest: Manifest, records: Iterable[ExportedDay], folder: ExportFolder) -> Manifest:
+    after = manifest.with_days(records, written_at=datetime.now(UTC), tool=version("data-assets"))
+    folder.save(after)
+    return after
 
 
 def _looked_at(exporter: Exporter, lake: Lake, found: Iterable[FoundDay]) -> Iterable[FoundDay]:

@@ -50,6 +50,7 @@ class ExportFolder:
         self._synthetic = lake.synthetic
         self._writers: dict[str, str] = {}
         self._export = ""
+        self._manifests: dict[Path, Manifest] = {}
         if "://" in lake.url:
             return
         folder, root = self.path.resolve(), Path(lake.url).resolve()
@@ -73,8 +74,8 @@ class ExportFolder:
             tempfiles.sweep(tempfiles.find(self.path))
             self._export = self.manifest_path(engine, dataset, ticker).name
             self._writers = self._being_written()
-            for path in sorted((self.path / MANIFESTS).glob("*.json")):
-                manifest = _read(path)
+            self._manifests = {path: _read(path) for path in sorted((self.path / MANIFESTS).glob("*.json"))}
+            for path, manifest in self._manifests.items():
                 if manifest.synthetic != self._synthetic:
                     held, wanted = ("real", "synthetic") if self._synthetic else ("synthetic", "real")
                     raise ExportRefused(
@@ -82,7 +83,10 @@ class ExportFolder:
                         "with --into"
                     )
                 self._writers |= {name: path.name for day in manifest.days for name in day.files}
-            yield
+            try:
+                yield
+            finally:
+                self._manifests = {}
 
     @contextlib.contextmanager
     def _made_and_locked(self) -> Iterator[None]:
@@ -149,12 +153,14 @@ class ExportFolder:
         return self.path / MANIFESTS / f"{'__'.join(parts)}.json"
 
     def manifest(self, engine: str, dataset: str, ticker: str | None) -> Manifest | None:
-        """What an earlier run has written of an export; None where none has.
+        """What an earlier run has written of an export; None where none has. While the lock is held, it is read once.
 
         Raises:
             ManifestUnreadable: it cannot be read.
         """
         path = self.manifest_path(engine, dataset, ticker)
+        if path in self._manifests:
+            return self._manifests[path]
         return _read(path) if path.is_file() else None
 
     def other_datasets(self, engine: str, dataset: str, ticker: str) -> list[str]:
@@ -171,6 +177,7 @@ class ExportFolder:
         """Put a manifest in the place of the one before; what it names is no longer being written."""
         path = self.manifest_path(manifest.engine, manifest.dataset, manifest.ticker)
         self.replace_own(str(path.relative_to(self.path)), lambda file: file.write(manifest.to_json()))
+        self._manifests[path] = manifest
         of_others = {name: export for name, export in self._being_written().items() if export != self._export}
         journal = self.path / MANIFESTS / BEING_WRITTEN
         if of_others:

@@ -6,6 +6,7 @@ Here: the value and its JSON. Not here: where it lies (`folder`).
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
@@ -82,7 +83,9 @@ class Manifest:
 
     def day(self, day: date) -> ExportedDay | None:
         """What is said of a day, if anything."""
-        return next((each for each in self.days if each.day == day.isoformat()), None)
+        text = day.isoformat()
+        place = bisect_left(self.days, text, key=lambda each: each.day)
+        return self.days[place] if place < len(self.days) and self.days[place].day == text else None
 
     def to_json(self) -> bytes:
         """As it is stored."""
