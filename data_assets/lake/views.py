@@ -95,7 +95,9 @@ _MACROS = {
         traded AS (
             SELECT last(close ORDER BY timestamp) AS by_bars
             FROM query_table(
-                '{PRICES}.' || CASE WHEN {_IS_DATASET} THEN replace(CAST(price AS VARCHAR), '/', '_') ELSE 'none' END
+                '{PRICES}.' || CASE WHEN NOT {_IS_DATASET} THEN 'none'
+                    WHEN CAST(price AS VARCHAR) IN ({{priced}}) THEN replace(CAST(price AS VARCHAR), '/', '_')
+                    ELSE {{no_price}} END
             )
             WHERE ticker = underlying AND date = day AND timestamp < {_INSTANT}
         ),
@@ -210,11 +212,15 @@ def create_views(lake: Lake, path: Path) -> list[str]:
             files = lake.locate(f"{dataset}/{folders}/{PARTITION_FILE}").replace("'", "''")
             source = _source(connection, files, types)
             connection.execute(f'CREATE VIEW "{name}" AS SELECT {columns} FROM {source}')
-        _create_prices(connection, [name for name, _ in of_days])
+        priced = _create_prices(connection, [name for name, _ in of_days])
+        prices = {
+            "priced": _literals(priced) or "NULL",
+            "no_price": _no_such("price ", "CAST(price AS VARCHAR)", priced or ["no bars"]),
+        }
         datasets = [dataset for dataset, _ in of_days]
         for name, (key, macro) in _MACROS.items():
             if below := [each.removeprefix(f"{key}/") for each in datasets if each.startswith(f"{key}/")]:
-                words = {"key": key, "views": key.replace("/", "_"), "quoted": _literals(below)}
+                words = {"key": key, "views": key.replace("/", "_"), "quoted": _literals(below), **prices}
                 no_such = _no_such(f"{key}/", "underlying", below)
                 connection.execute(f"CREATE MACRO {name}{macro.format(**words, no_such=no_such)}")
         connection.execute(
@@ -236,11 +242,11 @@ def _no_such(what: str, asked: str, known: Sequence[str]) -> str:
     return _NO_SUCH.format(what=what, asked=asked, known=f"[{_literals(known)}]", names=names.replace("'", "''"))
 
 
-def _create_prices(connection: duckdb.DuckDBPyConnection, datasets: Collection[str]) -> None:
-    """Make the views of bars: of IB those of underlyings, below a name that all of them share."""
+def _create_prices(connection: duckdb.DuckDBPyConnection, datasets: Collection[str]) -> list[str]:
+    """Make the views of bars: of IB those of underlyings, below a name that all of them share; return the names."""
     quoted = [each.removeprefix(f"{QUOTES}/") for each in datasets if each.startswith(f"{QUOTES}/")]
     if not quoted:
-        return
+        return []
     sources = {"none": ["SELECT '' AS ticker, DATE '1970-01-01' AS date, now() AS timestamp, 0.0 AS close WHERE false"]}
     if POLYGON_BARS in datasets:
         sources[POLYGON_BARS] = [f"SELECT ticker, date, window_start AS timestamp, close FROM {_view_of(POLYGON_BARS)}"]
@@ -254,6 +260,7 @@ def _create_prices(connection: duckdb.DuckDBPyConnection, datasets: Collection[s
         if selects:
             source = " UNION ALL ".join(selects)
             connection.execute(f"CREATE VIEW {PRICES}.{dataset.replace('/', '_')} AS {source}")
+    return [dataset for dataset, selects in sources.items() if selects and dataset != "none"]
 
 
 def _view_of(dataset: str) -> str:

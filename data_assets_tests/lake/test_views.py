@@ -211,8 +211,12 @@ def test_the_chain_takes_the_price_as_the_method_does(lake, tmp_path):
             assert_frame_equal(*of_both, rel_tol=1e-12)
         with pytest.raises(duckdb.Error, match="ib/bars_1m: no bar of QQQ on 2024-01-03 before 09:30"):
             connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:30', price := 'ib/bars_1m')").fetchall()
-        with pytest.raises(duckdb.Error, match="name other does not exist"):
-            connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:33', price := 'other')").fetchall()
+        for price, says in {
+            "polygon/nope": "price polygon/nope: there is no view of it; there are polygon/minute_aggs, ib/bars_1m",
+            "polygon/minute_agg": "there is no view of it; did you mean polygon/minute_aggs?",
+        }.items():
+            with pytest.raises(duckdb.InvalidInputException, match=says):
+                connection.sql(f"FROM chain('QQQ', DATE '{DAY}', TIME '09:33', price := '{price}')").fetchall()
 
 
 def test_a_lake_without_options_has_no_macro_of_them(lake, tmp_path):
