@@ -31,11 +31,11 @@ from data_assets.cli.offers import ask_offer
 from data_assets.cli.project import EXIT_OK, counted_with_runs, enter_project
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer
+from data_assets.counts import count_of
 from data_assets.files import durable, tempfiles
 from data_assets.ingest.outcome import IngestError
-from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import one_line
-from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
+from data_assets.orchestration.dataset import MarketDataset, asked_of_a_vendor, datasets_of_this_process
 from data_assets.orchestration.partitions import partition_keys
 from data_assets.orchestration.vendor_offer import Offer
 from data_assets.project import DEFS, mount_defs
@@ -157,9 +157,7 @@ def _dataset_of(defs: Path, added: Addition) -> MarketDataset:
     found = _load(defs, added.changed).get(added.dataset)
     if found is None:
         raise ValueError(f"{added.dataset} does not come of {' and '.join(added.changed)}: it is no symbol")
-    while found.offer is None:
-        found = datasets_of_this_process[found.upstream[0]]
-    return found
+    return asked_of_a_vendor(found)
 
 
 def _ask(dataset: MarketDataset, what: str) -> tuple[Offer, date]:

@@ -27,9 +27,9 @@ from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import datasets, enter_project, open_instance
 from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
+from data_assets.counts import count_of
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Failed, NotStored, Outcome, Stored
-from data_assets.ingest.progress import count_of
 from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake

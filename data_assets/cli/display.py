@@ -24,11 +24,13 @@ from rich.table import Table
 from rich.text import Text
 
 from data_assets.cli.screen import Screen
+from data_assets.counts import count_of, part_of
 from data_assets.ingest.engine import IngestReport, retries
 from data_assets.ingest.outcome import NotStored, Outcome
-from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, count_of, duration, ending, line
+from data_assets.ingest.progress import ActiveDay, Progress, Snapshot, duration, ending, line
 from data_assets.ingest.waiting import Wait, local_now
 from data_assets.orchestration.dagster_private import get_log_record_metadata, has_log_record_metadata
+from data_assets.orchestration.day_states import command_that_shows
 from data_assets.orchestration.own_run import unwritten_events_unsaid
 from data_assets.quality.verdict import SEVERITIES, Breaches, Verdict
 
@@ -179,7 +181,7 @@ class Display:
         else:
             attempts = self._attempts(day)
             mark, found = self._found(day)
-            text = f"{mark} {self._label(day)}  {outcome.rows:,} rows  {_size(outcome.size)}"
+            text = f"{mark} {self._label(day)}  {count_of(outcome.rows, 'row')}  {_size(outcome.size)}"
             text += (f"  ({attempts} attempts)" if attempts > 1 else "") + found
         self._console.print(text, highlight=False, soft_wrap=True)
 
@@ -225,7 +227,7 @@ class Display:
                 f"  {self._label(day.day)}",
                 str(day.phase),
                 f"{day.received / 1e6:.1f} MB",
-                f"{day.rows:,} rows",
+                count_of(day.rows, "row"),
                 f"attempt {day.attempt}" if day.attempt > 1 else "",
             )
             for day in active
@@ -246,13 +248,13 @@ class Display:
         again: Sequence[str],
     ) -> None:
         """The last words: how many days are stored and which checks failed, and the commands that go on from there."""
-        text = f"{self._name}: {len(stored):,} of {self._total:,} {self._unit}s stored"
+        text = f"{self._name}: {part_of(len(stored), self._total, self._unit)} stored"
         if not self._total:
             text = f"{self._name}: nothing to do, no {self._unit} asked for is missing or failed"
         text += checks_text(self.breaches, self._unit) + (", then stopped" if interrupted else "")
         self._console.print(text, style="bold", highlight=False, soft_wrap=True)
         if days := sorted(map(self._label, self.breaches.of_days)):
-            see = shlex.join(["data-assets", "status", self._name, "--from", days[0], "--to", days[-1]])
+            see = command_that_shows(self._name, days[0], days[-1])
             self._console.print(f"what was found: {see}", highlight=False, soft_wrap=True)
         if not_stored:
             them = "it" if len(not_stored) == 1 else "them"

@@ -27,19 +27,18 @@ from rich.markup import escape
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import Finding, write_document
 from data_assets.cli.project import blocks_left_out, counted_with_runs, enter_project, open_instance
-from data_assets.cli.project import datasets as all_datasets
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import NO_ANSWER, soon
+from data_assets.counts import count_of
 from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, IngestError, NoData, NotEntitled, NotPublished
-from data_assets.ingest.progress import count_of
 from data_assets.ingest.state_folder import StateUnusable
 from data_assets.lake.disk_room import nearest_there
 from data_assets.lake.errors import NO_SPACE, LakeError, LakeUnusable, one_line
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import MarketDataset, asked_of_a_vendor
 from data_assets.orchestration.log_lines import LOGS
 from data_assets.orchestration.partitions import newest_day, partition_keys
 from data_assets.orchestration.vendor_offer import first_day_of_plan
@@ -88,7 +87,7 @@ def _examine(selection: Selection) -> Iterator[Finding]:
     yield Finding("state", *_folder(state_folder()))
     yield from _history()
     troubles: set[tuple[str, str]] = set()
-    asked = list(dict.fromkeys(map(_asked_of_a_vendor, datasets)))
+    asked = list(dict.fromkeys(map(asked_of_a_vendor, datasets)))
     for dataset in asked if selection.keys or selection.everything else _one_of_each_kind(asked):
         yield from _vendor(lake, dataset, troubles)
 
@@ -101,7 +100,7 @@ def _versions() -> str:
 def _calendar() -> Verdict:
     left = (LAST_SESSION - utc_now().date()).days
     if left < CALENDAR_DAYS:
-        return "warn", f"sessions are known to {LAST_SESSION}, {left:,} days from now: update data_assets"
+        return "warn", f"sessions are known to {LAST_SESSION}, {count_of(left, 'day')} from now: update data_assets"
     return "ok", f"sessions are known to {LAST_SESSION}"
 
 
@@ -205,18 +204,11 @@ def _folder_of_logs(folder: Path) -> Verdict:
         temp.unlink(missing_ok=True)
     except OSError as error:
         return "warn", f"{existing}: takes no file ({error.strerror}), so nothing is logged: check it, or move it away"
-    return "ok", f"{shown_state_folder()}/{LOGS}, {settings().log_days} days of them"
+    return "ok", f"{shown_state_folder()}/{LOGS}, {count_of(settings().log_days, 'day')} of them"
 
 
 def _one_of_each_kind(datasets: list[MarketDataset]) -> list[MarketDataset]:
     return list({dataset.key[:2]: dataset for dataset in reversed(datasets)}.values())[::-1]
-
-
-def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
-    """The dataset itself, or what it is made from in the end: Polygon's bars come of the vendor's files."""
-    while dataset.probe is None and dataset.upstream and dataset.upstream[0] in all_datasets():
-        dataset = all_datasets()[dataset.upstream[0]]
-    return dataset
 
 
 def _vendor(lake: Lake, dataset: MarketDataset, troubles: set[tuple[str, str]]) -> Iterator[Finding]:

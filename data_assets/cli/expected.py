@@ -21,7 +21,8 @@ from data_assets.cli.display import open_console
 from data_assets.cli.documents import Disk, PlannedBackfill, PlannedDataset
 from data_assets.cli.project import datasets
 from data_assets.cli.screen import FittingTable, Heading
-from data_assets.ingest.progress import bytes_text, count_of, duration
+from data_assets.counts import count_of
+from data_assets.ingest.progress import bytes_text, duration
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.backfill_cost import ExpectedCost, Room, expected_costs, rooms
 from data_assets.orchestration.dataset import MarketDataset
@@ -88,7 +89,7 @@ class Expected:
             asked[cost.dataset.day] += len(cost.days)
         requests = sum(cost.requests for cost in self.costs)
         parts = [
-            " and ".join(f"{count:,} {unit}{'s' * (count != 1)}" for unit, count in asked.items() if count),
+            " and ".join(count_of(count, unit) for unit, count in asked.items() if count),
             f"{_count(requests)} request{'s' * (requests != 1)}",
             f"{_count(sum(cost.rows for cost in self.costs))} rows",
             f"{bytes_text(sum(cost.received for cost in self.costs))} to download",

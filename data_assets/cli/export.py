@@ -33,13 +33,13 @@ from data_assets.cli.project import (
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import days_between
 from data_assets.cli.snapshot import snapshot_of
+from data_assets.counts import count_of, part_of
 from data_assets.export.days import DaysRefused, Fault, nearest_kept, not_kept_text
 from data_assets.export.exporting import Exporter
 from data_assets.export.exporting import export as export_days
 from data_assets.export.folder import ExportFolder, ExportRefused
 from data_assets.export.formats import ExportAsked, exporter_of
 from data_assets.export.manifest import ExportedDay, ManifestUnreadable
-from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.dataset import MarketDataset
@@ -161,7 +161,7 @@ def _days(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lake, opti
 
 def _progress(done: int, of: int) -> None:
     if sys.stderr.isatty():
-        click.echo(f"\r{done:,} of {of:,} days", err=True, nl=done == of)
+        click.echo(f"\r{part_of(done, of, 'day')}", err=True, nl=done == of)
 
 
 def _document(
@@ -214,7 +214,7 @@ def _print(said: Export, notes: Iterable[str]) -> None:
     for column, count in said.rounded.items():
         console.print(f"  rounded, as the format holds no more digits: {count:,} of {column}", markup=False)
     for why, count in said.left_out.items():
-        console.print(f"  left out, {why}: {count:,} rows", markup=False)
+        console.print(f"  left out, {why}: {count_of(count, 'row')}", markup=False)
     for note in notes:
         console.print(f"  {note}", markup=False)
     console.print(f"  folder: {said.folder}\n  manifest: {said.manifest}", markup=False)

@@ -23,7 +23,7 @@ from data_assets.cli.project import (
     find_dataset,
     open_instance,
 )
-from data_assets.ingest.progress import count_of
+from data_assets.counts import count_of
 from data_assets.orchestration.day_run import run_source
 from data_assets.orchestration.day_states import DONE, NOT_DONE, DayState, states_on_disk
 from data_assets.orchestration.partitions import check_day

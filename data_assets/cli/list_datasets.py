@@ -20,7 +20,7 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import overview_table, summarize
-from data_assets.ingest.progress import count_of
+from data_assets.counts import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
     DayState,

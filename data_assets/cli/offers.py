@@ -20,20 +20,27 @@ from data_assets.cli.project import EXIT_OK, counted_with_runs, datasets, enter_
 from data_assets.cli.screen import Screen
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import ending_without_an_answer, soon
+from data_assets.counts import count_of
 from data_assets.lake.lake import Lake
-from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.dataset import MarketDataset, asked_of_a_vendor
 from data_assets.orchestration.day_states import names_text
 from data_assets.orchestration.partitions import check_day, newest_day
 from data_assets.orchestration.vendor_offer import Offer, first_day_of_plan
 from data_assets.trading_calendar import FIRST_SESSION, NotASession, sessions
 from data_assets.wiring import open_lake
 
+NO_VENDOR = "is made of other datasets of the project: no vendor offers it"
+
 
 def offers(key: str, day: str | None, as_json: bool) -> NoReturn:
     """Ask the vendor, show what it says, and end this process with 1 if the plan includes nothing of the dataset."""
     enter_project()
     dataset = find_dataset(key)
-    source = _asked_of_a_vendor(dataset)
+    source = asked_of_a_vendor(dataset)
+    if source.offer is None:
+        undefined = [name for name in source.upstream if name not in datasets()]
+        made_from = f"is made from {undefined[0]}, which no block of the project defines" if undefined else NO_VENDOR
+        raise click.UsageError(f"{dataset.name} {made_from}")
     asked = _day(dataset, day)
     end_loading()
     with ending_without_an_answer(source.name), counted_with_runs():
@@ -43,16 +50,6 @@ def offers(key: str, day: str | None, as_json: bool) -> NoReturn:
     else:
         _print(dataset, source, offer, first_of_plan, asked)
     sys.exit(EXIT_OK if first_of_plan else 1)
-
-
-def _asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
-    """The dataset itself, or the one that it is made from in the end."""
-    while dataset.offer is None:
-        made_from = dataset.upstream[0]
-        if made_from not in datasets():
-            raise click.UsageError(f"{dataset.name} is made from {made_from}, which no block of the project defines")
-        dataset = datasets()[made_from]
-    return dataset
 
 
 def _day(dataset: MarketDataset, written: str | None) -> date:
@@ -109,5 +106,5 @@ def _print(dataset: MarketDataset, source: MarketDataset, offer: Offer, first_of
 def _names(offer: Offer) -> str:
     if not offer.names:
         return f"no list of {offer.unit}s"
-    count = f"{len(offer.names):,} {offer.unit}{'s' * (len(offer.names) != 1)}"
+    count = count_of(len(offer.names), offer.unit)
     return f"{count}: {names_text(offer.names)}"

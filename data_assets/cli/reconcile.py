@@ -20,7 +20,7 @@ from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.verify import elsewhere_text, record_verdicts
-from data_assets.ingest.progress import count_of
+from data_assets.counts import count_of
 from data_assets.ingest.stop_request import keep_interrupts
 from data_assets.lake.errors import LakeUnusable
 from data_assets.lake.lake import Lake

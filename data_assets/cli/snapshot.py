@@ -37,7 +37,8 @@ from data_assets.cli.project import (
 )
 from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
-from data_assets.ingest.progress import bytes_text, count_of
+from data_assets.counts import count_of
+from data_assets.ingest.progress import bytes_text
 from data_assets.lake.lake import Lake, LakeError
 from data_assets.lake.layout import snapshot_path
 from data_assets.lake.pins import ADDED, UNCHANGED, DayChange

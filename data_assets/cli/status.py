@@ -21,8 +21,8 @@ from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import Scalar
-from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_requests import left_text, left_to_you
 from data_assets.orchestration.day_states import (

@@ -21,7 +21,7 @@ from data_assets.cli.local_run import run_range, wait_for_the_account
 from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
-from data_assets.ingest.progress import count_of
+from data_assets.counts import count_of
 from data_assets.lake.errors import LakeUnusable, passed_over
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import latest_materialization

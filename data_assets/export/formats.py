@@ -95,4 +95,5 @@ def _ticker(asked: ExportAsked) -> str:
         return asked.ticker
     if asked.dataset == monthly_dataset(POLYGON_BARS):
         raise ValueError(f"{asked.dataset} holds the same bars as {POLYGON_BARS}: export that, it reads the months")
-    raise ValueError(f"{asked.dataset} holds nothing that {asked.engine} takes")
+    takes = f"{', '.join(_OF_QUOTES)} and iceberg take it" if asked.dataset.startswith(QUOTES) else "iceberg takes it"
+    raise ValueError(f"{asked.dataset} holds nothing that {asked.engine} takes; {takes}")

@@ -6,6 +6,8 @@ quoted field. Not here: reading the stream, and what the lines mean.
 
 from __future__ import annotations
 
+from data_assets.counts import count_of
+
 BLOCK_SIZE = 16 * 1024 * 1024
 _LINE_END = b"\n"
 
@@ -39,7 +41,7 @@ class LineBlocks:
             return None
         block, tail = self._cut()
         if not block:
-            raise LineTooLong(f"{len(tail)} bytes without a line end")
+            raise LineTooLong(f"{count_of(len(tail), 'byte')} without a line end")
         self._chunks, self._held = [tail], len(tail)
         return block
 

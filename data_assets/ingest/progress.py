@@ -16,6 +16,7 @@ from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import Failed, NoData, NotEntitled, NotPublished, Outcome, Rejected
 from data_assets.ingest.waiting import Wait, Waits, lake_busy
 
@@ -247,7 +248,7 @@ def line(snapshot: Snapshot) -> str:
     """Return one line for logs: `12/50 days · 2 failed · 45.1 MB/s · 310k rows/s · 3 at once · ETA 2 min 10 s`."""
     if not snapshot.total:  # a source is opened first, and may have to wait for its vendor
         return " · ".join(["no day begun yet", f"{duration(snapshot.elapsed)} so far", *_waits(snapshot)])
-    parts = [f"{snapshot.done:,}/{snapshot.total:,} days"]
+    parts = [f"{snapshot.done:,}/{count_of(snapshot.total, 'day')}"]
     parts += [f"{snapshot.counts[name]} {words}" for name, words in IN_WORDS.items() if snapshot.counts.get(name)]
     if snapshot.done == snapshot.total:
         return " · ".join([*parts, f"took {duration(snapshot.elapsed)}"])
@@ -278,11 +279,6 @@ def _short(number: float) -> str:
     if number < 999.5:
         return f"{number:.0f}"
     return f"{number / 1e3:.0f}k" if number < 999_500 else f"{number / 1e6:.1f}M"
-
-
-def count_of(count: int, unit: str) -> str:
-    """Write a number of things: `1 day`, `2 days`, `2,594 days`."""
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def bytes_text(size: float) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
+from data_assets.counts import count_of, part_of
 from data_assets.ingest.engine import IngestReport
 from data_assets.ingest.outcome import Scalar, Stored
 from data_assets.ingest.progress import IN_WORDS, Snapshot, duration
@@ -50,12 +51,12 @@ class RunSummary:
     def line(self, unit: str = "day", label: Callable[[date], str] = str) -> str:
         """`48 of 50 days stored · 2 failed · 4,912,000 rows · 58.1 MB · took 41 s · slowest 2024-07-02, 12 s`."""
         total = self.stored + self.stored_before + sum(self.not_stored.values()) + self.unfinished
-        parts = [f"{self.stored:,} of {total:,} {unit}s stored"]
+        parts = [f"{part_of(self.stored, total, unit)} stored"]
         parts += [f"{self.stored_before:,} stored before"] if self.stored_before else []
         parts += [f"{self.not_stored[name]:,} {words}" for name, words in IN_WORDS.items() if name in self.not_stored]
         parts += [f"{self.unfinished:,} not finished"] if self.unfinished else []
         parts += _checks(self.failed, self.warned)
-        parts += [f"{self.rows:,} rows", f"{self.size / 1e6:.1f} MB", f"took {duration(self.seconds)}"]
+        parts += [count_of(self.rows, "row"), f"{self.size / 1e6:.1f} MB", f"took {duration(self.seconds)}"]
         parts += [f"slowest {label(self.slowest[0])}, {duration(self.slowest[1])}"] if self.slowest else []
         return " · ".join(parts)
 
@@ -106,7 +107,7 @@ class VerifySummary:
     def line(self, unit: str = "day") -> str:
         """`48 of 50 days whole · 1 damaged · 1 missing · 4,912,000 rows · 58.1 MB · took 41 s`."""
         total = self.whole + self.holes + sum(self.not_whole.values()) + self.not_compared
-        return " · ".join([f"{self.whole:,} of {total:,} {unit}s whole", *self.parts()])
+        return " · ".join([f"{part_of(self.whole, total, unit)} whole", *self.parts()])
 
     def parts(self) -> list[str]:
         """Return the parts of the line that follow the number of whole days."""
@@ -115,7 +116,7 @@ class VerifySummary:
             *(f"{count:,} {words}" for words, count in sorted(self.not_whole.items())),
             *([f"{self.not_compared:,} not compared"] if self.not_compared else []),
             *_checks(self.failed, self.warned),
-            f"{self.rows:,} rows",
+            count_of(self.rows, "row"),
             f"{self.size / 1e6:.1f} MB",
             f"took {duration(self.seconds)}",
         ]

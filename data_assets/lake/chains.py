@@ -14,6 +14,7 @@ Here: those columns, and which rows. Not here: which files (``lake``).
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from numbers import Real
@@ -30,15 +31,18 @@ QUOTES, GREEKS = "theta/option_quotes", "theta/option_greeks"
 PRICE, MONEYNESS = "underlying_price", "moneyness"
 
 
+_ONE_DIGIT = re.compile(r"^(?=[0-9]:)")
+
+
 def instant_of(day: date, minute: time | str) -> datetime:
     """The instant at which New York's clocks show ``minute`` on ``day``.
 
     Raises:
         TypeError: it is neither text nor a time.
-        ValueError: it is no time of day such as ``10:30``, or has a time zone of its own.
+        ValueError: it is no time of day such as ``10:30`` or ``9:30``, or has a time zone of its own.
     """
     try:
-        clock = time.fromisoformat(minute) if isinstance(minute, str) else minute
+        clock = time.fromisoformat(_ONE_DIGIT.sub("0", minute.strip())) if isinstance(minute, str) else minute
     except ValueError:
         raise ValueError(f"minute {minute!r}: must be a time in New York such as 10:30") from None
     if not isinstance(clock, time):

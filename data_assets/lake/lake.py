@@ -23,6 +23,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_assets.counts import count_of
 from data_assets.dataset_names import nearest
 from data_assets.files import tempfiles
 from data_assets.lake.as_of import StorageAsOf
@@ -931,7 +932,7 @@ class Lake:
                 raise Corrupt(f"its sha256 is {digest.sha256}, recorded was {sha256}", where, ANOTHER_FILE)
             footer = self._whole(dataset, day, file, where, pages=pages or digest is None)
             if rows is not None and footer.rows != rows:
-                raise Corrupt(f"it has {footer.rows} rows, recorded were {rows}", where)
+                raise Corrupt(f"it has {count_of(footer.rows, 'row')}, recorded were {rows:,}", where)
             return None
 
     def audit(self, dataset: str, day: date) -> AuditedDay:
@@ -967,7 +968,7 @@ class Lake:
         if pages:
             counted = sum(frame.height for frame in row_groups(file, where))
             if counted != footer.rows:
-                raise Corrupt(f"it has {counted} rows, its footer says {footer.rows}", where)
+                raise Corrupt(f"it has {count_of(counted, 'row')}, its footer says {footer.rows:,}", where)
         if columns_of(schema) != footer.columns:
             raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
         said = footer.provenance

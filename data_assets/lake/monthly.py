@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_assets.counts import count_of
 from data_assets.lake.errors import Corrupt, write_error
 from data_assets.lake.layout import month_path
 from data_assets.lake.parquet_file import NOT_SEALED, NewParquet, file_digest, reading, row_groups
@@ -159,7 +160,7 @@ def audit_month(file: BinaryIO, name: str, where: str) -> AuditedMonth:
         raise Corrupt(str(error), where) from None
     rows = sum(frame.height for frame in row_groups(file, where))
     if rows != footer.rows:
-        raise Corrupt(f"it has {rows} rows, its footer says {footer.rows}", where)
+        raise Corrupt(f"it has {count_of(rows, 'row')}, its footer says {footer.rows:,}", where)
     if columns_of(schema) != footer.columns:
         raise Corrupt(f"it has the columns {columns_of(schema)}, its footer says {footer.columns}", where)
     return AuditedMonth(footer.provenance, StoredFile(name, rows, digest.size, digest.sha256), bool(digest.sealed))

@@ -26,6 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_assets.counts import count_of
 from data_assets.files import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.patient_store import POLARS_OPTIONS
@@ -284,7 +285,7 @@ class NewParquet:
 
     def _difference(self, file: BinaryIO, metadata: Mapping[str, str]) -> str | None:
         if (size := os.fstat(file.fileno()).st_size) != self._sink.size:
-            return f"it has {size} bytes instead of {self._sink.size}"
+            return f"it has {count_of(size, 'byte')} instead of {self._sink.size}"
         if (on_disk := file_digest(file)).sha256 != self.sha256:
             return f"its sha256 is {on_disk.sha256} instead of {self.sha256}"
         if not on_disk.sealed:
@@ -292,7 +293,7 @@ class NewParquet:
         file.seek(0)
         footer = pq.read_metadata(file)
         if footer.num_rows != self.rows:
-            return f"it has {footer.num_rows} rows instead of {self.rows}"
+            return f"it has {count_of(footer.num_rows, 'row')} instead of {self.rows:,}"
         said = {key.decode(): value.decode() for key, value in footer.metadata.items()}
         if {key: value for key, value in said.items() if key.startswith(PREFIX) and key != SEAL} != dict(metadata):
             return "its footer lost its metadata"

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.trading_calendar import NEW_YORK
 
 COUNTS = ("rows_added", "rows_removed", "rows_altered")
@@ -51,7 +52,7 @@ class PriceChange:
         """The same for people."""
         if self.unit == SHARE:
             return f"{self.size:.2%}"
-        return f"${self.size:,.4g}" if self.unit == DOLLARS else f"{self.size:,.0f} contracts"
+        return f"${self.size:,.4g}" if self.unit == DOLLARS else count_of(round(self.size), "contract")
 
     @property
     def of(self) -> str:
@@ -104,9 +105,9 @@ class Difference:
         """The same in words."""
         rows = f"{self.rows_added:,} added, {self.rows_removed:,} removed, {self.rows_altered:,} altered"
         if self.largest is None:
-            return f"of {self.rows_before:,} rows {rows}"
+            return f"of {count_of(self.rows_before, 'row')} {rows}"
         change = f"largest price change {self.largest.size_text}: {self.largest.of}"
-        return f"of {self.rows_before:,} rows {rows}; {change}"
+        return f"of {count_of(self.rows_before, 'row')} {rows}; {change}"
 
 
 def difference(

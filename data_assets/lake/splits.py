@@ -24,6 +24,7 @@ from typing import Any
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.lake.bars import TIME
 from data_assets.lake.errors import one_line
 from data_assets.quality.split_jumps import NEWS, TOLERANCE, Jump, Night, jump_of
@@ -245,7 +246,7 @@ def told(
         old = tuple(day for day in days if fetched_on(day) <= min(earlier, later))
         advice = (
             f"{night}, and the two were fetched on {earlier} and {later}: if there was a split between, fetch the "
-            f"{len(old):,} days again that were fetched before it, from {old[0]} to {old[-1]}; "
+            f"{count_of(len(old), 'day')} again that were fetched before it, from {old[0]} to {old[-1]}; "
             f"run: data-assets backfill {dataset} --from {old[0]} --to {old[-1]} --only all"
         )
     else:

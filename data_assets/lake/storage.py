@@ -29,6 +29,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import S3Store
 
 from data_assets.addresses import refuse_secrets
+from data_assets.counts import count_of
 from data_assets.files import durable, tempfiles
 from data_assets.lake.errors import (
     LakeError,
@@ -680,7 +681,8 @@ class Bucket:
         sent, stored = os.fstat(file.fileno()).st_size, self.size(name)
         if stored != sent:
             raise LakeError(
-                f"{self.locate(name)}: the object store holds {stored} of {sent} bytes; run the backfill again"
+                f"{self.locate(name)}: the object store holds {stored or 0:,} of {count_of(sent, 'byte')}; run the "
+                "backfill again"
             )
         tempfiles.remove(temp)
 

@@ -19,10 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
+from data_assets.counts import part_of
 from data_assets.ingest.outcome import NotStored
 from data_assets.ingest.progress import IN_WORDS
 from data_assets.lake.errors import one_line
 from data_assets.orchestration.dataset import MarketDataset
+from data_assets.orchestration.day_states import command_that_shows
 from data_assets.settings import settings
 
 WEBHOOK_SECONDS = 10.0
@@ -46,7 +48,7 @@ def days_not_stored(dataset: MarketDataset, not_stored: Mapping[date, NotStored]
     reason = one_line(not_stored[newest].reason, LONGEST_REASON)
     again = dataset.backfill_line(not_stored, "failed")
     return (
-        f"{dataset.name}: {len(not_stored):,} of {asked:,} {dataset.day}s did not store ({outcomes})\n"
+        f"{dataset.name}: {part_of(len(not_stored), asked, dataset.day)} did not store ({outcomes})\n"
         f"{dataset.label(newest)} {not_stored[newest].name}: {reason}\n"
         f"Again: {again}"
     )
@@ -62,11 +64,10 @@ def days_failed_checks(dataset: MarketDataset, failed: Mapping[date, Sequence[st
     """
     newest = max(failed)
     first, last = dataset.label(min(failed)), dataset.label(newest)
-    see = shlex.join(["data-assets", "status", dataset.name, "--from", first, "--to", last])
     return (
-        f"{dataset.name}: {len(failed):,} of {asked:,} {dataset.day}s stored and failed a check\n"
+        f"{dataset.name}: {part_of(len(failed), asked, dataset.day)} stored and failed a check\n"
         f"{last} failed: {', '.join(failed[newest])}\n"
-        f"What was found: {see}"
+        f"What was found: {command_that_shows(dataset.name, first, last)}"
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from data_assets.counts import count_of
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import DayState
 
@@ -161,6 +162,6 @@ def _what(event: dg.AssetMaterialization | dg.AssetObservation, *, stored: bool)
     metadata = event.metadata
     if "outcome" in metadata:
         return f"{metadata['outcome'].value}: {metadata['reason'].value}"
-    if stored and "size" in metadata:
-        return f"stored, {metadata['rows'].value:,} rows"
+    if stored and "size" in metadata and isinstance(rows := metadata["rows"].value, int):
+        return f"stored, {count_of(rows, 'row')}"
     return event.description

@@ -394,6 +394,16 @@ datasets_of_this_process: dict[str, MarketDataset] = {}
 """The datasets of the code location by name, filled as it is loaded: Dagster's definitions keep no place for them."""
 
 
+def asked_of_a_vendor(dataset: MarketDataset) -> MarketDataset:
+    """The dataset itself, or what it is made from in the end: Polygon's bars come of the vendor's files.
+
+    Where a block that would define the next step is absent, it is the last one that is there.
+    """
+    while dataset.probe is None and dataset.upstream and dataset.upstream[0] in datasets_of_this_process:
+        dataset = datasets_of_this_process[dataset.upstream[0]]
+    return dataset
+
+
 def is_served(vendor: str) -> bool:
     """Whether this process serves a vendor's datasets (`DATA_ASSETS_VENDORS`)."""
     served = settings().served_vendors

@@ -19,8 +19,8 @@ from itertools import groupby
 
 import dagster as dg
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import NoData
-from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import get_current_datetime
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (

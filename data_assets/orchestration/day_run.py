@@ -33,6 +33,7 @@ from typing import NoReturn, Protocol
 import dagster as dg
 import polars as pl
 
+from data_assets.counts import count_of, part_of
 from data_assets.ingest.engine import EnginePolicy, IngestReport, ingest
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.markdown import markdown_table
@@ -49,7 +50,7 @@ from data_assets.ingest.outcome import (
     Stored,
     StoredMeanwhile,
 )
-from data_assets.ingest.progress import Progress, count_of, line
+from data_assets.ingest.progress import Progress, line
 from data_assets.ingest.run_summary import summarize
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.stop_request import stop_request
@@ -342,7 +343,7 @@ def ingest_days(context: dg.AssetExecutionContext, dataset: MarketDataset) -> No
     """
     lake = open_lake()
     if moved := lake.migrate():
-        context.log.info(f"moved {moved} files of an earlier version of the lake to their present places")
+        context.log.info(f"moved {count_of(moved, 'file')} of an earlier version of the lake to their present places")
     _warn_of_a_store_without_conditions(context, lake)
     swept = lake.sweep()
     if swept:
@@ -665,7 +666,7 @@ def failure(
         ((dataset.label(day), outcome.name, outcome.reason) for day, outcome in newest_first),
     )
     description = (
-        f"{dataset.name}: {len(newest_first):,} of {asked:,} {dataset.day}s did not store. "
+        f"{dataset.name}: {part_of(len(newest_first), asked, dataset.day)} did not store. "
         f"{dataset.label(day)} {outcome.name}: {outcome.reason}{others}"
     )
     return DaysNotStored(not_stored, failed_checks, asked, description, table)

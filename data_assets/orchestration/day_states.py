@@ -5,6 +5,7 @@ Here: reading. Not here: how a day gets its state (`day_run`), and how states ar
 
 from __future__ import annotations
 
+import shlex
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import Scalar
-from data_assets.ingest.progress import count_of
 from data_assets.lake.errors import LakeError, LakeUnusable
 from data_assets.lake.lake import Lake
 from data_assets.orchestration.asset_checks import (
@@ -316,6 +317,11 @@ def unrecorded_text(dataset: MarketDataset, days: Sequence[str]) -> str:
         f"{names_text([dataset.label(day) for day in days])}. Put the folder {shown_state_folder()} back from its "
         f"backup, or record them from their files: data-assets reconcile {dataset.name}"
     )
+
+
+def command_that_shows(dataset: str, first: str, last: str) -> str:
+    """The command that shows the days from one to another of a dataset, with what their checks found."""
+    return shlex.join(["data-assets", "status", dataset, "--from", first, "--to", last])
 
 
 def names_text(names: Sequence[str]) -> str:

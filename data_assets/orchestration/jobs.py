@@ -13,8 +13,8 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
+from data_assets.counts import count_of
 from data_assets.dataset_names import matching
-from data_assets.ingest.progress import count_of
 from data_assets.orchestration.dagster_private import PartitionBackfill, get_current_timestamp
 from data_assets.orchestration.dataset import MarketDataset, served_datasets
 from data_assets.orchestration.day_states import NOT_DONE, DayState, states_on_disk

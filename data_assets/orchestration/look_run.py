@@ -27,8 +27,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import DayEnded, IngestError, NotStored, Outcome, Stored
-from data_assets.ingest.progress import Progress, count_of
+from data_assets.ingest.progress import Progress
 from data_assets.ingest.source import DayMeter, Source, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
 from data_assets.lake.errors import LakeError, LakeUnusable
@@ -284,7 +285,7 @@ def _refuse(found: Difference, unless_taken: str) -> None:
     """
     if found.is_none:
         raise DayEnded(Same(f"all {found.rows_before:,} rows are as stored"))
-    how = f"{found.rows_added:,} rows added, {found.rows_removed:,} removed, {found.rows_altered:,} altered"
+    how = f"{count_of(found.rows_added, 'row')} added, {found.rows_removed:,} removed, {found.rows_altered:,} altered"
     if found.rows_removed > found.rows_added:
         raise DayEnded(Worse(f"the answer has fewer rows than are stored ({how}); {unless_taken}"))
     if abs(found.usual_price_ratio - 1) > SAME_SCALE:

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from data_assets.counts import count_of
 from data_assets.ingest.progress import day_at_work
 from data_assets.orchestration.dagster_private import RunFailureReason, get_log_record_metadata, has_log_record_metadata
 from data_assets.orchestration.dataset import datasets_of_this_process
@@ -148,7 +149,7 @@ def _failure(found: Any, event: dg.DagsterEvent) -> tuple[int, str]:
 
 
 def _stored(metadata: Any, tags: dict[str, str]) -> str:
-    rows = f", {metadata['rows'].value:,} rows" if "rows" in metadata else ""
+    rows = f", {count_of(metadata['rows'].value, 'row')}" if "rows" in metadata else ""
     if VERIFY in tags:
         return f"Whole{rows}"
     if RECONCILE in tags:

@@ -18,6 +18,7 @@ from statistics import median
 
 import polars as pl
 
+from data_assets.counts import count_of, part_of
 from data_assets.quality.minute_bars import PRICES
 from data_assets.quality.naming import NAMES_SHOWN, clock, minutes_text
 from data_assets.quality.verdict import Severity, Verdict
@@ -128,7 +129,7 @@ def session_bar_count(bars: pl.DataFrame, *, hours: Session, lenient: bool = Fal
     elif missing and not lenient:
         problems.append(f"{found} of {hours.minutes} minutes; missing {minutes_text(missing)}")
     if surplus:
-        problems.append(f"{surplus:,} bars more than the minutes of the regular session")
+        problems.append(f"{count_of(surplus, 'bar')} more than the minutes of the regular session")
     accepted = f"; accepted as minutes without trades: {minutes_text(missing)}" if missing else ""
     return Verdict(
         "bar_count",
@@ -198,15 +199,16 @@ def market_bar_count(
         warnings.append(f"no trade, or a halt in one ticker: {'; '.join(alone[:NAMES_SHOWN])}{more}")
 
     whole = int((counts["minutes"] == hours.minutes).sum())
-    held = f"{whole} of {counts.height} liquid tickers have all {hours.minutes} regular minutes"
+    held = f"{part_of(whole, counts.height, 'liquid ticker', 'have')} all {hours.minutes} regular minutes"
     told = (
         ", ".join(f"{share:.0%} of the usual {kind}" for kind, share in shares.items())
         if shares
-        else f"whether that is usual cannot be told yet ({len(neighbours)} days near it, {NEIGHBOURS_NEEDED} needed)"
+        else f"whether that is usual cannot be told yet ({count_of(len(neighbours), 'day')} near it, "
+        f"{NEIGHBOURS_NEEDED} needed)"
     )
     if holes is None:
         told += "; too few tickers to tell an outage from minutes without trades"
-    facts = f"{size.rows:,} rows of {size.tickers:,} tickers; {told}; {held}"
+    facts = f"{count_of(size.rows, 'row')} of {count_of(size.tickers, 'ticker')}; {told}; {held}"
     severity: Severity = "error" if errors else "warn"
     return Verdict(
         "bar_count",
@@ -299,7 +301,8 @@ def coverage(
         "coverage",
         passed=not (counts["absent"] or counts["partial"] or same),
         severity="error" if names and counts["absent"] == len(names) else "warn",
-        summary=f"of {len(names):,} tickers: {', '.join(told)}; {share:.1%} of the regular minutes have a bar{alike}"
+        summary=f"of {count_of(len(names), 'ticker')}: {', '.join(told)}; {share:.1%} of the regular minutes "
+        f"have a bar{alike}"
         if names
         else "no ticker is wanted",
         metadata={

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from data_assets.counts import all_that, count_of, count_that
 from data_assets.quality.naming import NAMES_SHOWN, bar_name, clock
 from data_assets.quality.verdict import Severity, Verdict
 from data_assets.trading_calendar import NEW_YORK, Session
@@ -59,13 +60,13 @@ def ohlc(bars: pl.DataFrame) -> Verdict:
     }
     flags = bars.select(flag.alias(kind) for kind, (flag, _) in kinds.items())
     counts = {kind: int(flags[kind].sum()) for kind in kinds}
-    found = [f"{counts[kind]:,} bars {text}" for kind, (_, text) in kinds.items() if counts[kind]]
+    found = [f"{count_of(counts[kind], 'bar')} {text}" for kind, (_, text) in kinds.items() if counts[kind]]
     breaches = _flagged(bars, flags, found=bool(found))
     return Verdict(
         "ohlc",
         passed=not found,
         severity="error",
-        summary="; ".join(found) or f"all {bars.height:,} bars hold low <= open, close <= high above zero",
+        summary="; ".join(found) or all_that(bars.height, "bar", "hold low <= open, close <= high above zero"),
         metadata={
             "rows": bars.height,
             **{f"{kind}_rows": rows for kind, rows in counts.items()},
@@ -98,17 +99,17 @@ def timestamps(bars: pl.DataFrame) -> Verdict:
     counts["duplicated"] = bars.height - bars.select(key).n_unique() if counts["disordered"] else 0
     texts = {
         "off_minute": "do not start on a minute",
-        "nameless": "lack their ticker or timestamp",
+        "nameless": "have no ticker or no timestamp",
         "disordered": "do not follow the bar before them",
         "duplicated": "have the ticker and minute of another",
     }
-    found = [f"{counts[kind]:,} bars {text}" for kind, text in texts.items() if counts[kind]]
+    found = [count_that(counts[kind], "bar", text) for kind, text in texts.items() if counts[kind]]
     breaches = _flagged(bars, flags, found=bool(found))
     return Verdict(
         "timestamps",
         passed=not found,
         severity="error",
-        summary="; ".join(found) or f"all {bars.height:,} bars start on a minute, each once and in order",
+        summary="; ".join(found) or all_that(bars.height, "bar", "start on a minute, each once and in order"),
         metadata={
             "rows": bars.height,
             **{f"{kind}_rows": rows for kind, rows in counts.items()},
@@ -136,14 +137,14 @@ def session_hours(bars: pl.DataFrame, *, start: datetime, end: datetime, outside
     assert last is None or isinstance(last, datetime)
     from_evening = start.astimezone(NEW_YORK).date() < end.astimezone(NEW_YORK).date()
     covered = f"{clock(start)}{' of the evening before' if from_evening else ''} to {clock(end)} New York"
-    found = [f"{rows:,} bars {text}" for text, rows in counts.items() if rows]
+    found = [f"{count_of(rows, 'bar')} {text}" for text, rows in counts.items() if rows]
     return Verdict(
         "session_hours",
         passed=not found,
         severity=outside,
         summary=f"{covered} is covered: {'; '.join(found)}"
         if found
-        else f"all {bars.height:,} bars start within {covered}",
+        else all_that(bars.height, "bar", f"start within {covered}"),
         metadata={
             "rows": bars.height,
             "rows_before": counts["before it"],
@@ -181,14 +182,14 @@ def volume(bars: pl.DataFrame, *, tolerance: float = VWAP_TOLERANCE) -> Verdict:
         "negative": "with a volume that is absent or negative",
         "vwap_outside": "with an average outside low to high",
     }
-    found = [f"{counts[kind]:,} bars {text}" for kind, text in texts.items() if counts[kind]]
+    found = [f"{count_of(counts[kind], 'bar')} {text}" for kind, text in texts.items() if counts[kind]]
     breaches = _flagged(bars, flags.select(*texts), found=True) if found else bars.clear()
     return Verdict(
         "volume",
         passed=not found,
         severity="error" if counts["negative"] else "warn",
         summary="; ".join(found)
-        or f"{bars.height:,} bars: {counts['zero_volume']:,} without volume, "
+        or f"{count_of(bars.height, 'bar')}: {counts['zero_volume']:,} without volume, "
         f"{counts['fractional_volume']:,} with a fractional volume",
         metadata={
             "rows": bars.height,

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.trading_calendar import NEW_YORK
 
 NAMES_SHOWN = 10
@@ -73,7 +74,8 @@ def minutes_text(minutes: Iterable[datetime]) -> str:
     shown = stretches[:STRETCHES_SHOWN]
     texts = (clock(first) if first == last else f"{clock(first)}-{clock(last)}" for first, last in shown)
     later = sum((last - first) // _MINUTE + 1 for first, last in stretches[STRETCHES_SHOWN:])
-    return f"{', '.join(texts)}{f' and {later} later minutes' if later else ''} New York"
+    rest = f" and {count_of(later, 'later minute')}" if later else ""
+    return f"{', '.join(texts)}{rest} New York"
 
 
 def session_day(instant: datetime) -> date:

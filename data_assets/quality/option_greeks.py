@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from data_assets.counts import count_of, part_of, verb_of
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
 from data_assets.quality.thresholds import Shares
@@ -136,7 +137,7 @@ def iv(summary: GreekSummary, thresholds: IvThresholds) -> Verdict:
     }
     counts = {kind: int(contracts[kind].sum()) for kind in kinds}
     shares, limits = _shares(contracts), asdict(thresholds)
-    wrong = [f"{rows:,} rows with {kinds[kind]}" for kind, rows in counts.items() if rows]
+    wrong = [f"{count_of(rows, 'row')} with {kinds[kind]}" for kind, rows in counts.items() if rows]
     high = [f"{kind} {shares[kind]:.2%} (limit {limits[kind]:.2%})" for kind in limits if shares[kind] > limits[kind]]
     every = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items())
     lowest, highest = contracts.select(pl.col("lowest_vol").min(), pl.col("highest_vol").max()).row(0)
@@ -214,7 +215,8 @@ def parity(
         "parity",
         passed=share <= tolerance,
         severity="warn",
-        summary=f"{outside.height:,} of {judged.height:,} pairs of call and put next to the money ({share:.2%}) leave "
+        summary=f"{part_of(outside.height, judged.height, 'pair')} of call and put next to the money ({share:.2%}) "
+        f"{verb_of(outside.height, 'leave')} "
         f"parity with the underlying by more than spreads, {band:.2%} and a carry of {carry:.0%} a year",
         metadata={
             "pairs": judged.height,
@@ -284,11 +286,15 @@ def underlying(
     at_open = pl.col("timestamp") == open_
     without, rows = minutes.filter(~at_open).select(pl.col("absent", "rows").sum()).row(0)
     wrong = [f"{count:,} {text}" for count, text in impossible.values() if count]
-    odd = [f"{instants.height:,} instants: {text}" for instants, text in unusual.values() if instants.height]
+    odd = [f"{count_of(instants.height, 'instant')}: {text}" for instants, text in unusual.values() if instants.height]
     if without > absent * rows:
-        odd.append(f"{without:,} of {rows:,} rows after the open without a price (limit {absent:.0%})")
+        odd.append(f"{part_of(without, rows, 'row')} after the open without a price (limit {absent:.0%})")
     lowest, highest = priced.select(pl.col("low").min(), pl.col("high").max()).row(0)
-    span = "no price at all" if lowest is None else f"{lowest:,.2f} to {highest:,.2f} at {priced.height:,} instants"
+    span = (
+        "no price at all"
+        if lowest is None
+        else f"{lowest:,.2f} to {highest:,.2f} at {count_of(priced.height, 'instant')}"
+    )
     return Verdict(
         "underlying",
         passed=lowest is not None and not (wrong or odd),

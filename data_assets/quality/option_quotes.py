@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from data_assets.counts import all_that, count_of, part_of, verb_of
 from data_assets.quality.naming import NAMES_SHOWN, clock, session_day, some_contracts
 from data_assets.quality.thresholds import Shares
 from data_assets.quality.verdict import Verdict
@@ -107,12 +108,13 @@ def grid(
     ]
     where = f"contracts by last row: {', '.join(ends[:NAMES_SHOWN])}"
     if len(ends) > NAMES_SHOWN:
-        where += f" and {len(ends) - NAMES_SHOWN} more minutes"
+        where += f" and {count_of(len(ends) - NAMES_SHOWN, 'more minute')}"
     found = (
-        f"{irregular.height:,} of {summary.height:,} contracts ({share:.2%}) leave the grid: "
-        f"{late:,} start late, {odd:,} end oddly, {holes:,} have holes"
+        f"{part_of(irregular.height, summary.height, 'contract')} ({share:.2%}) {verb_of(irregular.height, 'leave')} "
+        f"the grid: {late:,} {verb_of(late, 'start')} late, {odd:,} {verb_of(odd, 'end')} oddly, {holes:,} "
+        f"{verb_of(holes, 'have')} holes"
         if irregular.height
-        else f"all {summary.height:,} contracts hold the whole grid from {clock(open_)}"
+        else all_that(summary.height, "contract", f"hold the whole grid from {clock(open_)}")
     )
     return Verdict(
         "grid",
@@ -131,7 +133,9 @@ def grid(
             "contracts_by_last_row": ends[:NAMES_SHOWN],
             "irregular_contracts": some_contracts(
                 irregular,
-                lambda row: f"{row['rows']} rows, {clock(row['first_timestamp'])} to {clock(row['last_timestamp'])}",
+                lambda row: (
+                    f"{count_of(row['rows'], 'row')}, {clock(row['first_timestamp'])} to {clock(row['last_timestamp'])}"
+                ),
             ),
         },
     )
@@ -178,13 +182,13 @@ def contract_set(
             passed=True,
             severity="warn",
             summary=f"cannot tell: there is no contract list of the day (the vendor's is empty, or the tier lacks "
-            f"it); the day holds {contracts:,} contracts",
+            f"it); the day holds {count_of(contracts, 'contract')}",
             metadata={"contracts": contracts},
         )
     too_many_absent = absent > tolerance * listed or confirmed > 0
     too_many_extra = extra > tolerance * listed
     shown = list(absent_names[:NAMES_SHOWN])
-    found = f"{absent:,} of {listed:,} listed contracts are absent" if absent else f"all {listed:,} listed are here"
+    found = part_of(absent, listed, "listed contract", "are absent") if absent else f"all {listed:,} listed are here"
     if shown:
         found += f" ({', '.join(shown)}{', …' if absent > len(shown) else ''})"
     if confirmed:
@@ -192,9 +196,12 @@ def contract_set(
             "; the vendor was asked again and has no more: backfill --only all asks for the day again; or ask Theta"
         )
     if settled:
-        found += f"; {settled:,} more were settled in the morning, and have no data"
+        found += (
+            f"; {settled:,} more {verb_of(settled, 'were')} settled in the morning, and "
+            f"{verb_of(settled, 'have')} no data"
+        )
     if extra:
-        found += f"; {extra:,} of the day's {contracts:,} contracts are not listed"
+        found += f"; {extra:,} of the day's {count_of(contracts, 'contract')} {verb_of(extra, 'are')} not listed"
     return Verdict(
         "contract_set",
         passed=not (too_many_absent or too_many_extra),
@@ -229,14 +236,16 @@ def quotes(summary: pl.DataFrame, thresholds: QuoteThresholds, tail: pl.DataFram
     impossible = {kind: sum(int(part[kind].sum()) for part in parts) for kind in ("negative", "unusable")}
     shares = _shares(summary)
     limits = asdict(thresholds)
-    wrong = [f"{rows:,} rows with a {kind} price or size" for kind, rows in impossible.items() if rows]
+    wrong = [f"{count_of(rows, 'row')} with a {kind} price or size" for kind, rows in impossible.items() if rows]
     high = [f"{kind} {shares[kind]:.2%} (limit {limits[kind]:.2%})" for kind in limits if shares[kind] > limits[kind]]
     every = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items())
     after: dict[str, int] = {}
     if tail is not None:
         after = {"rows_after_close": int(tail["rows"].sum()), "empty_after_close": int(tail["no_quote"].sum())}
     described = (
-        f"{after['rows_after_close']:,} rows after the options' close, " if after.get("rows_after_close") else ""
+        f"{count_of(after['rows_after_close'], 'row')} after the options' close, "
+        if after.get("rows_after_close")
+        else ""
     )
     described += f"{after['empty_after_close']:,} of them without a quote" if described else ""
     watched = ("negative", "unusable", "crossed", "locked", "zero_ask")
@@ -273,18 +282,18 @@ def timestamps(summary: pl.DataFrame) -> Verdict:
     in_file_order = summary.with_row_index("appearance").sort("expiration", "symbol", "strike", "right")
     misplaced = int((in_file_order["appearance"].cast(pl.Int64).diff() < 0).sum())
     scattered = int((summary["last_row"] - summary["first_row"] + 1 > summary["rows"]).sum())
-    found = [f"{counts[kind]:,} rows {text}" for kind, text in kinds.items() if counts[kind]]
+    found = [f"{count_of(counts[kind], 'row')} {text}" for kind, text in kinds.items() if counts[kind]]
     if misplaced:
-        found.append(f"{misplaced:,} contracts not in the order of the file")
+        found.append(f"{count_of(misplaced, 'contract')} not in the order of the file")
     if scattered:
-        found.append(f"{scattered:,} contracts in several pieces")
+        found.append(f"{count_of(scattered, 'contract')} in several pieces")
     rows = int(summary["rows"].sum())
     concerned = summary.filter(pl.any_horizontal(pl.col(*kinds) > 0))
     return Verdict(
         "timestamps",
         passed=not found,
         severity="error",
-        summary="; ".join(found) or f"all {rows:,} rows in session, on the grid, unique and sorted",
+        summary="; ".join(found) or all_that(rows, "row", "are in session, on the grid, unique and sorted"),
         metadata={
             "rows": rows,
             **counts,

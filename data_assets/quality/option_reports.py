@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
+from data_assets.counts import count_of, count_that, part_of
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import contract_names, some_contracts
 from data_assets.quality.verdict import Verdict
@@ -53,7 +54,8 @@ def unique_contracts(reports: pl.DataFrame) -> Verdict:
     in_order = reports.select(_FILE_ORDER).equals(reports.select(_FILE_ORDER).sort(_FILE_ORDER))
     found = []
     if repeated.height:
-        found.append(f"{repeated.height:,} contracts have several rows, such as {contract_names(repeated.head(1))[0]}")
+        such = contract_names(repeated.head(1))[0]
+        found.append(f"{count_that(repeated.height, 'contract', 'have several rows')}, such as {such}")
     if not in_order:
         found.append(f"the rows are not sorted by {', '.join(_FILE_ORDER)}")
     if reports.is_empty():
@@ -62,7 +64,7 @@ def unique_contracts(reports: pl.DataFrame) -> Verdict:
         "contracts",
         passed=not found,
         severity="error",
-        summary="; ".join(found) or f"{reports.height:,} contracts, each with one row, sorted",
+        summary="; ".join(found) or f"{count_of(reports.height, 'contract')}, each with one row, sorted",
         metadata={
             "rows": reports.height,
             "repeated_contracts": repeated.height,
@@ -84,9 +86,9 @@ def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
     unusable = reports.filter((pl.col("open_interest") < 0) | pl.col("open_interest").is_null())
     first, last = (_at(day, clock) for clock in _OPEN_INTEREST_SENT)
     elsewhen = reports.filter(pl.col("timestamp").is_between(first, last).fill_null(value=False).not_())
-    found = [f"{unusable.height:,} contracts with a negative or missing number"] if unusable.height else []
+    found = [f"{count_of(unusable.height, 'contract')} with a negative or missing number"] if unusable.height else []
     if elsewhen.height:
-        found.append(f"{elsewhen.height:,} rows were not sent in the morning of {day}")
+        found.append(count_that(elsewhen.height, "row", f"were not sent in the morning of {day}"))
     total = int(reports["open_interest"].sum())
     nobody = reports.filter(pl.col("open_interest") == 0).height
     return Verdict(
@@ -94,7 +96,7 @@ def open_interest(reports: pl.DataFrame, *, day: date) -> Verdict:
         passed=not found,
         severity="error" if unusable.height else "warn",
         summary="; ".join(found)
-        or f"{total:,} contracts outstanding in {reports.height:,}; {nobody:,} that nobody holds",
+        or f"{count_of(total, 'contract')} outstanding in {reports.height:,}; {nobody:,} that nobody holds",
         metadata={
             "contracts": reports.height,
             "outstanding": total,
@@ -173,7 +175,7 @@ def end_of_day(
     if without_bid > no_bid:
         found.append(f"{without_bid:.1%} of the quoted contracts have no bid, as in reports of shortened sessions")
     traded = reports.filter(busy).height
-    fine = f"{traded:,} of {reports.height:,} contracts traded"
+    fine = f"{part_of(traded, reports.height, 'contract')} traded"
     if described["moved_no_price"]:
         fine += f", {described['moved_no_price']:,} without moving a price"
     if unquoted:

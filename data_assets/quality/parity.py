@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from data_assets.counts import part_of, verb_of
 from data_assets.quality.verdict import Verdict
 from data_assets.trading_calendar import NEW_YORK
 
@@ -100,7 +101,8 @@ def parity(compared: pl.DataFrame, level_of: str, tolerance: float = TOLERANCE) 
         "parity",
         passed=outside <= tolerance * judged.height,
         severity="warn",
-        summary=f"{outside:,} of {judged.height:,} snapshots of {level_of} lie outside what the options imply; "
+        summary=f"{part_of(outside, judged.height, 'snapshot')} of {level_of} {verb_of(outside, 'lie')} outside "
+        "what the options imply; "
         f"usually {gap:+.3f} dollars apart",
         metadata={
             "snapshots": judged.height,

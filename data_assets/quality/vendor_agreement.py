@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.quality.split_jumps import usual_factor
 from data_assets.quality.verdict import Verdict
 
@@ -213,7 +214,7 @@ def agreement(compared: pl.DataFrame, names: tuple[str, str], tolerance: float =
     minutes, unexplained = int(metrics["minutes"]), int(metrics["minutes_unexplained"])
     counts = compared.group_by("reason").len().sort("len", "reason", descending=[True, False])
     by_reason = ", ".join(f"{count:,} {reason}" for reason, count in counts.iter_rows())
-    said = f"{minutes:,} minutes: {by_reason}" if minutes else "neither vendor has a bar"
+    said = f"{count_of(minutes, 'minute')}: {by_reason}" if minutes else "neither vendor has a bar"
     said += "".join(f"; {words}" for words in _of_the_whole_day(compared, names, float(metrics["price_ratio"])))
     worst = compared.filter(pl.col("reason") == OTHER).sort("difference", descending=True, nulls_last=True).head(10)
     return Verdict(

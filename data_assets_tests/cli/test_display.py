@@ -210,7 +210,7 @@ def test_a_day_that_is_judged_again_after_its_line_gets_another_and_the_last_ver
         display.day_judged(first, [verdict("trades", passed=True)])
     display.summary([f"{first}", f"{second}"], {}, False, [])
 
-    shown = [re.sub(r"\d+ rows +\d+ kB", "n rows", line) for line in screen.getvalue().splitlines()]
+    shown = [re.sub(r"\d+ rows? +\d+ kB", "n rows", line) for line in screen.getvalue().splitlines()]
     assert shown == [
         f"✓ {second}  n rows  warning: ohlc",
         f"! {first}  n rows  failed trades",

@@ -169,7 +169,7 @@ def test_one_verb_after_another_over_what_one_backfill_of_all_has_left(
         pasted = call(*again)
         assert pasted.code == 1
         assert project.days_fetched()[before:] == [DAYS[1]]
-        assert f"{QQQ}: 1 of 1 days stored" in pasted.stderr
+        assert f"{QQQ}: 1 of 1 day stored" in pasted.stderr
 
 
 def test_a_folder_that_cannot_be_read_keeps_no_other_dataset_from_being_filled(tmp_path: Path, call: Call) -> None:

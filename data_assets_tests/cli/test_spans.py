@@ -199,7 +199,7 @@ def test_a_chain_begins_with_the_vendors_history_and_its_months_are_written_as_m
         {"dataset": BARS, "stored": first, **ALL_STORED},
         {"dataset": MONTHS, "stored": ["2003-09"], **ALL_STORED},
     ]
-    assert f"{MONTHS}: 1 of 1 months stored" in filled.stderr
+    assert f"{MONTHS}: 1 of 1 month stored" in filled.stderr
     assert "✓ 2003-09  " in filled.stderr
     assert open_days(gaps.document) == {
         name: {"missing": [], "failed": [], "lacking": {}} for name in (FLAT_FILES, BARS, MONTHS)

@@ -38,7 +38,7 @@ REFUSED = {  # kind -> outcome, words of the reason, how often the day is asked 
     "tws_error": ("Failed", [f"IB Error 162: {HMDS}Query failed", "gave up after 3 failed attempts"], 3),
     "wrong_count": ("Failed", ["the response of TWS does not parse", "gave up after 3 failed attempts"], 3),
     "short_day": ("Rejected", ["bar_count: 351 of 390 minutes; missing 15:21-15:59 New York"], 1),
-    "bad_bar": ("Rejected", ["ohlc: 1 bars with the open or the close outside low to high"], 1),
+    "bad_bar": ("Rejected", ["ohlc: 1 bar with the open or the close outside low to high"], 1),
     "wrong_session": ("Rejected", ["session_hours: 09:30 to 16:00", "390 bars before it"], 1),
     "frozen": ("Rejected", ["trades: 360 of 390 minutes without a trade", "10:00-15:59 New York", "lenient"], 1),
     "flat": ("Rejected", ["trades: 390 of 390 minutes without a trade", "09:30-15:59 New York", "lenient"], 1),

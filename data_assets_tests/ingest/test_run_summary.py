@@ -97,7 +97,7 @@ def test_the_line_says_how_every_day_ended() -> None:
         "took 2 min 10 s · slowest 2024-07-01, 1 min 1 s"
     )
     nothing = RunSummary(0, 0, {}, 1, 0, 0, 2.0, None)
-    assert nothing.line("month") == "0 of 1 months stored · 1 not finished · 0 rows · 0.0 MB · took 2 s"
+    assert nothing.line("month") == "0 of 1 month stored · 1 not finished · 0 rows · 0.0 MB · took 2 s"
 
 
 def test_the_slowest_day_is_the_one_that_was_in_work_longest() -> None:

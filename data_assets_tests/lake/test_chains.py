@@ -230,6 +230,10 @@ def test_what_pandas_and_decimal_write_are_dates_and_prices(lake):
     for strange in (pd.Timestamp("2024-01-03 09:32"), pd.NaT, "2024-01-03"):
         with pytest.raises(TypeError, match=r"QQQ: .*: must be a date"):
             lake.chain("QQQ", strange, "09:32")
+    assert lake.chain("QQQ", DAY, " 9:32 ").collect().equals(lake.chain("QQQ", DAY, "09:32").collect())
+    for strange in ("9", "932", "9:3", "25:00", ":30", ""):
+        with pytest.raises(ValueError, match="must be a time in New York such as 10:30"):
+            lake.chain("QQQ", DAY, strange)
     with pytest.raises(TypeError, match="minute 932: must be a time in New York"):
         lake.chain("QQQ", DAY, 932)
     with pytest.raises(ValueError, match="right None: must be CALL or PUT"):

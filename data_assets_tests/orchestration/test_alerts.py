@@ -139,7 +139,7 @@ def test_a_damaged_day_found_by_verify_is_told(project: InProcess, hook: Webhook
     assert not run_range(project.instance, ASSET, DAYS[0], DAYS[0], tags={VERIFY: "1"}).success
 
     (message,) = hook.messages
-    assert message.startswith("theta/option_quotes/QQQ: 1 of 1 days did not store (1 rejected)\n")
+    assert message.startswith("theta/option_quotes/QQQ: 1 of 1 day did not store (1 rejected)\n")
 
 
 def test_a_killed_run_is_told_once(hook: Webhook, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_web_hook_that_does_not_take_it_is_a_warning_without_its_address(statu
 
     assert len(hook.messages) == 1
     assert f"the alert was not sent: ALERT_WEBHOOK_URL answered {status}" in said
-    assert "1 of 1 days did not store" in everything
+    assert "1 of 1 day did not store" in everything
     assert SECRET not in everything
 
 

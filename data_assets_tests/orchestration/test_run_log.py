@@ -84,7 +84,7 @@ def test_every_run_is_logged_alike_by_day_and_dataset(tmp_path: Path, call: Call
         assert ("ERROR", "Rejected") in told(again, BAD)
         assert ("WARNING", "check integrity") in told(again, BAD)
         assert [line["what"].split(":")[0] for line in lines(tmp_path, errors=True)[1:]] == ["Rejected"]
-        assert any("0 of 1 days whole" in each["what"] for each in again if each["day"] is None)
+        assert any("0 of 1 day whole" in each["what"] for each in again if each["day"] is None)
 
         before = len(lines(tmp_path))
         july = {"config": {"datasets": [QQQ], "first_day": GOOD, "last_day": BAD}}

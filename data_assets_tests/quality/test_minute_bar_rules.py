@@ -141,7 +141,7 @@ def test_a_half_day_ends_at_17():
     assert session_hours(bars, start=start, end=end, outside="warn").passed
     late = at(bars, [bars.height - 1], timestamp=end)
     verdict = session_hours(late, start=start.astimezone(NEW_YORK), end=end.astimezone(NEW_YORK), outside="warn")
-    assert verdict.summary == "04:00 to 17:00 New York is covered: 1 bars after it"
+    assert verdict.summary == "04:00 to 17:00 New York is covered: 1 bar after it"
 
 
 def test_volume_counts_what_is_odd_but_right():

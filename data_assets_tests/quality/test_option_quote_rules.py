@@ -113,7 +113,7 @@ class TestGrid:
         verdict = grid_of(summary_of(day))
         assert (verdict.passed, verdict.severity) == (False, "warn")
         assert verdict.summary == (
-            "1 of 19 contracts (5.26%) leave the grid: 1 start late, 1 end oddly, 0 have holes; "
+            "1 of 19 contracts (5.26%) leaves the grid: 1 starts late, 1 ends oddly, 0 have holes; "
             "contracts by last row: 16:15 (12), 16:00 (6), 12:59 (1)"
         )
         assert verdict.metadata["irregular_contracts"] == ["QQQ 2024-01-26 412.5 P: 60 rows, 12:00 to 12:59"]
@@ -178,7 +178,7 @@ class TestContractSet:
         assert verdict.passed
         assert verdict.summary == (
             "2 of 1,000 listed contracts are absent (QQQ 2024-01-19 400 C, QQQ 2024-01-19 401 P); "
-            "1 of the day's 18 contracts are not listed"
+            "1 of the day's 18 contracts is not listed"
         )
 
     def test_names_ten_at_most(self):
@@ -264,8 +264,8 @@ class TestTimestamps:
         )
         verdict = timestamps(summary_of(day))
         assert verdict.summary == (
-            "1 rows outside the session; 1 rows off the grid; 1 rows not after the contract's previous row; "
-            "1 contracts not in the order of the file"
+            "1 row outside the session; 1 row off the grid; 1 row not after the contract's previous row; "
+            "1 contract not in the order of the file"
         )
         assert verdict.metadata["contracts_concerned"] == [
             "QQQ 2024-01-03 400 P: 1 outside_session, 1 off_grid, 1 disordered"

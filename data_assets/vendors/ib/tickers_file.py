@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_assets.counts import count_of
+
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOTHING = " \t\xa0\ufeff"
@@ -180,7 +182,7 @@ class _Header:
                 "as in the header"
             )
         raise ValueError(
-            f"{where}: found {_shown(line)}, {len(cells)} values for {len(columns)} columns; expected are "
+            f"{where}: found {_shown(line)}, {count_of(len(cells), 'value')} for {len(columns)} columns; expected are "
             f"{_shown(separator.join(columns))}, separated by {_named(separator)}"
         )
 

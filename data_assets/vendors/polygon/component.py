@@ -21,6 +21,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from data_assets.counts import count_of
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, NotEntitled, Stored
 from data_assets.ingest.source import Source
@@ -596,7 +597,9 @@ class _MonthFiles:
         rows, instant = recorded.rows or 0, recorded.written_at
         found = verify_month(lake, day, self.of_month(day), sha256=recorded.sha256, rows=rows, built_at=instant)
         if found.recorded:
-            return Verified(f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {rows} rows")
+            return Verified(
+                f"the files of {day:%Y-%m} are as recorded: sha256, page checksums, {count_of(rows, 'row')}"
+            )
         if found.newer:
             return Verified(f"the files of {day:%Y-%m} are whole, and newer than their record", as_stored(found.newer))
         return Verified(f"the files of {day:%Y-%m} are whole; {STALE_REASON}, and a plain backfill builds it again")

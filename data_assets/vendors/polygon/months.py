@@ -23,6 +23,7 @@ from typing import Literal
 
 import polars as pl
 
+from data_assets.counts import count_of, verb_of
 from data_assets.ingest.lake_errors import ending_of
 from data_assets.ingest.outcome import WRITTEN_AT, DayEnded, NoData, Scalar, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
@@ -199,7 +200,9 @@ def month_completeness(
         "complete",
         passed=not said,
         severity="warn",
-        summary="; ".join(said) or f"holds all {len(ended)} sessions that have ended",
+        summary="; ".join(said)
+        or f"holds {'all ' if len(ended) > 1 else 'the '}{count_of(len(ended), 'session')} that "
+        f"{verb_of(len(ended), 'have')} ended",
         metadata={
             "sessions": len(ended) - len(lacking),
             "sessions_lacking": len(lacking),
@@ -292,8 +295,9 @@ def verify_month(
         raise missing
     if not audited or not all(each.sealed or (rebuilt and _is_of(each, built_at)) for each in audited.values()):
         raise Corrupt(
-            f"its {len(files):,} files hold {found:,} rows and have the digest {_digest(files)}, "
-            f"recorded were {rows:,} rows and {sha256}",
+            f"its {count_of(len(files), 'file')} {verb_of(len(files), 'hold')} {count_of(found, 'row')} and "
+            f"have the digest {_digest(files)}, "
+            f"recorded were {count_of(rows, 'row')} and {sha256}",
             f"{MONTHLY} {month:%Y-%m}",
             ANOTHER_FILE,
         )

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from data_assets.counts import part_of
 from data_assets.files import durable, locks, tempfiles
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, IngestError, Rejected, RunEnded, Transient
@@ -378,7 +379,7 @@ class _NewFile:
     def finish(self) -> Note:
         if self._size < self._listed.size:
             raise Transient(
-                f"{self._listed.key}: the body stopped short, at {self._size:,} of {self._listed.size:,} bytes"
+                f"{self._listed.key}: the body stopped short, at {part_of(self._size, self._listed.size, 'byte')}"
             )
         digest = self._digest.hexdigest()
         if problem := self._text.problem():

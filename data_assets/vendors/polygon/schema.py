@@ -30,6 +30,7 @@ import polars as pl
 import pyarrow as pa
 from isal.igzip_lib import IsalError
 
+from data_assets.counts import count_of, count_that, part_of, verb_of
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
@@ -184,7 +185,7 @@ def read_day(
     elif rows.height == sent + 1:
         raise _rejected(_why_unended(unpacked(file), sent, len(names)))
     if rows.height != sent:
-        raise _wrong_value(f"{sent:,} lines read as {rows.height:,} rows")
+        raise _wrong_value(f"{count_that(sent, 'line', 'read')} as {count_of(rows.height, 'row')}")
     _refuse_values(rows)
     _refuse_other_days(rows["window_start"], hours.day, dated_by)
     facts = _facts(rows, _stretches(rows)["ticker"], hours, names)
@@ -357,7 +358,9 @@ def _why_unended(text: bytes, whole: int, fields: int) -> str:
     last = text.rpartition(b"\n")[2].decode("utf-8", errors="replace")
     if not last.strip(_PADDING):
         return (
-            f"{len(last):,} characters that nobody sees, such as zeros or blanks, follow the last of {whole:,} lines: "
+            f"{count_of(len(last), 'character')} that nobody sees, such as zeros or blanks, "
+            f"{verb_of(len(last), 'follow')} "
+            f"the last of {count_of(whole, 'line')}: "
             "remove them, and compress it again"
         )
     shown = one_line(last, 200)
@@ -385,8 +388,10 @@ def _refuse_values(rows: pl.DataFrame) -> None:
         column = rows[name]
         if column.has_nulls():
             if blank := rows.filter(_BLANK).height:
-                raise _rejected(f"{blank:,} lines of the text are blank: remove them, and compress it again")
-            raise _wrong_value(f"column {name} is empty in {column.null_count():,} rows, or the lines are too short")
+                raise _rejected(f"{count_that(blank, 'line', 'are')} blank: remove them, and compress it again")
+            raise _wrong_value(
+                f"column {name} is empty in {count_of(column.null_count(), 'row')}, or the lines are too short"
+            )
         if name in _NUMBERS:
             lowest, total = column.min(), column.sum()
             assert isinstance(lowest, int | float)
@@ -396,7 +401,7 @@ def _refuse_values(rows: pl.DataFrame) -> None:
                 if wrong.is_empty():
                     raise _wrong_value(f"column {name} holds {column.max()!r}, and its sum exceeds every number")
                 raise _wrong_value(
-                    f"column {name} holds {wrong[0]} in {len(wrong):,} rows: it must be a number from 0 up"
+                    f"column {name} holds {wrong[0]} in {count_of(len(wrong), 'row')}: it must be a number from 0 up"
                 )
     longest = rows["ticker"].str.len_bytes().max()
     assert isinstance(longest, int)
@@ -405,7 +410,9 @@ def _refuse_values(rows: pl.DataFrame) -> None:
     starts = rows["window_start"]
     odd = starts.filter(starts % _PER_MICROSECOND != 0)
     if len(odd):
-        raise _wrong_value(f"column window_start holds {odd[0]} in {len(odd):,} rows: no whole number of microseconds")
+        raise _wrong_value(
+            f"column window_start holds {odd[0]} in {count_of(len(odd), 'row')}: no whole number of microseconds"
+        )
 
 
 def _refuse_other_days(starts: pl.Series, day: date, dated_by: DatedBy) -> None:
@@ -418,7 +425,7 @@ def _refuse_other_days(starts: pl.Series, day: date, dated_by: DatedBy) -> None:
 def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, day: date, dated_by: DatedBy) -> str:
     """Tell a file that dates its bars otherwise, by some of an evening, from one of another day."""
     night = _NIGHT // timedelta(seconds=1) * _PER_SECOND
-    counted = f"{len(others):,} of {len(starts):,} rows"
+    counted = part_of(len(others), len(starts), "row", "are")
     oldest, newest = starts.min(), starts.max()
     assert isinstance(oldest, int)
     assert isinstance(newest, int)
@@ -426,20 +433,20 @@ def _why_other_days(starts: pl.Series, others: pl.Series, first: int, end: int, 
     some = len(others) < len(starts) and newest - oldest < end - first
     if some and dated_by == CALENDAR_DATE and others.is_between(first - night, first, closed="left").all():
         return (
-            f"{counted} are of the evening before {day}, from 20:00 New York on, as in a file that dates bars by "
+            f"{counted} of the evening before {day}, from 20:00 New York on, as in a file that dates bars by "
             "trade date, but this dataset's are dated by calendar date; if the vendor dates them so now, set "
             f"dated_by: {TRADE_DATE} in its defs.yaml, and run this day again"
         )
     if some and dated_by == TRADE_DATE and others.is_between(end, end + night, closed="left").all():
         return (
-            f"{counted} are of the evening of {day}, from 20:00 New York on, as in a file that dates bars by "
+            f"{counted} of the evening of {day}, from 20:00 New York on, as in a file that dates bars by "
             "calendar date, but this dataset's are dated by trade date; take dated_by: "
             f"{TRADE_DATE} out of its defs.yaml, and run this day again"
         )
     found = pl.from_epoch(others.head(1) // _PER_MICROSECOND, "us").dt.replace_time_zone("UTC")
     other = found.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
     return (
-        f"{counted} are of {other} in New York, and the file is that of {day}; "
+        f"{counted} of {other} in New York, and the file is that of {day}; "
         "the vendor has published such files: nothing of it is stored, run this day again when it is replaced"
     )
 
@@ -522,7 +529,7 @@ def _unique(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         ticker, start, _ = differing.row(0)
         instant = datetime.fromtimestamp(start // _PER_SECOND, NEW_YORK)
         raise _rejected(
-            f"{differing.height:,} minutes of a ticker have rows that differ, such as {ticker} at "
+            f"{count_that(differing.height, 'minute', 'have')} rows of a ticker that differ, such as {ticker} at "
             f"{instant:%H:%M} New York: which of them is true cannot be told; nothing of the file is stored, run this "
             "day again when it is replaced"
         )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.quality.completeness import ListComparison, absent_contracts
 from data_assets.vendors.theta.client import HistoryRequest
@@ -231,7 +232,7 @@ async def short_end(
     if end.short is None:
         memory.forget(request, "last-contract")
         return None
-    if not memory.repeated(request, "last-contract", [end.short, f"{end.rows} rows"]):
+    if not memory.repeated(request, "last-contract", [end.short, count_of(end.rows, "row")]):
         raise ShortAnswer(f"{request}: the body stopped short: {end.short}; {memory.advice}")
     what_else = "no list tells whether contracts are absent too"
     if (known := listed.of(request)) is not None:
@@ -256,7 +257,10 @@ def _smaller(request: HistoryRequest) -> str:
 
 def contradiction(no_data: str, listed: int) -> str:
     """Say that the vendor holds nothing although its list names contracts."""
-    return f"{no_data}, though its own list names {listed:,} contracts for that day: the two contradict each other"
+    return (
+        f"{no_data}, though its own list names {count_of(listed, 'contract')} for that day: the two "
+        "contradict each other"
+    )
 
 
 def is_short(comparison: ListComparison, share: float) -> bool:

@@ -20,6 +20,7 @@ from functools import partial
 
 import polars as pl
 
+from data_assets.counts import count_of
 from data_assets.ingest.outcome import DayEnded, Failed, IngestError, NoData, Throttled, Transient, VendorDown
 from data_assets.ingest.threads import in_thread
 from data_assets.lake.errors import LakeError
@@ -184,7 +185,9 @@ class _Collection:
         self._worth_it.set()
 
     def _silence(self, requests: Sequence[HistoryRequest]) -> DayEnded:
-        return DayEnded(NoData(f"Theta holds no {requests[0].what} of this day, by {len(self._silent)} requests"))
+        return DayEnded(
+            NoData(f"Theta holds no {requests[0].what} of this day, by {count_of(len(self._silent), 'request')}")
+        )
 
     def _listed_of(self, requests: Iterable[HistoryRequest]) -> int:
         """Count the contracts that the list names for some requests."""

@@ -17,6 +17,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from data_assets.counts import count_of
 from data_assets.ingest.day_bounds import DayBounds
 from data_assets.ingest.outcome import DayEnded, NoData
 from data_assets.ingest.source import Source
@@ -183,8 +184,10 @@ class ThetaDataset(dg.Component, dg.Model, dg.Resolvable):
                 except DayEnded as ended:
                     if not isinstance(ended.outcome, NoData):
                         raise
-                    raise DayEnded(NoData(f"lists {listed.height:,} contracts, and has no {request}")) from None
-            return f"lists {listed.height:,} contracts and sends {request}"
+                    raise DayEnded(
+                        NoData(f"lists {count_of(listed.height, 'contract')}, and has no {request}")
+                    ) from None
+            return f"lists {count_of(listed.height, 'contract')} and sends {request}"
 
         async def begins(lake: Lake) -> date | None:
             async with _client(lake) as client:

@@ -18,6 +18,7 @@ from typing import Protocol, Self
 
 import polars as pl
 
+from data_assets.counts import count_of, count_that
 from data_assets.ingest.line_blocks import LineBlocks, LineTooLong
 from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.ingest.source import DayMeter
@@ -204,7 +205,7 @@ class Intake:
         while pending:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         if tail:
-            raise Transient(f"the body stopped short: its last line is cut after {len(tail)} bytes")
+            raise Transient(f"the body stopped short: its last line is cut after {count_of(len(tail), 'byte')}")
         self.bodies += 1
         self.extra_columns.update(body.extra_columns)
         self.line_end = body.line_end
@@ -283,8 +284,9 @@ def refuse_repeats(sorted_day: pl.DataFrame) -> None:
     if repeated.is_empty():
         return
     raise RowsRepeated(
-        f"{repeated['disordered'].sum():,} rows repeat the contract and timestamp of another, in "
-        f"{repeated.height:,} contracts such as {contract_names(repeated.head(1))[0]}: the vendor sent them twice, "
+        f"{count_that(int(repeated['disordered'].sum()), 'row', 'repeat')} the contract and timestamp of another, in "
+        f"{count_of(repeated.height, 'contract')} such as {contract_names(repeated.head(1))[0]}: the vendor "
+        "sent them twice, "
         "as an older terminal may if it ignores a parameter"
     )
 

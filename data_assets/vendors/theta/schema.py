@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data_assets.counts import count_of, count_that
 from data_assets.ingest.outcome import DayEnded, Rejected
 from data_assets.lake.columns import Column
 from data_assets.lake.errors import one_line
@@ -339,12 +340,14 @@ class RowReader:
             others = dated.filter(~dated.is_between(start, end, closed="left"))
             found = others.dt.convert_time_zone(NEW_YORK.key).dt.date()[0]
             raise _rejected(
-                f"{len(others)} rows are of {found}, and not of {asked.day} (New York), which was asked for"
+                f"{count_that(len(others), 'row', 'are')} of {found}, and not of {asked.day} (New York), which "
+                "was asked for"
             )
         for name, wanted in (("expiration", asked.expiration), ("right", asked.right)):
             if wanted is not None and len(others := frame[name].filter(frame[name] != wanted)):
                 raise _rejected(
-                    f"{len(others)} rows have the {name} {others[0]}, and not {wanted}, which was asked for"
+                    f"{count_that(len(others), 'row', 'have')} the {name} {others[0]}, and not {wanted}, which "
+                    "was asked for"
                 )
 
 
@@ -454,7 +457,10 @@ def _read(
         line_ends = int(np.count_nonzero(np.frombuffer(lines, np.uint8) == _LINE_FEED))  # lets other threads run
         sent = line_ends + (lines[-1:] not in (b"\n", b""))
         if rows.height != sent:
-            raise _rejected(f"{sent:,} lines read as {rows.height:,} rows: a quoted field spans the end of its line")
+            raise _rejected(
+                f"{count_that(sent, 'line', 'read')} as {count_of(rows.height, 'row')}: a quoted field spans "
+                "the end of its line"
+            )
     return rows
 
 
@@ -533,7 +539,7 @@ def _refuse_absent_values(
         value = raw[name][first]
         shown = "is empty" if value is None else f'holds "{one_line(value, 200)}", which does not parse,'
         where = _row_name(frame.row(first, named=True), dated_by)
-        raise _rejected(f"column {name} {shown} in {absent.sum():,} rows, the first of {where}")
+        raise _rejected(f"column {name} {shown} in {count_of(int(absent.sum()), 'row')}, the first of {where}")
 
 
 def _row_name(row: Mapping[str, Any], dated_by: str | None) -> str:

@@ -173,7 +173,7 @@ async def test_days_before_the_head_timestamp_are_answered_without_a_request(tmp
     ("kind", "words", "rows"),
     [
         ("short_day", ["bar_count: 351 of 390 minutes; missing 15:21-15:59 New York"], 351),
-        ("bad_bar", ["ohlc: 1 bars with the open or the close outside low to high"], 390),
+        ("bad_bar", ["ohlc: 1 bar with the open or the close outside low to high"], 390),
         ("wrong_session", ["bar_count: 0 of 390 minutes", "session_hours: 09:30 to 16:00", "390 bars before it"], 390),
     ],
 )
@@ -211,9 +211,9 @@ async def test_bars_twice_or_between_minutes_are_refused(tmp_path) -> None:
     opening = int(session(DAY).open.timestamp())
     starts = [opening + 60 * minute for minute in range(390)]
     for spoilt, words in (
-        ([*starts[:-1], starts[0]], "1 bars have the ticker and minute of another"),
-        ([*starts[:-1], starts[-1] + 1], "1 bars do not start on a minute"),
-        ([*starts, starts[-1] + 60], "1 bars after it"),
+        ([*starts[:-1], starts[0]], "1 bar has the ticker and minute of another"),
+        ([*starts[:-1], starts[-1] + 1], "1 bar does not start on a minute"),
+        ([*starts, starts[-1] + 60], "1 bar after it"),
     ):
 
         async def script(asked: list[str], say: Say, spoilt: Sequence[int] = spoilt) -> bool:

@@ -317,7 +317,7 @@ def of_trade_date(*starts: int, tickers: Sequence[str] | None = None) -> Day:
 
 def test_bars_of_the_evening_before_are_refused_with_the_setting_that_takes_them():
     reason = refusal(line(start=EVENING), line(start=NIGHT), line())
-    assert "1 of 3 rows are of the evening before 2024-01-03" in reason
+    assert "1 of 3 rows is of the evening before 2024-01-03" in reason
     assert "set dated_by: trade_date in its defs.yaml" in reason
     assert read(line(start=NIGHT), line()).bars.height == 2, "what is of the calendar date is of the day anyway"
 
@@ -327,7 +327,7 @@ def test_bars_of_the_evening_before_are_of_a_day_that_is_dated_by_trade_date():
 
 
 def test_bars_of_the_evening_after_are_refused_with_the_setting_that_takes_them():
-    with pytest.raises(DayEnded, match=r"1 of 2 rows are of the evening of 2024-01-03.* take dated_by: trade_date out"):
+    with pytest.raises(DayEnded, match=r"1 of 2 rows is of the evening of 2024-01-03.* take dated_by: trade_date out"):
         of_trade_date(OPEN, nanoseconds(20, 0))
 
 
@@ -476,7 +476,7 @@ def test_what_is_no_whole_gzip_file_is_told_by_what_it_is(file, said, step):
 
 
 def test_blank_lines_inside_a_text_are_told_as_such():
-    assert "1 lines of the text are blank" in refusal(line("A"), "", line("B"))
+    assert "1 line is blank" in refusal(line("A"), "", line("B"))
 
 
 def test_a_text_in_utf_16_is_told_as_such():
@@ -531,12 +531,12 @@ def test_what_is_no_text_inside_is_told_and_never_shown(header, words):
     [
         (
             b"\0" * 100,
-            "100 characters that nobody sees, such as zeros or blanks, follow the last of 1 lines: remove them",
+            "100 characters that nobody sees, such as zeros or blanks, follow the last of 1 line: remove them",
         ),
-        (b"\x1a", "1 characters that nobody sees"),
-        (b"  \n", "1 lines of the text are blank: remove them"),
-        (b"\t\n,,,,,,,\n", "2 lines of the text are blank"),
-        (b",,,,,,,\n", "1 lines of the text are blank"),
+        (b"\x1a", "1 character that nobody sees"),
+        (b"  \n", "1 line is blank: remove them"),
+        (b"\t\n,,,,,,,\n", "2 lines are blank"),
+        (b",,,,,,,\n", "1 line is blank"),
     ],
     ids=["zeros", "end of file", "blanks", "cells", "empty cells"],
 )
@@ -611,10 +611,10 @@ def test_starts_below_a_microsecond_are_refused():
 @pytest.mark.parametrize(
     ("starts", "said"),
     [
-        ([OPEN, nanoseconds(9, 30, date(2024, 1, 4))], "1 of 2 rows are of 2024-01-04"),
-        ([nanoseconds(19, 59, date(2024, 1, 2)), OPEN], "1 of 2 rows are of 2024-01-02"),
-        ([OPEN // 1_000_000 * 1_000], "1 of 1 rows are of 1970"),  # microseconds
-        ([-68_400_000_000_000], "1 of 1 rows are of 1969-12-31"),  # as a real file of 2025-02-10 has it
+        ([OPEN, nanoseconds(9, 30, date(2024, 1, 4))], "1 of 2 rows is of 2024-01-04"),
+        ([nanoseconds(19, 59, date(2024, 1, 2)), OPEN], "1 of 2 rows is of 2024-01-02"),
+        ([OPEN // 1_000_000 * 1_000], "1 of 1 row is of 1970"),  # microseconds
+        ([-68_400_000_000_000], "1 of 1 row is of 1969-12-31"),  # as a real file of 2025-02-10 has it
     ],
 )
 def test_rows_of_another_day_are_refused_with_their_number_and_both_dates(starts, said):

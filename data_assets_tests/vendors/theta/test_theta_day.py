@@ -558,7 +558,7 @@ async def test_a_repeat_on_the_border_of_two_row_groups_is_rejected(tmp_path: Pa
     async with raw_terminal(HEADER + "\r\n" + "".join([last_of_a_group, *rows]), listed=None) as server:
         outcome = await ending_when_asked_again(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
-    assert outcome.reason.startswith("1 rows repeat")
+    assert outcome.reason.startswith("1 row repeats")
 
 
 async def test_a_terminal_that_ignores_the_right_does_not_store_every_row_twice(tmp_path: Path):

@@ -224,7 +224,7 @@ async def test_reports_that_nothing_tells_apart_are_rejected(
             await fetch(server.base_url, tmp_path, dataset)
             assert stored(tmp_path, dataset)["close"].to_list() == [ends]
             return
-        with pytest.raises(DayEnded, match="1 contracts have several rows") as caught:
+        with pytest.raises(DayEnded, match="1 contract has several rows") as caught:
             await fetch(server.base_url, tmp_path, dataset)
     assert isinstance(caught.value.outcome, Rejected)
 

@@ -63,7 +63,7 @@ def test_rows_swallowed_by_a_quoted_field_are_missed(line_end: str, swallowed: i
 
 def test_a_contract_swallowed_by_a_quoted_field_is_missed():
     body = b'symbol,expiration,strike,right,venue\nAAPL,2024-11-08,220,CALL,"x\nAAPL,2024-11-08,221,CALL,x"\n'
-    with pytest.raises(DayEnded, match="2 lines read as 1 rows"):
+    with pytest.raises(DayEnded, match="2 lines read as 1 row:"):
         read_contracts(body, ["AAPL"])
 
 
