@@ -30,8 +30,14 @@ PATIENCE_SECONDS = 240
 RESTARTS = "--use-legacy-code-server-behavior"
 """As `docs/operating.md` starts a service: whoever loses its code server starts another one."""
 
-PATIENT = {"DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS": str(PATIENCE_SECONDS)}
-"""How long a code server lives without a sign of its only caller, which on a busy machine may come late."""
+PATIENT = {
+    "DAGSTER_GRPC_PROXY_HEARTBEAT_TTL_SECONDS": str(PATIENCE_SECONDS),
+    "DAGSTER_GRPC_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
+}
+"""How long a code server lives without a sign of its only caller, and how long it may take to start a run.
+
+On a busy machine either takes long, and a run that was not started in time has failed.
+"""
 
 LOCATION = {"repositoryLocationName": "data_assets", "repositoryName": "__repository__"}
 ASSET_JOB = "__ASSET_JOB"
