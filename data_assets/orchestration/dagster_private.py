@@ -33,6 +33,7 @@ from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorag
 from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.sqlite_storage import _event_logs_directory as event_logs_directory
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._time import get_current_datetime, get_current_timestamp
 from dagster.components.core.component_tree import ComponentTreeException
@@ -63,6 +64,7 @@ __all__ = [
     "SqliteRunStorage",
     "YamlDecl",
     "create_execution_plan",
+    "event_logs_directory",
     "execute_run",
     "get_and_update_asset_status_cache_value",
     "get_current_datetime",

@@ -14,6 +14,7 @@ from data_assets.orchestration.dagster_private import (
     DagsterSqliteStorage,
     LocalArtifactStorage,
     LocalComputeLogManager,
+    event_logs_directory,
     read_migrations_once,
 )
 from data_assets.orchestration.kept_connections import EventLog, Runs
@@ -24,9 +25,10 @@ class RunHistory(DagsterSqliteStorage):
     """Runs, events and schedules, in SQLite; of the first two the connections are kept."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        events = EventLog(event_logs_directory(base_dir))  # first: whoever makes its database says how large pages are
         super().__init__(base_dir, inst_data)
         self._run_storage = Runs(self._run_storage._conn_string)
-        self._event_log_storage = EventLog(self._event_log_storage._base_dir)
+        self._event_log_storage = events
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

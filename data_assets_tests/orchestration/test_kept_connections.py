@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
 import sqlalchemy
 
-from data_assets.orchestration.kept_connections import KEPT_AT_MOST, EventLog
+from data_assets.orchestration.dagster_private import SqliteEventLogStorage
+from data_assets.orchestration.kept_connections import KEPT_AT_MOST, PAGE_BYTES, EventLog
 from data_assets_tests.orchestration.in_process import open_project
 
 KEY = dg.AssetKey(["a"])
@@ -64,6 +66,25 @@ def test_a_history_that_is_put_back_from_its_backup_is_the_one_that_is_read_and_
         report(instance, "2024-07-03")
     with open_project(tmp_path) as instance:
         assert instance.get_materialized_partitions(KEY) == {"2024-07-01", "2024-07-03"}
+
+
+def test_a_new_history_has_pages_that_fit_its_events_and_an_older_one_stays_as_it_is(tmp_path: Path) -> None:
+    with open_project(tmp_path) as instance:
+        report(instance, "2024-07-01")
+        folder = history(instance)
+    assert page_bytes(folder / "runs" / "index.db") == PAGE_BYTES
+
+    shutil.rmtree(folder)
+    SqliteEventLogStorage(str(folder / "runs"))  # as an earlier version made it
+    with open_project(tmp_path) as instance:
+        report(instance, "2024-07-02")
+        assert instance.get_materialized_partitions(KEY) == {"2024-07-02"}
+    assert page_bytes(folder / "runs" / "index.db") == 4096
+
+
+def page_bytes(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("PRAGMA page_size").fetchone()[0])
 
 
 def test_a_forked_process_opens_its_own_and_leaves_that_of_its_parent_alone(tmp_path: Path) -> None:
