@@ -24,10 +24,10 @@ test-fast: setup     ## unit and property tests, for the inner loop
 	$(MEMORY) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(CLEAN) -m "not slow" $(addprefix data_assets_tests/,$(FAST))
 
 APT := DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300
-CLUSTER := postgresql redis-server tini iproute2 ceph-mon ceph-osd radosgw
+CLUSTER := postgresql redis-server tini iproute2 procps ceph-mon ceph-osd radosgw
 STORE := storage unfinished patient_store previous_revision
 test-cluster: setup  ## real PostgreSQL, redis, Celery, Ceph and hosts in networks of their own, which the tests start themselves
-	@(ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && for each in redis-server tini ip ceph-mon ceph-osd radosgw; do command -v $$each >/dev/null || exit 1; done) \
+	@(ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && for each in redis-server tini ip pgrep ceph-mon ceph-osd radosgw; do command -v $$each >/dev/null || exit 1; done) \
 		|| ($(APT) update -qq && $(APT) install -y -qq --no-install-recommends $(CLUSTER)) \
 		|| { echo 'make test-cluster was not run: it needs $(CLUSTER), which apt-get could not install'; exit 1; }
 	TEST_CLUSTER=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(CLEAN) -rs data_assets_tests/cluster $(STORE:%=data_assets_tests/lake/test_%.py)
