@@ -20,6 +20,7 @@ import httpx
 import polars as pl
 import pytest
 
+from data_assets.counts import count_of, count_that
 from data_assets.ingest.line_blocks import BLOCK_SIZE
 from data_assets.ingest.outcome import (
     DayEnded,
@@ -547,8 +548,8 @@ async def test_a_contract_with_two_rows_of_one_instant_is_rejected(
         outcome = await ending_when_asked_again(server.base_url, tmp_path)
     assert isinstance(outcome, Rejected)
     assert outcome.reason.startswith(
-        f"{repeated:,} rows repeat the contract and timestamp of another, "
-        f"in {contracts:,} contracts such as QQQ 2024-01-05 {example} C:"
+        f"{count_that(repeated, 'row', 'repeat')} the contract and timestamp of another, "
+        f"in {count_of(contracts, 'contract')} such as QQQ 2024-01-05 {example} C:"
     )
 
 
