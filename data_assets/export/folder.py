@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
@@ -174,17 +174,26 @@ class ExportFolder:
         return [each.dataset for each in held if each.ticker == ticker]
 
     def save(self, manifest: Manifest) -> None:
-        """Put a manifest in the place of the one before; what it names is no longer being written."""
+        """Put a manifest in the place of the one before; what it names is no longer being written.
+
+        What it does not name stays in the journal: a writer may have died, or failed, long before its last file.
+        """
         path = self.manifest_path(manifest.engine, manifest.dataset, manifest.ticker)
         self.replace_own(str(path.relative_to(self.path)), lambda file: file.write(manifest.to_json()))
         self._manifests[path] = manifest
-        of_others = {name: export for name, export in self._being_written().items() if export != self._export}
-        journal = self.path / MANIFESTS / BEING_WRITTEN
-        if of_others:
-            lines = "".join(f"{export}\t{name}\n" for name, export in of_others.items())
+        named = {name for day in manifest.days for name in day.files}
+        left = {
+            name: export for name, export in self._being_written().items() if not self._is_told(name, export, named)
+        }
+        if left:
+            lines = "".join(f"{export}\t{name}\n" for name, export in left.items())
             self.replace_own(f"{MANIFESTS}/{BEING_WRITTEN}", lambda file: file.write(lines.encode()))
         else:
-            journal.unlink(missing_ok=True)
+            (self.path / MANIFESTS / BEING_WRITTEN).unlink(missing_ok=True)
+
+    def _is_told(self, name: str, export: str, named: Collection[str]) -> bool:
+        """Whether the journal need not claim a file for its export: its manifest names it, or there is none."""
+        return export == self._export and (name in named or not (self.path / name).exists())
 
     def replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         """Write a file of the export whole, then give it its name in place of what the export had there.
@@ -201,8 +210,9 @@ class ExportFolder:
                 )
             durable.make_folder(self.path / MANIFESTS)
             place = self.path / MANIFESTS / BEING_WRITTEN
-            with self._told_of(place), place.open("a", encoding="utf-8") as journal:
-                journal.write(f"{self._export}\t{name}\n")
+            with self._told_of(place), place.open("ab") as journal:
+                journal.write(f"{self._export}\t{name}\n".encode())
+                durable.sync(journal)
             self._writers[name] = self._export
         self.replace_own(name, write)
 
