@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 
@@ -66,57 +67,65 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         - no_quote: both prices 0, the vendor's way to say that there is no quote
         - opening_no_quote: those of them that lie at the open, where the vendor's snapshot is always empty
     """
+    sizes = tuple(name for name in ("bid_size", "ask_size") if name in quotes.columns)
+    flagged = quotes.select(_flags(open_, close, interval, sizes)).with_columns(_RUNS)
+    # Of most kinds a batch has no row, and to see that costs a hundredth of what counting it for each contract does.
+    counted, columns = _counts(tuple(count for count in COUNTS if flagged.get_column(count).any()))
+    return _join_pieces(flagged.group_by("run", maintain_order=True).agg(counted).select(columns))
+
+
+# Polars' expressions are objects of Python, and making these anew costs a batch a third of all that counting it does.
+
+_BEGINS_RUN = pl.any_horizontal(pl.col(column).ne_missing(pl.col(column).shift()) for column in CONTRACT)
+_RUNS = (
+    ((pl.col("timestamp") <= pl.col("timestamp").shift()) & ~pl.col("begins_run")).alias("disordered"),
+    # Grouping one sorted integer is several times cheaper than hashing four columns of every row.
+    pl.col("begins_run").cum_sum().set_sorted().alias("run"),
+)
+
+
+@lru_cache(maxsize=16)
+def _flags(open_: datetime, close: datetime, interval: timedelta, sizes: tuple[str, ...]) -> list[pl.Expr]:
+    """Contract and time of each row, whether it begins another contract, and of which kinds it is."""
     timestamp, bid, ask = pl.col("timestamp"), pl.col("bid"), pl.col("ask")
-    sizes = [pl.col(name) for name in ("bid_size", "ask_size") if name in quotes.columns]
     no_quote = (bid == 0) & (ask == 0)
     unusable_price = (bid.is_finite() & ask.is_finite()).fill_null(False).not_()
     microseconds = interval // timedelta(microseconds=1)
+    flags = {
+        "begins_run": _BEGINS_RUN,
+        "outside_session": timestamp.is_between(open_, close).fill_null(False).not_(),
+        "off_grid": (timestamp - open_).dt.total_microseconds() % microseconds != 0,
+        "crossed": (bid > ask) & (ask > 0),
+        "locked": (bid == ask) & (bid > 0),
+        "negative": pl.any_horizontal(value < 0 for value in (bid, ask, *map(pl.col, sizes))),
+        "unusable": pl.any_horizontal(unusable_price, *(pl.col(size).is_null() for size in sizes)),
+        "zero_bid": (bid == 0) & (ask > 0),
+        "zero_ask": (bid > 0) & (ask == 0),
+        "no_quote": no_quote,
+        "opening_no_quote": no_quote & (timestamp == open_),
+    }
+    return [*map(pl.col, CONTRACT), timestamp, *(flag.alias(name) for name, flag in flags.items())]
 
-    flagged = quotes.select(
-        *CONTRACT,
-        "timestamp",
-        begins_run=pl.any_horizontal(pl.col(column).ne_missing(pl.col(column).shift()) for column in CONTRACT),
-        outside_session=timestamp.is_between(open_, close).fill_null(False).not_(),
-        off_grid=(timestamp - open_).dt.total_microseconds() % microseconds != 0,
-        crossed=(bid > ask) & (ask > 0),
-        locked=(bid == ask) & (bid > 0),
-        negative=pl.any_horizontal(value < 0 for value in (bid, ask, *sizes)),
-        unusable=pl.any_horizontal(unusable_price, *(size.is_null() for size in sizes)),
-        zero_bid=(bid == 0) & (ask > 0),
-        zero_ask=(bid > 0) & (ask == 0),
-        no_quote=no_quote,
-        opening_no_quote=no_quote & (timestamp == open_),
-    ).with_columns(
-        disordered=(timestamp <= timestamp.shift()) & ~pl.col("begins_run"),
-        # Grouping one sorted integer is several times cheaper than hashing four columns of every row.
-        run=pl.col("begins_run").cum_sum().set_sorted(),
-    )
-    # Of most kinds a batch has no row, and to see that costs a hundredth of what counting it for each contract does.
-    present = [count for count, is_there in flagged.select(pl.col(COUNTS).any()).row(0, named=True).items() if is_there]
-    runs = (
-        flagged.group_by("run", maintain_order=True)
-        .agg(
-            pl.col(CONTRACT).first(),
-            rows=pl.len().cast(pl.Int64),
-            first_timestamp=timestamp.first(),
-            last_timestamp=timestamp.last(),
-            **{count: pl.col(count).sum().cast(pl.Int64) for count in present},
-        )
-        .with_columns(
-            last_row=pl.col("rows").cum_sum() - 1,
-            **{count: pl.lit(0, pl.Int64) for count in COUNTS if count not in present},
-        )
-        .select(
-            *CONTRACT,
-            (pl.col("last_row") - pl.col("rows") + 1).alias("first_row"),
-            "last_row",
-            "rows",
-            "first_timestamp",
-            "last_timestamp",
-            *COUNTS,
-        )
-    )
-    return _join_pieces(runs)
+
+@lru_cache(maxsize=64)
+def _counts(present: tuple[str, ...]) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """What is gathered of each run of rows, and the summary's columns of it."""
+    rows = pl.col("rows")
+    gathered = [
+        pl.col(CONTRACT).first(),
+        pl.len().cast(pl.Int64).alias("rows"),
+        pl.col("timestamp").first().alias("first_timestamp"),
+        pl.col("timestamp").last().alias("last_timestamp"),
+        *(pl.col(count).sum().cast(pl.Int64) for count in present),
+    ]
+    columns = [
+        *map(pl.col, CONTRACT),
+        (rows.cum_sum() - rows).alias("first_row"),
+        (rows.cum_sum() - 1).alias("last_row"),
+        pl.col("rows", "first_timestamp", "last_timestamp"),
+        *(pl.col(count) if count in present else pl.lit(0, pl.Int64).alias(count) for count in COUNTS),
+    ]
+    return gathered, columns
 
 
 def merge_summaries(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -144,6 +144,24 @@ def bar_spikes(bars: pl.DataFrame, hours: Session) -> Spikes:
     )
 
 
+_TIMES = 1 + OFF_QUOTE
+
+
+def _leaps() -> pl.Expr:
+    """Where a quote leaves those of the minute before behind: only there the minute after is looked at, too.
+
+    A contract's first quote is far off the last one of the contract before it, which says nothing.
+    """
+    bid, ask = pl.col("bid"), pl.col("ask")
+    up = (ask.shift() > 0) & (bid > _TIMES * ask.shift())
+    down = (ask > 0) & (bid.shift() > _TIMES * ask)
+    same = (pl.col(name) == pl.col(name).shift() for name in ("strike", "right"))
+    return pl.all_horizontal(up | down, *same).arg_true()
+
+
+_LEAPS = _leaps()
+
+
 def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     """The quotes whose bid lies far above the asks of the minutes before and after, or whose ask far below their bids.
 
@@ -156,12 +174,11 @@ def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Those rows: these columns, and low and high of the quotes around it, dollars.
     """
-    times, bid, ask = 1 + OFF_QUOTE, pl.col("bid"), pl.col("ask")
-    leaps = (bid > times * ask.shift()) | (bid.shift() > times * ask)
-    # Few quotes are far off the one before, and only they are compared with the one after. They begin most contracts,
-    # too: a contract's first quote is far off the last one of the contract before it, which says nothing.
-    at = quotes.select(leaps.fill_null(value=False).arg_true().cast(pl.Int64)).to_series()
+    at = quotes.select(_LEAPS).to_series().cast(pl.Int64)
+    if at.is_empty():  # as of nearly every row group
+        return quotes.clear().select(*QUOTED, low="bid", high="ask")
     at = at.filter((at > 0) & (at < quotes.height - 1))
+    times, bid, ask = _TIMES, pl.col("bid"), pl.col("ask")
     columns = quotes.select(QUOTED)
     mine, before, after = (columns[at + step] for step in (0, -1, 1))
     same = [mine[name] == beside[name] for name in CONTRACT for beside in (before, after)]
