@@ -255,4 +255,7 @@ def _read(path: Path) -> Manifest:
     try:
         return from_json(path.read_bytes())
     except ManifestUnreadable as error:
-        raise ManifestUnreadable(f"{path} {error}: move it away, and export again") from error
+        # Without it nobody knows whose the files beside it are, and none of them would be replaced.
+        raise ManifestUnreadable(
+            f"{path} {error}: move {path.parent.parent} away, or name another folder with --into, and export again"
+        ) from error

@@ -369,9 +369,11 @@ def test_a_file_that_cannot_be_removed_is_told(lake: Lake, folder: ExportFolder)
         export_csv(lake, folder, DAYS[1:2], gone, allow=[Fault.HOLE])
 
 
-def test_a_damaged_manifest_is_named(lake: Lake, folder: ExportFolder) -> None:
+def test_a_damaged_manifest_is_named_with_what_to_do(lake: Lake, folder: ExportFolder) -> None:
     export_csv(lake, folder, DAYS)
     path = folder.manifest_path("csv", AAPL, "AAPL")
     path.write_text("{")
-    with pytest.raises(ManifestUnreadable, match=r"AAPL.json is no manifest of an export: move it away"):
+    with pytest.raises(ManifestUnreadable, match=f"AAPL.json is no manifest of an export: move {folder.path} away, or"):
         export_csv(lake, folder, DAYS)
+    folder.path.rename(folder.path.with_name("damaged"))
+    assert len(export_csv(lake, folder, DAYS).days) == len(DAYS)
