@@ -38,7 +38,8 @@ def test_two_processes_share_the_account_the_client_id_and_the_budget(new_projec
 
         symbols = [request.asked.contract.symbol for request in asked(tws, BARS)]
         assert sorted(symbols) in (symbols, symbols[::-1]), "one after the other, or the id would have been taken"
-        assert len(symbols) == 2 * len(DAYS)
+        per_symbol = {(request.asked.contract.symbol, *map(str, request.days)) for request in asked(tws, BARS)}
+        assert per_symbol == {(symbol, day) for symbol in ("AAPL", "MSFT") for day in DAYS}
         assert {request.code for request in asked(tws, BARS)} == {0}, "none came too early for the server"
         assert tws.most_open == 1
         assert tws.clients == []

@@ -38,7 +38,7 @@ SAYS = {  # what each check says of a whole day of the synthetic market
     "grid": r"^all \d+ contracts hold the whole grid from 09:30",
     "integrity": r"^sha256, page checksums, schema and \d+ rows are as recorded",
     "quotes": r"^crossed \d\.\d\d%, ",
-    "timestamps": r"^all [\d,]+ rows in session, on the grid, unique and sorted",
+    "timestamps": r"^all [\d,]+ rows are in session, on the grid, unique and sorted",
 }
 PLOTTED = ("rows", "contracts", "MB", "seconds", "rows_per_second", "crossed_share", "no_quote_share")
 

@@ -30,7 +30,7 @@ NOT_STORED: dict[str, tuple[str, str]] = {
     "truncated_gzip": ("Rejected", "the gzip file is cut short, twice in the same way"),
     "wrong_crc": ("Rejected", "incorrect data check), twice in the same way"),
     "wrong_date": ("Rejected", "rows are of 2024-07-09 in New York, and the file is that of 2024-07-08"),
-    "conflicting_rows": ("Rejected", "minutes of a ticker have rows that differ, such as "),
+    "conflicting_rows": ("Rejected", "minutes have rows of a ticker that differ, such as "),
     "renamed_volume": ("Rejected", "the header lacks volume"),
     "missing_transactions": ("Rejected", "the header lacks transactions"),
     "cut_body": ("Failed", "the response broke off"),

@@ -200,7 +200,7 @@ async def test_another_expiration_than_was_asked_for_is_rejected(tmp_path: Path)
     only = replace(QUOTED, roots=("SPXW",))
     answers = {LIST: response(200, listed.replace(b"SPX,", b"SPXW,")), QUOTE_ENDPOINT: response(200, header + row)}
     async with terminal(by_path(answers)) as server:
-        with pytest.raises(DayEnded, match="have the expiration 2024-01-08, and not 2024-01") as caught:
+        with pytest.raises(DayEnded, match="1 row has the expiration 2024-01-08, and not 2024-01") as caught:
             await fetch(server.base_url, tmp_path, only)
     assert type(caught.value.outcome) is Rejected
 
