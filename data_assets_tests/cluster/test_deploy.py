@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ import yaml
 from dagster._grpc.client import DagsterGrpcClient
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 from dagster_k8s import K8sRunLauncher
+from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
 
 from data_assets.orchestration.celery_queues import VendorQueues, vendor_of
 from data_assets.settings import known_variables
@@ -115,6 +118,27 @@ def test_helm_values_make_an_instance_that_dagster_takes() -> None:
     assert "additionalInstanceConfig" not in values
     names = {entry["name"] for each in values["dagster-user-deployments"]["deployments"] for entry in each["env"]}
     assert {name for name in names if name.startswith(("DATA_ASSETS_", "IB_"))} <= known_variables().keys()
+
+
+def test_a_run_of_the_terminals_starts_on_their_node_with_their_settings() -> None:
+    values = yaml.safe_load((DEPLOY / "k8s" / "values.yaml").read_text())
+    terminals = next(each for each in values["dagster-user-deployments"]["deployments"] if each["name"] == "terminals")
+    context = "DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"
+    entries = {each["name"]: each for each in terminals["env"]}
+
+    taken = K8sContainerContext.create_from_config(json.loads(entries.pop(context)["value"]))
+    config = DagsterK8sJobConfig(
+        job_image="image", dagster_home="/home", postgres_password_secret=None, env_vars=[], env_config_maps=[]
+    )
+    job = construct_dagster_k8s_job(config, ["dagster"], "run", user_defined_k8s_config=taken.run_k8s_config)
+    pod = job.spec.template.spec
+
+    assert pod.node_selector == terminals["nodeSelector"]
+    settings = {each["name"]: each.get("value") for each in entries.values()}
+    started = {each.name: each for each in pod.containers[0].env}
+    assert {name: started[name].value for name in settings} == settings
+    assert started["IB_HOST"].value_from.field_ref.field_path == "status.hostIP"
+    assert terminals["includeConfigInLaunchedRuns"] == {"enabled": False}, "the chart would set the variable, too"
 
 
 def test_compose_has_every_part_and_names_only_settings_that_there_are() -> None:
