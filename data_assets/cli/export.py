@@ -206,7 +206,9 @@ def _print(said: Export, notes: Iterable[str]) -> None:
     console = Screen()
     of = said.dataset if said.dataset.endswith(f"/{said.ticker}") else f"{said.dataset} {said.ticker or ''}".strip()
     span = f", {said.days[0]} to {said.days[-1]}" if said.days else ""
-    console.print(f"[bold]{said.engine}[/bold]  {of}: {count_of(len(said.days), 'day')}{span}, {said.rows:,} rows")
+    console.print(
+        f"[bold]{said.engine}[/bold]  {of}: {count_of(len(said.days), 'day')}{span}, {count_of(said.rows, 'row')}"
+    )
     for fault, days in said.allowed.items():
         console.print(f"  tolerated, {fault}: {_named(days)}", markup=False)
     for check, days in said.warned.items():

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
+from data_assets.counts import count_of, count_that
 from data_assets.ingest.outcome import WRITTEN_AT, Scalar, Stored
 from data_assets.ingest.retry import RetryPolicy
 from data_assets.ingest.source import Source
@@ -149,8 +150,10 @@ class DayFiles:
         rows, instant = recorded.rows, recorded.written_at
         newer = lake.verify(self.dataset, day, sha256=recorded.sha256, rows=rows, written_at=instant, pages=pages)
         if newer is None:
-            return Verified(f"sha256, page checksums, schema and {rows} rows are as recorded")
-        text = f"its {newer.file.rows} rows are whole by the file's own seal, and newer than the recorded ones"
+            counted = "" if rows is None else f", {count_of(rows, 'row')}"
+            return Verified(f"as recorded: sha256, page checksums, schema{counted}")
+        whole = count_that(newer.file.rows, "row", "are")
+        text = f"its {whole} whole by the file's own seal, and newer than what was recorded"
         return Verified(text, stored_by_its_footer(newer))
 
     def found(self, lake: Lake, day: date) -> Stored:

@@ -27,7 +27,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from data_assets.counts import count_of
+from data_assets.counts import all_that, count_of
 from data_assets.ingest.outcome import DayEnded, IngestError, NotStored, Outcome, Stored
 from data_assets.ingest.progress import Progress
 from data_assets.ingest.source import DayMeter, Source, StagedDay
@@ -284,7 +284,7 @@ def _refuse(found: Difference, unless_taken: str) -> None:
         DayEnded: it is the same, or worse.
     """
     if found.is_none:
-        raise DayEnded(Same(f"all {found.rows_before:,} rows are as stored"))
+        raise DayEnded(Same(all_that(found.rows_before, "row", "are as stored")))
     how = f"{count_of(found.rows_added, 'row')} added, {found.rows_removed:,} removed, {found.rows_altered:,} altered"
     if found.rows_removed > found.rows_added:
         raise DayEnded(Worse(f"the answer has fewer rows than are stored ({how}); {unless_taken}"))

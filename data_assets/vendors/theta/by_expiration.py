@@ -362,6 +362,6 @@ def _worst(failed: Sequence[Exception]) -> Exception:
         and isinstance(worst, Transient)
         and type(worst) in (Transient, ShortAnswer, Throttled, VendorDown)
     ):
-        more = f"{worst} (and {len(failed) - 1} more requests failed; what arrived is kept)"
+        more = f"{worst} (and {count_of(len(failed) - 1, 'more request')} failed; what arrived is kept)"
         return type(worst)(more, cause=worst.cause)
     return worst

@@ -212,7 +212,7 @@ async def test_parts_that_lack_contracts_of_the_list_are_not_used(tmp_path: Path
 async def test_a_failed_request_costs_only_itself(tmp_path: Path):
     with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="cut", times=2)]) as theta:
         with pytest.raises(
-            Transient, match=r"its last line is cut .* \(and 1 more requests failed; what arrived is kept"
+            Transient, match=r"its last line is cut .* \(and 1 more request failed; what arrived is kept"
         ):
             await fetch(theta.base_url, tmp_path, QUOTED)
         everything, before = names(asked(theta)), len(theta.requests)
