@@ -102,7 +102,9 @@ def read_back(text: str) -> tuple[list[int], int]:
     if not text:
         return [], 0
     assert text.endswith(" New York")
-    named, _, later = text.removesuffix(" New York").removesuffix(" later minutes").partition(" and ")
+    named, _, more = text.removesuffix(" New York").partition(" and ")
+    later, _, noun = more.partition(" later ")
+    assert noun == ("" if not more else "minute" if later == "1" else "minutes")
     minutes = []
     for stretch in named.split(", "):
         first, _, last = stretch.partition("-")
