@@ -134,7 +134,9 @@ def test_an_empty_mount_point_is_left_where_it_is(tmp_path: Path, call: Call) ->
     with in_process_project(tmp_path), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATA_ASSETS_LAKE", str(mount_point / "lake"))
         doctor.settings.cache_clear()
-        assert found(call, QQQ)["lake"][1].endswith("MB/s; no lake is there yet")
+        said = found(call, QQQ)["lake"][1]  # of a slow disk it says more
+        assert "MB/s" in said
+        assert said.endswith("; no lake is there yet")
     assert list(mount_point.iterdir()) == []
 
 
