@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -49,10 +49,14 @@ def run_range(
         run_heartbeat(instance, run_id),
         _asked_through(request),
         unwritten_events_unsaid(),
-        ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself
+        futures.ThreadPoolExecutor(1, "run") as beside,  # in the main thread Dagster would take the signals for itself
     ):
+        run = beside.submit(copy_context().run, work)
         try:
-            return beside.submit(copy_context().run, work).result()
+            # A signal that comes as this thread falls asleep wakes nobody, and its handler runs in this thread alone.
+            while not futures.wait([run], LOOK_AGAIN_SECONDS).done:
+                pass
+            return run.result()
         finally:
             _end_if_it_has_no_end(instance, run_id, request)
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+from datetime import date
+from pathlib import Path
 from signal import SIGINT, SIGTERM
 
+import pytest
+
 from data_assets.orchestration.day_states import DayState
+from data_assets.sandbox.faults import Fault
 from data_assets_tests.end_to_end.project_folder import (
     DATASET,
     POOL,
@@ -52,6 +60,29 @@ def test_a_signal_stops_and_the_next_call_goes_on(theta, live_project):
         assert not stored & set(asked_days(server, requests_before))
         assert sorted(recorded(instance)) == days
         assert run_statuses(instance) == ["CANCELED", "CANCELED", "SUCCESS"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a signal for one thread of another process is Linux's")
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_a_signal_is_heard_though_it_wakes_nobody(number: int, theta, live_project):
+    """As one does that comes while the main thread falls asleep: another thread takes it here, each time.
+
+    Python's handlers run in the main thread alone, and nothing else wakes that before the run is over.
+    """
+    oldest, *others = sessions("2024-01-02", 3)
+    project = live_project(theta(faults=[Fault(kind="stall", day=date.fromisoformat(oldest))]))
+    command = project.start("backfill", DATASET, *span([oldest, *others]), "--json")
+    command.wait_for(lambda: len(command.stored_days()) == len(others))
+
+    main = command.process.pid
+    other = max(int(each.name) for each in Path(f"/proc/{main}/task").iterdir() if int(each.name) != main)
+    sent = ctypes.CDLL(None, use_errno=True).tgkill(main, other, int(number))
+    ended = command.end()
+
+    assert sent == 0, os.strerror(ctypes.get_errno())
+    assert ended.returncode == 1
+    assert set(document(ended)["not_stored"]) == {oldest}
+    assert ended.stderr.count("then stopped") == 1
 
 
 def test_ctrl_c_ends_the_wait_for_the_account(theta, live_project):
