@@ -45,6 +45,9 @@ INSTANTS = 20
 FROM_NOTHING = 5
 OF_ONE_SIGNAL = 50
 SIGNALLED = sessions("2019-01-02", (INSTANTS + 1) * OF_ONE_SIGNAL)
+LAST_OF_ONE_SIGNAL = SIGNALLED[OF_ONE_SIGNAL::OF_ONE_SIGNAL]
+"""The newest day is asked for first. This one never comes whole, so that no command is done before its signal."""
+
 ANSWERS = {TickStatus.SUCCESS, TickStatus.SKIPPED}
 AGAIN = sessions("2025-01-06", 2)
 BY_JOBS = sessions("2024-11-27", 2)
@@ -58,6 +61,7 @@ def theta() -> Iterator[SandboxTheta]:
         Fault(kind="renamed_column", day=date.fromisoformat(FILLED[2]), times=1),
         Fault(kind="renamed_column", day=date.fromisoformat(BY_JOBS[1]), times=1),
         *(Fault(kind="stall", day=date.fromisoformat(days[1]), times=1) for days in (STOPPED, KILLED, CUT_OFF)),
+        *(Fault(kind="stall", day=date.fromisoformat(day)) for day in LAST_OF_ONE_SIGNAL),
     ]
     with SandboxTheta(contracts=8, faults=faults, says_synthetic=False) as theta:
         yield theta
@@ -229,7 +233,7 @@ def test_a_signal_at_any_instant_ends_the_command_and_its_run_and_turns_no_day_r
 
     Two of five start from nothing, the others with their libraries loaded.
 
-    Each has days of its own, more than can be stored in that time.
+    Each has days of its own, one of which cannot be stored.
     """
     first, *others = (SIGNALLED[n * OF_ONE_SIGNAL :][:OF_ONE_SIGNAL] for n in range(INSTANTS + 1))
     ways = (dev.project.start_executable, dev.project.start)  # from nothing, and with the libraries loaded
