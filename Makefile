@@ -60,7 +60,7 @@ test-engines: setup  ## backtest engines and readers load what was exported, eac
 
 setup: .venv/installed
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml hatch_build.py $(shell find data_assets -name '*.c')
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo 'data_assets needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ...'; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
 	$(PYTHON) -m venv .venv

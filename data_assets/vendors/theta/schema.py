@@ -31,6 +31,7 @@ from data_assets.lake.errors import one_line
 from data_assets.quality.contract_summary import CONTRACT
 from data_assets.quality.naming import clock, contract_name
 from data_assets.trading_calendar import NEW_YORK
+from data_assets.vendors.theta.strict_lines import StrictLines
 
 SCHEMA_VERSION = 2
 """Version 1 had sizes of 32 bits; a lake may hold days of both, which `Lake.scan` and the views read as one."""
@@ -264,6 +265,14 @@ class RowReader:
         self._start = datetime.combine(asked.day, time())  # New York's wall clock
         self._offset = utc_offset(asked.day)
         self._known_times: dict[str, _KnownTimes] = {}
+        self._strict = StrictLines(
+            self._names,
+            table.schema,
+            symbol=asked.symbol,
+            day=asked.day,
+            offset=self._offset,
+            computed=table.computed,
+        )
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -277,6 +286,13 @@ class RowReader:
             DayEnded: ``Rejected``, naming the column, the value that does not parse, its contract and time, or the rows
                 of another day, expiration or right.
         """
+        frame = self._strict.read(lines)
+        if frame is None:
+            frame = self._read_any_spelling(lines)
+        self._refuse_others(frame)
+        return frame
+
+    def _read_any_spelling(self, lines: bytes) -> pl.DataFrame:
         known = self._known_times  # another thread may learn others meanwhile
         raw = self._read_known_times(lines, known)
         if raw is None:
@@ -284,7 +300,6 @@ class RowReader:
         instants = [self._column(raw[name], known) for name in self._table.instants]
         frame = raw.with_columns(_symbol(self._asked.symbol), _expiration(), _right(), *instants)
         _refuse_absent_values(frame, raw, self._table.computed, self._table.dated_by)
-        self._refuse_others(frame)
         self._learn_times(raw)
         return frame
 

@@ -1,0 +1,34 @@
+"""Code in C beside a module: where its library lies, and loading it.
+
+A build of the package compiles each `*.c` in it where there is a compiler (``hatch_build.py``), into a shared library
+beside it. Without one the module does its work without it, more slowly. A library is found by a name that says what it
+was compiled from and for, so that one of another version of the code, or of another machine, is never taken for it.
+
+Here: the name, and loading. Not here: compiling, and what the functions do. Imports nothing of the project, because a
+build reads this file too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import sysconfig
+from pathlib import Path
+
+
+def library_path(source: Path) -> Path:
+    """Where the library of a source file lies, if it was compiled."""
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    return source.with_name(f"{source.stem}-{sysconfig.get_platform()}-{digest}.so")
+
+
+def library(source: Path) -> ctypes.CDLL | None:
+    """Load the library of a source file; its functions let other threads run.
+
+    Returns:
+        None if it was not compiled, or not for this machine.
+    """
+    try:
+        return ctypes.CDLL(str(library_path(source)))
+    except OSError:
+        return None
