@@ -216,6 +216,7 @@ _TIMES = ("timestamp", "created")
 _NEXT = "ask for the day again; if it stays so, update the terminal, or send Theta this line"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
+_FIRST, _LAST = datetime(1, 1, 2), datetime(9999, 12, 30)  # of other years no instant could be shown
 _LINE_FEED = ord("\n")
 _REPEATED = 50  # how often a block repeats each of its timestamps if the next ones are expected to hold the same
 
@@ -518,7 +519,8 @@ def _symbol(asked: str) -> pl.Expr:
 
 
 def _expiration() -> pl.Expr:
-    return pl.col("expiration").str.to_date(_DATE, strict=False)
+    dates = pl.col("expiration").str.to_date(_DATE, strict=False)
+    return pl.when(dates.is_between(date.min, date.max)).then(dates).alias("expiration")
 
 
 def _right() -> pl.Expr:
@@ -529,10 +531,10 @@ def _timestamp(text: pl.Series) -> pl.Series:
     """Read New York wall clock times, without the zone; whole seconds, perhaps with a zero fraction, go faster."""
     fraction = len(text) > 0 and "." in (text[0] or "")
     whole = text.str.strip_suffix(".000") if fraction else text
-    seconds = whole.str.to_datetime(_SECONDS, time_unit="us", strict=False, cache=False)
-    if not seconds.has_nulls():
-        return seconds
-    return text.str.to_datetime(_SECONDS + "%.f", time_unit="us", strict=False, cache=False)
+    wall_clock = whole.str.to_datetime(_SECONDS, time_unit="us", strict=False, cache=False)
+    if wall_clock.has_nulls():
+        wall_clock = text.str.to_datetime(_SECONDS + "%.f", time_unit="us", strict=False, cache=False)
+    return wall_clock.set(~wall_clock.is_between(_FIRST, _LAST), None)
 
 
 def _refuse_absent_values(
