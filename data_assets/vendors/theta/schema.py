@@ -216,7 +216,8 @@ _TIMES = ("timestamp", "created")
 _NEXT = "ask for the day again; if it stays so, update the terminal, or send Theta this line"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
 _DATE = "%Y-%m-%d"
-_FIRST, _LAST = datetime(1, 1, 2), datetime(9999, 12, 30)  # of other years no instant could be shown
+_FIRST = datetime.combine(date.min, time()) + timedelta(days=1)  # of other years no instant could be shown
+_LAST = datetime.combine(date.max, time()) - timedelta(days=1)
 _LINE_FEED = ord("\n")
 _REPEATED = 50  # how often a block repeats each of its timestamps if the next ones are expected to hold the same
 
