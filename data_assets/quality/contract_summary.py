@@ -1,6 +1,7 @@
 """Option quotes condensed to one row per contract, batch by batch.
 
-Here: the counting and the merging. Not here: what a count means for the day (``option_quotes``, ``completeness``).
+Here: the counting and the merging. Not here: counting quotes of the usual form (``contract_runs``), and what a count
+means for the day (``option_quotes``, ``completeness``).
 
 A day can have ten million rows; its summary has one row per contract. The rules read summaries only, so a day is judged
 batch by batch, in constant memory: for any split of the rows into batches, the merged summaries of the batches equal
@@ -14,6 +15,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
+
+from data_assets.quality.contract_runs import contract_runs
 
 CONTRACT = ("symbol", "expiration", "strike", "right")
 """The columns that together name one option contract."""
@@ -67,11 +70,19 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         - no_quote: both prices 0, the vendor's way to say that there is no quote
         - opening_no_quote: those of them that lie at the open, where the vendor's snapshot is always empty
     """
+    runs = contract_runs(quotes, open_=open_, close=close, interval=interval)
+    if runs is None:
+        runs = _runs(quotes, open_, close, interval)
+    return _join_pieces(runs)
+
+
+def _runs(quotes: pl.DataFrame, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame:
+    """One row for each stretch of rows of one contract."""
     sizes = tuple(name for name in ("bid_size", "ask_size") if name in quotes.columns)
     flagged = quotes.select(_flags(open_, close, interval, sizes)).with_columns(_RUNS)
     # Of most kinds a batch has no row, and to see that costs a hundredth of what counting it for each contract does.
     counted, columns = _counts(tuple(count for count in COUNTS if flagged.get_column(count).any()))
-    return _join_pieces(flagged.group_by("run", maintain_order=True).agg(counted).select(columns))
+    return flagged.group_by("run", maintain_order=True).agg(counted).select(columns)
 
 
 # Polars' expressions are objects of Python, and making these anew costs a batch a third of all that counting it does.

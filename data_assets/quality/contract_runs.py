@@ -1,0 +1,109 @@
+"""Stretches of option quotes of one contract, counted by compiled code in one pass.
+
+Here: which quotes are taken, and the table they become. Not here: what is counted, and quotes of any other form
+(``contract_summary``, with Polars); the loop over the rows (``contract_runs.c``).
+
+Quotes are taken if they are as the lake stores them: each column in one piece, of its type, without nulls, with finite
+prices and strikes, and symbols of at most twelve letters. Whoever calls must be able to count all others in another
+way, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from data_assets.compiled import library
+
+_SIZES = ("bid_size", "ask_size")
+_TYPES = {
+    "symbol": pa.string_view(),
+    "expiration": pa.int32(),
+    "strike": pa.float64(),
+    "right": pa.uint8(),
+    "timestamp": pa.int64(),
+    "bid": pa.float64(),
+    "ask": pa.float64(),
+    **dict.fromkeys(_SIZES, pa.int64()),
+}
+_CONTRACT = ("symbol", "expiration", "strike", "right")
+_COUNTED = (
+    *("first_row", "last_row", "rows", "first_timestamp", "last_timestamp"),
+    *("disordered", "outside_session", "off_grid", "crossed", "locked", "negative", "unusable"),
+    *("zero_bid", "zero_ask", "no_quote", "opening_no_quote"),
+)
+_INSTANT = pl.Datetime("us", "UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_AS_STORED = pl.CompatLevel.newest()
+
+
+class _Quotes(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in _TYPES)
+
+
+class _Session(ctypes.Structure):
+    _fields_ = (("open", ctypes.c_int64), ("close", ctypes.c_int64), ("interval", ctypes.c_int64))
+
+
+def _functions() -> ctypes.CDLL | None:
+    found = library(Path(__file__).with_suffix(".c"))
+    if found is not None:
+        of_quotes, of_session = ctypes.POINTER(_Quotes), ctypes.POINTER(_Session)
+        found.summarize_contracts.argtypes = (of_quotes, ctypes.c_int64, of_session, ctypes.c_void_p)
+        found.summarize_contracts.restype = ctypes.c_int64
+    return found
+
+
+_FUNCTIONS = _functions()
+
+
+def contract_runs(quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame | None:
+    """Count the rows of each stretch of rows of one contract.
+
+    Args:
+        quotes: see `contract_summary.contract_summary`, as are the others.
+        open_: the grid's first point.
+        close: the last instant at which a row may lie.
+        interval: the grid's step.
+
+    Returns:
+        One row per stretch, in their order, with the columns of `contract_summary`. None if the quotes are not taken.
+    """
+    if _FUNCTIONS is None or (arrays := _arrays(quotes)) is None:
+        return None
+    starts = {name: each.buffers()[1].address + each.offset * _width(each.type) for name, each in arrays.items()}
+    session = _Session((open_ - _EPOCH) // _MICROSECOND, (close - _EPOCH) // _MICROSECOND, interval // _MICROSECOND)
+    counted = np.empty((quotes.height, len(_COUNTED)), np.int64)  # of which hardly any memory is touched
+    runs = _FUNCTIONS.summarize_contracts(
+        ctypes.byref(_Quotes(**starts)), quotes.height, ctypes.byref(session), counted.ctypes.data
+    )
+    if runs < 0:
+        return None
+    numbers = pl.DataFrame(counted[:runs], schema=list(_COUNTED))
+    contracts = quotes.select(_CONTRACT)[numbers["first_row"]]
+    return contracts.hstack(numbers.with_columns(pl.col("first_timestamp", "last_timestamp").cast(_INSTANT)))
+
+
+def _arrays(quotes: pl.DataFrame) -> dict[str, pa.Array] | None:
+    """The columns as they lie in memory; None if one of them is not as expected."""
+    found = {}
+    for name, kind in _TYPES.items():
+        if name in _SIZES and name not in quotes.columns:
+            continue
+        column = quotes.get_column(name)
+        if column.n_chunks() != 1 or column.null_count():
+            return None
+        found[name] = column.to_physical().to_arrow(compat_level=_AS_STORED)
+        if found[name].type != kind:
+            return None
+    return found
+
+
+def _width(kind: pa.DataType) -> int:
+    return 16 if pa.types.is_string_view(kind) else kind.bit_width // 8
