@@ -47,18 +47,21 @@ class _Asked(ctypes.Structure):
     )
 
 
+def _declared(functions: ctypes.CDLL) -> ctypes.CDLL:
+    functions.count_lines.argtypes = (ctypes.c_char_p, ctypes.c_int64)
+    functions.count_lines.restype = ctypes.c_int64
+    functions.read_lines.argtypes = (
+        *(ctypes.c_char_p, ctypes.c_int64),
+        *(ctypes.POINTER(_Column), ctypes.c_int32, ctypes.c_int64),
+        ctypes.POINTER(_Asked),
+    )
+    functions.read_lines.restype = ctypes.c_int32
+    return functions
+
+
 def _functions() -> ctypes.CDLL | None:
     found = library(Path(__file__).with_suffix(".c"))
-    if found is not None:
-        found.count_lines.argtypes = (ctypes.c_char_p, ctypes.c_int64)
-        found.count_lines.restype = ctypes.c_int64
-        found.read_lines.argtypes = (
-            *(ctypes.c_char_p, ctypes.c_int64),
-            *(ctypes.POINTER(_Column), ctypes.c_int32, ctypes.c_int64),
-            ctypes.POINTER(_Asked),
-        )
-        found.read_lines.restype = ctypes.c_int32
-    return found
+    return None if found is None else _declared(found)
 
 
 _FUNCTIONS = _functions()

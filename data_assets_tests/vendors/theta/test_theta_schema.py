@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from data_assets.vendors.theta.schema import (
     read_expirations,
     utc_offset,
 )
+from data_assets_tests.vendors.theta.compiled_lines import needs_compiler, without_compiled_code
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 11, 4)
@@ -36,6 +38,15 @@ CAPTURED = (
     '"SPXW","2012-06-08",1050.000,"PUT",2012-06-01T15:45:00.000,718,5,0.05,50,1639,5,0.10,50\n'
 )
 ROW = "AAPL,2024-11-08,220.000,CALL,2024-11-04T09:31:00,598,5,4.55,50,424,9,4.70,50"
+
+
+READERS = [pytest.param(True, marks=needs_compiler, id="compiled"), pytest.param(False, id="Polars")]
+
+
+@pytest.fixture(scope="module", autouse=True, params=READERS)
+def compiled(request: pytest.FixtureRequest) -> Iterator[None]:
+    with nullcontext() if request.param else without_compiled_code():
+        yield
 
 
 def read(body: str, symbol: str = "AAPL", day: date = DAY) -> pl.DataFrame:
