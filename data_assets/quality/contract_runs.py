@@ -23,10 +23,10 @@ from data_assets.compiled import library
 _SIZES = ("bid_size", "ask_size")
 _TYPES = {
     "symbol": pa.string_view(),
-    "expiration": pa.int32(),
+    "expiration": pa.date32(),
     "strike": pa.float64(),
     "right": pa.uint8(),
-    "timestamp": pa.int64(),
+    "timestamp": pa.timestamp("us", "UTC"),
     "bid": pa.float64(),
     "ask": pa.float64(),
     **dict.fromkeys(_SIZES, pa.int64()),
@@ -99,9 +99,12 @@ def _arrays(quotes: pl.DataFrame) -> dict[str, pa.Array] | None:
         column = quotes.get_column(name)
         if column.n_chunks() != 1 or column.null_count():
             return None
-        found[name] = column.to_physical().to_arrow(compat_level=_AS_STORED)
-        if found[name].type != kind:
+        array = column.to_arrow(compat_level=_AS_STORED)
+        if isinstance(array, pa.DictionaryArray):
+            array = array.indices
+        if array.type != kind:
             return None
+        found[name] = array
     return found
 
 
