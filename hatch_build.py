@@ -45,4 +45,4 @@ def _compile(source: Path, library: Path) -> None:
         made.replace(library)
     for older in source.parent.glob(f"{source.stem}-{sysconfig.get_platform()}-*.so"):
         if older != library:
-            older.unlink()
+            older.unlink(missing_ok=True)  # another build may have done it

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
@@ -19,9 +21,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from data_assets.compiled import library_path
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, live, sessions, span
 from data_assets_tests.orchestration.dagster_dev import GRID, LOCATION, DagsterDev
+from data_assets_tests.vendors.theta.compiled_lines import needs_compiler
 
 ADDED = "theta/option_quotes/IWM"
 BLOCK = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes: {dataset: quotes, symbol: IWM}\n"
@@ -80,12 +84,18 @@ def needed(wheel: Distribution) -> dict[str, Distribution]:
     return found
 
 
+def build(target: str, folder: Path, sources: Path = SOURCES, **environment: str) -> Path:
+    """Build the package as pip does, and return the one file that this gives."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=sources, env=os.environ | environment, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
+    return built
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=SOURCES, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    wheel = build("wheel", folder)
     venv.create(folder / "env", with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "env" / "bin" / "python"), "--isolated"]
     install = [*pip, "install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel)]
@@ -179,3 +189,73 @@ def test_without_its_extra_the_sandbox_says_what_to_install(installed: Installed
     (line,) = refused.stderr.splitlines()
     assert line.startswith("Error: ")
     assert "pip install 'data-assets[sandbox]'" in line
+
+
+READS = """
+from datetime import date
+from data_assets import compiled
+from data_assets.vendors.theta.schema import OPEN_INTEREST, Asked, read_rows
+from data_assets.vendors.theta.strict_lines import is_compiled
+body = b"symbol,expiration,strike,right,timestamp,open_interest\\nA,2024-11-08,2.5,PUT,2024-11-04T06:30:00,7\\n"
+rows, _ = read_rows(OPEN_INTEREST, body, Asked("A", date(2024, 11, 4)))
+print(compiled.__file__, is_compiled(), rows["open_interest"].item())
+"""
+
+
+def reads(installed: Installed, packages: Path) -> str:
+    """Whether a line is read by compiled code, and as what, where the package is that of a folder."""
+    environment = os.environ | {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [installed.executables / "python", "-c", READS]
+    said = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"{packages}/data_assets/compiled.py ")
+    return said.removeprefix(f"{packages}/data_assets/compiled.py ").strip()
+
+
+def libraries(packages: Path) -> set[str]:
+    return {str(path.relative_to(packages)) for path in (packages / "data_assets").rglob("*.so")}
+
+
+def expected_libraries(packages: Path) -> set[str]:
+    return {str(library_path(path).relative_to(packages)) for path in (packages / "data_assets").rglob("*.c")}
+
+
+@needs_compiler
+def test_the_wheel_has_the_compiled_code_and_is_one_for_this_kind_of_machine(installed: Installed) -> None:
+    assert libraries(installed.packages) == expected_libraries(installed.packages) != set()
+    assert reads(installed, installed.packages) == "True 7"
+    (metadata,) = installed.packages.glob("data_assets-*.dist-info")
+    wheel = (metadata / "WHEEL").read_text()
+    assert "Root-Is-Purelib: false" in wheel
+    assert "Tag: py3-none-any" not in wheel
+
+
+def test_without_a_compiler_the_wheel_is_one_for_any_machine_and_works(installed: Installed, tmp_path: Path) -> None:
+    wheel = build("wheel", tmp_path, CC="/nonexistent")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    packages = tmp_path / "packages"
+    zipfile.ZipFile(wheel).extractall(packages)
+    assert libraries(packages) == set()
+    assert reads(installed, packages) == "False 7"
+
+
+@needs_compiler
+def test_a_library_of_other_code_is_never_loaded_and_the_next_build_replaces_it(
+    installed: Installed, tmp_path: Path
+) -> None:
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (sources,) = tmp_path.glob("data_assets-*/")
+    first = zipfile.ZipFile(build("wheel", tmp_path / "first", sources)).namelist()
+    assert reads(installed, sources) == "True 7"
+    before = libraries(sources)
+
+    code = sources / "data_assets" / "vendors" / "theta" / "strict_lines.c"
+    code.write_text(f"{code.read_text()}/* changed */\n")
+    assert reads(installed, sources) == "False 7"
+
+    second = zipfile.ZipFile(build("wheel", tmp_path / "second", sources)).namelist()
+    assert reads(installed, sources) == "True 7"
+    (gone,) = before - libraries(sources)
+    (made,) = libraries(sources) - before
+    assert set(first) - set(second) == {gone}
+    assert set(second) - set(first) == {made}

@@ -68,11 +68,8 @@ def usual_line(table: Table, draw: random.Random) -> bytes:
     fields = []
     for name, dtype in table.schema.items():
         if dtype.is_float():
-            fields.append(
-                "NaN"
-                if name in table.computed and draw.random() < 0.2
-                else f"{draw.choice([0, draw.uniform(-9, 9999)]):.3f}"
-            )
+            number = f"{draw.choice([0, draw.uniform(-9, 9999)]):.3f}"
+            fields.append("NaN" if name in table.computed and draw.random() < 0.2 else number)
         elif dtype.is_integer():
             fields.append(str(draw.randrange(30_000)))
         else:
