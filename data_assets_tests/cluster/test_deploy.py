@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,7 @@ def test_the_image_holds_no_secret_runs_as_no_root_and_pins_its_base() -> None:
     assert names.index("USER") < names.index("ENTRYPOINT")
     assert [what for name, what in steps if name == "USER"] == ["data_assets"]
     assert "*" in ignored
+    assert "**/*.so" in ignored, "what was compiled on another machine"
     assert not any(line.startswith("!.env") and line != "!.env.example" for line in ignored)
     copied = [source for name, what in steps if name == "COPY" and "--from" not in what for source in what.split()[:-1]]
     for source in copied:
@@ -189,6 +191,25 @@ def test_the_image_holds_no_secret_runs_as_no_root_and_pins_its_base() -> None:
     built = {source for line in re.findall(r"^COPY (.*)", DOCKERFILE[:first], re.MULTILINE) for source in line.split()}
     for link in filter(Path.is_symlink, (SOURCES / "data_assets").rglob("*")):
         assert str(link.resolve().relative_to(SOURCES)) in built, f"{link} leads nowhere where the image is built"
+
+
+def test_what_the_image_is_built_from_builds_the_package_with_its_compiled_code(tmp_path: Path) -> None:
+    stage = DOCKERFILE[: DOCKERFILE.index("FROM", 1 + DOCKERFILE.index("FROM "))]
+    compiler = stage.index("--no-install-recommends gcc libc6-dev")
+    assert compiler < stage.index("/bin/pip install")
+    for copied in re.findall(r"^COPY (.*) \./.*$", stage, re.MULTILINE):
+        for source in copied.split():
+            if (SOURCES / source).is_dir():
+                left_out = shutil.ignore_patterns("__pycache__", "*.so")
+                shutil.copytree(SOURCES / source, tmp_path / source, symlinks=True, ignore=left_out)
+            else:
+                shutil.copy(SOURCES / source, tmp_path)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
+    built = subprocess.run(build, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sum(name.endswith(".so") for name in names) == sum(name.endswith(".c") for name in names) > 0
 
 
 @pytest.mark.skipif(shutil.which("tini") is None, reason="needs tini")
