@@ -19,6 +19,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -351,20 +352,36 @@ def scan(files: list[str]) -> pl.LazyFrame:
 def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, a row group at a time, every page checked against its checksum.
 
-    So are the bounds that the footer says of them, which no checksum covers: by these a reader skips row groups.
+    So are the bounds that the footer says of them, which no checksum covers: by these a reader skips row groups. While
+    the caller is at work on one, the next is decoded.
 
     Raises:
         Corrupt: a page, a header or the footer is damaged.
     """
     with reading(where):
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
-        groups = parquet.num_row_groups
-    for group in range(groups):
+
+    def read(group: int) -> pl.DataFrame:
         with reading(where):
             frame = pl.DataFrame(parquet.read_row_group(group))
             if outside := _outside_bounds(parquet.metadata.row_group(group), frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
-        yield frame
+            return frame
+
+    groups = range(parquet.num_row_groups)
+    if len(groups) < 2:
+        yield from map(read, groups)
+        return
+    with ThreadPoolExecutor(1, "parquet-decode") as thread:
+
+        def begin(group: int) -> Future[pl.DataFrame]:
+            return thread.submit(copy_context().run, read, group)  # in which a store's waits are told
+
+        ahead = begin(groups[0])
+        for group in groups[1:]:
+            frame, ahead = ahead.result(), begin(group)
+            yield frame
+        yield ahead.result()
 
 
 def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None:

@@ -63,7 +63,9 @@ def _functions() -> ctypes.CDLL | None:
 _FUNCTIONS = _functions()
 
 
-def contract_runs(quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame | None:
+def contract_runs(
+    quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta
+) -> pl.DataFrame | None:
     """Count the rows of each stretch of rows of one contract.
 
     Args:
