@@ -4,8 +4,8 @@ A build of the package compiles each `*.c` in it where there is a compiler (``ha
 beside it. Without one the module does its work without it, more slowly. A library is found by a name that says what it
 was compiled from and for, so that one of another version of the code, or of another machine, is never taken for it.
 
-Here: the name, and loading. Not here: compiling, and what the functions do. Imports nothing of the project, because a
-build reads this file too.
+Here: the name, loading, and what is not there to be loaded. Not here: compiling, and what the functions do. Imports
+nothing of the project, because a build reads this file too.
 """
 
 from __future__ import annotations
@@ -32,3 +32,8 @@ def library(source: Path) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(library_path(source)))
     except OSError:
         return None
+
+
+def left_out() -> list[str]:
+    """Names of the package's C files that are not compiled for this machine: their work is done without them."""
+    return [source.name for source in sorted(Path(__file__).parent.rglob("*.c")) if library(source) is None]

@@ -31,6 +31,7 @@ from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.starting import end_loading
 from data_assets.cli.vendor_answers import NO_ANSWER, soon
+from data_assets.compiled import left_out
 from data_assets.counts import count_of
 from data_assets.files import tempfiles
 from data_assets.ingest.outcome import DayEnded, IngestError, NoData, NotEntitled, NotPublished
@@ -81,6 +82,7 @@ def _examine(selection: Selection) -> Iterator[Finding]:
     for line in blocks_left_out:
         yield Finding("defs", "error", f"{line}; correct it: its dataset is left out")
     yield Finding("versions", "ok", _versions())
+    yield Finding("compiled code", *_compiled_code())
     yield Finding("calendar", *_calendar())
     yield Finding("clock", *_clock())
     yield Finding("lake", *_lake(lake, datasets))
@@ -95,6 +97,13 @@ def _examine(selection: Selection) -> Iterator[Finding]:
 def _versions() -> str:
     found = [f"{name} {version(name)}" for name in SHOWN_VERSIONS]
     return f"data_assets {version('data-assets')}, Python {platform.python_version()}, {', '.join(found)}"
+
+
+def _compiled_code() -> Verdict:
+    if names := left_out():
+        todo = "install a C compiler, and then data_assets again (in a clone `make -B setup`)"
+        return "warn", f"without {', '.join(names)} Theta's days come in more slowly, and are the same: {todo}"
+    return "ok", "Theta's lines are read, and its quotes counted, by it"
 
 
 def _calendar() -> Verdict:

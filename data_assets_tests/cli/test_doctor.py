@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import shutil
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -20,6 +22,7 @@ from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_proc
 from data_assets_tests.permissions import closed
 from data_assets_tests.small_disk import SmallDisk, mount
 from data_assets_tests.vendors.polygon.flat_file_project import bucket_of, project_of
+from data_assets_tests.vendors.theta.compiled_lines import COMPILER
 
 __all__ = ["mount"]
 
@@ -62,6 +65,19 @@ def test_a_project_in_order_has_no_error_and_stores_nothing(project: InProcess, 
     assert "MB/s" in findings["lake"][1]
     assert not (project.folder / "lake").exists()
     assert project.instance.get_runs() == []
+
+
+def test_code_that_is_not_compiled_for_this_machine_is_said_with_what_to_do(
+    project: InProcess, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(COMPILER[0]):
+        assert found(call, QQQ)["compiled code"][0] == "ok"
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: "another-machine")
+    assert found(call, QQQ)["compiled code"] == (
+        "warn",
+        "without contract_runs.c, strict_lines.c Theta's days come in more slowly, and are the same: install a C "
+        "compiler, and then data_assets again (in a clone `make -B setup`)",
+    )
 
 
 def test_a_vendor_that_is_away_is_said_with_what_to_do(tmp_path: Path, call: Call) -> None:
