@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from data_assets.quality.bar_coverage import LONG_STRETCH
@@ -145,21 +146,24 @@ def bar_spikes(bars: pl.DataFrame, hours: Session) -> Spikes:
 
 
 _TIMES = 1 + OFF_QUOTE
+_AROUND_QUOTE = {"low": pl.Float64(), "high": pl.Float64()}
 
 
-def _leaps() -> pl.Expr:
+def _leaps(quotes: pl.DataFrame) -> pl.Series:
     """Where a quote leaves those of the minute before behind: only there the minute after is looked at, too.
 
-    A contract's first quote is far off the last one of the contract before it, which says nothing.
+    A contract's first quote is far off the last one of the contract before it, which says nothing. By NumPy, because
+    an expression of Polars wakes up its threads, which costs more than this.
     """
-    bid, ask = pl.col("bid"), pl.col("ask")
-    up = (ask.shift() > 0) & (bid > _TIMES * ask.shift())
-    down = (ask > 0) & (bid.shift() > _TIMES * ask)
-    same = (pl.col(name) == pl.col(name).shift() for name in ("strike", "right"))
-    return pl.all_horizontal(up | down, *same).arg_true()
-
-
-_LEAPS = _leaps()
+    bid, ask = quotes["bid"].to_numpy(), quotes["ask"].to_numpy()  # what is null is no number there
+    up = (ask[:-1] > 0) & (bid[1:] > _TIMES * ask[:-1])
+    down = (ask[1:] > 0) & (bid[:-1] > _TIMES * ask[1:])
+    after = np.flatnonzero(up | down) + 1
+    for name in ("strike", "right"):
+        if len(after):
+            values = quotes[name].to_physical().to_numpy()
+            after = after[values[after] == values[after - 1]]
+    return pl.Series(after, dtype=pl.Int64)
 
 
 def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
@@ -174,13 +178,14 @@ def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Those rows: these columns, and low and high of the quotes around it, dollars.
     """
-    at = quotes.select(_LEAPS).to_series().cast(pl.Int64)
+    at = _leaps(quotes)
     if at.is_empty():  # as of nearly every row group
-        return quotes.clear().select(*QUOTED, low="bid", high="ask")
+        columns = quotes.schema
+        return pl.DataFrame(schema={**{name: columns[name] for name in QUOTED}, **_AROUND_QUOTE})
     at = at.filter((at > 0) & (at < quotes.height - 1))
     times, bid, ask = _TIMES, pl.col("bid"), pl.col("ask")
-    columns = quotes.select(QUOTED)
-    mine, before, after = (columns[at + step] for step in (0, -1, 1))
+    quoted = quotes.select(QUOTED)
+    mine, before, after = (quoted[at + step] for step in (0, -1, 1))
     same = [mine[name] == beside[name] for name in CONTRACT for beside in (before, after)]
     numbers = [three[name].is_finite() for three in (mine, before, after) for name in ("bid", "ask")]
     around = mine.with_columns(

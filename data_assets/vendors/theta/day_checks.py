@@ -23,7 +23,10 @@ from data_assets.vendors.theta.values import DayRead, Limits, of_root
 
 
 def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
-    """Return the verdicts on a stored day, one for each check of its history but `integrity`."""
+    """Return the verdicts on a stored day, one for each check of its history but `integrity`.
+
+    Whoever calls has compared the file with its recorded digest.
+    """
     if not dataset.by_minute:
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)
@@ -37,12 +40,13 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     gathered: list[GreekSummary] = []
     spikes: list[pl.DataFrame] = []
     last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
-    for batch in lake.batches(dataset.key, day):
+    for batch in lake.batches(dataset.key, day, pages=False):
         contracts.append(grid.summary(batch))
+        quoted = batch.select(price_spikes.QUOTED)
         # Row groups end within a contract, whose quotes are compared over the border.
-        quoted = pl.concat([last_two, batch.select(price_spikes.QUOTED)])
+        spikes.append(price_spikes.quote_spikes(pl.concat([last_two, quoted.head(2)])))
         spikes.append(price_spikes.quote_spikes(quoted))
-        last_two = quoted.tail(2)
+        last_two = pl.concat([last_two, quoted.tail(2)]).tail(2)
         inside = batch
         if goes_on:
             after = pl.col("timestamp") > hours.option_close
@@ -84,7 +88,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
 
 
 def _judge_reports(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
-    reports = pl.concat(lake.batches(dataset.key, day))
+    reports = pl.concat(lake.batches(dataset.key, day, pages=False))
     held = _held(lake, dataset, day, reports)
     return [
         option_reports.unique_contracts(reports),
