@@ -135,15 +135,14 @@ static const char *skip(const char *at) {
 /* Read one field into its column; return where it ends, or NULL. */
 static const char *read_field(const char *at, const char *end, const struct column *column, int64_t row,
                               const struct asked *asked) {
-    int quoted = *at == '"' && column->kind >= SYMBOL && column->kind <= INSTANT;
     int64_t whole;
-    at += quoted;
     switch (column->kind) {
-    case SKIPPED: return skip(at);
-    case SYMBOL: at = read_symbol(at, end, asked); break;
-    case RIGHT: at = read_right(at, end, (uint8_t *)column->values + row); break;
-    case DATE: at = read_date(at, end, (int32_t *)column->values + row); break;
-    case INSTANT: at = read_instant(at, end, asked, (int64_t *)column->values + row); break;
+    case SHORT:
+        at = read_whole(at, &whole);
+        if (at == NULL || whole < INT16_MIN || whole > INT16_MAX) return NULL;
+        ((int16_t *)column->values)[row] = (int16_t)whole;
+        return at;
+    case LONG: return read_whole(at, (int64_t *)column->values + row);
     case MODEL:
         if (end - at > 3 && !memcmp(at, "NaN", 3)) {
             ((double *)column->values)[row] = (double)NAN;
@@ -151,12 +150,15 @@ static const char *read_field(const char *at, const char *end, const struct colu
         }
         /* fall through */
     case PRICE: return read_decimal(at, (double *)column->values + row);
-    case LONG: return read_whole(at, (int64_t *)column->values + row);
-    case SHORT:
-        at = read_whole(at, &whole);
-        if (at == NULL || whole < INT16_MIN || whole > INT16_MAX) return NULL;
-        ((int16_t *)column->values)[row] = (int16_t)whole;
-        return at;
+    case SKIPPED: return skip(at);
+    }
+    int quoted = *at == '"';
+    at += quoted;
+    switch (column->kind) {
+    case SYMBOL: at = read_symbol(at, end, asked); break;
+    case RIGHT: at = read_right(at, end, (uint8_t *)column->values + row); break;
+    case DATE: at = read_date(at, end, (int32_t *)column->values + row); break;
+    case INSTANT: at = read_instant(at, end, asked, (int64_t *)column->values + row); break;
     default: return NULL;
     }
     if (quoted && at != NULL) at = *at == '"' ? at + 1 : NULL;
