@@ -34,6 +34,7 @@ from data_assets.files import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
+from data_assets.lake.repeated_texts import RepeatedTexts
 from data_assets.lake.storage import Storage
 
 # With 8-byte values, a dictionary of this many distinct ones fits Arrow's 1 MiB dictionary page, so that no column of
@@ -181,7 +182,7 @@ class NewParquet:
         self._storage = storage
         self.path, self._file = storage.new_temp(name)
         self.rows = 0
-        self._schema = schema
+        self._schema, self._given = schema, RepeatedTexts(schema, plain)
         self._group = sort_by[0] if whole_groups else None
         self._sink = _HashedFile(self._file)
         self._pending: list[pl.DataFrame] = []
@@ -192,7 +193,8 @@ class NewParquet:
             self._stream = pa.BufferedOutputStream(pa.PythonFile(self._sink, "w"), WRITE_BYTES)
             self._encoder = pq.ParquetWriter(
                 self._stream,
-                schema,
+                self._given.schema,
+                store_schema=False,
                 compression="zstd",
                 use_dictionary=[column for column in schema.names if column not in plain],
                 write_page_checksum=True,
@@ -202,6 +204,7 @@ class NewParquet:
                 write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
                 sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),
             )
+            self._encoder.add_key_value_metadata(self._given.metadata)
         except BaseException:
             self.discard()
             raise
@@ -234,7 +237,7 @@ class NewParquet:
         self._under_way.append(self._thread.submit(self._write_table, rows))
 
     def _write_table(self, rows: pl.DataFrame) -> None:
-        self._encoder.write_table(rows.to_arrow(), row_group_size=ROW_GROUP_ROWS)
+        self._encoder.write_table(self._given.table(rows), row_group_size=ROW_GROUP_ROWS)
 
     def _wait(self, left: int = 0) -> None:
         """Return when no more than `left` row groups are under way."""
