@@ -307,16 +307,17 @@ class _Body:
         """Columns that are not stored."""
         return self._reader.extra_columns if self._reader else ()
 
-    def without_header(self, block: bytes) -> bytes:
+    def without_header(self, block: bytes) -> bytes | memoryview:
         """Return the block's lines of data; read the header, which the first block begins with."""
         if self._reader is not None:
             return block
-        header, _, lines = block.partition(b"\n")
+        end = block.index(b"\n")
+        header, lines = block[:end], memoryview(block)[end + 1 :]  # a copy would be of as much as all expirations have
         self._reader = RowReader(self._table, header, self._asked)
         self.line_end = "CRLF" if header.endswith(b"\r") else "LF"
         return lines
 
-    def read(self, lines: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def read(self, lines: bytes | memoryview) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows and their summary; called from several threads at once."""
         assert self._reader is not None
         frame = self._reader.read(lines)

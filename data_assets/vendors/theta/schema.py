@@ -281,7 +281,7 @@ class RowReader:
         """Columns that the vendor sent and that are not stored, in its order."""
         return tuple(name for name in self._names if name not in self._table.columns)
 
-    def read(self, lines: bytes) -> pl.DataFrame:
+    def read(self, lines: bytes | memoryview) -> pl.DataFrame:
         """Read whole lines into the columns of the table, in the order they came.
 
         Raises:
@@ -290,7 +290,7 @@ class RowReader:
         """
         frame = self._strict.read(lines)
         if frame is None:
-            frame = self._read_any_spelling(lines)
+            frame = self._read_any_spelling(bytes(lines))
         self._refuse_others(frame)
         return frame
 

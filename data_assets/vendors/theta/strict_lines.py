@@ -48,10 +48,10 @@ class _Asked(ctypes.Structure):
 
 
 def _declared(functions: ctypes.CDLL) -> ctypes.CDLL:
-    functions.count_lines.argtypes = (ctypes.c_char_p, ctypes.c_int64)
+    functions.count_lines.argtypes = (ctypes.c_void_p, ctypes.c_int64)
     functions.count_lines.restype = ctypes.c_int64
     functions.read_lines.argtypes = (
-        *(ctypes.c_char_p, ctypes.c_int64),
+        *(ctypes.c_void_p, ctypes.c_int64),
         *(ctypes.POINTER(_Column), ctypes.c_int32, ctypes.c_int64),
         ctypes.POINTER(_Asked),
     )
@@ -108,7 +108,7 @@ class StrictLines:
         # Of other symbols the text would have to be quoted, or could be read in two ways.
         self._functions = _FUNCTIONS if symbol.isascii() and symbol.isalnum() else None
 
-    def read(self, lines: bytes) -> pl.DataFrame | None:
+    def read(self, lines: bytes | memoryview) -> pl.DataFrame | None:
         """Read lines into ``columns``, in the order they came, each value as it is written.
 
         Returns:
@@ -116,7 +116,8 @@ class StrictLines:
         """
         if self._functions is None:
             return None
-        rows = self._functions.count_lines(lines, len(lines))
+        text = pa.py_buffer(lines)  # where they lie, without a copy
+        rows = self._functions.count_lines(text.address, text.size)
         fields = (_Column * len(self._fields))()
         arrays = {}
         for name, field, (kind, stored) in zip(self._names, fields, self._fields, strict=True):
@@ -125,7 +126,8 @@ class StrictLines:
                 values = pa.allocate_buffer(rows * stored.bit_width // 8)
                 field.values = values.address
                 arrays[name] = pa.Array.from_buffers(stored, rows, [None, values])
-        if not self._functions.read_lines(lines, len(lines), fields, len(fields), rows, ctypes.byref(self._asked)):
+        asked = ctypes.byref(self._asked)
+        if not self._functions.read_lines(text.address, text.size, fields, len(fields), rows, asked):
             return None
         return pl.DataFrame({name: self._column(name, arrays, rows) for name in self._columns})
 

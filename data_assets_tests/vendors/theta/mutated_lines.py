@@ -35,19 +35,19 @@ class ExactlySized:
         self._library = library
         self.taken = 0
 
-    def count_lines(self, text: bytes, length: int) -> int:
-        at = _copied(text)
-        lines: int = self._library.count_lines(ctypes.c_char_p(at), length)
+    def count_lines(self, text: int, length: int) -> int:
+        at = _copied(text, length)
+        lines: int = self._library.count_lines(at, length)
         _libc.free(at)
         return lines
 
-    def read_lines(self, text: bytes, length: int, fields: ctypes.Array, width: int, rows: int, asked: object) -> int:
-        at = _copied(text)
+    def read_lines(self, text: int, length: int, fields: ctypes.Array, width: int, rows: int, asked: object) -> int:
+        at = _copied(text, length)
         sizes = [BYTES_OF_KIND.get(field.kind, 8) * rows for field in fields]
         targets = [field.values for field in fields]
         for field, size in zip(fields, sizes, strict=True):
             field.values = field.values and _libc.malloc(size)
-        taken: int = self._library.read_lines(ctypes.c_char_p(at), length, fields, width, rows, asked)
+        taken: int = self._library.read_lines(at, length, fields, width, rows, asked)
         for field, size, target in zip(fields, sizes, targets, strict=True):
             if target:
                 ctypes.memmove(target, field.values, size)
@@ -57,9 +57,9 @@ class ExactlySized:
         return taken
 
 
-def _copied(text: bytes) -> int:
-    at: int = _libc.malloc(len(text))
-    ctypes.memmove(at, text, len(text))
+def _copied(text: int, length: int) -> int:
+    at: int = _libc.malloc(length)
+    ctypes.memmove(at, text, length)
     return at
 
 
