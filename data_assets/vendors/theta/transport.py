@@ -10,7 +10,8 @@ day of 190 MB is a quarter of a second of processor time. A transport is httpx's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import aiohttp
 import httpx
@@ -18,8 +19,12 @@ import yarl
 
 from data_assets.ingest.waiting import waiting_for_an_answer
 
-READ_AHEAD = 1 << 20
+READ_AHEAD = 2 << 20
 """Bytes of a body that are held before they are asked for; with fewer, reading stops and starts too often."""
+
+READ_BYTES = 1 << 20
+"""Bytes that are asked of the system at once. asyncio's own quarter of that wakes its loop up four times as often and
+costs a day of 190 MB a twentieth of its processor time."""
 
 _TERMINAL = "the Theta Terminal"
 
@@ -50,12 +55,21 @@ class LargeBodies(httpx.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=limits["connect"], sock_read=limits["read"]),
             )
+        _read_more_at_once(answer)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request))
 
     async def aclose(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _read_more_at_once(answer: aiohttp.ClientResponse) -> None:
+    """Let asyncio's transport ask for `READ_BYTES`; those of other event loops have no such number, or a fixed one."""
+    transport: Any = answer.connection and answer.connection.transport
+    if hasattr(transport, "max_size"):
+        with suppress(AttributeError):
+            transport.max_size = READ_BYTES
 
 
 class _Body(httpx.AsyncByteStream):
