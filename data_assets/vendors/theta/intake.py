@@ -29,8 +29,12 @@ from data_assets.quality.contract_summary import contract_summary, merge_summari
 from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.schema import Asked, RowReader, Table
+from data_assets.vendors.theta.strict_lines import is_compiled
 
-LOOK_AHEAD = 4
+LOOK_AHEAD = 1 if is_compiled() else 4
+"""Blocks that are read before they are kept. Compiled code is never waited for: to read more ahead would only take
+processors from the encoder, which then works alone at the end."""
+
 PARSERS = 2
 _PIECES = 16
 
