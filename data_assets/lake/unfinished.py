@@ -1,8 +1,8 @@
 """Pieces of a day that is not whole yet, in a folder of its own, so that a crash does not cost what had arrived.
 
-A piece is one file: a line of JSON (the caller's note, the number of rows, a digest), then the rows as Arrow IPC,
-compressed as cheaply as can be. It is written under a temporary name and renamed, not synced: a piece that a power cut
-spoilt is found out by its digest and not used. Neither is one older than a day.
+A piece is one file: a line of JSON (the caller's note, its digest, the rows' number and digest), then the rows as Arrow
+IPC, compressed as cheaply as can be. It is written under a temporary name and renamed, not synced: a piece that a power
+cut spoilt is found out by its digests and not used. Neither is one older than a day.
 
 Beside the pieces may lie notes: a few bytes of what the vendor has said of the day before, for whoever asks again. A
 note is one line of JSON with its digest. What was said does not go bad as data does, so notes are kept for longer.
@@ -98,7 +98,12 @@ class UnfinishedDay:
             LakeError: it cannot be written (`DiskFull` where there is no room).
         """
         view = _packed(rows)
-        head = {"note": note, "rows": rows.height, "sha256": hashlib.sha256(view).hexdigest()}
+        head = {
+            "note": note,
+            "note_sha256": _digest(json.dumps(note)),
+            "rows": rows.height,
+            "sha256": hashlib.sha256(view).hexdigest(),
+        }
         first = json.dumps(head).encode() + b"\n"
         self._write(f"{name}{_SUFFIX}", first, view)
         if self._beside is not None:
@@ -137,12 +142,16 @@ class UnfinishedDay:
         first, _, content = kept.partition(b"\n")
         try:
             head = json.loads(first)
-            if hashlib.sha256(content).hexdigest() != head["sha256"]:
+            note, of_note = head["note"], head.get("note_sha256")  # which earlier versions did not write
+            if (
+                of_note not in (None, _digest(json.dumps(note)))
+                or hashlib.sha256(content).hexdigest() != head["sha256"]
+            ):
                 return None
-            rows, note = _unpacked(content), head["note"]
-        except (ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
+            rows = _unpacked(content)
+            return (rows, note) if rows.height == head["rows"] else None
+        except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException, pl.exceptions.PolarsError):
             return None
-        return (rows, note) if rows.height == head["rows"] else None
 
     def remember(self, name: str, note: dict[str, Any]) -> None:
         """Keep a note, in place of one of that name. It needs no lock: the last one wins.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import time
 from datetime import date, timedelta
@@ -57,17 +60,43 @@ def test_a_day_is_held_by_one(tmp_path: Path):
 
 
 def test_every_damaged_byte_is_found(tmp_path: Path):
+    """But for those of the name of the note's digest, without which a piece is one of an earlier version."""
+    note = {"rows": 2}
     with UnfinishedDay(tmp_path / ".parts") as pieces:
-        pieces.put("one", ROWS, {})
+        pieces.put("one", ROWS, note)
         [path] = (tmp_path / ".parts").glob("*.piece")
         whole = path.read_bytes()
-        start = whole.index(b"\n") + 1
-        for place in range(start, len(whole)):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-            assert pieces.get("one") is None
+        for place in range(len(whole)):
+            for bit in (1, 128):
+                path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+                found = pieces.get("one")
+                if whole.index(b"note_sha256") <= place < whole.index(b'": "'):
+                    assert found is None or (found[0].equals(ROWS) and found[1] == note)
+                else:
+                    assert found is None, place
         for length in range(len(whole)):
             path.write_bytes(whole[:length])
             assert pieces.get("one") is None
+
+
+@pytest.mark.parametrize("head", [b"", b"7", b"[]", b"{}", b'"text"', b"\xff", b'{"note": {}, "sha256": ""}'])
+def test_a_piece_that_begins_with_anything_else_is_none(tmp_path: Path, head: bytes):
+    with UnfinishedDay(tmp_path / ".parts") as pieces:
+        (tmp_path / ".parts" / "one.piece").write_bytes(head + b"\nrows")
+        assert pieces.get("one") is None
+
+
+def test_a_piece_of_an_earlier_version_is_used(tmp_path: Path):
+    rows = io.BytesIO()
+    ROWS.write_ipc(rows, compression="lz4")
+    head = {"note": {"asked": "SPXW"}, "rows": 2, "sha256": hashlib.sha256(rows.getvalue()).hexdigest()}
+    with UnfinishedDay(tmp_path / ".parts") as pieces:
+        (tmp_path / ".parts" / "one.piece").write_bytes(json.dumps(head).encode() + b"\n" + rows.getvalue())
+        found = pieces.get("one")
+    assert found is not None
+    assert found[0].equals(ROWS)
+    assert found[0].schema == ROWS.schema
+    assert found[1] == {"asked": "SPXW"}
 
 
 def test_of_a_lake_in_an_object_store_another_machine_goes_on_with_them(
