@@ -19,7 +19,7 @@ struct quotes {
     const int64_t *timestamp;
     const double *bid;
     const double *ask;
-    const int64_t *bid_size; /* NULL where there are no sizes */
+    const int64_t *bid_size; /* NULL where there are none, as the next */
     const int64_t *ask_size;
 };
 
@@ -58,6 +58,8 @@ static int begins_run(const struct quotes *of, int64_t row) {
 
 /* Microseconds from one instant to another; of instants too far apart for them a wrong number, as in Arrow. */
 static int64_t between(int64_t first, int64_t second) { return (int64_t)((uint64_t)second - (uint64_t)first); }
+
+static int is_negative(const int64_t *sizes, int64_t row) { return sizes != NULL && sizes[row] < 0; }
 
 static void count_prices(struct run *run, double bid, double ask, int at_open) {
     run->crossed += (bid > ask) & (ask > 0);
@@ -99,7 +101,7 @@ int64_t summarize_contracts(const struct quotes *of, int64_t rows, const struct 
         run->last_timestamp = before = timestamp;
         run->outside_session += timestamp < session->open || timestamp > session->close;
         run->off_grid += !on_grid;
-        int negative_size = of->bid_size != NULL && (of->bid_size[row] < 0 || of->ask_size[row] < 0);
+        int negative_size = is_negative(of->bid_size, row) || is_negative(of->ask_size, row);
         run->negative += (bid < 0) | (ask < 0) | negative_size;
         count_prices(run, bid, ask, timestamp == session->open);
     }

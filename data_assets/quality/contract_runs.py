@@ -51,13 +51,16 @@ class _Session(ctypes.Structure):
     _fields_ = (("open", ctypes.c_int64), ("close", ctypes.c_int64), ("interval", ctypes.c_int64))
 
 
+def _declared(functions: ctypes.CDLL) -> ctypes.CDLL:
+    of_quotes, of_session = ctypes.POINTER(_Quotes), ctypes.POINTER(_Session)
+    functions.summarize_contracts.argtypes = (of_quotes, ctypes.c_int64, of_session, ctypes.c_void_p)
+    functions.summarize_contracts.restype = ctypes.c_int64
+    return functions
+
+
 def _functions() -> ctypes.CDLL | None:
     found = library(Path(__file__).with_suffix(".c"))
-    if found is not None:
-        of_quotes, of_session = ctypes.POINTER(_Quotes), ctypes.POINTER(_Session)
-        found.summarize_contracts.argtypes = (of_quotes, ctypes.c_int64, of_session, ctypes.c_void_p)
-        found.summarize_contracts.restype = ctypes.c_int64
-    return found
+    return None if found is None else _declared(found)
 
 
 _FUNCTIONS = _functions()
