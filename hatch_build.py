@@ -33,7 +33,9 @@ class CompiledFiles(BuildHookInterface):
                 continue
             build_data["artifacts"].append(library.relative_to(root).as_posix())
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            # Not `sysconfig.get_platform()`: on macOS that may name two processors, or a version that no pip knows.
+            best = self.build_config.builder.get_best_matching_tag()
+            build_data["tag"] = f"py3-none-{best.rpartition('-')[2]}"
 
 
 def _compile(source: Path, library: Path) -> None:
@@ -41,7 +43,13 @@ def _compile(source: Path, library: Path) -> None:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         made = Path(folder) / library.name
-        subprocess.run([*compiler, *_FLAGS, "-o", str(made), str(source)], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [*compiler, *_FLAGS, "-o", str(made), str(source)],
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
         made.replace(library)
     for older in source.parent.glob(f"{source.stem}-{sysconfig.get_platform()}-*.so"):
         if older != library:

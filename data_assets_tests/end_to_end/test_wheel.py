@@ -7,8 +7,11 @@ metadata ask for without an extra, each by a link: no network, no checkout on th
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -18,7 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
+from packaging.tags import mac_platforms
 from packaging.utils import canonicalize_name
 
 from data_assets.compiled import library_path
@@ -26,6 +31,7 @@ from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, live, sessions, span
 from data_assets_tests.orchestration.dagster_dev import GRID, LOCATION, DagsterDev
 from data_assets_tests.vendors.theta.compiled_lines import needs_compiler
+from hatch_build import CompiledFiles
 
 ADDED = "theta/option_quotes/IWM"
 BLOCK = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes: {dataset: quotes, symbol: IWM}\n"
@@ -229,13 +235,35 @@ def test_the_wheel_has_the_compiled_code_and_is_one_for_this_kind_of_machine(ins
     assert "Tag: py3-none-any" not in wheel
 
 
-def test_without_a_compiler_the_wheel_is_one_for_any_machine_and_works(installed: Installed, tmp_path: Path) -> None:
-    wheel = build("wheel", tmp_path, CC="/nonexistent")
+@pytest.mark.parametrize("compiler", ["/nonexistent", """sh -c 'printf "\\377" >&2; exit 1'"""])
+def test_without_a_compiler_the_wheel_is_one_for_any_machine_and_works(
+    installed: Installed, tmp_path: Path, compiler: str
+) -> None:
+    wheel = build("wheel", tmp_path, CC=compiler)
     assert wheel.name.endswith("-py3-none-any.whl")
     packages = tmp_path / "packages"
     zipfile.ZipFile(wheel).extractall(packages)
     assert libraries(packages) == set()
     assert reads(installed, packages) == "False 7"
+
+
+@needs_compiler
+@pytest.mark.parametrize("python", ["macosx-11.1-arm64", "macosx-11-universal2", "macosx-10.13-universal2"])
+def test_on_a_mac_the_wheel_is_one_for_its_processor_that_pip_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
+) -> None:
+    (tmp_path / "data_assets").mkdir()
+    for name in ("data_assets/compiled.py", "data_assets/vendors/theta/strict_lines.c"):
+        shutil.copy(SOURCES / name, tmp_path / "data_assets")
+    with monkeypatch.context() as patch:  # not `sys.platform`, by which other modules choose what they import
+        patch.setattr(platform, "system", lambda: "Darwin")
+        patch.setattr(platform, "mac_ver", lambda: ("14.5", ("", "", ""), "arm64"))
+        patch.setattr(sysconfig, "get_platform", lambda: python)
+        builder = WheelBuilder(str(tmp_path), config={"project": {"name": "data_assets", "version": "1"}})
+        hook = CompiledFiles(str(tmp_path), {}, builder.config, builder.metadata, str(tmp_path), "wheel", builder.app)
+        built = {"artifacts": []}
+        hook.initialize("standard", built)
+    assert built["tag"] in {f"py3-none-{each}" for each in mac_platforms((14, 5), "arm64") if each.endswith("_arm64")}
 
 
 @needs_compiler
