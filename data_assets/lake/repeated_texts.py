@@ -2,7 +2,8 @@
 
 In sorted rows a text stands in thousands of rows, one after another. Given row by row, Arrow copies and looks up each
 of them, which for a day of quotes is an eighth of all encoding; given as places in a dictionary, it writes these. The
-file's bytes are the same.
+file's bytes are the same, as long as the texts of a row group fit a dictionary page of Arrow's (1 MiB): of more, it
+would write the rest as they are, and it writes a dictionary that it is given as a whole. No dataset has so many.
 
 Here: the form that is given. Not here: the file (``parquet_file``).
 """
@@ -30,7 +31,9 @@ class RepeatedTexts:
 
     def __init__(self, schema: pa.Schema, plain: Collection[str]) -> None:
         """Give rows of ``schema``, the columns of ``plain`` as they are."""
-        self._texts = [field.name for field in schema if _is_text(field.type) and field.name not in plain]
+        self._texts = [
+            field.name for field in schema if pa.types.is_large_string(field.type) and field.name not in plain
+        ]
         self.schema = pa.schema(
             field.with_type(pa.dictionary(pa.int32(), field.type)) if field.name in self._texts else field
             for field in schema
@@ -38,26 +41,20 @@ class RepeatedTexts:
         self.metadata = {_SCHEMA_KEY: base64.b64encode(schema.serialize().to_pybytes()).decode()}
 
     def table(self, rows: pl.DataFrame) -> pa.Table:
-        """Rows with the columns of the schema, for the writer."""
+        """Rows for the writer, which refuses those that have not the columns of the schema."""
         others = rows.drop(self._texts).to_arrow()
-        columns = [
-            _by_stretches(rows.get_column(field.name), field.type.value_type)
-            if field.name in self._texts
-            else others.column(field.name)
-            for field in self.schema
-        ]
-        return pa.Table.from_arrays(columns, schema=self.schema)
+        columns = {
+            name: _by_stretches(rows.get_column(name)) if name in self._texts else others.column(name)
+            for name in rows.columns
+        }
+        return pa.table(columns)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _by_stretches(texts: pl.Series, kind: pa.DataType) -> pa.Array:
+def _by_stretches(texts: pl.Series) -> pa.Array:
     if texts.null_count() == 0:
         stretches = texts.rle().struct
         if len(lengths := stretches.field("len")) * _FEW <= len(texts):
-            said = stretches.field("value").to_arrow().cast(kind).dictionary_encode()
+            said = stretches.field("value").to_arrow().dictionary_encode()
             places = np.repeat(said.indices.to_numpy(), lengths.to_numpy())
             return pa.DictionaryArray.from_arrays(pa.array(places), said.dictionary)
-    return texts.to_arrow().cast(kind).dictionary_encode()
+    return texts.to_arrow().dictionary_encode()

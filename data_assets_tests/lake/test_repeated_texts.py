@@ -55,6 +55,34 @@ def test_rows_in_pieces_are_one_row_group():
     assert pq.ParquetFile(io.BytesIO(mine)).num_row_groups == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pl.col("ticker").cast(pl.Categorical),
+        pl.lit(1).alias("ticker"),
+        pl.lit(None).alias("ticker"),
+        pl.col("number").cast(pl.Int32),
+        pl.lit(1).alias("more"),
+    ],
+    ids=str,
+)
+def test_rows_with_other_columns_are_refused(changed):
+    rows = frame_of([("SPX", 40)])
+    texts = RepeatedTexts(rows.to_arrow().schema, [])
+    for others in (rows.with_columns(changed), rows.select(sorted(rows.columns))):
+        with pytest.raises(ValueError, match="schema"):
+            written(texts.schema, [texts.table(others)], texts.metadata, [], store_schema=False)
+
+
+def test_more_texts_than_a_dictionary_page_holds_are_read_back():
+    rows = pl.DataFrame({"ticker": [f"O:SPY240119C{strike:08}" for strike in range(60_000)]})
+    texts = RepeatedTexts(rows.to_arrow().schema, [])
+    mine = written(texts.schema, [texts.table(rows)], texts.metadata, [], store_schema=False)
+    for read in (pl.read_parquet(io.BytesIO(mine)), pl.DataFrame(pq.read_table(io.BytesIO(mine)))):
+        assert read.equals(rows)
+        assert read.schema == rows.schema
+
+
 @pytest.mark.parametrize("stretches", [[("SPX", 1000)], [("SPX", 400), ("SPXW", 400), ("SPX", 400)]])
 def test_a_text_that_comes_back_has_one_place(stretches):
     rows = frame_of(stretches)
