@@ -156,8 +156,10 @@ def _leaps(quotes: pl.DataFrame) -> pl.Series:
     an expression of Polars wakes up its threads, which costs more than this.
     """
     bid, ask = quotes["bid"].to_numpy(), quotes["ask"].to_numpy()  # what is null is no number there
-    up = (ask[:-1] > 0) & (bid[1:] > _TIMES * ask[:-1])
-    down = (ask[1:] > 0) & (bid[:-1] > _TIMES * ask[1:])
+    with np.errstate(over="ignore"):  # what is too large for a number is as large as can be, as in Polars
+        times_ask = _TIMES * ask
+    up = (ask[:-1] > 0) & (bid[1:] > times_ask[:-1])
+    down = (ask[1:] > 0) & (bid[:-1] > times_ask[1:])
     after = np.flatnonzero(up | down) + 1
     for name in ("strike", "right"):
         if len(after):

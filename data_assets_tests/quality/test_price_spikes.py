@@ -169,6 +169,11 @@ def test_a_wide_market_and_a_move_of_cents_is_no_spike(bid, ask):
     assert quote_spikes(spoilt_quote(100, bid, ask)).is_empty()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_price_as_large_as_can_be_is_one_in_silence():
+    assert quote_spikes(spoilt_quote(100, 1.7e308, 1.7e308)).height == 1
+
+
 def test_a_quote_far_below_its_neighbours_is_one():
     quotes = quotes_of(Contract()).with_columns(pl.col("bid", "ask") * 20)
     low = quotes.with_columns(
