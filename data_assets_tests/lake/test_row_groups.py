@@ -1,0 +1,100 @@
+"""A file's row groups, decoded with and without the checksums of its pages."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from data_assets.lake.errors import Corrupt
+from data_assets.lake.parquet_file import row_groups
+from data_assets_tests.lake.lake_days import SCHEMA, quotes, widths
+
+DAY = quotes(expirations=1)
+EMPTY = DAY.clear()
+
+
+def written(path: Path, *groups: pl.DataFrame) -> Path:
+    schema = groups[0].to_arrow().schema if groups else SCHEMA
+    with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+        for group in groups:
+            writer.write_table(group.to_arrow())
+    return path
+
+
+def read(path: Path, *, pages: bool) -> list[pl.DataFrame]:
+    with path.open("rb") as file:
+        return list(row_groups(file, str(path), pages=pages))
+
+
+@pytest.mark.parametrize("pages", [True, False])
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [],
+        [EMPTY],
+        [DAY],
+        [DAY.head(1), DAY.tail(2)],
+        [EMPTY, DAY, EMPTY, EMPTY, DAY.head(1), EMPTY],
+        [*widths()[0].iter_slices(16)],
+    ],
+    ids=["none", "an empty one", "one", "two", "empty ones between", "sizes of 32 bits"],
+)
+def test_each_row_group_is_as_it_was_written(tmp_path: Path, groups: list[pl.DataFrame], pages: bool):
+    found = read(written(tmp_path / "file", *groups), pages=pages)
+    assert len(found) == len(groups)
+    for group, frame in zip(groups, found, strict=True):
+        assert frame.equals(group)
+        assert frame.schema == group.schema
+
+
+@pytest.mark.parametrize("pages", [True, False])
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt])
+def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, pages: bool, end: type[BaseException] | None):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    before = threading.active_count()
+    with path.open("rb") as file:
+        frames = row_groups(file, str(path), pages=pages)
+        next(frames)
+        if end is None:
+            frames.close()  # type: ignore[attr-defined]
+        else:
+            with pytest.raises(end):
+                frames.throw(end)  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("pages", [True, False])
+def test_a_file_that_is_replaced_meanwhile_is_read_to_its_end(tmp_path: Path, pages: bool):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    with path.open("rb") as file:
+        frames = row_groups(file, str(path), pages=pages)
+        first = next(frames)
+        written(tmp_path / "other", EMPTY).replace(path)
+        assert pl.concat([first, *frames]).equals(DAY)
+
+
+@pytest.mark.parametrize("pages", [True, False])
+def test_a_file_that_is_cut_meanwhile_is_damaged(tmp_path: Path, pages: bool):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    with path.open("r+b") as file:
+        frames = row_groups(path.open("rb"), str(path), pages=pages)
+        next(frames)
+        file.truncate(10)
+        with pytest.raises(Corrupt, match="damaged"):
+            list(frames)
+
+
+@pytest.mark.parametrize("pages", [True, False])
+def test_bounds_that_do_not_hold_are_found_in_each_row_group(tmp_path: Path, pages: bool):
+    path = written(tmp_path / "file", *DAY.iter_slices(20))
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    changed = data[:footer] + data[footer:].replace(b"QQQ", b"QQR")
+    assert changed != data
+    path.write_bytes(changed)
+    with pytest.raises(Corrupt, match="its footer says other bounds of symbol"):
+        read(path, pages=pages)
