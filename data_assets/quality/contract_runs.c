@@ -1,5 +1,6 @@
 /*
- * Quotes condensed to one row per contract, in one pass: `contract_runs.py` says which are taken, `contract_summary.py` what is counted.
+ * Quotes condensed to one row per contract, in one pass: `contract_runs.py` says which are taken,
+ * `contract_summary.py` what is counted.
  *
  * Rows of a contract that lie together are one run, and each run becomes one record. Quotes with a price that is no
  * finite number are declined, because what such a price is larger than is a matter of whom one asks.

@@ -4,7 +4,7 @@ Here: which quotes are taken, and the table they become. Not here: what is count
 (``contract_summary``, with Polars); the loop over the rows (``contract_runs.c``).
 
 Quotes are taken if they are as the lake stores them: each column in one piece, of its type, without nulls, with finite
-prices and strikes, and symbols of at most twelve letters. Whoever calls must be able to count all others in another
+prices and strikes, and symbols of at most twelve bytes. Whoever calls must be able to count all others in another
 way, to the same numbers.
 """
 
