@@ -412,7 +412,7 @@ def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None
         if bounds is None or not bounds.has_min_max or rows[name].null_count() == rows.height:
             continue
         values = rows[name]
-        if bounds.min == bounds.max and isinstance(values.dtype, pl.String):  # the root, of which most files hold one
+        if isinstance(values.dtype, pl.String) and bounds.min == bounds.max:  # the root, of which most files hold one
             if not (values == bounds.min).all():
                 return name
             continue
