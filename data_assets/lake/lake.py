@@ -918,8 +918,8 @@ class Lake:
             sha256: the digest that was recorded when the file was published; None where none was.
             rows: the row count that was recorded; None where none was.
             written_at: when the recorded file was written, with a time zone; None if no other will do.
-            pages: decode and check every page too. Whoever reads all rows by `batches` next may leave it out for a file
-                that has the recorded digest.
+            pages: decode every page too. Whoever reads all rows by `batches` next, which does that, may leave it out
+                for a file that has the recorded digest.
 
         Returns:
             The file that is there instead of the recorded one, if it is not that.

@@ -95,8 +95,8 @@ class Files(Protocol):
     def verify(self, lake: Lake, day: date, recorded: Recorded, *, pages: bool = True) -> Verified:
         """Compare what is on disk with what was recorded.
 
-        Where the dataset's checks are about to read all rows, `pages` is False: the digest tells here whether the bytes
-        are the recorded ones, and the checks whether they can be read.
+        Where the dataset's checks are about to read all rows, page by page, `pages` is False: the digest tells here
+        whether the bytes are the recorded ones, and the checks whether they can be read.
 
         A file is published before it is recorded, so another one than the recorded file is no damage by itself: it may
         have been replaced by a run that is at it now, or that died in between. It has to prove that it is whole, and
@@ -151,7 +151,7 @@ class DayFiles:
         newer = lake.verify(self.dataset, day, sha256=recorded.sha256, rows=rows, written_at=instant, pages=pages)
         if newer is None:
             counted = "" if rows is None else f", {count_of(rows, 'row')}"
-            return Verified(f"as recorded: sha256, {'page checksums, ' if pages else ''}schema{counted}")
+            return Verified(f"as recorded: sha256, page checksums, schema{counted}")
         whole = count_that(newer.file.rows, "row", "are")
         text = f"its {whole} whole by the file's own seal, and newer than what was recorded"
         return Verified(text, stored_by_its_footer(newer))
@@ -227,8 +227,8 @@ class MarketDataset:
         open_source: opens, for one run, a source that writes to the given lake, and starts what the profile needs for
             the days of the run.
         evaluate: returns the verdicts on a stored day, read from the lake: one per name in `checks`, but `integrity`.
-            Of a dataset with `DayFiles`, it judges rows that `Lake.batches` has read from this very file, which is
-            compared with its recorded digest before.
+            Of a dataset with `DayFiles`, it judges rows that `Lake.batches` has read from this very file, which checks
+            every page.
         max_concurrency: most days in flight at once.
         first_day_alone: whether one day is asked for at a time until the first data comes (`EnginePolicy`).
         typical_day_bytes: what a day takes on disk, for the disk-space preflight.

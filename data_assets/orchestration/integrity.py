@@ -76,8 +76,7 @@ def read_back(
         day: the day.
         record: its newest materialization, taken from the event log before this is called: of a file that is replaced
             and recorded meanwhile, the older record must be the one to be compared.
-        pages: check every page even where the digest is the recorded one; False if the day's checks are about to read
-            all rows.
+        pages: read every page even where the digest is the recorded one; False if the day's checks are about to.
 
     Raises:
         LakeUnusable: the lake as a whole is not there or does not answer, which says nothing about the day.

@@ -36,7 +36,7 @@ REASON = r"Failed: the body stopped short: .* \(gave up after 4 failed attempts\
 SAYS = {  # what each check says of a whole day of the synthetic market
     "contract_set": r"^all \d+ listed are here",
     "grid": r"^all \d+ contracts hold the whole grid from 09:30",
-    "integrity": r"^as recorded: sha256, schema, [\d,]+ rows",
+    "integrity": r"^as recorded: sha256, page checksums, schema, [\d,]+ rows",
     "quotes": r"^crossed \d\.\d\d%, ",
     "timestamps": r"^all [\d,]+ rows are in session, on the grid, unique and sorted",
 }

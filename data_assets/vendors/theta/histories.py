@@ -31,7 +31,7 @@ from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES,
 
 Kind = Literal["quotes", "greeks", "open_interest", "eod"]
 
-_INTEGRITY = {"integrity": "The stored file is the one that was recorded: sha256, row count, schema."}
+_INTEGRITY = {"integrity": "The stored file is the one that was recorded: sha256, page checksums, row count, schema."}
 _CONTRACT_SET = {"contract_set": "The day holds the contracts that the vendor's own list names; absent ones are named."}
 _OF_A_GRID = {
     "grid": "Every contract has a row at each point of the session's grid; irregular contracts are counted and named.",
