@@ -872,20 +872,14 @@ class Lake:
             return None
         return scan([self.locate(name)])
 
-    def batches(self, dataset: str, day: date, *, pages: bool = True) -> Iterator[pl.DataFrame]:
-        """The rows of a day, a row group at a time: memory stays flat however large the day.
-
-        Args:
-            dataset: the dataset's key.
-            day: the day.
-            pages: check every page. Whoever has compared the file with its recorded digest just now (`verify`) may
-                leave it out, which is faster for files on a disk.
+    def batches(self, dataset: str, day: date) -> Iterator[pl.DataFrame]:
+        """The rows of a day, a row group at a time, every page checked: memory stays flat however large the day.
 
         Raises:
             Corrupt: the file is missing or damaged.
         """
         with self._opened(partition_path(dataset, day)) as (file, where):
-            yield from row_groups(file, where, pages=pages)
+            yield from row_groups(file, where)
 
     def provenance(self, dataset: str, day: date) -> Provenance:
         """Where the rows of a day came from.

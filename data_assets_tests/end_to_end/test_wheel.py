@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -270,8 +269,7 @@ def test_on_a_mac_the_wheel_is_one_for_its_processor_that_pip_takes(
 def test_a_library_of_other_code_is_never_loaded_and_the_next_build_replaces_it(
     installed: Installed, tmp_path: Path
 ) -> None:
-    with tarfile.open(build("sdist", tmp_path)) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(build("sdist", tmp_path), tmp_path)
     (sources,) = tmp_path.glob("data_assets-*/")
     first = zipfile.ZipFile(build("wheel", tmp_path / "first", sources)).namelist()
     assert reads(installed, sources) == "True 7"

@@ -1,4 +1,4 @@
-"""A file's row groups, decoded with and without the checksums of its pages."""
+"""A file's row groups, one decoded while another is read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def written(path: Path, *groups: pl.DataFrame) -> Path:
     return path
 
 
-def read(path: Path, *, pages: bool) -> list[pl.DataFrame]:
+def read(path: Path) -> list[pl.DataFrame]:
     with path.open("rb") as file:
-        return list(row_groups(file, str(path), pages=pages))
+        return list(row_groups(file, str(path)))
 
 
-@pytest.mark.parametrize("pages", [True, False])
 @pytest.mark.parametrize(
     "groups",
     [
@@ -43,21 +42,20 @@ def read(path: Path, *, pages: bool) -> list[pl.DataFrame]:
     ],
     ids=["none", "an empty one", "one", "two", "empty ones between", "sizes of 32 bits"],
 )
-def test_each_row_group_is_as_it_was_written(tmp_path: Path, groups: list[pl.DataFrame], pages: bool):
-    found = read(written(tmp_path / "file", *groups), pages=pages)
+def test_each_row_group_is_as_it_was_written(tmp_path: Path, groups: list[pl.DataFrame]):
+    found = read(written(tmp_path / "file", *groups))
     assert len(found) == len(groups)
     for group, frame in zip(groups, found, strict=True):
         assert frame.equals(group)
         assert frame.schema == group.schema
 
 
-@pytest.mark.parametrize("pages", [True, False])
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt])
-def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, pages: bool, end: type[BaseException] | None):
+def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, end: type[BaseException] | None):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
     before = threading.active_count()
     with path.open("rb") as file:
-        frames = row_groups(file, str(path), pages=pages)
+        frames = row_groups(file, str(path))
         next(frames)
         if end is None:
             frames.close()  # type: ignore[attr-defined]
@@ -67,29 +65,26 @@ def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, pages: bool, 
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("pages", [True, False])
-def test_a_file_that_is_replaced_meanwhile_is_read_to_its_end(tmp_path: Path, pages: bool):
+def test_a_file_that_is_replaced_meanwhile_is_read_to_its_end(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
     with path.open("rb") as file:
-        frames = row_groups(file, str(path), pages=pages)
+        frames = row_groups(file, str(path))
         first = next(frames)
         written(tmp_path / "other", EMPTY).replace(path)
         assert pl.concat([first, *frames]).equals(DAY)
 
 
-@pytest.mark.parametrize("pages", [True, False])
-def test_a_file_that_is_cut_meanwhile_is_damaged(tmp_path: Path, pages: bool):
+def test_a_file_that_is_cut_meanwhile_is_damaged(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
     with path.open("r+b") as file:
-        frames = row_groups(path.open("rb"), str(path), pages=pages)
+        frames = row_groups(path.open("rb"), str(path))
         next(frames)
         file.truncate(10)
         with pytest.raises(Corrupt, match="damaged"):
             list(frames)
 
 
-@pytest.mark.parametrize("pages", [True, False])
-def test_bounds_that_do_not_hold_are_found_in_each_row_group(tmp_path: Path, pages: bool):
+def test_bounds_that_do_not_hold_are_found_in_each_row_group(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(20))
     data = path.read_bytes()
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
@@ -97,4 +92,4 @@ def test_bounds_that_do_not_hold_are_found_in_each_row_group(tmp_path: Path, pag
     assert changed != data
     path.write_bytes(changed)
     with pytest.raises(Corrupt, match="its footer says other bounds of symbol"):
-        read(path, pages=pages)
+        read(path)

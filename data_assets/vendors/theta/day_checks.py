@@ -23,10 +23,7 @@ from data_assets.vendors.theta.values import DayRead, Limits, of_root
 
 
 def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
-    """Return the verdicts on a stored day, one for each check of its history but `integrity`.
-
-    Whoever calls has compared the file with its recorded digest.
-    """
+    """Return the verdicts on a stored day, one for each check of its history but `integrity`."""
     if not dataset.by_minute:
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)
@@ -40,7 +37,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     gathered: list[GreekSummary] = []
     spikes: list[pl.DataFrame] = []
     last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
-    for batch in lake.batches(dataset.key, day, pages=False):
+    for batch in lake.batches(dataset.key, day):
         contracts.append(grid.summary(batch))
         quoted = batch.select(price_spikes.QUOTED)
         # Row groups end within a contract, whose quotes are compared over the border.
@@ -88,7 +85,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
 
 
 def _judge_reports(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
-    reports = pl.concat(lake.batches(dataset.key, day, pages=False))
+    reports = pl.concat(lake.batches(dataset.key, day))
     held = _held(lake, dataset, day, reports)
     return [
         option_reports.unique_contracts(reports),
