@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,6 +33,20 @@ def library(source: Path) -> ctypes.CDLL | None:
         return ctypes.CDLL(str(library_path(source)))
     except OSError:
         return None
+
+
+def functions(module: str, declared: Callable[[ctypes.CDLL], ctypes.CDLL]) -> ctypes.CDLL | None:
+    """Load the library of the C file beside a module.
+
+    Args:
+        module: the module's file.
+        declared: says of the functions what they take and return.
+
+    Returns:
+        None as of `library`.
+    """
+    found = library(Path(module).with_suffix(".c"))
+    return None if found is None else declared(found)
 
 
 def left_out() -> list[str]:

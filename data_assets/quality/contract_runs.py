@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import ctypes
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_assets.compiled import library
+from data_assets.compiled import functions
 
 _SIZES = ("bid_size", "ask_size")
 _TYPES = {
@@ -51,19 +50,14 @@ class _Session(ctypes.Structure):
     _fields_ = (("open", ctypes.c_int64), ("close", ctypes.c_int64), ("interval", ctypes.c_int64))
 
 
-def _declared(functions: ctypes.CDLL) -> ctypes.CDLL:
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     of_quotes, of_session = ctypes.POINTER(_Quotes), ctypes.POINTER(_Session)
-    functions.summarize_contracts.argtypes = (of_quotes, ctypes.c_int64, of_session, ctypes.c_void_p)
-    functions.summarize_contracts.restype = ctypes.c_int64
-    return functions
+    found.summarize_contracts.argtypes = (of_quotes, ctypes.c_int64, of_session, ctypes.c_void_p)
+    found.summarize_contracts.restype = ctypes.c_int64
+    return found
 
 
-def _functions() -> ctypes.CDLL | None:
-    found = library(Path(__file__).with_suffix(".c"))
-    return None if found is None else _declared(found)
-
-
-_FUNCTIONS = _functions()
+_FUNCTIONS = functions(__file__, _declared)
 
 
 def contract_runs(

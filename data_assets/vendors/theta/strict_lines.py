@@ -16,12 +16,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
-from data_assets.compiled import library
+from data_assets.compiled import functions
 
 _SKIPPED, _SYMBOL, _RIGHT, _DATE, _INSTANT, _PRICE, _MODEL, _LONG, _SHORT = range(9)  # as in the C file
 
@@ -47,24 +46,19 @@ class _Asked(ctypes.Structure):
     )
 
 
-def _declared(functions: ctypes.CDLL) -> ctypes.CDLL:
-    functions.count_lines.argtypes = (ctypes.c_void_p, ctypes.c_int64)
-    functions.count_lines.restype = ctypes.c_int64
-    functions.read_lines.argtypes = (
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    found.count_lines.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    found.count_lines.restype = ctypes.c_int64
+    found.read_lines.argtypes = (
         *(ctypes.c_void_p, ctypes.c_int64),
         *(ctypes.POINTER(_Column), ctypes.c_int32, ctypes.c_int64),
         ctypes.POINTER(_Asked),
     )
-    functions.read_lines.restype = ctypes.c_int32
-    return functions
+    found.read_lines.restype = ctypes.c_int32
+    return found
 
 
-def _functions() -> ctypes.CDLL | None:
-    found = library(Path(__file__).with_suffix(".c"))
-    return None if found is None else _declared(found)
-
-
-_FUNCTIONS = _functions()
+_FUNCTIONS = functions(__file__, _declared)
 
 
 def is_compiled() -> bool:
