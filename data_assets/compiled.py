@@ -51,4 +51,5 @@ def functions(module: str, declared: Callable[[ctypes.CDLL], ctypes.CDLL]) -> ct
 
 def left_out() -> list[str]:
     """Names of the package's C files that are not compiled for this machine: their work is done without them."""
-    return [source.name for source in sorted(Path(__file__).parent.rglob("*.c")) if library(source) is None]
+    sources = Path(__file__).parent.rglob("*.c")
+    return sorted(source.name for source in sources if library(source) is None)

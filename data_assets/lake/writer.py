@@ -10,14 +10,12 @@ Here: the order of rows, and the life of a day's temporary file. Not here: encod
 
 from __future__ import annotations
 
-import operator
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +27,7 @@ from data_assets.lake.errors import LakeError, write_error
 from data_assets.lake.layout import partition_path, previous_path, rejected_path
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS, NewParquet, reading, row_groups
 from data_assets.lake.provenance import Provenance, to_metadata
+from data_assets.lake.row_order import Ordered, in_order
 from data_assets.lake.storage import Storage
 from data_assets.trading_calendar import utc_now
 
@@ -207,12 +206,7 @@ class DayWriter:
             self._buffer.append(frame)
             self._buffered += frame.height
             if self._buffered >= ROW_GROUP_ROWS and self._complete:
-                rows = pl.concat(self._buffer)
-                complete, self._buffer = rows.head(self._complete).rechunk(), [rows.slice(self._complete)]
-                del rows  # and with it what has been copied; the rest lies in frames of its own
-                self._buffered -= self._complete
-                self._complete = 0
-                self._write_run(complete)
+                self._write_run(self._take_complete())
 
     def finish(self, provenance: Provenance) -> StagedFile:
         """Bring the day to disk, whole, sorted, synced and read back, under its temporary name.
@@ -231,8 +225,8 @@ class DayWriter:
             )
         with self._working():
             if self._buffer:
-                rows, self._buffer = pl.concat(self._buffer, rechunk=True), []
-                self._write_run(rows, alone=self._file is None)
+                frames, self._buffer = self._buffer, []
+                self._write_run(frames, alone=self._file is None)
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
             if self._index:
@@ -245,25 +239,29 @@ class DayWriter:
             self._file, self._ended = None, True
             return staged
 
-    def _write_run(self, rows: pl.DataFrame, *, alone: bool = False) -> None:
+    def _take_complete(self) -> list[pl.DataFrame]:
+        """The buffered rows of complete groups, which leave the buffer."""
+        frames, self._buffer = self._buffer, []
+        complete = []
+        for frame in frames:
+            here = min(frame.height, self._complete)
+            if here:
+                complete.append(frame.head(here))
+            if here < frame.height:
+                self._buffer.append(frame.slice(here))
+            self._complete -= here
+            self._buffered -= here
+        return complete
+
+    def _write_run(self, frames: Sequence[pl.DataFrame], *, alone: bool = False) -> None:
         if self._file is None:
             self._file = self._new_file()
-        order = _order(rows, self._sort_by)
+        ordered = in_order(frames, self._sort_by)
         if not alone:  # one run is the file: there is nothing to merge it with
-            self._index.append(
-                self._groups_of_run(rows[self._group] if order is None else rows[self._group].gather(order))
-            )
-        self._write_in(order, rows)
-
-    def _groups_of_run(self, groups: pl.Series) -> pl.DataFrame:
-        """Where each group of a sorted run will lie in the file."""
-        assert self._file is not None
-        lengths = groups.rle().struct.unnest().cast({"len": pl.Int64})
-        return lengths.select(
-            pl.col("value").alias(self._group),
-            start=self._file.rows + pl.col("len").cum_sum() - pl.col("len"),
-            length="len",
-        )
+            groups = ordered.groups()
+            before = self._file.rows + pl.col("rows").cum_sum() - pl.col("rows")
+            self._index.append(groups.select(self._group, start=before, length="rows"))
+        self._write(ordered)
 
     def _merge(self, index: pl.DataFrame) -> None:
         runs = self._file
@@ -272,19 +270,15 @@ class DayWriter:
         self._file = self._new_file()
         try:
             for pieces in _batches(index, self._group):
-                rows = _gather(runs, pieces)
-                self._write_in(_order(rows, self._sort_by), rows)
+                self._write(in_order(_gather(runs, pieces), self._sort_by))
         finally:
             runs.discard()
 
-    def _write_in(self, order: pl.Series | None, rows: pl.DataFrame) -> None:
-        """Write rows in an order, a row group at a time: a whole group is never held twice for it."""
+    def _write(self, ordered: Ordered) -> None:
+        """Write rows in their order, a row group at a time: a whole group is never held twice for it."""
         assert self._file is not None
-        if order is None:
+        for rows in ordered.batches(ROW_GROUP_ROWS):
             self._file.write(rows)
-            return
-        for start in range(0, rows.height, ROW_GROUP_ROWS):
-            self._file.write(rows[order.slice(start, ROW_GROUP_ROWS)])
 
     def _new_file(self) -> NewParquet:
         self._check_there()  # a disk unplugged since the writer was made would get its file in the mount point
@@ -338,35 +332,6 @@ def _checked_order(columns: pl.Schema, sort_by: Sequence[str]) -> list[str]:
     return list(sort_by)
 
 
-def _order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series | None:
-    """Where the rows of the sorted frame lie in ``rows``; None where it is sorted as it is.
-
-    Vendors send whole contracts: stretches of rows in which all but the last column, the time, stay the same. Where
-    time only goes forward in each, looking at the first row of each tells whether the frame is sorted, without a key
-    made of every row; and where none comes twice, sorting them is enough. Both are many times cheaper.
-    """
-    *fixed, last = sort_by
-    if not fixed or rows[last].has_nulls():
-        return None if rows.is_sorted(sort_by) else _stable_order(rows, sort_by)
-    begins = reduce(operator.or_, (rows[name].slice(1).ne_missing(rows[name].head(-1)) for name in fixed))
-    back = rows[last].slice(1) < rows[last].head(-1)
-    if (back & ~begins).any():
-        return _stable_order(rows, sort_by)
-    start = pl.Series([True]).append(begins).arg_true()
-    stretches = rows.select(fixed)[start]
-    if stretches.is_sorted(fixed):
-        return None
-    if not stretches.is_unique().all():
-        return _stable_order(rows, sort_by)
-    ranges = pl.DataFrame({"start": start, "end": start.shift(-1, fill_value=rows.height)})
-    in_order = ranges[_stable_order(stretches, fixed)]
-    return in_order.select(pl.int_ranges("start", "end", dtype=pl.UInt32).explode()).to_series()
-
-
-def _stable_order(rows: pl.DataFrame, sort_by: Sequence[str]) -> pl.Series:
-    return rows.select(pl.arg_sort_by(sort_by, maintain_order=True)).to_series()
-
-
 def _batches(index: pl.DataFrame, group: str) -> Iterator[pl.DataFrame]:
     """The pieces of the groups in sorted order, as many groups at a time as fill a row group."""
     groups = index.group_by(group).agg(pl.col("length").sum()).sort(group)
@@ -375,7 +340,7 @@ def _batches(index: pl.DataFrame, group: str) -> Iterator[pl.DataFrame]:
     yield from pieces.sort("batch", "start").partition_by("batch", maintain_order=True)
 
 
-def _gather(runs: NewParquet, pieces: pl.DataFrame) -> pl.DataFrame:
+def _gather(runs: NewParquet, pieces: pl.DataFrame) -> list[pl.DataFrame]:
     """The rows of ``pieces`` (start and length, in order of start), copied so that no row group stays in memory."""
     parts = []
     with runs.path.open("rb") as file, reading(str(runs.path)):
@@ -394,4 +359,4 @@ def _gather(runs: NewParquet, pieces: pl.DataFrame) -> pl.DataFrame:
                 ).explode()
             ).to_series()
             parts.append(rows[wanted])
-    return pl.concat(parts)
+    return parts

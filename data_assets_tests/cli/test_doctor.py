@@ -18,11 +18,11 @@ from data_assets.cli import doctor
 from data_assets.orchestration.profile_mark import mark_history
 from data_assets.vendors.polygon.day import BARS_KEY
 from data_assets_tests.cli.called import Call
+from data_assets_tests.compiled_code import COMPILER
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, in_process_project, open_project
 from data_assets_tests.permissions import closed
 from data_assets_tests.small_disk import SmallDisk, mount
 from data_assets_tests.vendors.polygon.flat_file_project import bucket_of, project_of
-from data_assets_tests.vendors.theta.compiled_lines import COMPILER
 
 __all__ = ["mount"]
 
@@ -75,7 +75,7 @@ def test_code_that_is_not_compiled_for_this_machine_is_said_with_what_to_do(
     monkeypatch.setattr(sysconfig, "get_platform", lambda: "another-machine")
     assert found(call, QQQ)["compiled code"] == (
         "warn",
-        "without contract_runs.c, strict_lines.c Theta's days come in more slowly, and are the same: install a C "
+        "without contract_runs.c, stretches.c, strict_lines.c days come in more slowly, and are the same: install a C "
         "compiler, and then data_assets again (in a clone `make -B setup`)",
     )
 

@@ -27,9 +27,9 @@ from packaging.utils import canonicalize_name
 
 from data_assets.compiled import library_path
 from data_assets.sandbox.serving import SandboxTheta
+from data_assets_tests.compiled_code import needs_compiler
 from data_assets_tests.end_to_end.project_folder import SOURCES, Project, document, live, sessions, span
 from data_assets_tests.orchestration.dagster_dev import GRID, LOCATION, DagsterDev
-from data_assets_tests.vendors.theta.compiled_lines import needs_compiler
 from hatch_build import CompiledFiles
 
 ADDED = "theta/option_quotes/IWM"

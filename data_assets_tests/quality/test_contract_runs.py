@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from data_assets.quality import contract_runs as module
 from data_assets.quality.contract_runs import contract_runs
+from data_assets_tests.compiled_code import needs_compiler, said_sanitized, without_compiled_code
 from data_assets_tests.quality.quote_days import (
     MINUTE,
     OPEN,
@@ -22,7 +23,6 @@ from data_assets_tests.quality.quote_days import (
     quotes_of,
     summary_of,
 )
-from data_assets_tests.vendors.theta.compiled_lines import needs_compiler, said_sanitized, without_compiled_code
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANTS = st.one_of(

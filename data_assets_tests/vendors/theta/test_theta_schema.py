@@ -21,7 +21,7 @@ from data_assets.vendors.theta.schema import (
     read_expirations,
     utc_offset,
 )
-from data_assets_tests.vendors.theta.compiled_lines import needs_compiler, without_compiled_code
+from data_assets_tests.compiled_code import needs_compiler, without_compiled_code
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 11, 4)

@@ -23,7 +23,7 @@ from data_assets.vendors.theta import strict_lines
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES, Asked, RowReader, Table, utc_offset
 from data_assets.vendors.theta.strict_lines import StrictLines
-from data_assets_tests.vendors.theta.compiled_lines import needs_compiler, said_sanitized, without_compiled_code
+from data_assets_tests.compiled_code import needs_compiler, said_sanitized, without_compiled_code
 from data_assets_tests.vendors.theta.option_days import fetch, open_lake
 from data_assets_tests.vendors.theta.test_theta_schema import CAPTURED, DOCUMENTED
 

@@ -1,5 +1,5 @@
-"""Theta's lines as they are read on a machine without a compiler, for comparison with the compiled code; and that code
-with the sanitizers of the compiler, in a process of its own."""
+"""What the compiled code does as it is done on a machine without a compiler, for comparison; and that code with the
+sanitizers of the compiler, in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from data_assets.lake import stretches
 from data_assets.quality import contract_runs
 from data_assets.vendors.theta import strict_lines
 
@@ -27,7 +28,7 @@ needs_compiler = pytest.mark.skipif(shutil.which(COMPILER[0]) is None, reason="t
 def without_compiled_code() -> Iterator[None]:
     """What begins meanwhile is as where data_assets was installed without a compiler."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (strict_lines, contract_runs):
+        for module in (strict_lines, contract_runs, stretches):
             assert module._FUNCTIONS is not None, "nothing is compiled: run `make setup`"
             patch.setattr(module, "_FUNCTIONS", None)
         yield

@@ -1,0 +1,198 @@
+"""Rows put in the order of the file a stretch at a time, by compiled code.
+
+Vendors send whole contracts or tickers. A stretch is of rows one after another that agree in all sort columns but the
+last, the time, which does not go back in them, and in all texts. There are hundreds of rows to one, so that sorting the
+stretches instead of the rows costs next to nothing, and each is copied as it lies: once, from the frame in which it
+came to the frame that is encoded.
+
+Here: which rows are taken, their order, and copying them. Not here: rows of any other form (``row_order``, with
+Polars); the loops over the rows (``stretches.c``).
+
+Rows are taken if no column holds nulls or is in several pieces, the last sort column is of 64-bit integers, as
+instants are, and a stretch has `_FEW` rows or more on average. Whoever calls must be able to put all others in order
+in another way, to the same rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from data_assets.compiled import functions
+
+_FEW = 4
+_AS_STORED = pl.CompatLevel.newest()
+
+_Arrays: TypeAlias = "dict[str, pa.Array]"
+
+
+class _Column(ctypes.Structure):
+    _fields_ = (("values", ctypes.c_void_p), ("size", ctypes.c_int64))
+
+
+class _Moved(ctypes.Structure):
+    _fields_ = (("frames", ctypes.POINTER(ctypes.c_void_p)), ("to", ctypes.c_void_p), ("size", ctypes.c_int64))
+
+
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    found.find_stretches.argtypes = (
+        *(ctypes.POINTER(_Column), ctypes.c_int64),
+        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p),
+    )
+    found.find_stretches.restype = ctypes.c_int64
+    found.copy_ranges.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(_Moved), ctypes.c_int64)
+    found.copy_ranges.restype = None
+    return found
+
+
+_FUNCTIONS = functions(__file__, _declared)
+
+
+class Stretches:
+    """Rows in the order of the file; nothing is copied before it is asked for."""
+
+    def __init__(
+        self, columns: pl.Schema, frames: Sequence[_Arrays], contracts: pl.DataFrame, ranges: npt.NDArray[np.int64]
+    ) -> None:
+        """Made by `stretches`.
+
+        Args:
+            columns: of the rows.
+            frames: the rows as they lie.
+            contracts: what the rows of each stretch agree in, the first sort column first, in the order of the file.
+            ranges: its frame, its first row there, and its number of rows.
+        """
+        self._columns, self._frames, self._contracts, self._ranges = columns, frames, contracts, ranges
+        self._ends = np.cumsum(ranges[:, 2])
+
+    def groups(self) -> pl.DataFrame:
+        """Values of the first sort column and, as `rows`, how many rows of each lie together."""
+        group = self._contracts.to_series()
+        first = np.append(0, np.flatnonzero(group[1:] != group[:-1]) + 1)
+        return pl.DataFrame({group.name: group[first], "rows": np.add.reduceat(self._ranges[:, 2], first)})
+
+    def batches(self, rows: int) -> Iterator[pl.DataFrame]:
+        """The rows, so many at a time, each column in one piece."""
+        total = int(self._ends[-1])
+        for start in range(0, total, rows):
+            end = min(start + rows, total)
+            first, last = np.searchsorted(self._ends, (start, end - 1), side="right")
+            ranges = self._ranges[first : last + 1].copy()
+            passed = start - (self._ends[first] - ranges[0, 2])
+            ranges[-1, 2] -= self._ends[last] - end
+            ranges[0, 1:] += passed, -passed
+            yield self._copied(self._contracts[first : last + 1], ranges, end - start)
+
+    def _copied(self, contracts: pl.DataFrame, ranges: npt.NDArray[np.int64], rows: int) -> pl.DataFrame:
+        assert _FUNCTIONS is not None
+        copies: dict[str, pa.Array] = {}
+        moved = []
+        for name, first in self._frames[0].items():
+            if pa.types.is_string_view(first.type):
+                continue
+            to = pa.allocate_buffer(rows * _size(first))
+            starts = (ctypes.c_void_p * len(self._frames))(*(_address(frame[name]) for frame in self._frames))
+            moved.append(_Moved(starts, to.address, _size(first)))
+            copies[name] = pa.Array.from_buffers(first.type, rows, [None, to])
+        _FUNCTIONS.copy_ranges(ranges.ctypes.data, len(ranges), (_Moved * len(moved))(*moved), len(moved))
+        stretch = np.repeat(np.arange(len(ranges)), ranges[:, 2])
+        return pl.DataFrame(
+            {
+                name: _series(copies[name], dtype) if name in copies else contracts.get_column(name)[stretch]
+                for name, dtype in self._columns.items()
+            }
+        )
+
+
+def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretches | None:
+    """Put the rows of frames, one frame after another, in order; rows that are equal in it keep theirs.
+
+    Args:
+        frames: of the same columns, none of them empty.
+        sort_by: the sort columns.
+
+    Returns:
+        None if the rows are not taken, or if the stretches of a contract lie across one another.
+    """
+    *fixed, last = sort_by
+    if _FUNCTIONS is None or not fixed:
+        return None
+    contract = [*fixed, *(name for name, dtype in frames[0].schema.items() if dtype == pl.String and name not in fixed)]
+    found, contracts, times, ranges = [], [], [], []
+    for number, frame in enumerate(frames):
+        if (arrays := _arrays(frame)) is None or not _is_time(arrays[last].type):
+            return None
+        if (starts := _starts(arrays, contract, last)) is None:
+            return None
+        ends = np.append(starts[1:], frame.height)
+        time = arrays[last].view(pa.int64()).to_numpy()
+        found.append(arrays)
+        contracts.append(pl.DataFrame([frame.get_column(name)[starts] for name in contract]))  # a select is a query
+        times.append(np.column_stack((time[starts], time[ends - 1])))
+        ranges.append(np.column_stack((np.full_like(starts, number), starts, ends - starts)))
+    arrived = pl.concat(contracts)
+    time = np.concatenate(times)
+    order = arrived.select(pl.arg_sort_by(*fixed, pl.Series(time[:, 0]), maintain_order=True)).to_series().to_numpy()
+    in_order, time = arrived[order], time[order]
+    neighbours = (in_order.get_column(name) for name in fixed)
+    same = reduce(operator.and_, (each[1:] == each[:-1] for each in neighbours)).to_numpy()
+    later = time[1:, 0] > time[:-1, 1]
+    touching = (time[1:, 0] == time[:-1, 1]) & (order[1:] > order[:-1])
+    if (same & ~later & ~touching).any():
+        return None
+    return Stretches(frames[0].schema, found, in_order, np.concatenate(ranges)[order])
+
+
+def _arrays(frame: pl.DataFrame) -> _Arrays | None:
+    """The columns as they lie in memory; None if one has values that are neither texts nor a number of bytes each."""
+    arrays = {}
+    for name, dtype in frame.schema.items():
+        column = frame.get_column(name)
+        if column.n_chunks() != 1 or column.null_count():
+            return None
+        array = column.to_arrow(compat_level=_AS_STORED)
+        if isinstance(array, pa.DictionaryArray) and isinstance(dtype, pl.Enum):
+            array = array.indices
+        of_bytes = pa.types.is_primitive(array.type) and array.type.bit_width % 8 == 0
+        if not of_bytes and not pa.types.is_string_view(array.type):
+            return None
+        arrays[name] = array
+    return arrays
+
+
+def _starts(arrays: _Arrays, contract: Sequence[str], last: str) -> npt.NDArray[np.int64] | None:
+    """The first row of each stretch; None if there are too many."""
+    assert _FUNCTIONS is not None
+    columns = (_Column * len(contract))(*(_Column(_address(arrays[name]), _size(arrays[name])) for name in contract))
+    rows = len(arrays[last])
+    starts = np.empty(rows // _FEW, np.int64)
+    count = _FUNCTIONS.find_stretches(
+        *(columns, len(columns), _address(arrays[last]), rows, len(starts), starts.ctypes.data)
+    )
+    return None if count < 0 else starts[:count]
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_int64(kind))
+
+
+def _address(array: pa.Array) -> int:
+    """Where the first value lies; texts as what Arrow calls views, which are the same where the texts are."""
+    return int(array.buffers()[1].address) + array.offset * _size(array)
+
+
+def _size(array: pa.Array) -> int:
+    return 16 if pa.types.is_string_view(array.type) else array.type.bit_width // 8
+
+
+def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
+    values = pl.Series(array)
+    return values.cat.to(dtype) if isinstance(dtype, pl.Enum) else values
