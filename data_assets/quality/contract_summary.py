@@ -4,8 +4,8 @@ Here: the counting and the merging. Not here: counting quotes of the usual form 
 means for the day (``option_quotes``, ``completeness``).
 
 A day can have ten million rows; its summary has one row per contract. The rules read summaries only, so a day is judged
-batch by batch, in constant memory: for any split of the rows into batches, the merged summaries of the batches equal
-the summary of the whole.
+batch by batch, in constant memory: for any split of the rows into batches, the merged summaries or pieces of the
+batches equal the summary of the whole.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ COUNTS = (
     "opening_no_quote",
 )
 """The summary's columns that count rows of one kind."""
+
+_FEW_ROWS = 16  # of a piece on average; of smaller ones a day's would take as much memory as its rows
 
 
 def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame:
@@ -70,10 +72,28 @@ def contract_summary(quotes: pl.DataFrame, *, open_: datetime, close: datetime, 
         - no_quote: both prices 0, the vendor's way to say that there is no quote
         - opening_no_quote: those of them that lie at the open, where the vendor's snapshot is always empty
     """
+    return _join_pieces(contract_pieces(quotes, open_=open_, close=close, interval=interval))
+
+
+def contract_pieces(quotes: pl.DataFrame, *, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame:
+    """Count the same for `merge_summaries`, which makes one row of the pieces of a contract.
+
+    To look for these in each batch as well would cost as much as the counting.
+
+    Args:
+        quotes: as of ``contract_summary``, as are the others.
+        open_: see there.
+        close: see there.
+        interval: see there.
+
+    Returns:
+        As ``contract_summary``, but a contract whose rows do not lie together may have several rows, as long as these
+        are few for the batch.
+    """
     runs = contract_runs(quotes, open_=open_, close=close, interval=interval)
     if runs is None:
         runs = _runs(quotes, open_, close, interval)
-    return _join_pieces(runs)
+    return runs if runs.height * _FEW_ROWS <= quotes.height else _join_pieces(runs)
 
 
 def _runs(quotes: pl.DataFrame, open_: datetime, close: datetime, interval: timedelta) -> pl.DataFrame:
@@ -143,7 +163,8 @@ def merge_summaries(summaries: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Merge the summaries of consecutive batches; a contract that several of them hold becomes one row.
 
     Args:
-        summaries: at least one, in the order of their batches, made with the same session and interval.
+        summaries: at least one, of ``contract_summary`` or ``contract_pieces``, in the order of their batches, made
+            with the same session and interval.
 
     Returns:
         What ``contract_summary`` of all the rows at once would give.

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from data_assets.quality.contract_summary import contract_summary
+from data_assets.quality.contract_summary import contract_pieces, contract_summary
 
 DAY = date(2024, 1, 3)
 OPEN = datetime(2024, 1, 3, 14, 30, tzinfo=UTC)
@@ -66,6 +66,11 @@ def chain(expirations: Sequence[date] = (DAY, date(2024, 1, 5), date(2024, 1, 19
 def summary_of(quotes: pl.DataFrame, close: datetime = OPTION_CLOSE) -> pl.DataFrame:
     """The summary with this day's session and a grid of minutes."""
     return contract_summary(quotes, open_=OPEN, close=close, interval=MINUTE)
+
+
+def pieces_of(quotes: pl.DataFrame, close: datetime = OPTION_CLOSE) -> pl.DataFrame:
+    """The same in pieces, for `merge_summaries`."""
+    return contract_pieces(quotes, open_=OPEN, close=close, interval=MINUTE)
 
 
 def _quote(stamp: datetime) -> tuple[int, int, float, int, int, int, float, int]:

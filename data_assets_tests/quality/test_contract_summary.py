@@ -18,6 +18,7 @@ from data_assets_tests.quality.quote_days import (
     SCHEMA,
     Contract,
     chain,
+    pieces_of,
     quotes_of,
     summary_of,
 )
@@ -188,15 +189,26 @@ def test_any_rows_in_any_order_are_counted_as_by_hand(rows):
 
 
 @settings(deadline=None)
-@given(st.lists(ROWS, min_size=1, max_size=30), st.data())
-def test_batches_merged_equal_the_whole(rows, data):
-    quotes = frame(rows)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=6)))
-    batches = [summary_of(quotes[a:b]) for a, b in pairwise([0, *cuts, len(rows)])]
+@given(st.lists(ROWS, min_size=1, max_size=30), st.integers(1, 40), st.data())
+def test_batches_merged_equal_the_whole(rows, times, data):
+    quotes = frame([row for row in rows for _ in range(times)])  # of few rows a piece, or of many
+    cuts = sorted(data.draw(st.lists(st.integers(0, quotes.height), max_size=6)))
+    counted = data.draw(st.sampled_from([summary_of, pieces_of]))
+    batches = [counted(quotes[a:b]) for a, b in pairwise([0, *cuts, quotes.height])]
     assert_frame_equal(merge_summaries(batches), summary_of(quotes))
     middle = data.draw(st.integers(0, len(batches)))
     halves = [merge_summaries(half) for half in (batches[:middle], batches[middle:]) if half]
     assert_frame_equal(merge_summaries(halves), summary_of(quotes))
+
+
+def test_a_contract_that_comes_back_is_a_piece_more_and_rows_in_turn_are_none():
+    one, other = quotes_of(Contract()), quotes_of(Contract(right="PUT"))
+    back = pl.concat([one[:100], other, one[100:]])
+    assert pieces_of(back).height == 3
+    assert_frame_equal(merge_summaries([pieces_of(back)]), summary_of(back))
+    in_turn = pl.concat([one, other]).sort("timestamp")
+    assert pieces_of(in_turn).height == 2  # in pieces they would take more memory than the rows
+    assert_frame_equal(pieces_of(in_turn), summary_of(in_turn))
 
 
 @settings(deadline=None, max_examples=40)

@@ -38,7 +38,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     spikes: list[pl.DataFrame] = []
     last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
     for batch in lake.batches(dataset.key, day):
-        contracts.append(grid.summary(batch))
+        contracts.append(grid.pieces(batch))
         quoted = batch.select(price_spikes.QUOTED)
         # Row groups end within a contract, whose quotes are compared over the border.
         spikes.append(price_spikes.quote_spikes(pl.concat([last_two, quoted.head(2)])))
@@ -48,8 +48,8 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         if goes_on:
             after = pl.col("timestamp") > hours.option_close
             inside = batch.filter(~after)
-            of_session.append(grid.summary(inside))
-            of_tail.append(grid.summary(batch.filter(after)))
+            of_session.append(grid.pieces(inside))
+            of_tail.append(grid.pieces(batch.filter(after)))
         if dataset.history.gather is not None:
             gathered.append(dataset.history.gather(inside, hours))
     summary = merge_summaries(contracts)

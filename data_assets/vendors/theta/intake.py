@@ -25,7 +25,7 @@ from data_assets.ingest.source import DayMeter
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import last_contract_whole
-from data_assets.quality.contract_summary import contract_summary, merge_summaries
+from data_assets.quality.contract_summary import contract_pieces, contract_summary, merge_summaries
 from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.schema import Asked, RowReader, Table
@@ -63,6 +63,10 @@ class Grid:
     def summary(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Summarize rows per contract, for the rules."""
         return contract_summary(rows, open_=self.hours.open, close=self.window_end, interval=self.interval)
+
+    def pieces(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Summarize a batch of rows for `merge_summaries`."""
+        return contract_pieces(rows, open_=self.hours.open, close=self.window_end, interval=self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ class DayIntake(Intake):
         try:
             # Rows that came in order are unique. The others show only in the sorted file, where repeats lie together.
             if self.summary["disordered"].sum():
-                refuse_repeats(merge_summaries([self._grid.summary(batch) for batch in staged.batches()]))
+                refuse_repeats(merge_summaries([self._grid.pieces(batch) for batch in staged.batches()]))
         except BaseException:
             staged.discard()
             raise
@@ -325,7 +329,7 @@ class _Body:
         """Rows and their summary; called from several threads at once."""
         assert self._reader is not None
         frame = self._reader.read(lines)
-        return frame, self._grid.summary(frame)
+        return frame, self._grid.pieces(frame)
 
     def add(self, summary: pl.DataFrame) -> None:
         """Add the next block's summary; they are merged now and then, to save memory."""
