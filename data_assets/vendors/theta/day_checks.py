@@ -39,7 +39,8 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
     for batch in lake.batches(dataset.key, day):
         contracts.append(grid.pieces(batch))
-        quoted = batch.select(price_spikes.QUOTED)
+        # A select is a query, which waits for threads that are at work on the next row group.
+        quoted = pl.DataFrame([batch.get_column(name) for name in price_spikes.QUOTED])
         # Row groups end within a contract, whose quotes are compared over the border.
         spikes.append(price_spikes.quote_spikes(pl.concat([last_two, quoted.head(2)])))
         spikes.append(price_spikes.quote_spikes(quoted))
