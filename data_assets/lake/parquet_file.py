@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 from collections import deque
@@ -30,6 +31,8 @@ import pyarrow.parquet as pq
 from data_assets.counts import count_of
 from data_assets.files import tempfiles
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
+from data_assets.lake.lone_groups import LoneGroups
+from data_assets.lake.page_checksums import every_page_holds
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.repeated_texts import RepeatedTexts
@@ -364,12 +367,18 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
         Corrupt: a page, a header or the footer is damaged.
     """
     with reading(where):
-        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
+        parquet = pq.ParquetFile(file)
         said = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
+        groups = LoneGroups(parquet.metadata, where)
+        usual = groups.are_as_the_lake_writes_them() and _polars_sees(groups, parquet.schema_arrow)
 
     def read(group: int) -> pl.DataFrame:
         with reading(where):
-            frame = pl.DataFrame(parquet.read_row_group(group))
+            alone = groups.alone(group, _bytes_of(file, groups.place(group), where))
+            checked = usual and all(every_page_holds(alone.file, chunk, where) for chunk in alone.chunks)
+            frame = pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
+            if frame.width and frame.height != said[group].num_rows:
+                raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said[group].num_rows:,})", where)
             if outside := _outside_bounds(said[group], frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
             return frame
@@ -387,6 +396,31 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
             frame, ahead = ahead.result(), begin(group)
             yield frame
         yield ahead.result()
+
+
+def _polars_sees(groups: LoneGroups, schema: pa.Schema) -> bool:
+    """Whether Polars finds the types of ``schema`` in a file by itself."""
+    with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return pl.read_parquet_schema(io.BytesIO(groups.without_groups())) == pl.DataFrame(schema.empty_table()).schema
+    return False
+
+
+def _bytes_of(file: BinaryIO, place: tuple[int, int], where: str) -> bytes:
+    start, end = place
+    if not 0 <= start <= end <= file.seek(0, os.SEEK_END):
+        raise Corrupt("damaged (its footer says that rows are where it has no bytes)", where)
+    file.seek(start)
+    return file.read(end - start)
+
+
+def _by_arrow(alone: bytes) -> pl.DataFrame:
+    """The rows of a file with pages of any kind; Arrow compares the checksums of those that have one.
+
+    Polars is faster, but compares none, finds other types than Arrow in some files of other programs, and may end the
+    process at bytes that are no pages. So it decodes the lake's own form alone, and only what was found to hold.
+    """
+    with pq.ParquetFile(pa.BufferReader(alone), page_checksum_verification=True) as parquet:
+        return pl.DataFrame(parquet.read())
 
 
 def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None:
@@ -418,5 +452,11 @@ def reading(where: str) -> Iterator[None]:
         if error.errno is None or error.errno == errno.EIO:
             raise Corrupt(f"damaged ({one_line(error)})", where) from error
         raise read_error(error, where) from error
-    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (
+        pa.ArrowException,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+        UnicodeDecodeError,  # names and bounds as pyarrow puts them into words of Python
+        OverflowError,
+    ) as error:
         raise Corrupt(f"damaged ({one_line(error)})", where) from error

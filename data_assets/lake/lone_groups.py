@@ -1,0 +1,155 @@
+"""A row group as a Parquet file of its own in memory: its bytes as they were read, and a footer that says no more.
+
+So a reader that takes files decodes the very bytes that were checked, and each is fetched once.
+
+Here: where a row group lies, and its footer. Not here: its pages (``page_checksums``), and decoding (``parquet_file``).
+The numbers of fields are those of Parquet's `parquet.thrift`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from data_assets.lake.errors import Corrupt
+from data_assets.lake.page_checksums import DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE_DICTIONARY, Chunk
+from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_struct, write_struct
+
+_MAGIC = b"PAR1"
+
+_OPTIONAL = 1
+_BOOLEAN, _INT32, _INT64, _FLOAT, _DOUBLE, _BYTE_ARRAY = 0, 1, 2, 4, 5, 6
+_ZSTD = 6
+_WIDTHS = {_INT32: 4, _INT64: 8, _FLOAT: 4, _DOUBLE: 8}
+
+_TYPES = frozenset({_BOOLEAN, *_WIDTHS, _BYTE_ARRAY})
+_LEVELS = frozenset({(0, 0), (0, 2)})  # of a flat column whose values may be missing
+_OF_A_CHUNK = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 16})  # what Arrow says of one, for the lake
+_LEFT_OUT = frozenset({10, 12, 14, 15})  # other places (index, filter) and the bounds
+_PAGES = frozenset({(DICTIONARY_PAGE, PLAIN), (DATA_PAGE, PLAIN), (DATA_PAGE, RLE_DICTIONARY)})
+
+
+@dataclass(frozen=True, slots=True)
+class LoneGroup:
+    """A Parquet file of one row group.
+
+    Attributes:
+        file: its bytes.
+        chunks: its column chunks, where they are in ``file``.
+    """
+
+    file: bytes
+    chunks: list[Chunk]
+
+
+class LoneGroups:
+    """Makes a file of each row group of another."""
+
+    def __init__(self, metadata: pq.FileMetaData, where: str) -> None:
+        """Take the footer apart.
+
+        Raises:
+            Corrupt: it says of a row group's columns other types than of the file's. pyarrow ends the process when it
+                is asked about such a column.
+        """
+        footer = io.BytesIO()
+        metadata.write_metadata_file(footer)  # as Arrow has understood it, and without another read of the file
+        self._footer, _ = read_struct(footer.getvalue(), len(_MAGIC))
+        self._schema: list[Struct] = _items(self._footer, 2)[1:]  # behind the one that stands for the file
+        self._groups: list[Struct] = _items(self._footer, 4)
+        types = [_said(column, 1) for column in self._schema if not _said(column, 5)]
+        for group in self._groups:
+            if [_said(column, 1) for column in _columns(group)] != types:
+                raise Corrupt("damaged (its footer says two types of a column)", where)
+
+    def are_as_the_lake_writes_them(self) -> bool:
+        """Whether columns are flat and of simple types, compressed with zstd, and have a dictionary or are plain."""
+        return all(_said(column, 1) in _TYPES and _said(column, 3) == _OPTIONAL for column in self._schema) and all(
+            _OF_A_CHUNK.issuperset(column)
+            and _said(column, 4) == _ZSTD
+            and _said(column, 5) == _said(group, 3)
+            and _PAGES.issuperset(_pages(column))
+            and _levels(column) in _LEVELS
+            for group in self._groups
+            for column in _columns(group)
+        )
+
+    def place(self, group: int) -> tuple[int, int]:
+        """Where the first byte of a row group is, and the one behind its last, by what the footer says."""
+        chunks = [_chunk(column) for column in _columns(self._groups[group])]
+        return min((chunk.start for chunk in chunks), default=0), max((chunk.end for chunk in chunks), default=0)
+
+    def alone(self, group: int, data: bytes) -> LoneGroup:
+        """The row group whose bytes are ``data``.
+
+        Its footer does not say what a reader may take for granted, though it is yet to be compared with the rows, such
+        as their order and the bounds of columns.
+        """
+        said = self._groups[group]
+        by = len(_MAGIC) - self.place(group)[0]
+        columns = [_moved(column, by) for column in _columns(said)]
+        chunks = [{2: (I64, 0), 3: (STRUCT, column)} for column in columns]
+        alone: Struct = {1: (LIST, (STRUCT, chunks)), 2: said[2], 3: said[3]}
+        return LoneGroup(self._file(data, said[3][1], [alone]), [_chunk(column) for column in columns])
+
+    def without_groups(self) -> bytes:
+        """A file of the same columns that has no row group."""
+        return self._file(b"", 0, [])
+
+    def _file(self, data: bytes, rows: int, groups: list[Struct]) -> bytes:
+        footer = write_struct({**self._footer, 3: (I64, rows), 4: (LIST, (STRUCT, groups))})
+        return b"".join((_MAGIC, data, footer, len(footer).to_bytes(4, "little"), _MAGIC))
+
+
+def _columns(group: Struct) -> list[Struct]:
+    return [_said(chunk, 3) or {} for chunk in _items(group, 1)]
+
+
+def _chunk(column: Struct) -> Chunk:
+    start, dictionary = _said(column, 9), _said(column, 11)
+    if dictionary is not None and 0 < dictionary < start:  # some writers say 0 where there is none
+        start = dictionary
+    name = b".".join(_items(column, 3)).decode(errors="replace")
+    return Chunk(
+        name,
+        start,
+        start + _said(column, 7),
+        _said(column, 5),
+        _said(column, 6),
+        _pages(column),
+        _WIDTHS.get(_said(column, 1)),
+    )
+
+
+def _pages(column: Struct) -> dict[tuple[int, int], int]:
+    """How many pages of each kind and encoding a column chunk has; not every program says it."""
+    return {(_said(each, 1), _said(each, 2)): _said(each, 3) for each in _items(column, 13)}
+
+
+def _levels(column: Struct) -> tuple[int, int]:
+    """How many levels of repetition and of definition are counted; pyarrow ends the process at a wrong number."""
+    sizes = _said(column, 16) or {}
+    return len(_items(sizes, 2)), len(_items(sizes, 3))
+
+
+def _moved(column: Struct, by: int) -> Struct:
+    """A column chunk that lies elsewhere, without its bounds and without what lies outside of it."""
+    moved = {field: said for field, said in column.items() if field not in _LEFT_OUT}
+    moved[9] = I64, _said(column, 9) + by
+    if _said(moved, 11) == 0:
+        del moved[11]  # as `_chunk` reads it
+    elif 11 in moved:
+        moved[11] = I64, _said(column, 11) + by
+    return moved
+
+
+def _said(fields: Struct, number: int) -> Any:
+    return fields[number][1] if number in fields else None
+
+
+def _items(fields: Struct, number: int) -> list[Any]:
+    items: list[Any] = fields[number][1][1] if number in fields else []
+    return items
