@@ -59,10 +59,19 @@ _MAGIC = b"PAR1"
 
 def digest_of(file: BinaryIO) -> str:
     """The hexadecimal sha256 of the rest of ``file``."""
-    digest = hashlib.sha256()
-    while block := file.read(READ_BYTES):
-        digest.update(block)
+    digest, start = hashlib.sha256(), file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(start)
+    _read_into(digest, file, size - start)
     return digest.hexdigest()
+
+
+def _read_into(digest: hashlib._Hash, file: BinaryIO, left: int) -> None:
+    """Digest so many bytes, or as many as there are: by one buffer, for fresh memory costs as much as the digest."""
+    buffer = memoryview(bytearray(min(READ_BYTES, left)))
+    while left and (size := file.readinto(buffer[:left])):  # type: ignore[attr-defined]
+        digest.update(buffer[:size])
+        left -= size
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +95,8 @@ def file_digest(file: BinaryIO) -> FileDigest:
     size = file.seek(0, os.SEEK_END)
     body = _footer_start(file, size)
     file.seek(0)
-    digest, left = hashlib.sha256(), body
-    while left and (block := file.read(min(READ_BYTES, left))):
-        digest.update(block)
-        left -= len(block)
+    digest = hashlib.sha256()
+    _read_into(digest, file, body)
     footer = file.read()
     sealed = (seal := _SEAL.search(footer)) and _sealing(digest, footer, seal).encode() == seal[1]
     digest.update(footer)
