@@ -10,6 +10,7 @@ from data_assets.counts import count_of
 
 BLOCK_SIZE = 16 * 1024 * 1024
 _LINE_END = b"\n"
+_SMALL = 64  # chunks below such a part of a block are joined, because each piece costs its reader something
 
 
 class LineTooLong(ValueError):
@@ -19,7 +20,10 @@ class LineTooLong(ValueError):
 class LineBlocks:
     """Collects chunks as they arrive and returns them as blocks of whole lines.
 
-    The blocks, in order, followed by what ``finish`` returns are the stream, byte for byte. A block is cut once
+    A block is a list of pieces, which are of whole lines too. Most are views of a chunk, where it lies. A line that
+    crosses two chunks is a piece of its own, as are the lines of several small chunks: these are joined.
+
+    The pieces, in order, followed by what ``finish`` returns are the stream, byte for byte. A block is cut once
     ``size`` bytes are there, so at most ``size`` bytes and one chunk are held.
     """
 
@@ -29,7 +33,7 @@ class LineBlocks:
         self._chunks: list[bytes] = []
         self._held = 0
 
-    def feed(self, chunk: bytes) -> bytes | None:
+    def feed(self, chunk: bytes) -> list[memoryview] | None:
         """Take the next bytes of the stream, and return a block when one is full.
 
         Raises:
@@ -45,17 +49,31 @@ class LineBlocks:
         self._chunks, self._held = [tail], len(tail)
         return block
 
-    def finish(self) -> tuple[bytes, bytes]:
+    def finish(self) -> tuple[list[memoryview], bytes]:
         """Return the whole lines that are left at the end of the stream, and what follows the last line end."""
-        lines, tail = self._cut()
+        block, tail = self._cut()
         self._chunks, self._held = [], 0
-        return lines, tail
+        return block, tail
 
-    def _cut(self) -> tuple[bytes, bytes]:
-        """Cut after the last line end; each byte is copied once, as blocks are large."""
-        for number in reversed(range(len(self._chunks))):
-            if end := self._chunks[number].rfind(_LINE_END) + 1:
-                lines, first = self._chunks[: number + 1], self._chunks[number]
-                lines[number] = first[:end]
-                return b"".join(lines), b"".join([first[end:], *self._chunks[number + 1 :]])
-        return b"", b"".join(self._chunks)
+    def _cut(self) -> tuple[list[memoryview], bytes]:
+        """Cut after the last line end; no chunk is searched or joined again for each that follows it."""
+        block: list[memoryview] = []
+        begun: list[bytes] = []
+        size = 0
+        for chunk in self._chunks:
+            size += len(chunk)
+            begun.append(chunk)
+            if size < self._size // _SMALL or not (end := chunk.rfind(_LINE_END) + 1):
+                continue
+            start = chunk.find(_LINE_END) + 1 if len(begun) > 1 else 0
+            view = memoryview(chunk)
+            if start:
+                block.append(memoryview(b"".join([*begun[:-1], view[:start]])))
+            if start < end:
+                block.append(view[start:end])
+            begun = [chunk[end:]] if end < len(chunk) else []
+            size = len(chunk) - end
+        rest = b"".join(begun)
+        if end := rest.rfind(_LINE_END) + 1:
+            block.append(memoryview(rest)[:end])
+        return block, rest[end:]

@@ -18,40 +18,80 @@ def chunks_of(body: bytes, cuts: list[int]) -> list[bytes]:
     return [body[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def run(chunks: list[bytes], size: int) -> tuple[list[bytes], bytes]:
+def run(chunks: list[bytes], size: int) -> tuple[list[list[memoryview]], bytes]:
     blocks = LineBlocks(size)
     given_back = [block for chunk in chunks if (block := blocks.feed(chunk)) is not None]
-    lines, tail = blocks.finish()
-    return [*given_back, lines], tail
+    last, tail = blocks.finish()
+    return [*given_back, last], tail
 
 
-@given(body=BODY, cuts=st.lists(st.integers(0, 200), max_size=12), size=st.integers(8, 64))
-def test_blocks_and_tail_are_the_stream_however_it_was_split(body: bytes, cuts: list[int], size: int):
+CUTS = st.lists(st.integers(0, 200), max_size=12)
+SIZES = st.integers(8, 64) | st.integers(64, 2000)  # of the larger ones, chunks of some bytes are small
+
+
+@given(body=BODY, cuts=CUTS, size=SIZES)
+def test_pieces_and_tail_are_the_stream_however_it_was_split(body: bytes, cuts: list[int], size: int):
     blocks, tail = run(chunks_of(body, cuts), size)
-    assert b"".join(blocks) + tail == body
+    pieces = list(itertools.chain.from_iterable(blocks))
+    assert b"".join(pieces) + tail == body
     assert b"\n" not in tail
-    assert all(block.endswith(b"\n") for block in blocks if block)
+    assert all(bytes(piece).endswith(b"\n") for piece in pieces)
 
 
-@given(body=BODY, cuts=st.lists(st.integers(0, 200), max_size=12), size=st.integers(8, 64))
+@given(body=BODY, cuts=CUTS, size=SIZES)
 def test_what_is_held_is_bounded_by_the_size_and_one_chunk(body: bytes, cuts: list[int], size: int):
     chunks = chunks_of(body, cuts)
     blocks, _ = run(chunks, size)
-    assert max(map(len, blocks)) <= size + max(map(len, chunks))
+    assert max(sum(map(len, block)) for block in blocks) <= size + max(map(len, chunks))
 
 
 def test_one_cut_at_every_offset_of_a_small_body():
     body = b"symbol,bid\r\nQQQ,1.05\r\nQQQ,1.10\r\nQQQ,1."
     for offset in range(len(body) + 1):
         blocks, tail = run([body[:offset], body[offset:]], 12)
-        assert (b"".join(blocks), tail) == (b"symbol,bid\r\nQQQ,1.05\r\nQQQ,1.10\r\n", b"QQQ,1.")
+        whole = b"".join(itertools.chain.from_iterable(blocks))
+        assert (whole, tail) == (b"symbol,bid\r\nQQQ,1.05\r\nQQQ,1.10\r\n", b"QQQ,1.")
 
 
 def test_a_block_is_given_as_soon_as_it_is_full():
     blocks = LineBlocks(8)
     assert blocks.feed(b"abc\nde") is None
-    assert blocks.feed(b"f\ngh") == b"abc\ndef\n"
-    assert blocks.finish() == (b"", b"gh")
+    assert blocks.feed(b"f\ngh") == [b"abc\n", b"def\n"]
+    assert blocks.finish() == ([], b"gh")
+
+
+def test_lines_stay_in_their_chunk_but_for_those_that_cross_two():
+    chunks = [b"abc\ndef\ngh", b"i\njkl\nmno\np", b"qr\nstu\n"]
+    (block,), tail = run(chunks, 100)
+    assert block == [b"abc\ndef\n", b"ghi\n", b"jkl\nmno\n", b"pqr\n", b"stu\n"]
+    assert [block[place].obj for place in (0, 2, 4)] == chunks
+    assert tail == b""
+
+
+def test_small_chunks_become_few_pieces():
+    blocks, _ = run([b"a\nb"] * 100_000, 64_000)
+    assert max(map(len, blocks)) < 150
+
+
+class Searched(bytes):
+    """Counts the bytes in which something was looked for."""
+
+    searched = 0
+
+    def find(self, *wanted: object) -> int:
+        Searched.searched += len(self)
+        return bytes.find(self, *wanted)  # type: ignore[arg-type]
+
+    def rfind(self, *wanted: object) -> int:
+        Searched.searched += len(self)
+        return bytes.rfind(self, *wanted)  # type: ignore[arg-type]
+
+
+def test_a_line_of_many_chunks_is_searched_no_oftener_than_a_short_one():
+    chunks = [Searched(b"x" * 100)] * 5000 + [Searched(b"\n")]
+    (block,), tail = run([*chunks], 1_000_000)
+    assert (list(map(len, block)), tail) == ([500_001], b"")
+    assert Searched.searched <= 2 * 500_001
 
 
 def test_a_stream_without_line_ends_is_refused_before_it_fills_the_memory():

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,8 @@ LOOK_AHEAD = 1 if is_compiled() else 4
 processors from the encoder, which then works alone at the end."""
 
 PARSERS = 2
-_PIECES = 16
+_SUMMARIES = 16
+_LINE_END = re.compile(rb"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +209,9 @@ class Intake:
                     await self._take(block, body, pending)
         except LineTooLong as error:
             raise DayEnded(Rejected(f"the body is no CSV: {error}")) from error
-        lines, tail = blocks.finish()
-        if lines:
-            await self._take(lines, body, pending)
+        block, tail = blocks.finish()
+        if block:
+            await self._take(block, body, pending)
         while pending:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         if tail:
@@ -224,14 +226,18 @@ class Intake:
         self.summary = merge_summaries([self.summary, summary]) if self.rows else summary
         return BodyEnd(int(summary["rows"].sum()), last_contract_whole(summary, close=close, option_close=option_close))
 
-    async def _take(self, block: bytes, body: _Body, pending: deque[Future[int]]) -> None:
+    async def _take(self, block: Sequence[memoryview], body: _Body, pending: deque[Future[int]]) -> None:
         if len(pending) >= LOOK_AHEAD:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
         read = self._parsers.submit(body.read, lines)
-        digested = self._digests.submit(self._digest.update, block)
-        self.raw_size += len(block)
+        digested = self._digests.submit(self._add_to_digest, block)
+        self.raw_size += sum(map(len, block))
         pending.append(self._in_order.submit(self._keep, read, digested, body))
+
+    def _add_to_digest(self, block: Sequence[memoryview]) -> None:
+        for piece in block:
+            self._digest.update(piece)
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], digested: Future[None], body: _Body) -> int:
         frame, summary = read.result()
@@ -308,36 +314,38 @@ class _Body:
         self._asked = asked
         self._grid = grid
         self._reader: RowReader | None = None
-        self._pieces: list[pl.DataFrame] = []
+        self._summaries: list[pl.DataFrame] = []
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """Columns that are not stored."""
         return self._reader.extra_columns if self._reader else ()
 
-    def without_header(self, block: bytes) -> bytes | memoryview:
+    def without_header(self, block: Sequence[memoryview]) -> Sequence[memoryview]:
         """Return the block's lines of data; read the header, which the first block begins with."""
         if self._reader is not None:
             return block
-        end = block.index(b"\n")
-        header, lines = block[:end], memoryview(block)[end + 1 :]  # a copy would be of as much as all expirations have
+        first = block[0]
+        line_end = _LINE_END.search(first)  # where they lie: there are as many bodies as expirations
+        assert line_end is not None
+        header = bytes(first[: line_end.start()])
         self._reader = RowReader(self._table, header, self._asked)
         self.line_end = "CRLF" if header.endswith(b"\r") else "LF"
-        return lines
+        return [first[line_end.end() :], *block[1:]]
 
-    def read(self, lines: bytes | memoryview) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def read(self, lines: Sequence[memoryview]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows and their summary; called from several threads at once."""
         assert self._reader is not None
-        frame = self._reader.read(lines)
+        frame = self._reader.read(*lines)
         return frame, self._grid.pieces(frame)
 
     def add(self, summary: pl.DataFrame) -> None:
         """Add the next block's summary; they are merged now and then, to save memory."""
         if not summary.is_empty():
-            self._pieces.append(summary)
-        if len(self._pieces) >= _PIECES:
-            self._pieces = [merge_summaries(self._pieces)]
+            self._summaries.append(summary)
+        if len(self._summaries) >= _SUMMARIES:
+            self._summaries = [merge_summaries(self._summaries)]
 
     def summary(self) -> pl.DataFrame | None:
         """One row per contract; None for a body without rows."""
-        return merge_summaries(self._pieces) if self._pieces else None
+        return merge_summaries(self._summaries) if self._summaries else None

@@ -281,16 +281,16 @@ class RowReader:
         """Columns that the vendor sent and that are not stored, in its order."""
         return tuple(name for name in self._names if name not in self._table.columns)
 
-    def read(self, lines: bytes | memoryview) -> pl.DataFrame:
-        """Read whole lines into the columns of the table, in the order they came.
+    def read(self, *pieces: bytes | memoryview) -> pl.DataFrame:
+        """Read pieces of whole lines into the columns of the table, in the order they came.
 
         Raises:
             DayEnded: ``Rejected``, naming the column, the value that does not parse, its contract and time, or the rows
                 of another day, expiration or right.
         """
-        frame = self._strict.read(lines)
+        frame = self._strict.read(*pieces)
         if frame is None:
-            frame = self._read_any_spelling(bytes(lines))
+            frame = self._read_any_spelling(b"".join(pieces))
         self._refuse_others(frame)
         return frame
 

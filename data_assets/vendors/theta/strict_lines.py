@@ -102,27 +102,33 @@ class StrictLines:
         # Of other symbols the text would have to be quoted, or could be read in two ways.
         self._functions = _FUNCTIONS if symbol.isascii() and symbol.isalnum() else None
 
-    def read(self, lines: bytes | memoryview) -> pl.DataFrame | None:
-        """Read lines into ``columns``, in the order they came, each value as it is written.
+    def read(self, *pieces: bytes | memoryview) -> pl.DataFrame | None:
+        """Read pieces of whole lines into ``columns``, in the order they came, each value as it is written.
 
         Returns:
-            None if they are declined.
+            None if they are declined, all of them.
         """
         if self._functions is None:
             return None
-        text = pa.py_buffer(lines)  # where they lie, without a copy
-        rows = self._functions.count_lines(text.address, text.size)
+        texts = [pa.py_buffer(piece) for piece in pieces if len(piece)]  # where they lie, without a copy
+        counts = [self._functions.count_lines(text.address, text.size) for text in texts]
+        rows = sum(counts)
         fields = (_Column * len(self._fields))()
-        arrays = {}
+        arrays, stored_fields = {}, []
         for name, field, (kind, stored) in zip(self._names, fields, self._fields, strict=True):
             field.kind = kind
             if stored is not None:
-                values = pa.allocate_buffer(rows * stored.bit_width // 8)
+                value_size = stored.bit_width // 8
+                values = pa.allocate_buffer(rows * value_size)
                 field.values = values.address
                 arrays[name] = pa.Array.from_buffers(stored, rows, [None, values])
+                stored_fields.append((field, value_size))
         asked = ctypes.byref(self._asked)
-        if not self._functions.read_lines(text.address, text.size, fields, len(fields), rows, asked):
-            return None
+        for text, count in zip(texts, counts, strict=True):
+            if not self._functions.read_lines(text.address, text.size, fields, len(fields), count, asked):
+                return None
+            for field, value_size in stored_fields:
+                field.values += count * value_size  # the next piece's rows follow
         return pl.DataFrame({name: self._column(name, arrays, rows) for name in self._columns})
 
     def _column(self, name: str, arrays: Mapping[str, pa.Array], rows: int) -> pl.Series:

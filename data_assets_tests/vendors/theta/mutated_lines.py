@@ -52,6 +52,7 @@ class ExactlySized:
             if target:
                 ctypes.memmove(target, field.values, size)
                 _libc.free(field.values)
+            field.values = target  # where the rows of the next piece follow
         _libc.free(at)
         self.taken += taken
         return taken
@@ -88,6 +89,13 @@ def damaged(block: bytes, draw: random.Random) -> bytes:
     return block[: draw.randrange(len(block) + 1)] + draw.choice([b"", b"\n"]) if draw.random() < 0.4 else block
 
 
+def in_pieces(block: bytes, draw: random.Random) -> list[bytes]:
+    """A block cut behind one of its lines, or whole."""
+    lines = block.splitlines(keepends=True)
+    cut = draw.randrange(len(lines) + 1)
+    return [b"".join(lines[:cut]), b"".join(lines[cut:])]
+
+
 def main(library: str) -> None:
     functions = ExactlySized(strict_lines._declared(ctypes.CDLL(library)))
     strict_lines._FUNCTIONS = functions  # type: ignore[assignment]
@@ -100,7 +108,7 @@ def main(library: str) -> None:
         table, reader = draw.choice(readers)
         line = usual_line(table, draw)
         lines = [line if draw.random() < 0.5 else usual_line(table, draw) for _ in range(draw.randrange(4))]
-        reader.read(damaged(b"".join(lines), draw))
+        reader.read(*in_pieces(damaged(b"".join(lines), draw), draw))
     print(functions.taken)
 
 

@@ -13,6 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from data_assets.ingest.line_blocks import LineBlocks
 from data_assets.ingest.outcome import DayEnded
 from data_assets.sandbox.market.option_chain import Listing, chain
 from data_assets.sandbox.market.option_greeks import greeks
@@ -172,10 +173,10 @@ def bodies(draw: DrawFn) -> tuple[Table, list[str], date, bytes]:
     return table, names, day, text.encode()
 
 
-def outcome(reader: RowReader, lines: bytes) -> object:
+def outcome(reader: RowReader, *pieces: bytes | memoryview) -> object:
     """The frame, each number to the bit, or why the lines are refused."""
     try:
-        frame = reader.read(lines)
+        frame = reader.read(*pieces)
     except DayEnded as ended:
         return str(ended)
     return frame.schema, bits(frame)
@@ -199,6 +200,23 @@ def test_lines_read_the_same_with_and_without_the_compiled_code(body: tuple[Tabl
         general = RowReader(table, header, asked)
     event("taken" if strict(table, names, SYMBOL, day).read(lines) is not None else "declined")
     assert outcome(RowReader(table, header, asked), lines) == outcome(general, lines)
+
+
+@given(bodies(), st.lists(st.integers(0, 1500), min_size=2, max_size=8))
+@settings(deadline=None, max_examples=200)
+def test_lines_read_the_same_in_whatever_chunks_they_came(body: tuple[Table, list[str], date, bytes], cuts: list[int]):
+    table, names, day, lines = body
+    lines *= 3
+    header, asked = ",".join(names).encode(), Asked(SYMBOL, day)
+    with without_compiled_code():
+        general = RowReader(table, header, asked)
+    blocks = LineBlocks(10_000)
+    for start, end in itertools.pairwise([0, *sorted(cuts), max([len(lines), *cuts])]):
+        assert blocks.feed(lines[start:end]) is None
+    pieces, tail = blocks.finish()
+    taken = strict(table, names, SYMBOL, day).read(*pieces) is not None
+    event(f"{'taken' if taken else 'declined'}, {min(len(pieces), 3)} pieces or more")
+    assert outcome(RowReader(table, header, asked), *pieces) == outcome(general, lines[: len(lines) - len(tail)])
 
 
 @given(st.lists(DECIMAL | st.builds("{}.{}".format, LARGE, digits(1, 20)) | LARGE, min_size=1, max_size=8))
