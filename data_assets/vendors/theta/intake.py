@@ -158,7 +158,6 @@ class Intake:
         self._digest = hashlib.sha256()
         self._parsers = ThreadPoolExecutor(PARSERS, "theta-parse")
         self._in_order = ThreadPoolExecutor(1, "theta-write")
-        self._digests = ThreadPoolExecutor(1, "theta-digest")
 
     def __enter__(self) -> Self:
         self._rows.__enter__()
@@ -169,7 +168,6 @@ class Intake:
     ) -> None:
         self._in_order.shutdown(cancel_futures=True)
         self._parsers.shutdown(cancel_futures=True)
-        self._digests.shutdown(cancel_futures=True)
         self._rows.__exit__(kind, error, traceback)
 
     @property
@@ -205,6 +203,9 @@ class Intake:
         try:
             async for chunk in chunks:
                 self._meter.received(len(chunk))
+                # Here, in no thread: what has just come is in this processor's cache, where a digest takes less time.
+                self._digest.update(chunk)
+                self.raw_size += len(chunk)
                 if (block := blocks.feed(chunk)) is not None:
                     await self._take(block, body, pending)
         except LineTooLong as error:
@@ -231,19 +232,12 @@ class Intake:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
         read = self._parsers.submit(body.read, lines)
-        digested = self._digests.submit(self._add_to_digest, block)
-        self.raw_size += sum(map(len, block))
-        pending.append(self._in_order.submit(self._keep, read, digested, body))
+        pending.append(self._in_order.submit(self._keep, read, body))
 
-    def _add_to_digest(self, block: Sequence[memoryview]) -> None:
-        for piece in block:
-            self._digest.update(piece)
-
-    def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], digested: Future[None], body: _Body) -> int:
+    def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
         frame, summary = read.result()
         self._rows.write(frame)
         body.add(summary)
-        digested.result()
         return frame.height
 
 
