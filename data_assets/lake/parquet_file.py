@@ -30,21 +30,19 @@ import pyarrow.parquet as pq
 
 from data_assets.counts import count_of
 from data_assets.files import tempfiles
+from data_assets.lake.encoded_groups import MAGIC, EncodedGroup, FileFooter, RowGroupEncoder
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.lone_groups import LoneGroups
 from data_assets.lake.page_checksums import every_page_holds
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
-from data_assets.lake.repeated_texts import RepeatedTexts
 from data_assets.lake.storage import Storage
 
 # With 8-byte values, a dictionary of this many distinct ones fits Arrow's 1 MiB dictionary page, so that no column of
 # a row group ever falls back to plain encoding. It is DuckDB's row group too.
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
-AHEAD = 1
-BATCH_ROWS = 16_384  # encoded at a time; Arrow's 1,024 cost a twentieth more for the same bytes
-WRITE_BYTES = 1 << 20  # at a time, lest the encoder wait for the interpreter at each of a thousand small writes
+ENCODERS = 2  # row groups under way; each more holds the rows of one more
 
 SEAL = f"{PREFIX}seal"
 _BLANK = b"0" * 64
@@ -53,8 +51,6 @@ _SEAL = re.compile(re.escape(SEAL).encode() + rb"\x18\x40(.{64})", re.DOTALL)
 value is does not matter here: a seal that is damaged itself is one that does not hold."""
 
 NOT_SEALED = "damaged (its bytes are not those that it was closed with)"
-
-_MAGIC = b"PAR1"
 
 
 def digest_of(file: BinaryIO) -> str:
@@ -105,12 +101,12 @@ def file_digest(file: BinaryIO) -> FileDigest:
 
 def _footer_start(file: BinaryIO, size: int) -> int:
     """Where the footer begins by the file's last bytes; at the end where they are not those of a Parquet file."""
-    if size < 3 * len(_MAGIC):
+    if size < 3 * len(MAGIC):
         return size
     file.seek(size - 8)
     tail = file.read(8)
     start = size - 8 - int.from_bytes(tail[:4], "little")
-    return start if tail[4:] == _MAGIC and start >= len(_MAGIC) else size
+    return start if tail[4:] == MAGIC and start >= len(MAGIC) else size
 
 
 def _sealing(body: hashlib._Hash, footer: bytes, seal: re.Match[bytes]) -> str:
@@ -119,48 +115,6 @@ def _sealing(body: hashlib._Hash, footer: bytes, seal: re.Match[bytes]) -> str:
     for part in (footer[: seal.start(1)], _BLANK, footer[seal.end(1) :]):
         sealing.update(part)
     return sealing.hexdigest()
-
-
-class _HashedFile:
-    """What Arrow writes into: counts and digests the bytes on their way to the file, and seals the last of them."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-        self.size = 0
-        self.closed = False
-        self.abandoned = False
-        self._held: list[bytes] | None = None
-
-    def write(self, data: bytes) -> int:
-        if self._held is not None:
-            self._held.append(bytes(data))
-        elif not self.abandoned:  # an encoder that is destroyed unfinished still writes its footer
-            self._file.write(data)
-            self.digest.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def hold_back(self) -> None:
-        """Keep what comes from now on, which is the footer with a blank seal, for `write_sealed`."""
-        self._held = []
-
-    def write_sealed(self) -> None:
-        """Write what was held back, with the seal in its place."""
-        footer, self._held = b"".join(self._held or []), None
-        (seal,) = _SEAL.finditer(footer)
-        footer = footer[: seal.start(1)] + _sealing(self.digest, footer, seal).encode() + footer[seal.end(1) :]
-        self._file.write(footer)
-        self.digest.update(footer)
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class NewParquet:
@@ -175,6 +129,7 @@ class NewParquet:
     Attributes:
         path: the temporary file.
         rows: rows written so far.
+        size: bytes written so far.
     """
 
     def __init__(
@@ -187,45 +142,26 @@ class NewParquet:
         whole_groups: bool = False,
         plain: Collection[str] = (),
     ) -> None:
-        self._storage = storage
-        self.path, self._file = storage.new_temp(name)
-        self.rows = 0
-        self._schema, self._given = schema, RepeatedTexts(schema, plain)
+        self._storage, self._schema = storage, schema
         self._group = sort_by[0] if whole_groups else None
-        self._sink = _HashedFile(self._file)
+        self._encoder, self._footer = RowGroupEncoder(schema, sort_by, plain, ROW_GROUP_ROWS), FileFooter()
         self._pending: list[pl.DataFrame] = []
-        self._thread: ThreadPoolExecutor | None = None
-        self._under_way: deque[Future[None]] = deque()
-        order = [(column, "ascending") for column in sort_by]
-        try:
-            self._stream = pa.BufferedOutputStream(pa.PythonFile(self._sink, "w"), WRITE_BYTES)
-            self._encoder = pq.ParquetWriter(
-                self._stream,
-                self._given.schema,
-                store_schema=False,
-                compression="zstd",
-                use_dictionary=[column for column in schema.names if column not in plain],
-                write_page_checksum=True,
-                write_batch_size=BATCH_ROWS,
-                # Arrow's own choice, pages of 20,000 rows, compresses worse and reads slower; no reader skips pages.
-                max_rows_per_page=ROW_GROUP_ROWS,
-                write_statistics=list(sort_by),  # of the others, a row group holds nearly every value
-                sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),
-            )
-            self._encoder.add_key_value_metadata(self._given.metadata)
-        except BaseException:
-            self.discard()
-            raise
+        self._threads: ThreadPoolExecutor | None = None
+        self._under_way: deque[Future[EncodedGroup]] = deque()
+        self._digest = hashlib.sha256()
+        self.rows = self.size = 0
+        self.path, self._file = storage.new_temp(name)
+        self._put(MAGIC)
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows; whole row groups of them go to the file."""
         self.rows += frame.height
         self._pending.append(frame)
-        enough = ROW_GROUP_ROWS if self._group is None else ROW_GROUP_ROWS + 1  # the next row tells if a group ends
-        if sum(part.height for part in self._pending) < enough:
+        # One row more than a row group tells whether its last group ends, and that it is not the last row group.
+        if sum(part.height for part in self._pending) <= ROW_GROUP_ROWS:
             return
         rows = pl.concat(self._pending)
-        while rows.height >= enough:
+        while rows.height > ROW_GROUP_ROWS:
             size = self._row_group_size(rows)
             self._encode(rows.head(size))
             rows = rows.slice(size)
@@ -239,40 +175,42 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        """Encode a row group while the caller puts the next ones in order; no more than `AHEAD` of them wait."""
-        self._wait(AHEAD)
-        self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
-        self._under_way.append(self._thread.submit(self._write_table, rows))
-
-    def _write_table(self, rows: pl.DataFrame) -> None:
-        self._encoder.write_table(self._given.table(rows), row_group_size=ROW_GROUP_ROWS)
+        """Encode a row group while the caller puts the next ones in order; no more than `ENCODERS` are under way."""
+        self._wait(ENCODERS - 1)
+        self._threads = self._threads or ThreadPoolExecutor(ENCODERS, "parquet-encode")
+        self._under_way.append(self._threads.submit(self._encoder.encode, rows, {}))
 
     def _wait(self, left: int = 0) -> None:
-        """Return when no more than `left` row groups are under way."""
+        """Return when no more than `left` row groups are under way, and the others are in the file."""
         while len(self._under_way) > left:
-            self._under_way.popleft().result()
+            self._append(self._under_way.popleft().result())
+
+    def _append(self, group: EncodedGroup) -> None:
+        self._footer.add(group, self.size)
+        self._put(group.data)
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+        self.size += len(data)
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
-        self._end_rows()
-        self._end_footer()
+        self._end_rows({})
+        self._put(self._footer.to_bytes())
         self._file.flush()
 
-    def _end_rows(self) -> None:
-        rows = pl.concat(self._pending)
-        self._pending = []
+    def _end_rows(self, metadata: Mapping[str, str]) -> None:
+        rows, self._pending = pl.concat(self._pending), []
+        self._wait(ENCODERS - 1)
+        last = self._encoder.encode(rows, metadata)  # in no thread of its own: most files have no other row group
         self._wait()
-        if rows.height:
-            self._write_table(rows)
-        self._end_thread()
+        self._append(last)
+        self._end_threads()
 
-    def _end_thread(self) -> None:
-        if self._thread is not None:
-            self._thread.shutdown()
-
-    def _end_footer(self) -> None:
-        self._encoder.close()
-        self._stream.flush()
+    def _end_threads(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
 
     def seal(self, metadata: Mapping[str, str]) -> None:
         """End the file with ``metadata`` and its seal in the footer, sync it, and read back from the disk what it is.
@@ -281,12 +219,10 @@ class NewParquet:
             OSError: the disk did not take it.
             LakeError: what lies on the disk is not what was written.
         """
-        self._encoder.add_key_value_metadata({**metadata, SEAL: _BLANK.decode()})
-        self._end_rows()
-        self._stream.flush()
-        self._sink.hold_back()
-        self._end_footer()
-        self._sink.write_sealed()
+        self._end_rows({**metadata, SEAL: _BLANK.decode()})
+        footer = self._footer.to_bytes()
+        (seal,) = _SEAL.finditer(footer)
+        self._put(footer[: seal.start(1)] + _sealing(self._digest, footer, seal).encode() + footer[seal.end(1) :])
         self._file.flush()
         os.fsync(self._file.fileno())
         if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
@@ -300,8 +236,8 @@ class NewParquet:
             )
 
     def _difference(self, file: BinaryIO, metadata: Mapping[str, str]) -> str | None:
-        if (size := os.fstat(file.fileno()).st_size) != self._sink.size:
-            return f"it has {count_of(size, 'byte')} instead of {self._sink.size}"
+        if (size := os.fstat(file.fileno()).st_size) != self.size:
+            return f"it has {count_of(size, 'byte')} instead of {self.size}"
         if (on_disk := file_digest(file)).sha256 != self.sha256:
             return f"its sha256 is {on_disk.sha256} instead of {self.sha256}"
         if not on_disk.sealed:
@@ -318,14 +254,9 @@ class NewParquet:
         return None
 
     @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self._sink.size
-
-    @property
     def sha256(self) -> str:
         """The hexadecimal digest of the bytes written so far."""
-        return self._sink.digest.hexdigest()
+        return self._digest.hexdigest()
 
     def publish(self, name: str, since: str | None = None) -> None:
         """Give the sealed file its final name; see `Storage.publish`."""
@@ -339,9 +270,8 @@ class NewParquet:
         """Remove the temporary file; harmless when it is gone or published."""
         if self._file.closed:
             return
-        self._sink.abandoned = True
         self._pending = []
-        self._end_thread()  # waits for a row group under way, which goes nowhere any more
+        self._end_threads()  # waits for the row groups under way, which go nowhere any more
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

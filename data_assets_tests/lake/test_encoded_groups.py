@@ -1,0 +1,283 @@
+"""Row groups that are encoded side by side make the file that Arrow's writer makes of them, one after another."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_assets.lake import parquet_file
+from data_assets.lake.encoded_groups import RowGroupEncoder
+from data_assets.lake.parquet_file import SEAL, NewParquet
+from data_assets.lake.storage import open_storage
+from data_assets_tests.lake.lake_days import SORT_BY, pieces, quotes, temp_files
+
+ROW_GROUP = 16
+METADATA = {
+    "data_assets.dataset": "theta/option_quotes/QQQ",
+    "data_assets.details": '{"é": 0}',
+    "data_assets.rows": "7",
+}
+
+
+@pytest.fixture(autouse=True)
+def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", ROW_GROUP)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def file_of(
+    folder: Path,
+    frames: Sequence[pl.DataFrame],
+    sort_by: Sequence[str],
+    metadata: dict[str, str] | None,
+    *,
+    whole_groups: bool = False,
+    plain: Sequence[str] = (),
+) -> bytes:
+    """The bytes of a new file, sealed with ``metadata``; without any, of one that only ends."""
+    schema = frames[0].to_arrow().schema
+    file = NewParquet(open_storage(str(folder)), "new.parquet", schema, sort_by, whole_groups=whole_groups, plain=plain)
+    try:
+        for frame in frames:
+            file.write(frame)
+        if metadata is None:
+            file.end()
+        else:
+            file.seal(metadata)
+        written = file.path.read_bytes()
+        assert file.size == len(written)
+        return written
+    finally:
+        file.discard()
+
+
+def by_one_writer(
+    written: bytes,
+    rows: pl.DataFrame,
+    sort_by: Sequence[str],
+    metadata: dict[str, str] | None,
+    *,
+    plain: Sequence[str] = (),
+    most_rows: int = ROW_GROUP,
+) -> bytes:
+    """What one writer of Arrow's makes of rows as they are, with the row groups and the seal of a file."""
+    footer = pq.read_metadata(io.BytesIO(written))
+    schema = rows.to_arrow().schema
+    out = io.BytesIO()
+    order = [(column, "ascending") for column in sort_by]
+    with pq.ParquetWriter(
+        out,
+        schema,
+        compression="zstd",
+        use_dictionary=[column for column in schema.names if column not in plain],
+        write_page_checksum=True,
+        write_batch_size=16_384,
+        max_rows_per_page=most_rows,
+        write_statistics=list(sort_by),
+        sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_start"),
+    ) as writer:
+        if metadata is not None:
+            writer.add_key_value_metadata({**metadata, SEAL: footer.metadata[SEAL.encode()].decode()})
+        start = 0
+        for group in range(footer.num_row_groups):
+            size = footer.row_group(group).num_rows
+            writer.write_table(rows.slice(start, size).to_arrow(), row_group_size=most_rows)
+            start += size
+    assert start == rows.height
+    return out.getvalue()
+
+
+TYPES = {
+    "ticker": (pl.String(), st.sampled_from(["SPX", "SPXW", "", "é", "a" * 300])),
+    "note": (pl.String(), st.text(max_size=5)),
+    "right": (pl.Enum(["CALL", "PUT"]), st.sampled_from(["CALL", "PUT"])),
+    "expiration": (pl.Date(), st.dates(date(1960, 1, 1), date(2040, 1, 1))),
+    "timestamp": (pl.Datetime("us", "UTC"), st.datetimes(datetime(1960, 1, 1), datetime(2040, 1, 1))),  # noqa: DTZ001
+    "strike": (pl.Float64(), st.floats(allow_nan=True)),
+    "size": (pl.Int64(), st.integers(-(2**63), 2**63 - 1)),
+    "trades": (pl.Int32(), st.integers(0, 3)),
+    "exchange": (pl.Int16(), st.integers(-(2**15), 2**15 - 1)),
+    "is_test": (pl.Boolean(), st.booleans()),
+}
+
+
+@st.composite
+def days(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[str], list[str]]:
+    """Frames of some columns, the columns that they are said to be sorted by, and those that are plain."""
+    names = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, unique=True))
+    sort_by = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    height = draw(st.integers(0, 5 * ROW_GROUP) | st.sampled_from([ROW_GROUP, 2 * ROW_GROUP, 3 * ROW_GROUP]))
+    pick = random.Random(draw(st.integers(0, 99)))
+    columns = []
+    for name in names:
+        kind, values = TYPES[name]
+        # Of an enum with nulls, Arrow takes other bounds if the rows come in other chunks: a null counts as a category.
+        absent = st.nothing() if isinstance(kind, pl.Enum) and name in sort_by else st.none()
+        some = draw(st.lists(absent | values, min_size=1, max_size=6))
+        stretch = draw(st.sampled_from([1, 7, 40]))
+        picked = [pick.choice(some) for _ in range(-(-height // stretch)) for _ in range(stretch)][:height]
+        if isinstance(kind, pl.Datetime):
+            picked = [value and value.replace(tzinfo=UTC) for value in picked]
+        columns.append(pl.Series(name, picked, dtype=kind))
+    rows = pl.DataFrame(columns)
+    frames = pieces(rows, draw(st.integers(1, 3 * ROW_GROUP))) or [rows]
+    return frames, sort_by, draw(st.lists(st.sampled_from(names), unique=True))
+
+
+@settings(max_examples=300)
+@given(days(), st.booleans(), st.sampled_from([None, METADATA]))
+def test_the_file_is_that_of_one_writer(
+    tmp_path_factory: pytest.TempPathFactory,
+    day: tuple[list[pl.DataFrame], list[str], list[str]],
+    whole_groups: bool,
+    metadata: dict[str, str] | None,
+) -> None:
+    frames, sort_by, plain = day
+    folder = tmp_path_factory.getbasetemp()
+    written = file_of(folder, frames, sort_by, metadata, whole_groups=whole_groups, plain=plain)
+    assert written == by_one_writer(written, pl.concat(frames), sort_by, metadata, plain=plain)
+
+
+@pytest.mark.slow
+def test_a_day_of_whole_row_groups_is_that_of_one_writer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", 122_880)
+    day = quotes(expirations=12, strikes=50, minutes=391)
+    written = file_of(folder, pieces(day, 50_001), SORT_BY, METADATA)
+    assert pq.read_metadata(io.BytesIO(written)).num_row_groups == 4
+    assert written == by_one_writer(written, day, SORT_BY, METADATA, most_rows=122_880)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_groups"),
+    [(0, []), (1, [1]), (ROW_GROUP, [ROW_GROUP]), (ROW_GROUP + 1, [ROW_GROUP, 1]), (3 * ROW_GROUP, [ROW_GROUP] * 3)],
+)
+def test_row_groups_are_full(folder: Path, rows: int, row_groups: list[int]) -> None:
+    day = quotes().head(rows)
+    written = file_of(folder, [day], SORT_BY, METADATA)
+    parquet = pq.ParquetFile(io.BytesIO(written), page_checksum_verification=True)
+    assert [parquet.metadata.row_group(n).num_rows for n in range(parquet.num_row_groups)] == row_groups
+    assert pl.DataFrame(parquet.read()).equals(day)
+
+
+class Encoders:
+    """Watches the encoding of row groups, and lets those in threads go on as it is told.
+
+    Attributes:
+        at_work: threads that encode now.
+        most: of them at once.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.at_work = self.most = 0
+        self.begun = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+        lock, encode = threading.Lock(), RowGroupEncoder.encode
+
+        def watched(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
+            if not threading.current_thread().name.startswith("parquet-encode"):
+                return encode(encoder, rows, metadata)
+            with lock:
+                self.at_work += 1
+                self.most = max(self.most, self.at_work)
+            self.begun.release()
+            assert self.may_end.acquire(timeout=60)
+            try:
+                return encode(encoder, rows, metadata)
+            finally:
+                with lock:
+                    self.at_work -= 1
+
+        patch.setattr(RowGroupEncoder, "encode", watched)
+
+
+@pytest.fixture
+def encoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Encoders]:
+    with monkeypatch.context() as patch:
+        encoders = Encoders(patch)
+        yield encoders
+        encoders.may_end.release(100)
+
+
+def new_file(folder: Path) -> NewParquet:
+    return NewParquet(open_storage(str(folder)), "new.parquet", quotes().to_arrow().schema, SORT_BY)
+
+
+def test_two_row_groups_are_under_way_and_who_writes_waits(folder: Path, encoders: Encoders) -> None:
+    file = new_file(folder)
+    day = quotes()
+    writing = threading.Thread(target=file.write, args=(day,))
+    writing.start()
+    for _ in range(2):
+        assert encoders.begun.acquire(timeout=60)
+    writing.join(0.05)
+    assert writing.is_alive()
+    encoders.may_end.release(100)
+    writing.join()
+    file.end()
+    assert encoders.most == parquet_file.ENCODERS == 2
+    assert pl.read_parquet(file.path).equals(day)
+    file.discard()
+
+
+def test_a_row_group_that_is_done_first_waits_for_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, day = RowGroupEncoder.encode, quotes()
+    second_is_done = threading.Event()
+
+    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
+        if rows.equals(day.head(ROW_GROUP)):
+            assert second_is_done.wait(60)
+        encoded = encode(encoder, rows, metadata)
+        if rows.equals(day.slice(ROW_GROUP, ROW_GROUP)):
+            second_is_done.set()
+        return encoded
+
+    monkeypatch.setattr(RowGroupEncoder, "encode", first_last)
+    file = new_file(folder)
+    file.write(day)
+    file.end()
+    assert pl.read_parquet(file.path).equals(day)
+    file.discard()
+
+
+def test_a_file_that_is_given_up_waits_for_its_row_groups_and_takes_none(folder: Path, encoders: Encoders) -> None:
+    file = new_file(folder)
+    file.write(quotes().head(2 * ROW_GROUP + 1))
+    for _ in range(2):
+        assert encoders.begun.acquire(timeout=60)
+    size = file.size
+    leaving = threading.Thread(target=file.discard)
+    leaving.start()
+    leaving.join(0.05)
+    assert leaving.is_alive()
+    encoders.may_end.release(2)
+    leaving.join()
+    assert (encoders.at_work, file.size) == (0, size)
+    assert temp_files(folder) == []
+
+
+def test_what_the_encoder_says_reaches_who_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> object:
+        raise pa.ArrowMemoryError("no memory for 1 MB")
+
+    monkeypatch.setattr(RowGroupEncoder, "encode", failing)
+    file = new_file(folder)
+    file.write(quotes().head(ROW_GROUP + 1))
+    with pytest.raises(pa.ArrowMemoryError, match="no memory"):
+        file.end()
+    file.discard()
+    assert temp_files(folder) == []
