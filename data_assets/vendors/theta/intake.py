@@ -32,9 +32,9 @@ from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.schema import Asked, RowReader, Table
 from data_assets.vendors.theta.strict_lines import is_compiled
 
-LOOK_AHEAD = 1 if is_compiled() else 4
-"""Blocks that are read before they are kept. Compiled code is never waited for: to read more ahead would only take
-processors from the encoder, which then works alone at the end."""
+LOOK_AHEAD = 2 if is_compiled() else 4
+"""Blocks that are read before they are kept: one is read while another is put in order. Compiled code is never waited
+for longer, and to read more ahead would only take processors from the encoders."""
 
 PARSERS = 2
 _SUMMARIES = 16
