@@ -9,6 +9,7 @@ from __future__ import annotations
 from data_assets.counts import count_of
 
 BLOCK_SIZE = 16 * 1024 * 1024
+FIRST_BLOCK_SIZE = 2 * 1024 * 1024
 _LINE_END = b"\n"
 _SMALL = 64  # chunks below such a part of a block are joined, because each piece costs its reader something
 
@@ -24,12 +25,14 @@ class LineBlocks:
     crosses two chunks is a piece of its own, as are the lines of several small chunks: these are joined.
 
     The pieces, in order, followed by what ``finish`` returns are the stream, byte for byte. A block is cut once
-    ``size`` bytes are there, so at most ``size`` bytes and one chunk are held.
+    ``size`` bytes are there, so at most ``size`` bytes and one chunk are held. The first blocks are smaller, each twice
+    the one before, lest their reader wait for the first of them.
     """
 
-    def __init__(self, size: int = BLOCK_SIZE) -> None:
-        """Cut blocks of about ``size`` bytes; a line may not be longer than that."""
+    def __init__(self, size: int = BLOCK_SIZE, first: int = FIRST_BLOCK_SIZE) -> None:
+        """Cut blocks of about ``size`` bytes, the first of about ``first``; a line may not be longer than ``size``."""
         self._size = size
+        self._enough = min(first, size)
         self._chunks: list[bytes] = []
         self._held = 0
 
@@ -41,13 +44,15 @@ class LineBlocks:
         """
         self._chunks.append(chunk)
         self._held += len(chunk)
-        if self._held < self._size:
+        if self._held < self._enough:
             return None
+        self._enough = min(2 * self._enough, self._size)
+        held = self._held
         block, tail = self._cut()
-        if not block:
-            raise LineTooLong(f"{count_of(len(tail), 'byte')} without a line end")
         self._chunks, self._held = [tail], len(tail)
-        return block
+        if not block and held >= self._size:
+            raise LineTooLong(f"{count_of(held, 'byte')} without a line end")
+        return block or None
 
     def finish(self) -> tuple[list[memoryview], bytes]:
         """Return the whole lines that are left at the end of the stream, and what follows the last line end."""

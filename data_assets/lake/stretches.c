@@ -24,11 +24,12 @@ struct moved {
 
 static int differs(const struct column *column, int64_t row) {
     const char *at = column->values + row * column->size;
-    switch (column->size) { /* of a size that the compiler knows, a comparison is one instruction */
+    switch (column->size) { /* of a size that the compiler knows, a comparison is an instruction or two */
     case 1: return memcmp(at, at - 1, 1) != 0;
     case 2: return memcmp(at, at - 2, 2) != 0;
     case 4: return memcmp(at, at - 4, 4) != 0;
     case 8: return memcmp(at, at - 8, 8) != 0;
+    case 16: return memcmp(at, at - 16, 16) != 0;
     default: return memcmp(at, at - column->size, (size_t)column->size) != 0;
     }
 }

@@ -18,8 +18,8 @@ def chunks_of(body: bytes, cuts: list[int]) -> list[bytes]:
     return [body[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def run(chunks: list[bytes], size: int) -> tuple[list[list[memoryview]], bytes]:
-    blocks = LineBlocks(size)
+def run(chunks: list[bytes], size: int, first: int = 2000) -> tuple[list[list[memoryview]], bytes]:
+    blocks = LineBlocks(size, first)
     given_back = [block for chunk in chunks if (block := blocks.feed(chunk)) is not None]
     last, tail = blocks.finish()
     return [*given_back, last], tail
@@ -27,21 +27,22 @@ def run(chunks: list[bytes], size: int) -> tuple[list[list[memoryview]], bytes]:
 
 CUTS = st.lists(st.integers(0, 200), max_size=12)
 SIZES = st.integers(8, 64) | st.integers(64, 2000)  # of the larger ones, chunks of some bytes are small
+FIRST = st.sampled_from([1, 5, 2000])
 
 
-@given(body=BODY, cuts=CUTS, size=SIZES)
-def test_pieces_and_tail_are_the_stream_however_it_was_split(body: bytes, cuts: list[int], size: int):
-    blocks, tail = run(chunks_of(body, cuts), size)
+@given(body=BODY, cuts=CUTS, size=SIZES, first=FIRST)
+def test_pieces_and_tail_are_the_stream_however_it_was_split(body: bytes, cuts: list[int], size: int, first: int):
+    blocks, tail = run(chunks_of(body, cuts), size, first)
     pieces = list(itertools.chain.from_iterable(blocks))
     assert b"".join(pieces) + tail == body
     assert b"\n" not in tail
     assert all(bytes(piece).endswith(b"\n") for piece in pieces)
 
 
-@given(body=BODY, cuts=CUTS, size=SIZES)
-def test_what_is_held_is_bounded_by_the_size_and_one_chunk(body: bytes, cuts: list[int], size: int):
+@given(body=BODY, cuts=CUTS, size=SIZES, first=FIRST)
+def test_what_is_held_is_bounded_by_the_size_and_one_chunk(body: bytes, cuts: list[int], size: int, first: int):
     chunks = chunks_of(body, cuts)
-    blocks, _ = run(chunks, size)
+    blocks, _ = run(chunks, size, first)
     assert max(sum(map(len, block)) for block in blocks) <= size + max(map(len, chunks))
 
 
@@ -58,6 +59,18 @@ def test_a_block_is_given_as_soon_as_it_is_full():
     assert blocks.feed(b"abc\nde") is None
     assert blocks.feed(b"f\ngh") == [b"abc\n", b"def\n"]
     assert blocks.finish() == ([], b"gh")
+
+
+def test_the_first_blocks_are_small_and_each_is_twice_the_one_before():
+    blocks, tail = run([b"abcdefg\n"] * 100, 160, 20)
+    assert ([sum(map(len, block)) for block in blocks], tail) == ([24, 40, 80, 160, 160, 160, 160, 16], b"")
+
+
+def test_a_line_that_is_longer_than_the_first_block_is_none_too_long():
+    blocks, tail = run([b"x" * 10] * 9 + [b"\n"], 100, 10)
+    assert ([sum(map(len, block)) for block in blocks], tail) == ([91], b"")
+    with pytest.raises(LineTooLong, match="100 bytes without a line end"):
+        run([b"x" * 10] * 10, 100, 10)
 
 
 def test_lines_stay_in_their_chunk_but_for_those_that_cross_two():
