@@ -21,6 +21,7 @@ never keeps a day from being stored. What counts as one is a judgement. It rests
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -168,6 +169,12 @@ def _leaps(quotes: pl.DataFrame) -> pl.Series:
     return pl.Series(after, dtype=pl.Int64)
 
 
+@lru_cache(maxsize=16)
+def _no_spikes(of: tuple[pl.DataType, ...]) -> pl.DataFrame:
+    """None, of quotes of these types; to make the frame costs more than to look at a row group's quotes."""
+    return pl.DataFrame(schema={**dict(zip(QUOTED, of, strict=True)), **_AROUND_QUOTE})
+
+
 def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     """The quotes whose bid lies far above the asks of the minutes before and after, or whose ask far below their bids.
 
@@ -182,8 +189,7 @@ def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     """
     at = _leaps(quotes)
     if at.is_empty():  # as of nearly every row group
-        columns = quotes.schema
-        return pl.DataFrame(schema={**{name: columns[name] for name in QUOTED}, **_AROUND_QUOTE})
+        return _no_spikes(tuple(quotes.get_column(name).dtype for name in QUOTED))
     at = at.filter((at > 0) & (at < quotes.height - 1))
     times, bid, ask = _TIMES, pl.col("bid"), pl.col("ask")
     quoted = quotes.select(QUOTED)
