@@ -83,29 +83,35 @@ class FileFooter:
     """What a file says of its row groups, which are told in their order."""
 
     def __init__(self) -> None:
-        self._groups: list[tuple[bytes, int]] = []
+        self._before: list[Struct] = []
+        self._last: tuple[bytes, int] | None = None
 
     def add(self, group: EncodedGroup, at: int) -> None:
         """Say that the next row group begins at the byte ``at`` of the file."""
-        self._groups.append((group.footer, at))
+        if self._last is not None:  # read now, while others are encoded, and not all of them at the file's end
+            _, row_group = _moved(*self._last)
+            self._before.append(row_group)
+        self._last = group.footer, at
 
     def to_bytes(self) -> bytes:
         """The end of the file: the footer of its last row group, which has the metadata, with all row groups in it."""
-        footer, _ = self._groups[-1]
-        if len(self._groups) > 1:  # the only one lies where it was encoded; most files have no other
-            footer = self._of_all()
+        assert self._last is not None
+        footer, _ = self._last
+        if self._before:  # an only one lies where it was encoded; most files have no other
+            fields, row_group = _moved(*self._last)
+            row_groups = [*self._before, row_group]
+            fields[_NUM_ROWS] = I64, sum(each[_ROWS_OF_GROUP][1] for each in row_groups)
+            fields[_ROW_GROUPS] = LIST, (STRUCT, row_groups)
+            footer = write_struct(fields)
         return footer + len(footer).to_bytes(4, "little") + MAGIC
 
-    def _of_all(self) -> bytes:
-        row_groups = []
-        for encoded, at in self._groups:
-            footer, _ = read_struct(encoded)
-            _, (_, (row_group,)) = footer[_ROW_GROUPS]
-            _move(row_group, at - len(MAGIC))
-            row_groups.append(row_group)
-        footer[_NUM_ROWS] = I64, sum(row_group[_ROWS_OF_GROUP][1] for row_group in row_groups)
-        footer[_ROW_GROUPS] = LIST, (STRUCT, row_groups)
-        return write_struct(footer)
+
+def _moved(encoded: bytes, at: int) -> tuple[Struct, Struct]:
+    """The footer of an encoded row group, and what it says of it where it lies in the file."""
+    footer, _ = read_struct(encoded)
+    _, (_, (row_group,)) = footer[_ROW_GROUPS]
+    _move(row_group, at - len(MAGIC))
+    return footer, row_group
 
 
 def _move(row_group: Struct, by: int) -> None:
