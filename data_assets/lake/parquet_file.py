@@ -344,7 +344,7 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
 def _polars_sees(groups: LoneGroups, schema: pa.Schema) -> bool:
     """Whether Polars finds the types of ``schema`` in a file by itself."""
     with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return pl.read_parquet_schema(io.BytesIO(groups.without_groups())) == pl.DataFrame(schema.empty_table()).schema
+        return pl.read_parquet_schema(io.BytesIO(groups.without_groups())) == pl.Schema(schema)
     return False
 
 
