@@ -175,20 +175,32 @@ static void repeat(const struct column *column, int64_t row) {
     }
 }
 
+/* How many lines a text has; of bytes, because a sum of them in pieces is one that compilers make fast. */
+int64_t count_lines(const char *text, int64_t length) {
+    enum { PIECE = 192 };
+    int64_t lines = 0, at = 0;
+    for (; length - at >= PIECE; at += PIECE) {
+        uint8_t of_piece = 0;
+        for (int64_t i = 0; i < PIECE; i++) of_piece = (uint8_t)(of_piece + (text[at + i] == '\n'));
+        lines += of_piece;
+    }
+    for (; at < length; at++) lines += text[at] == '\n';
+    return lines;
+}
+
 /*
- * Read lines that end in LF or CRLF; `columns` has room for `room` values each. Return how many lines they are, or -1 if
- * they are declined, after which the columns hold anything.
+ * Read lines that end in LF or CRLF; `columns` has room for `rows` values each, where `rows` is count_lines of them.
+ * Return 1, or 0 if they are declined, after which the columns hold anything.
  */
-int64_t read_lines(const char *text, int64_t length, const struct column *columns, int32_t width, int64_t room,
+int32_t read_lines(const char *text, int64_t length, const struct column *columns, int32_t width, int64_t rows,
                    const struct asked *asked) {
     const char *at = text, *end = text + length, *contract = NULL;
-    int64_t contract_length = 0, row = 0;
+    int64_t contract_length = 0;
     int32_t before_time = 0; /* columns, most often those of the contract, which a line shares with the line before it */
-    if (width < 1 || length < 1 || end[-1] != '\n') return -1;
+    if (width < 1 || length < 1 || end[-1] != '\n') return 0;
     while (before_time < width && columns[before_time].kind != INSTANT) before_time++;
-    for (; at < end; row++) {
+    for (int64_t row = 0; row < rows; row++) {
         int32_t i = 0;
-        if (row == room) return -1;
         if (contract_length && end - at > contract_length && !memcmp(at, contract, (size_t)contract_length)) {
             for (; i < before_time; i++) repeat(&columns[i], row);
             at += contract_length;
@@ -197,14 +209,14 @@ int64_t read_lines(const char *text, int64_t length, const struct column *column
         for (; i < width; i++) {
             if (i == before_time && at != start) contract = start, contract_length = at - start;
             at = read_field(at, end, &columns[i], row, asked);
-            if (at == NULL) return -1;
+            if (at == NULL) return 0;
             if (i < width - 1) {
-                if (*at++ != ',') return -1;
+                if (*at++ != ',') return 0;
             } else {
                 at += *at == '\r';
-                if (*at++ != '\n') return -1;
+                if (*at++ != '\n') return 0;
             }
         }
     }
-    return row;
+    return at == end;
 }

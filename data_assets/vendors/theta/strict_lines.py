@@ -32,9 +32,6 @@ _OF_TYPE: Mapping[pl.DataType, tuple[int, pa.DataType]] = {
     pl.Int16(): (_SHORT, pa.int16()),
 }
 
-_SHORTEST = {_SKIPPED: 0, _RIGHT: len("PUT"), _DATE: len("YYYY-MM-DD"), _INSTANT: len("YYYY-MM-DDTHH:MM:SS")}
-"""Bytes of the shortest field of a kind; of numbers it is one digit."""
-
 
 class _Column(ctypes.Structure):
     _fields_ = (("kind", ctypes.c_int32), ("values", ctypes.c_void_p))
@@ -50,12 +47,14 @@ class _Asked(ctypes.Structure):
 
 
 def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    found.count_lines.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    found.count_lines.restype = ctypes.c_int64
     found.read_lines.argtypes = (
         *(ctypes.c_void_p, ctypes.c_int64),
         *(ctypes.POINTER(_Column), ctypes.c_int32, ctypes.c_int64),
         ctypes.POINTER(_Asked),
     )
-    found.read_lines.restype = ctypes.c_int64
+    found.read_lines.restype = ctypes.c_int32
     return found
 
 
@@ -83,7 +82,7 @@ class StrictLines:
         """Learn the body's columns.
 
         Args:
-            names: of the fields of a line, in their order, each once.
+            names: of the fields of a line, in their order.
             columns: what the rows become, in this order, each of them in ``names``; a column of text is the symbol, an
                 enum of two is the right, and other fields are not stored.
             symbol: what stands in the symbol's field of each line.
@@ -91,10 +90,8 @@ class StrictLines:
             offset: of that day's clock from UTC.
             computed: the columns that may hold NaN.
         """
-        self._columns, self._symbol = columns, symbol
-        self._fields = {name: _field(columns.get(name), name in computed) for name in names}
-        lengths = [len(symbol) if kind == _SYMBOL else _SHORTEST.get(kind, 1) for kind, _ in self._fields.values()]
-        self._shortest_line = sum(lengths) + len(lengths)  # with commas and LF
+        self._names, self._columns, self._symbol = names, columns, symbol
+        self._fields = [_field(columns.get(name), name in computed) for name in names]
         midnight = datetime.combine(day, time(), UTC) - offset
         self._asked = _Asked(
             symbol.encode(),
@@ -114,33 +111,32 @@ class StrictLines:
         if self._functions is None:
             return None
         texts = [pa.py_buffer(piece) for piece in pieces if len(piece)]  # where they lie, without a copy
-        room = sum(text.size for text in texts) // self._shortest_line  # a count of lines would be a pass of its own
+        counts = [self._functions.count_lines(text.address, text.size) for text in texts]
+        rows = sum(counts)
         fields = (_Column * len(self._fields))()
-        buffers = {}
-        for field, (name, (kind, stored)) in zip(fields, self._fields.items(), strict=True):
+        arrays, stored_fields = {}, []
+        for name, field, (kind, stored) in zip(self._names, fields, self._fields, strict=True):
             field.kind = kind
             if stored is not None:
-                buffers[name] = pa.allocate_buffer(room * stored.bit_width // 8)
-                field.values = buffers[name].address
-        rows = 0
-        for text in texts:
-            left, asked = room - rows, ctypes.byref(self._asked)
-            read = self._functions.read_lines(text.address, text.size, fields, len(fields), left, asked)
-            if read < 0:
+                value_size = stored.bit_width // 8
+                values = pa.allocate_buffer(rows * value_size)
+                field.values = values.address
+                arrays[name] = pa.Array.from_buffers(stored, rows, [None, values])
+                stored_fields.append((field, value_size))
+        asked = ctypes.byref(self._asked)
+        for text, count in zip(texts, counts, strict=True):
+            if not self._functions.read_lines(text.address, text.size, fields, len(fields), count, asked):
                 return None
-            rows += read
-            for field, (_, stored) in zip(fields, self._fields.values(), strict=True):
-                if stored is not None:
-                    field.values += read * stored.bit_width // 8  # where the next piece's rows follow
-        return pl.DataFrame({name: self._column(name, buffers.get(name), rows) for name in self._columns})
+            for field, value_size in stored_fields:
+                field.values += count * value_size  # the next piece's rows follow
+        return pl.DataFrame({name: self._column(name, arrays, rows) for name in self._columns})
 
-    def _column(self, name: str, values: pa.Buffer | None, rows: int) -> pl.Series:
-        if values is None:
+    def _column(self, name: str, arrays: Mapping[str, pa.Array], rows: int) -> pl.Series:
+        if name not in arrays:
             return pl.repeat(self._symbol, rows, eager=True)
+        values = pl.Series(arrays[name])
         wanted = self._columns[name]
-        _, stored = self._fields[name]
-        column = pl.Series(pa.Array.from_buffers(stored, rows, [None, values]))
-        return column.cat.to(wanted) if isinstance(wanted, pl.Enum) else column
+        return values.cat.to(wanted) if isinstance(wanted, pl.Enum) else values
 
 
 def _field(wanted: pl.DataType | None, computed: bool) -> tuple[int, pa.DataType | None]:

@@ -35,21 +35,27 @@ class ExactlySized:
         self._library = library
         self.taken = 0
 
-    def read_lines(self, text: int, length: int, fields: ctypes.Array, width: int, room: int, asked: object) -> int:
+    def count_lines(self, text: int, length: int) -> int:
         at = _copied(text, length)
-        sizes = [BYTES_OF_KIND.get(field.kind, 8) * room for field in fields]
+        lines: int = self._library.count_lines(at, length)
+        _libc.free(at)
+        return lines
+
+    def read_lines(self, text: int, length: int, fields: ctypes.Array, width: int, rows: int, asked: object) -> int:
+        at = _copied(text, length)
+        sizes = [BYTES_OF_KIND.get(field.kind, 8) * rows for field in fields]
         targets = [field.values for field in fields]
         for field, size in zip(fields, sizes, strict=True):
             field.values = field.values and _libc.malloc(size)
-        rows: int = self._library.read_lines(at, length, fields, width, room, asked)
+        taken: int = self._library.read_lines(at, length, fields, width, rows, asked)
         for field, size, target in zip(fields, sizes, targets, strict=True):
             if target:
                 ctypes.memmove(target, field.values, size)
                 _libc.free(field.values)
             field.values = target  # where the rows of the next piece follow
         _libc.free(at)
-        self.taken += rows > 0
-        return rows
+        self.taken += taken
+        return taken
 
 
 def _copied(text: int, length: int) -> int:

@@ -286,18 +286,6 @@ def pages(folder: Path) -> bytes:
     return file[: -8 - footer]
 
 
-@pytest.mark.parametrize("extra", [[], ["extra"]], ids=["", "and a column that is not stored"])
-@pytest.mark.parametrize("history", TABLES)
-def test_the_shortest_lines_have_room(history: str, extra: list[str]):
-    table, day, names = TABLES[history], DAYS[0], [*TABLES[history].columns, *extra]
-    texts = {"symbol": SYMBOL, "right": "PUT", "expiration": "2024-11-08", "extra": ""}
-    texts |= dict.fromkeys(table.instants, f"{day}T09:30:00")
-    line = ",".join(texts.get(name, "0") for name in names).encode() + b"\n"
-    frame = strict(table, names, SYMBOL, day).read(line * 1000, line)
-    assert frame is not None
-    assert frame.height == 1001
-
-
 # Memory
 
 
