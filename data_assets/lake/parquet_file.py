@@ -157,7 +157,11 @@ class NewParquet:
         self._digest = hashlib.sha256()
         self.rows = self.size = 0
         self.path, self._file = storage.new_temp(name)
-        self._put(MAGIC)
+        try:
+            self._put(MAGIC)
+        except BaseException:
+            self.discard()
+            raise
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows; whole row groups of them go to the file."""

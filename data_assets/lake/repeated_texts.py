@@ -42,7 +42,8 @@ class RepeatedTexts:
 
     def table(self, rows: pl.DataFrame) -> pa.Table:
         """Rows for the writer, which refuses those that have not the columns of the schema."""
-        others = pl.DataFrame([column for column in rows.get_columns() if column.name not in self._texts]).to_arrow()
+        kept = {name: rows.get_column(name) for name in rows.columns if name not in self._texts}
+        others = pl.DataFrame(kept).to_arrow()
         columns = {
             name: _by_stretches(rows.get_column(name)) if name in self._texts else others.column(name)
             for name in rows.columns

@@ -19,21 +19,24 @@ from data_assets.lake.stretches import stretches
 class Ordered(Protocol):
     """Rows in the order of the file, which have not been moved yet."""
 
-    def groups(self) -> pl.DataFrame:
-        """Values of the first sort column and, as `rows`, how many rows of each lie together."""
+    def groups(self) -> tuple[pl.Series, pl.Series]:
+        """Values of the first sort column, and how many rows of each lie together."""
 
     def batches(self, rows: int) -> Iterator[pl.DataFrame]:
         """The rows, so many at a time."""
 
 
-def in_order(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Ordered:
+def in_order(frames: list[pl.DataFrame], sort_by: Sequence[str]) -> Ordered:
     """Put the rows of frames, one frame after another, in order; rows that are equal in it keep theirs.
 
     Args:
-        frames: of the same columns; one or more, none of them empty.
+        frames: of the same columns; one or more, none of them empty. The list is empty afterwards, so that rows that
+            had to be joined are not held twice.
         sort_by: the sort columns, by which nulls and NaN lie where Polars puts them.
     """
-    return stretches(frames, sort_by) or _Gathered(pl.concat(frames, rechunk=True), sort_by)
+    ordered = stretches(frames, sort_by) or _Gathered(pl.concat(frames, rechunk=True), sort_by)
+    frames.clear()
+    return ordered
 
 
 class _Gathered:
@@ -42,10 +45,10 @@ class _Gathered:
         self._group = sort_by[0]
         self._order = _order(rows, sort_by)
 
-    def groups(self) -> pl.DataFrame:
+    def groups(self) -> tuple[pl.Series, pl.Series]:
         group = self._rows[self._group]
-        lengths = (group if self._order is None else group.gather(self._order)).rle().struct.unnest()
-        return lengths.select(pl.col("value").alias(self._group), rows=pl.col("len").cast(pl.Int64))
+        lengths = (group if self._order is None else group.gather(self._order)).rle().struct
+        return lengths.field("value"), lengths.field("len").cast(pl.Int64)
 
     def batches(self, rows: int) -> Iterator[pl.DataFrame]:
         for start in range(0, self._rows.height, rows):

@@ -73,11 +73,11 @@ class Stretches:
         self._columns, self._frames, self._contracts, self._ranges = columns, frames, contracts, ranges
         self._ends = np.cumsum(ranges[:, 2])
 
-    def groups(self) -> pl.DataFrame:
-        """Values of the first sort column and, as `rows`, how many rows of each lie together."""
+    def groups(self) -> tuple[pl.Series, pl.Series]:
+        """Values of the first sort column, and how many rows of each lie together."""
         group = self._contracts.to_series()
         first = np.append(0, np.flatnonzero(group[1:] != group[:-1]) + 1)
-        return pl.DataFrame({group.name: group[first], "rows": np.add.reduceat(self._ranges[:, 2], first)})
+        return group[first], pl.Series(np.add.reduceat(self._ranges[:, 2], first))
 
     def batches(self, rows: int) -> Iterator[pl.DataFrame]:
         """The rows, so many at a time, each column in one piece."""
@@ -127,15 +127,19 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
         return None
     contract = [*fixed, *(name for name, dtype in frames[0].schema.items() if dtype == pl.String and name not in fixed)]
     found, contracts, times, ranges = [], [], [], []
+    left = sum(frame.height for frame in frames) // _FEW
     for number, frame in enumerate(frames):
         if (arrays := _arrays(frame)) is None or not _is_time(arrays[last].type):
             return None
-        if (starts := _starts(arrays, contract, last)) is None:
+        if (starts := _starts(arrays, contract, last, left)) is None:
             return None
+        left -= len(starts)
         ends = np.append(starts[1:], frame.height)
         time = arrays[last].view(pa.int64()).to_numpy()
         found.append(arrays)
-        contracts.append(pl.DataFrame([frame.get_column(name)[starts] for name in contract]))  # a select is a query
+        contracts.append(
+            pl.DataFrame({name: frame.get_column(name)[starts] for name in contract})
+        )  # a select is a query
         times.append(np.column_stack((time[starts], time[ends - 1])))
         ranges.append(np.column_stack((np.full_like(starts, number), starts, ends - starts)))
     arrived = pl.concat(contracts)
@@ -168,12 +172,12 @@ def _arrays(frame: pl.DataFrame) -> _Arrays | None:
     return arrays
 
 
-def _starts(arrays: _Arrays, contract: Sequence[str], last: str) -> npt.NDArray[np.int64] | None:
-    """The first row of each stretch; None if there are too many."""
+def _starts(arrays: _Arrays, contract: Sequence[str], last: str, most: int) -> npt.NDArray[np.int64] | None:
+    """The first row of each stretch; None if there are more than ``most``."""
     assert _FUNCTIONS is not None
     columns = (_Column * len(contract))(*(_Column(_address(arrays[name]), _size(arrays[name])) for name in contract))
     rows = len(arrays[last])
-    starts = np.empty(rows // _FEW, np.int64)
+    starts = np.empty(min(rows, most), np.int64)
     count = _FUNCTIONS.find_stretches(
         *(columns, len(columns), _address(arrays[last]), rows, len(starts), starts.ctypes.data)
     )

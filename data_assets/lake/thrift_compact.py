@@ -18,7 +18,7 @@ Struct: TypeAlias = "dict[int, tuple[int, Any]]"
 `LIST` is the type of its items and a list of them, and a `STRUCT` is one of these; of `TRUE` and `FALSE` the type says
 all."""
 
-_DEEPEST = 16  # structs and lists in one another; a footer has six
+_DEEPEST = 16  # structs and lists in one another; a footer has eight
 _LONGEST = 10  # bytes of a number of 64 bits
 
 

@@ -225,8 +225,8 @@ class DayWriter:
             )
         with self._working():
             if self._buffer:
-                frames, self._buffer = self._buffer, []
-                self._write_run(frames, alone=self._file is None)
+                self._complete = self._buffered
+                self._write_run(self._take_complete(), alone=self._file is None)
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
             if self._index:
@@ -253,14 +253,14 @@ class DayWriter:
             self._buffered -= here
         return complete
 
-    def _write_run(self, frames: Sequence[pl.DataFrame], *, alone: bool = False) -> None:
+    def _write_run(self, frames: list[pl.DataFrame], *, alone: bool = False) -> None:
         if self._file is None:
             self._file = self._new_file()
         ordered = in_order(frames, self._sort_by)
         if not alone:  # one run is the file: there is nothing to merge it with
-            groups = ordered.groups()
-            before = self._file.rows + pl.col("rows").cum_sum() - pl.col("rows")
-            self._index.append(groups.select(self._group, start=before, length="rows"))
+            groups, lengths = ordered.groups()
+            starts = self._file.rows + lengths.cum_sum() - lengths
+            self._index.append(pl.DataFrame({self._group: groups, "start": starts, "length": lengths}))
         self._write(ordered)
 
     def _merge(self, index: pl.DataFrame) -> None:

@@ -189,7 +189,7 @@ def quote_spikes(quotes: pl.DataFrame) -> pl.DataFrame:
     """
     at = _leaps(quotes)
     if at.is_empty():  # as of nearly every row group
-        return _no_spikes(tuple(quotes.get_column(name).dtype for name in QUOTED))
+        return _no_spikes(tuple(quotes.get_column(name).dtype for name in QUOTED)).clone()
     at = at.filter((at > 0) & (at < quotes.height - 1))
     times, bid, ask = _TIMES, pl.col("bid"), pl.col("ask")
     quoted = quotes.select(QUOTED)

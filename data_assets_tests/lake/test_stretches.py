@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from data_assets.lake import stretches as module
 from data_assets.lake.row_order import in_order
@@ -44,7 +44,7 @@ def frame_of(day: list) -> pl.DataFrame:
 
 def by_polars(frames: list[pl.DataFrame], sort_by: list[str]) -> pl.DataFrame:
     with without_compiled_code():
-        return pl.concat(in_order(frames, sort_by).batches(10_000))
+        return pl.concat(in_order(list(frames), sort_by).batches(10_000))
 
 
 @needs_compiler
@@ -60,14 +60,16 @@ def test_rows_are_put_in_order_as_by_polars(day, cuts, size, symbol_first):
     expected = rows.sort(sort_by, maintain_order=True)
     assert_frame_equal(by_polars(frames, sort_by), expected)
     ordered = in_order(frames, sort_by)
+    assert frames == [], "rows that are held twice"
     batches = list(ordered.batches(size))
     assert {batch.height for batch in batches[:-1]} <= {size}
     assert all(column.n_chunks() == 1 for batch in batches for column in batch)
     assert_frame_equal(pl.concat(batches), expected)
     group = sort_by[0]
     lengths = expected[group].rle().struct.unnest()
-    groups = lengths.select(pl.col("value").alias(group), rows=pl.col("len").cast(pl.Int64))
-    assert_frame_equal(ordered.groups(), groups)
+    values, rows_of_each = ordered.groups()
+    assert_series_equal(values, lengths["value"], check_names=False)
+    assert rows_of_each.to_list() == lengths["len"].to_list()
 
 
 @needs_compiler
@@ -78,6 +80,15 @@ def test_whole_contracts_are_taken_in_any_order():
     ordered = stretches([shuffled[:100], shuffled[100:]], SORT_BY)  # in the middle of a contract
     assert ordered is not None
     assert_frame_equal(pl.concat(ordered.batches(64)), day)
+
+
+@needs_compiler
+def test_a_frame_of_a_few_rows_declines_nothing():
+    day = quotes(minutes=20)
+    ordered = stretches([day[:1], day[1:22], day[22:]], SORT_BY)
+    assert ordered is not None
+    assert_frame_equal(pl.concat(ordered.batches(1_000)), day)
+    assert stretches([day[::20]], SORT_BY) is None  # a row of each contract
 
 
 @needs_compiler
