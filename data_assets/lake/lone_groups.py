@@ -14,11 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from data_assets.lake.encoded_groups import MAGIC
 from data_assets.lake.errors import Corrupt
 from data_assets.lake.page_checksums import DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE_DICTIONARY, Chunk
 from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_struct, write_struct
-
-_MAGIC = b"PAR1"
 
 _OPTIONAL = 1
 _BOOLEAN, _INT32, _INT64, _FLOAT, _DOUBLE, _BYTE_ARRAY = 0, 1, 2, 4, 5, 6
@@ -57,7 +56,7 @@ class LoneGroups:
         """
         footer = io.BytesIO()
         metadata.write_metadata_file(footer)  # as Arrow has understood it, and without another read of the file
-        self._footer, _ = read_struct(footer.getvalue(), len(_MAGIC))
+        self._footer, _ = read_struct(footer.getvalue(), len(MAGIC))
         self._schema: list[Struct] = _items(self._footer, 2)[1:]  # behind the one that stands for the file
         self._groups: list[Struct] = _items(self._footer, 4)
         types = [_said(column, 1) for column in self._schema if not _said(column, 5)]
@@ -89,7 +88,7 @@ class LoneGroups:
         as their order and the bounds of columns.
         """
         said = self._groups[group]
-        by = len(_MAGIC) - self.place(group)[0]
+        by = len(MAGIC) - self.place(group)[0]
         columns = [_moved(column, by) for column in _columns(said)]
         chunks = [{2: (I64, 0), 3: (STRUCT, column)} for column in columns]
         alone: Struct = {1: (LIST, (STRUCT, chunks)), 2: said[2], 3: said[3]}
@@ -101,7 +100,7 @@ class LoneGroups:
 
     def _file(self, data: bytes, rows: int, groups: list[Struct]) -> bytes:
         footer = write_struct({**self._footer, 3: (I64, rows), 4: (LIST, (STRUCT, groups))})
-        return b"".join((_MAGIC, data, footer, len(footer).to_bytes(4, "little"), _MAGIC))
+        return b"".join((MAGIC, data, footer, len(footer).to_bytes(4, "little"), MAGIC))
 
 
 def _columns(group: Struct) -> list[Struct]:
