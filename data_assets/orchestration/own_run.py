@@ -28,6 +28,7 @@ from data_assets.orchestration.dagster_private import (
     snapshot_from_execution_plan,
 )
 from data_assets.orchestration.log_lines import write_line
+from data_assets.orchestration.patient_history import make_pools_beside_others
 from data_assets.project import project_folder
 
 
@@ -50,6 +51,7 @@ def execute_as_run(
         tags: of the run.
         run_config: as for any run.
     """
+    make_pools_beside_others(instance)  # an ephemeral job has Dagster's own executor, which does not
     here = job.as_ephemeral_job(resource_defs={}, input_values={})
     plan = create_execution_plan(here, run_config, instance_ref=instance.get_ref(), tags=tags)
     run = instance.create_run(

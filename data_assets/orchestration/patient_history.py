@@ -13,8 +13,8 @@ transaction of which PostgreSQL has refused a part, and fails, although all is a
 An event may have been written although nothing was heard of it. So before it is written again, what is there of it is
 removed: nothing is recorded twice.
 
-Here: the event log and the runs, in the processes that execute runs. Not here: commands and the daemon, which say soon
-that the database does not answer, and the daemon looks again by itself.
+Here: the event log and the runs, in the processes that execute runs. Not here, but for the pools: commands and the
+daemon, which say soon that the database does not answer, and the daemon looks again by itself.
 """
 
 from __future__ import annotations
@@ -66,6 +66,11 @@ def wait_for_the_history(instance: dg.DagsterInstance) -> None:
                 remove = _remover(engine) if name == "store_event" else None
                 setattr(storage, name, _waiting(method, remove))
         storage.is_waited_for = True
+    make_pools_beside_others(instance)
+
+
+def make_pools_beside_others(instance: dg.DagsterInstance) -> None:
+    """Let a run use a pool that another process makes at the same instant; for runs of commands, too."""
     log: Any = instance.event_log_storage
     log.initialize_concurrency_limit_to_default = _also_if_it_is_there(log.initialize_concurrency_limit_to_default)
 

@@ -15,6 +15,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -378,6 +379,42 @@ def one_account(cluster: Cluster) -> OneAccount:
     number = len(cluster.net.hosts)
     hosts = [cluster.net.host(f"t{number + more}") for more in range(2)]
     return OneAccount(cluster, hosts, cluster.postgres.new_database().rpartition("/")[2])
+
+
+def test_a_commands_run_uses_a_pool_that_another_host_makes_at_the_same_instant(
+    cluster: Cluster, one_account: OneAccount, tmp_path: Path
+) -> None:
+    url = f"postgresql+psycopg2://dagster@127.0.0.1:{cluster.postgres.port}/{one_account.database}"
+    (tmp_path / "dagster.yaml").write_text(f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.event_log_storage.get_pool_limits() == []  # the tables are there from now on
+    made = "INSERT INTO concurrency_limits (concurrency_key, \"limit\", using_default_limit) VALUES ('theta', 1, true)"
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    command = (
+        "data-assets",
+        "backfill",
+        "theta/option_quotes/QQQ",
+        "--from",
+        "2024-01-02",
+        "--to",
+        "2024-01-02",
+        "--yes",
+    )
+    one_account.hosts = one_account.hosts[:1]
+    with SandboxTheta(contracts=40, says_synthetic=False) as theta, ThreadPoolExecutor(1) as thread:
+        port = int(theta.base_url.split(":")[2].partition("/")[0])
+        cluster.net.forward(port)
+        base_url = f"http://{cluster.net.address}:{port}/v3"
+        other = sa.create_engine(url)
+        with other.connect() as making, other.connect() as looking:
+            making.execute(sa.text(made))
+            making.execute(sa.text("INSERT INTO concurrency_slots (concurrency_key, deleted) VALUES ('theta', false)"))
+            ended = thread.submit(one_account.run, command, THETA_BASE_URL=base_url)
+            while not looking.execute(sa.text(waits)).scalar_one():
+                looking.rollback()
+                assert not ended.done(), one_account.said()
+            making.commit()
+            assert ended.result() == [0], one_account.said()
 
 
 def test_ibs_requests_of_two_hosts_stand_in_one_window(cluster: Cluster, one_account: OneAccount) -> None:
