@@ -70,9 +70,11 @@ def wait_for_the_history(instance: dg.DagsterInstance) -> None:
 
 
 def make_pools_beside_others(instance: dg.DagsterInstance) -> None:
-    """Let a run use a pool that another process makes at the same instant; for runs of commands, too."""
+    """Let a run use a pool that another process makes at the same instant; harmless when repeated, by each run."""
     log: Any = instance.event_log_storage
-    log.initialize_concurrency_limit_to_default = _also_if_it_is_there(log.initialize_concurrency_limit_to_default)
+    if not hasattr(log, "makes_pools_beside_others"):
+        log.initialize_concurrency_limit_to_default = _also_if_it_is_there(log.initialize_concurrency_limit_to_default)
+        log.makes_pools_beside_others = True
 
 
 def _keep_connections(engine: sa.Engine) -> None:
