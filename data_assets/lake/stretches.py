@@ -137,9 +137,7 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
         ends = np.append(starts[1:], frame.height)
         time = arrays[last].view(pa.int64()).to_numpy()
         found.append(arrays)
-        contracts.append(
-            pl.DataFrame({name: frame.get_column(name)[starts] for name in contract})
-        )  # a select is a query
+        contracts.append(pl.DataFrame({name: frame.get_column(name)[starts] for name in contract}))
         times.append(np.column_stack((time[starts], time[ends - 1])))
         ranges.append(np.column_stack((np.full_like(starts, number), starts, ends - starts)))
     arrived = pl.concat(contracts)
@@ -176,11 +174,9 @@ def _starts(arrays: _Arrays, contract: Sequence[str], last: str, most: int) -> n
     """The first row of each stretch; None if there are more than ``most``."""
     assert _FUNCTIONS is not None
     columns = (_Column * len(contract))(*(_Column(_address(arrays[name]), _size(arrays[name])) for name in contract))
-    rows = len(arrays[last])
+    rows, time = len(arrays[last]), _address(arrays[last])
     starts = np.empty(min(rows, most), np.int64)
-    count = _FUNCTIONS.find_stretches(
-        *(columns, len(columns), _address(arrays[last]), rows, len(starts), starts.ctypes.data)
-    )
+    count = _FUNCTIONS.find_stretches(columns, len(columns), time, rows, len(starts), starts.ctypes.data)
     return None if count < 0 else starts[:count]
 
 
