@@ -26,10 +26,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from data_assets.column_memory import as_it_lies, column_of, first_address, value_bytes
 from data_assets.compiled import functions
 
 _FEW = 4
-_AS_STORED = pl.CompatLevel.newest()
 
 _Arrays: TypeAlias = "dict[str, pa.Array]"
 
@@ -98,15 +98,15 @@ class Stretches:
         for name, first in self._frames[0].items():
             if pa.types.is_string_view(first.type):
                 continue
-            to = pa.allocate_buffer(rows * _size(first))
-            starts = (ctypes.c_void_p * len(self._frames))(*(_address(frame[name]) for frame in self._frames))
-            moved.append(_Moved(starts, to.address, _size(first)))
+            to = pa.allocate_buffer(rows * value_bytes(first.type))
+            starts = (ctypes.c_void_p * len(self._frames))(*(first_address(frame[name]) for frame in self._frames))
+            moved.append(_Moved(starts, to.address, value_bytes(first.type)))
             copies[name] = pa.Array.from_buffers(first.type, rows, [None, to])
         _FUNCTIONS.copy_ranges(ranges.ctypes.data, len(ranges), (_Moved * len(moved))(*moved), len(moved))
         stretch = np.repeat(np.arange(len(ranges)), ranges[:, 2])
         return pl.DataFrame(
             {
-                name: _series(copies[name], dtype) if name in copies else contracts.get_column(name)[stretch]
+                name: column_of(copies[name], dtype) if name in copies else contracts.get_column(name)[stretch]
                 for name, dtype in self._columns.items()
             }
         )
@@ -157,12 +157,9 @@ def _arrays(frame: pl.DataFrame) -> _Arrays | None:
     """The columns as they lie in memory; None if one has values that are neither texts nor a number of bytes each."""
     arrays = {}
     for name, dtype in frame.schema.items():
-        column = frame.get_column(name)
-        if column.n_chunks() != 1 or column.null_count():
+        array = as_it_lies(frame.get_column(name))
+        if array is None or isinstance(dtype, pl.Categorical):
             return None
-        array = column.to_arrow(compat_level=_AS_STORED)
-        if isinstance(array, pa.DictionaryArray) and isinstance(dtype, pl.Enum):
-            array = array.indices
         of_bytes = pa.types.is_primitive(array.type) and array.type.bit_width % 8 == 0
         if not of_bytes and not pa.types.is_string_view(array.type):
             return None
@@ -173,8 +170,10 @@ def _arrays(frame: pl.DataFrame) -> _Arrays | None:
 def _starts(arrays: _Arrays, contract: Sequence[str], last: str, most: int) -> npt.NDArray[np.int64] | None:
     """The first row of each stretch; None if there are more than ``most``."""
     assert _FUNCTIONS is not None
-    columns = (_Column * len(contract))(*(_Column(_address(arrays[name]), _size(arrays[name])) for name in contract))
-    rows, time = len(arrays[last]), _address(arrays[last])
+    columns = (_Column * len(contract))(
+        *(_Column(first_address(arrays[name]), value_bytes(arrays[name].type)) for name in contract)
+    )
+    rows, time = len(arrays[last]), first_address(arrays[last])
     starts = np.empty(min(rows, most), np.int64)
     count = _FUNCTIONS.find_stretches(columns, len(columns), time, rows, len(starts), starts.ctypes.data)
     return None if count < 0 else starts[:count]
@@ -182,17 +181,3 @@ def _starts(arrays: _Arrays, contract: Sequence[str], last: str, most: int) -> n
 
 def _is_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_int64(kind))
-
-
-def _address(array: pa.Array) -> int:
-    """Where the first value lies; texts as what Arrow calls views, which are the same where the texts are."""
-    return int(array.buffers()[1].address) + array.offset * _size(array)
-
-
-def _size(array: pa.Array) -> int:
-    return 16 if pa.types.is_string_view(array.type) else array.type.bit_width // 8
-
-
-def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
-    values = pl.Series(array)
-    return values.cat.to(dtype) if isinstance(dtype, pl.Enum) else values

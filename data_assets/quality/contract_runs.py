@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data_assets.column_memory import as_it_lies, first_address
 from data_assets.compiled import functions
 
 _SIZES = ("bid_size", "ask_size")
@@ -39,7 +40,6 @@ _COUNTED = (
 _INSTANT = pl.Datetime("us", "UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_AS_STORED = pl.CompatLevel.newest()
 
 
 class _Quotes(ctypes.Structure):
@@ -76,7 +76,7 @@ def contract_runs(
     """
     if _FUNCTIONS is None or (arrays := _arrays(quotes)) is None:
         return None
-    starts = {name: each.buffers()[1].address + each.offset * _width(each.type) for name, each in arrays.items()}
+    starts = {name: first_address(each) for name, each in arrays.items()}
     session = _Session((open_ - _EPOCH) // _MICROSECOND, (close - _EPOCH) // _MICROSECOND, interval // _MICROSECOND)
     counted = np.empty((quotes.height, len(_COUNTED)), np.int64)  # of which hardly any memory is touched
     runs = _FUNCTIONS.summarize_contracts(
@@ -98,17 +98,8 @@ def _arrays(quotes: pl.DataFrame) -> dict[str, pa.Array] | None:
     for name, kind in _TYPES.items():
         if name in _SIZES and name not in quotes.columns:
             continue
-        column = quotes.get_column(name)
-        if column.n_chunks() != 1 or column.null_count():
-            return None
-        array = column.to_arrow(compat_level=_AS_STORED)
-        if isinstance(array, pa.DictionaryArray):
-            array = array.indices
-        if array.type != kind:
+        array = as_it_lies(quotes.get_column(name))
+        if array is None or array.type != kind:
             return None
         found[name] = array
     return found
-
-
-def _width(kind: pa.DataType) -> int:
-    return 16 if pa.types.is_string_view(kind) else kind.bit_width // 8

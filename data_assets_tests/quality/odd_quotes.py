@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from data_assets.column_memory import value_bytes
 from data_assets.quality import contract_runs
 from data_assets_tests.quality.quote_days import MINUTE, OPEN, OPTION_CLOSE, SCHEMA
 
@@ -37,7 +38,7 @@ class ExactlySized:
         copies = []
         for name, kind in contract_runs._TYPES.items():
             if start := getattr(columns, name):
-                size = rows * contract_runs._width(kind)
+                size = rows * value_bytes(kind)
                 copies.append(_libc.malloc(size))
                 ctypes.memmove(copies[-1], start, size)
                 setattr(columns, name, copies[-1])

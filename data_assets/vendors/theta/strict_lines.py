@@ -20,6 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 import pyarrow as pa
 
+from data_assets.column_memory import column_of
 from data_assets.compiled import functions
 
 _SKIPPED, _SYMBOL, _RIGHT, _DATE, _INSTANT, _PRICE, _MODEL, _LONG, _SHORT = range(9)  # as in the C file
@@ -134,9 +135,7 @@ class StrictLines:
     def _column(self, name: str, arrays: Mapping[str, pa.Array], rows: int) -> pl.Series:
         if name not in arrays:
             return pl.repeat(self._symbol, rows, eager=True)
-        values = pl.Series(arrays[name])
-        wanted = self._columns[name]
-        return values.cat.to(wanted) if isinstance(wanted, pl.Enum) else values
+        return column_of(arrays[name], self._columns[name])
 
 
 def _field(wanted: pl.DataType | None, computed: bool) -> tuple[int, pa.DataType | None]:
