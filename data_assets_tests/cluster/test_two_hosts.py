@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -381,6 +381,19 @@ def one_account(cluster: Cluster) -> OneAccount:
     return OneAccount(cluster, hosts, cluster.postgres.new_database().rpartition("/")[2])
 
 
+@contextmanager
+def one_theta(cluster: Cluster) -> Iterator[tuple[SandboxTheta, str]]:
+    """A terminal that all hosts reach, and its base URL for them."""
+    with SandboxTheta(contracts=40, says_synthetic=False) as theta:
+        port = int(theta.base_url.split(":")[2].partition("/")[0])
+        cluster.net.forward(port)
+        yield theta, f"http://{cluster.net.address}:{port}/v3"
+
+
+def backfill_of_quotes(first: str, last: str) -> tuple[str, ...]:
+    return ("data-assets", "backfill", "theta/option_quotes/QQQ", "--from", first, "--to", last, "--yes")
+
+
 def test_a_commands_run_uses_a_pool_that_another_host_makes_at_the_same_instant(
     cluster: Cluster, one_account: OneAccount, tmp_path: Path
 ) -> None:
@@ -390,21 +403,9 @@ def test_a_commands_run_uses_a_pool_that_another_host_makes_at_the_same_instant(
         assert instance.event_log_storage.get_pool_limits() == []  # the tables are there from now on
     made = "INSERT INTO concurrency_limits (concurrency_key, \"limit\", using_default_limit) VALUES ('theta', 1, true)"
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    command = (
-        "data-assets",
-        "backfill",
-        "theta/option_quotes/QQQ",
-        "--from",
-        "2024-01-02",
-        "--to",
-        "2024-01-02",
-        "--yes",
-    )
+    command = backfill_of_quotes("2024-01-02", "2024-01-02")
     one_account.hosts = one_account.hosts[:1]
-    with SandboxTheta(contracts=40, says_synthetic=False) as theta, ThreadPoolExecutor(1) as thread:
-        port = int(theta.base_url.split(":")[2].partition("/")[0])
-        cluster.net.forward(port)
-        base_url = f"http://{cluster.net.address}:{port}/v3"
+    with one_theta(cluster) as (_, base_url), ThreadPoolExecutor(1) as thread:
         other = sa.create_engine(url)
         with other.connect() as making, other.connect() as looking:
             making.execute(sa.text(made))
@@ -445,31 +446,11 @@ def test_ibs_requests_of_two_hosts_stand_in_one_window(cluster: Cluster, one_acc
 
 
 def test_thetas_requests_of_two_hosts_keep_the_tiers_limit(cluster: Cluster, one_account: OneAccount) -> None:
-    with SandboxTheta(contracts=40, says_synthetic=False) as theta:
-        port = int(theta.base_url.split(":")[2].partition("/")[0])
-        cluster.net.forward(port)
+    with one_theta(cluster) as (theta, base_url):
         ended = one_account.run(
-            (
-                "data-assets",
-                "backfill",
-                "theta/option_quotes/QQQ",
-                "--from",
-                "2024-01-02",
-                "--to",
-                "2024-01-05",
-                "--yes",
-            ),
-            (
-                "data-assets",
-                "backfill",
-                "theta/option_quotes/QQQ",
-                "--from",
-                "2024-01-08",
-                "--to",
-                "2024-01-11",
-                "--yes",
-            ),
-            THETA_BASE_URL=f"http://{cluster.net.address}:{port}/v3",
+            backfill_of_quotes("2024-01-02", "2024-01-05"),
+            backfill_of_quotes("2024-01-08", "2024-01-11"),
+            THETA_BASE_URL=base_url,
             THETA_MAX_CONCURRENT_REQUESTS="2",
         )
         requests = theta.requests

@@ -15,14 +15,11 @@ from itertools import pairwise
 import polars as pl
 
 from data_assets.lake import stretches
+from data_assets_tests.exact_memory import copied, freed, room
 from data_assets_tests.lake.lake_days import COLUMNS, SORT_BY
 
 DAYS = 3_000
 OPEN = datetime(2024, 1, 3, 14, 30, tzinfo=UTC)
-
-_libc = ctypes.CDLL(None)
-_libc.malloc.argtypes, _libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
-_libc.free.argtypes = (ctypes.c_void_p,)
 
 
 class ExactlySized:
@@ -38,40 +35,32 @@ class ExactlySized:
         self._heights = [frame.height for frame in frames]
 
     def find_stretches(self, columns: ctypes.Array, width: int, last: int, rows: int, most: int, starts: int) -> int:  # type: ignore[type-arg]
-        copies = [_copy_of(last, rows * 8)]
+        copies = [copied(last, rows * 8)]
         for column in columns:
-            copies.append(_copy_of(column.values, rows * column.size))
+            copies.append(copied(column.values, rows * column.size))
             column.values = copies[-1]
-        room = _libc.malloc(most * 8)
-        found: int = self._library.find_stretches(columns, width, copies[0], rows, most, room)
-        ctypes.memmove(starts, room, most * 8)
-        for copy in (room, *copies):
-            _libc.free(copy)
+        found_at = room(most * 8)
+        found: int = self._library.find_stretches(columns, width, copies[0], rows, most, found_at)
+        ctypes.memmove(starts, found_at, most * 8)
+        freed(found_at, *copies)
         return found
 
     def copy_ranges(self, ranges: int, count: int, moved: ctypes.Array, width: int) -> None:  # type: ignore[type-arg]
         rows = sum(ctypes.cast(ranges, ctypes.POINTER(ctypes.c_int64 * 3))[n][2] for n in range(count))
-        of_ranges = _copy_of(ranges, count * 24)
+        of_ranges = copied(ranges, count * 24)
         copies, filled = [of_ranges], []
         for column in moved:
             for number, height in enumerate(self._heights):
-                copies.append(_copy_of(column.frames[number], height * column.size))
+                copies.append(copied(column.frames[number], height * column.size))
                 column.frames[number] = copies[-1]
-            filled.append((column.to, _libc.malloc(rows * column.size), rows * column.size))
+            filled.append((column.to, room(rows * column.size), rows * column.size))
             column.to = filled[-1][1]
         self._library.copy_ranges(of_ranges, count, moved, width)
-        for to, room, size in filled:
-            ctypes.memmove(to, room, size)
-            _libc.free(room)
-        for copy in copies:
-            _libc.free(copy)
+        for to, at, size in filled:
+            ctypes.memmove(to, at, size)
+            freed(at)
+        freed(*copies)
         self.taken += 1
-
-
-def _copy_of(start: int, size: int) -> int:
-    copy: int = _libc.malloc(size)
-    ctypes.memmove(copy, start, size)
-    return copy
 
 
 def odd_frames(draw: random.Random) -> list[pl.DataFrame]:

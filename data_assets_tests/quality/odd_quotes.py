@@ -14,16 +14,13 @@ import polars as pl
 
 from data_assets.column_memory import value_bytes
 from data_assets.quality import contract_runs
+from data_assets_tests.exact_memory import copied, freed, room
 from data_assets_tests.quality.quote_days import MINUTE, OPEN, OPTION_CLOSE, SCHEMA
 
 FRAMES = 5_000
 EXTREMES = (-(2**63), 2**63 - 1)
 NUMBERS = (0.0, -0.0, 1.0, 5e-324, 1.7e308)
 NO_NUMBERS = (float("nan"), float("inf"))
-
-_libc = ctypes.CDLL(None)
-_libc.malloc.argtypes, _libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
-_libc.free.argtypes = (ctypes.c_void_p,)
 
 
 class ExactlySized:
@@ -38,16 +35,13 @@ class ExactlySized:
         copies = []
         for name, kind in contract_runs._TYPES.items():
             if start := getattr(columns, name):
-                size = rows * value_bytes(kind)
-                copies.append(_libc.malloc(size))
-                ctypes.memmove(copies[-1], start, size)
+                copies.append(copied(start, rows * value_bytes(kind)))
                 setattr(columns, name, copies[-1])
-        room = 8 * rows * len(contract_runs._COUNTED)
-        copies.append(_libc.malloc(room))
-        found: int = self._library.summarize_contracts(of, rows, session, copies[-1])
-        ctypes.memmove(runs, copies[-1], room)
-        for copy in copies:
-            _libc.free(copy)
+        size = 8 * rows * len(contract_runs._COUNTED)
+        counted = room(size)
+        found: int = self._library.summarize_contracts(of, rows, session, counted)
+        ctypes.memmove(runs, counted, size)
+        freed(counted, *copies)
         self.taken += found >= 0
         return found
 

@@ -13,16 +13,13 @@ from datetime import date
 
 from data_assets.vendors.theta import strict_lines
 from data_assets.vendors.theta.schema import EOD, GREEKS, OPEN_INTEREST, QUOTES, Table, utc_offset
+from data_assets_tests.exact_memory import copied, freed, room
 
 BLOCKS = 25_000
 DAY = date(2024, 11, 4)
 BYTES_OF_KIND = {strict_lines._RIGHT: 1, strict_lines._DATE: 4, strict_lines._SHORT: 2}
 WORDS = (b"NaN", b"CALL", b"PUT", b"QQQ", b"9" * 30, b"0" * 30)
 PIECES = (b"", b"\n", b"\r\n", b",", b'"', b"-", b".", b"0", *WORDS, b"\x00", b"\xff")
-
-_libc = ctypes.CDLL(None)
-_libc.malloc.argtypes, _libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
-_libc.free.argtypes = (ctypes.c_void_p,)
 
 
 class ExactlySized:
@@ -36,32 +33,26 @@ class ExactlySized:
         self.taken = 0
 
     def count_lines(self, text: int, length: int) -> int:
-        at = _copied(text, length)
+        at = copied(text, length)
         lines: int = self._library.count_lines(at, length)
-        _libc.free(at)
+        freed(at)
         return lines
 
     def read_lines(self, text: int, length: int, fields: ctypes.Array, width: int, rows: int, asked: object) -> int:
-        at = _copied(text, length)
+        at = copied(text, length)
         sizes = [BYTES_OF_KIND.get(field.kind, 8) * rows for field in fields]
         targets = [field.values for field in fields]
         for field, size in zip(fields, sizes, strict=True):
-            field.values = field.values and _libc.malloc(size)
+            field.values = field.values and room(size)
         taken: int = self._library.read_lines(at, length, fields, width, rows, asked)
         for field, size, target in zip(fields, sizes, targets, strict=True):
             if target:
                 ctypes.memmove(target, field.values, size)
-                _libc.free(field.values)
+                freed(field.values)
             field.values = target  # where the rows of the next piece follow
-        _libc.free(at)
+        freed(at)
         self.taken += taken
         return taken
-
-
-def _copied(text: int, length: int) -> int:
-    at: int = _libc.malloc(length)
-    ctypes.memmove(at, text, length)
-    return at
 
 
 def usual_line(table: Table, draw: random.Random) -> bytes:
