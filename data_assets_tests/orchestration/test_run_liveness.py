@@ -16,6 +16,7 @@ import pytest
 
 from data_assets.cli.project import definitions
 from data_assets.orchestration import start_time
+from data_assets.orchestration.patient_history import make_pools_beside_others
 from data_assets.orchestration.run_liveness import end_interrupted_runs, interrupted_runs, run_heartbeat
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, flip_a_byte, in_process_project, of_days
@@ -220,3 +221,11 @@ def test_the_days_of_an_ended_run_are_not_in_progress_any_more(
     end_interrupted_runs(project.instance)
 
     assert project.states(DAYS[:2]) == dict.fromkeys(DAYS[:2], its_days)
+
+
+def test_a_history_is_prepared_once_however_many_runs_a_command_has(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        make_pools_beside_others(instance)
+        made = instance.event_log_storage.initialize_concurrency_limit_to_default
+        make_pools_beside_others(instance)
+        assert instance.event_log_storage.initialize_concurrency_limit_to_default is made
