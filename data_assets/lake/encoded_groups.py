@@ -103,7 +103,12 @@ class FileFooter:
             fields[_NUM_ROWS] = I64, sum(each[_ROWS_OF_GROUP][1] for each in row_groups)
             fields[_ROW_GROUPS] = LIST, (STRUCT, row_groups)
             footer = write_struct(fields)
-        return footer + len(footer).to_bytes(4, "little") + MAGIC
+        return ending(footer)
+
+
+def ending(footer: bytes) -> bytes:
+    """The end of a file that has this footer."""
+    return footer + len(footer).to_bytes(4, "little") + MAGIC
 
 
 def _moved(encoded: bytes, at: int) -> tuple[Struct, Struct]:

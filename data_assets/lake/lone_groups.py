@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from data_assets.lake.encoded_groups import MAGIC
+from data_assets.lake.encoded_groups import MAGIC, ending
 from data_assets.lake.errors import Corrupt
 from data_assets.lake.page_checksums import DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE_DICTIONARY, Chunk
 from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_struct, write_struct
@@ -100,7 +100,7 @@ class LoneGroups:
 
     def _file(self, data: bytes, rows: int, groups: list[Struct]) -> bytes:
         footer = write_struct({**self._footer, 3: (I64, rows), 4: (LIST, (STRUCT, groups))})
-        return b"".join((MAGIC, data, footer, len(footer).to_bytes(4, "little"), MAGIC))
+        return b"".join((MAGIC, data, ending(footer)))
 
 
 def _columns(group: Struct) -> list[Struct]:
