@@ -16,15 +16,26 @@ import pyarrow.parquet as pq
 
 from data_assets.lake.encoded_groups import MAGIC, ending
 from data_assets.lake.errors import Corrupt
-from data_assets.lake.page_checksums import DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE_DICTIONARY, Chunk
+from data_assets.lake.page_checksums import Chunk
+from data_assets.lake.parquet_numbers import (
+    BOOLEAN,
+    BYTE_ARRAY,
+    DATA_PAGE,
+    DICTIONARY_PAGE,
+    DOUBLE,
+    FLOAT,
+    INT32,
+    INT64,
+    OPTIONAL,
+    PLAIN,
+    RLE_DICTIONARY,
+    ZSTD,
+)
 from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_struct, write_struct
 
-_OPTIONAL = 1
-_BOOLEAN, _INT32, _INT64, _FLOAT, _DOUBLE, _BYTE_ARRAY = 0, 1, 2, 4, 5, 6
-_ZSTD = 6
-_WIDTHS = {_INT32: 4, _INT64: 8, _FLOAT: 4, _DOUBLE: 8}
+_WIDTHS = {INT32: 4, INT64: 8, FLOAT: 4, DOUBLE: 8}
 
-_TYPES = frozenset({_BOOLEAN, *_WIDTHS, _BYTE_ARRAY})
+_TYPES = frozenset({BOOLEAN, *_WIDTHS, BYTE_ARRAY})
 _LEVELS = frozenset({(0, 0), (0, 2)})  # of a flat column whose values may be missing
 _OF_A_CHUNK = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 16})  # what Arrow says of one, for the lake
 _LEFT_OUT = frozenset({10, 12, 14, 15})  # other places (index, filter) and the bounds
@@ -66,9 +77,9 @@ class LoneGroups:
 
     def are_as_the_lake_writes_them(self) -> bool:
         """Whether columns are flat and of simple types, compressed with zstd, and have a dictionary or are plain."""
-        return all(_said(column, 1) in _TYPES and _said(column, 3) == _OPTIONAL for column in self._schema) and all(
+        return all(_said(column, 1) in _TYPES and _said(column, 3) == OPTIONAL for column in self._schema) and all(
             _OF_A_CHUNK.issuperset(column)
-            and _said(column, 4) == _ZSTD
+            and _said(column, 4) == ZSTD
             and _said(column, 5) == _said(group, 3)
             and _PAGES.issuperset(_pages(column))
             and _levels(column) in _LEVELS

@@ -15,10 +15,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from data_assets.lake.errors import Corrupt
+from data_assets.lake.parquet_numbers import RLE
 from data_assets.lake.thrift_compact import FALSE, I32, STRUCT, NotThrift, Struct, read_struct
-
-DATA_PAGE, DICTIONARY_PAGE = 0, 2
-PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
 
 _HEADER = {1: I32, 2: I32, 3: I32, 4: I32}
 _OF_DATA, _OF_DICTIONARY = {**_HEADER, 5: STRUCT}, {**_HEADER, 7: STRUCT}

@@ -48,6 +48,14 @@ def write_struct(fields: Struct) -> bytes:
     return bytes(out)
 
 
+def put_varint(out: bytearray, value: int) -> None:
+    """Append a number that is not negative, seven bits at a time, the lowest first."""
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+
+
 def _struct(data: bytes, at: int, deep: int) -> tuple[Struct, int]:
     if not deep:
         raise NotThrift("it nests too deeply")
@@ -135,7 +143,7 @@ def _put_value(out: bytearray, kind: int, value: Any) -> None:
     if kind in (I16, I32, I64):
         _put_number(out, value)
     elif kind == BINARY:
-        _put_varint(out, len(value))
+        put_varint(out, len(value))
         out += value
     elif kind == STRUCT:
         _put_struct(out, value)
@@ -145,7 +153,7 @@ def _put_value(out: bytearray, kind: int, value: Any) -> None:
             out.append(len(items) << 4 | item_kind)
         else:
             out.append(0xF0 | item_kind)
-            _put_varint(out, len(items))
+            put_varint(out, len(items))
         for item in items:
             _put_value(out, item_kind, item)
     elif kind == DOUBLE:
@@ -155,11 +163,4 @@ def _put_value(out: bytearray, kind: int, value: Any) -> None:
 
 
 def _put_number(out: bytearray, value: int) -> None:
-    _put_varint(out, value << 1 ^ value >> 63)
-
-
-def _put_varint(out: bytearray, value: int) -> None:
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
+    put_varint(out, value << 1 ^ value >> 63)
