@@ -188,7 +188,7 @@ class NewParquet:
         """Encode a row group while the caller puts the next ones in order; no more than `ENCODERS` are under way."""
         self._wait(ENCODERS - 1)
         self._threads = self._threads or ThreadPoolExecutor(ENCODERS, "parquet-encode")
-        self._under_way.append(self._threads.submit(self._encoder.encode, rows, {}))
+        self._under_way.append(self._threads.submit(self._encoder.encode, rows))
 
     def _wait(self, left: int = 0) -> None:
         """Return when no more than `left` row groups are under way, and the others are in the file."""
@@ -206,16 +206,17 @@ class NewParquet:
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
-        self._end_rows({})
-        self._put(self._footer.to_bytes())
+        self._end_rows()
+        self._put(self._footer.to_bytes(self._encoder.footer({})))
         self._file.flush()
 
-    def _end_rows(self, metadata: Mapping[str, str]) -> None:
+    def _end_rows(self) -> None:
         rows, self._pending = pl.concat(self._pending), []
-        self._wait(ENCODERS - 1)
-        last = self._encoder.encode(rows, metadata)  # in no thread of its own: most files have no other row group
-        self._wait()
-        self._append(last)
+        if rows.height:
+            self._wait(ENCODERS - 1)
+            last = self._encoder.encode(rows)  # in no thread of its own: most files have no other row group
+            self._wait()
+            self._append(last)
         self._end_threads()
 
     def _end_threads(self) -> None:
@@ -229,8 +230,8 @@ class NewParquet:
             OSError: the disk did not take it.
             LakeError: what lies on the disk is not what was written.
         """
-        self._end_rows({**metadata, SEAL: _BLANK.decode()})
-        footer = self._footer.to_bytes()
+        self._end_rows()
+        footer = self._footer.to_bytes(self._encoder.footer({**metadata, SEAL: _BLANK.decode()}))
         (seal,) = _SEAL.finditer(footer)
         self._put(footer[: seal.start(1)] + _sealing(self._digest, footer, seal).encode() + footer[seal.end(1) :])
         self._file.flush()

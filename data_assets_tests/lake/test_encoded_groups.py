@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_assets.lake import parquet_file
+from data_assets.lake import encoded_groups, parquet_file
 from data_assets.lake.encoded_groups import RowGroupEncoder
 from data_assets.lake.parquet_file import SEAL, NewParquet
 from data_assets.lake.storage import open_storage
@@ -33,6 +33,7 @@ METADATA = {
 @pytest.fixture(autouse=True)
 def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", ROW_GROUP)
+    monkeypatch.setattr(encoded_groups, "FEWEST_ROWS", 1)
 
 
 @pytest.fixture
@@ -188,16 +189,16 @@ class Encoders:
         self.may_end = threading.Semaphore(0)
         lock, encode = threading.Lock(), RowGroupEncoder.encode
 
-        def watched(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
+        def watched(encoder: RowGroupEncoder, rows: pl.DataFrame) -> object:
             if not threading.current_thread().name.startswith("parquet-encode"):
-                return encode(encoder, rows, metadata)
+                return encode(encoder, rows)
             with lock:
                 self.at_work += 1
                 self.most = max(self.most, self.at_work)
             self.begun.release()
             assert self.may_end.acquire(timeout=60)
             try:
-                return encode(encoder, rows, metadata)
+                return encode(encoder, rows)
             finally:
                 with lock:
                     self.at_work -= 1
@@ -238,10 +239,10 @@ def test_a_row_group_that_is_done_first_waits_for_the_one_before(folder: Path, m
     encode, day = RowGroupEncoder.encode, quotes()
     second_is_done = threading.Event()
 
-    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
+    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame) -> object:
         if rows.equals(day.head(ROW_GROUP)):
             assert second_is_done.wait(60)
-        encoded = encode(encoder, rows, metadata)
+        encoded = encode(encoder, rows)
         if rows.equals(day.slice(ROW_GROUP, ROW_GROUP)):
             second_is_done.set()
         return encoded
