@@ -151,7 +151,8 @@ class FileFooter:
     """What a file says of its row groups, which are told in their order."""
 
     def __init__(self) -> None:
-        self._row_groups: list[Struct] = []
+        self._rows = 0
+        self._row_groups: list[bytes] = []
 
     def add(self, group: EncodedGroup, at: int) -> None:
         """Say that the next row group begins at the byte ``at`` of the file."""
@@ -160,13 +161,13 @@ class FileFooter:
         _, (_, columns) = group.said[_COLUMNS]
         for column in columns:
             _move_column(column, by)
-        self._row_groups.append(group.said)
+        self._rows += group.said[_ROWS_OF_GROUP][1]
+        self._row_groups.append(write_struct(group.said))  # now, while others are encoded, and not at the file's end
 
     def to_bytes(self, footer: Struct) -> bytes:
         """The end of a file whose footer says all but its row groups."""
-        rows = sum(each[_ROWS_OF_GROUP][1] for each in self._row_groups)
         groups = LIST, (STRUCT, self._row_groups)
-        return ending(write_struct({**footer, _NUM_ROWS: (I64, rows), _ROW_GROUPS: groups}))
+        return ending(write_struct({**footer, _NUM_ROWS: (I64, self._rows), _ROW_GROUPS: groups}))
 
 
 def ending(footer: bytes) -> bytes:

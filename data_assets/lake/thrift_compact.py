@@ -42,7 +42,10 @@ def read_struct(data: bytes, at: int = 0) -> tuple[Struct, int]:
 
 
 def write_struct(fields: Struct) -> bytes:
-    """Return the bytes of a struct, whose fields stand in the order of their numbers."""
+    """Return the bytes of a struct, whose fields stand in the order of their numbers.
+
+    A struct in it may have been written before, and be its bytes.
+    """
     out = bytearray()
     _put_struct(out, fields)
     return bytes(out)
@@ -146,7 +149,10 @@ def _put_value(out: bytearray, kind: int, value: Any) -> None:
         put_varint(out, len(value))
         out += value
     elif kind == STRUCT:
-        _put_struct(out, value)
+        if isinstance(value, bytes):
+            out += value
+        else:
+            _put_struct(out, value)
     elif kind == LIST:
         item_kind, items = value
         if len(items) < 15:

@@ -7,6 +7,7 @@ rules judge the values (``values``), the rules, and the asset checks that show t
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -36,15 +37,18 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
     of_tail: list[pl.DataFrame] = []
     gathered: list[GreekSummary] = []
     spikes: list[pl.DataFrame] = []
-    last_two = pl.DataFrame(schema={name: dataset.table.schema[name] for name in price_spikes.QUOTED})
+    last_two: list[tuple[Any, ...]] = []
     for batch in lake.batches(dataset.key, day):
         contracts.append(grid.pieces(batch))
         # A select is a query, which waits for threads that are at work on the next row group.
         quoted = pl.DataFrame([batch.get_column(name) for name in price_spikes.QUOTED])
-        # Row groups end within a contract, whose quotes are compared over the border.
-        spikes.append(price_spikes.quote_spikes(pl.concat([last_two, quoted.head(2)])))
+        first_two = quoted.head(2).rows()
+        # Where a row group ends within a contract, its quotes are compared over the border.
+        if last_two and first_two and last_two[-1][: len(CONTRACT)] == first_two[0][: len(CONTRACT)]:
+            border = pl.DataFrame([*last_two, *first_two], quoted.schema, orient="row")
+            spikes.append(price_spikes.quote_spikes(border))
         spikes.append(price_spikes.quote_spikes(quoted))
-        last_two = pl.concat([last_two, quoted.tail(2)]).tail(2)
+        last_two = [*last_two, *quoted.tail(2).rows()][-2:]
         inside = batch
         if goes_on:
             after = pl.col("timestamp") > hours.option_close
