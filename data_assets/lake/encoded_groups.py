@@ -1,9 +1,9 @@
-"""Row groups that are encoded side by side, each in memory, and then put into one Parquet file.
+"""Row groups that are encoded in memory, each for itself, and then put into one Parquet file.
 
-Arrow's writer encodes the row groups of a file one after another, in one thread. But the bytes of one depend on no
-other; only the offsets that the footer says of it are those of its place. So its bytes are taken as they are, the
-offsets are moved, and the file is byte for byte the one that Arrow's writer makes of all its row groups. So it is if a
-row group's columns are encoded without it, which takes half the time.
+The bytes of a row group depend on no other; only the offsets that the footer says of it are those of its place. So
+whoever makes them, the offsets are moved, and the file is byte for byte the one that Arrow's writer makes of all its
+row groups: Arrow's writer encodes them in any thread, and columns of the usual kind are encoded without it, which takes
+half the time.
 
 Here: encoding one row group, and the footer of them all. Not here: the columns (``column_chunks``), which rows are a
 row group, and the file (``parquet_file``).
@@ -63,7 +63,7 @@ class EncodedGroup:
 
 
 class RowGroupEncoder:
-    """Encodes row groups of one file, in any thread, several at a time; `NewParquet` says how."""
+    """Encodes row groups of one file, in any threads; `NewParquet` says how."""
 
     def __init__(self, schema: pa.Schema, sort_by: Sequence[str], plain: Collection[str], most_rows: int) -> None:
         """Encode rows of ``schema``, sorted by ``sort_by``, in row groups of at most ``most_rows``."""

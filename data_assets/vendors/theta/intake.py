@@ -36,7 +36,6 @@ LOOK_AHEAD = 2 if is_compiled() else 4
 """Blocks that are read before they are kept: one is read while another is put in order. Compiled code is never waited
 for longer, and to read more ahead would only take processors from the encoders."""
 
-PARSERS = 2
 _SUMMARIES = 16
 _LINE_END = re.compile(rb"\n")
 
@@ -124,7 +123,9 @@ class Collected:
 
 
 class Intake:
-    """Reads bodies: blocks are parsed in threads while the next ones arrive, and kept in their order.
+    """Reads bodies: blocks are parsed in a thread while the next ones arrive, and kept in their order.
+
+    One thread parses and one keeps: more of them take longer, for Python runs one at a time.
 
     At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for the threads, so
     that none of them touches rows that have been cleaned up.
@@ -156,7 +157,7 @@ class Intake:
         self._grid = grid
         self._meter = meter
         self._digest = hashlib.sha256()
-        self._parsers = ThreadPoolExecutor(PARSERS, "theta-parse")
+        self._parser = ThreadPoolExecutor(1, "theta-parse")
         self._in_order = ThreadPoolExecutor(1, "theta-write")
 
     def __enter__(self) -> Self:
@@ -167,7 +168,7 @@ class Intake:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._in_order.shutdown(cancel_futures=True)
-        self._parsers.shutdown(cancel_futures=True)
+        self._parser.shutdown(cancel_futures=True)
         self._rows.__exit__(kind, error, traceback)
 
     @property
@@ -231,7 +232,7 @@ class Intake:
         if len(pending) >= LOOK_AHEAD:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
-        read = self._parsers.submit(body.read, lines)
+        read = self._parser.submit(body.read, lines)
         pending.append(self._in_order.submit(self._keep, read, body))
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
@@ -328,7 +329,7 @@ class _Body:
         return [first[line_end.end() :], *block[1:]]
 
     def read(self, lines: Sequence[memoryview]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Rows and their summary; called from several threads at once."""
+        """Rows and their summary."""
         assert self._reader is not None
         frame = self._reader.read(*lines)
         return frame, self._grid.pieces(frame)
