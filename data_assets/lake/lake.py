@@ -17,7 +17,7 @@ from datetime import date, datetime, time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -84,7 +84,15 @@ from data_assets.lake.layout import (
 )
 from data_assets.lake.migration import move_files
 from data_assets.lake.monthly import AuditedMonth, MonthProvenance, audit_month, write_month
-from data_assets.lake.parquet_file import NOT_SEALED, FileDigest, file_digest, reading, row_groups, scan
+from data_assets.lake.parquet_file import (
+    NOT_SEALED,
+    FileDigest,
+    file_digest,
+    made_of_row_groups,
+    reading,
+    row_groups,
+    scan,
+)
 from data_assets.lake.pins import (
     DayChange,
     add_snapshot,
@@ -108,6 +116,8 @@ from data_assets.quality.split_jumps import Jump, nights
 from data_assets.trading_calendar import NEW_YORK, sessions, utc_now, why_closed
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
+
+T = TypeVar("T")
 
 MARKER = "_lake.json"
 IDENTITY = "id"
@@ -880,6 +890,15 @@ class Lake:
         """
         with self._opened(partition_path(dataset, day)) as (file, where):
             yield from row_groups(file, where)
+
+    def each_batch(self, dataset: str, day: date, make: Callable[[pl.DataFrame], T]) -> Iterator[T]:
+        """What a function makes of each of the `batches`, in their order; called for several at once, by threads.
+
+        Raises:
+            Corrupt: the file is missing or damaged.
+        """
+        with self._opened(partition_path(dataset, day)) as (file, where):
+            yield from made_of_row_groups(file, where, make)
 
     def provenance(self, dataset: str, day: date) -> Provenance:
         """Where the rows of a day came from.

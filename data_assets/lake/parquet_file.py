@@ -17,11 +17,13 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from threading import Lock
+from typing import Any, BinaryIO, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -42,6 +44,9 @@ from data_assets.lake.storage import Storage
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
 CACHED_BYTES = 256 << 10
+DECODERS = 2  # row groups under way; each more holds the rows of one more
+
+T = TypeVar("T")
 
 SEAL = f"{PREFIX}seal"
 _BLANK = b"0" * 64
@@ -313,36 +318,51 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     Raises:
         Corrupt: a page, a header or the footer is damaged.
     """
+    return made_of_row_groups(file, where, lambda frame: frame, threads=1)
+
+
+def made_of_row_groups(
+    file: BinaryIO, where: str, make: Callable[[pl.DataFrame], T], threads: int = DECODERS
+) -> Iterator[T]:
+    """What a function makes of each row group of a Parquet file, in their order; else as `row_groups`.
+
+    Args:
+        file: the file.
+        where: its place, for errors.
+        make: called in the threads that decode, for several row groups at once.
+        threads: how many these are.
+    """
     with reading(where):
         parquet = pq.ParquetFile(file)
         said = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
         groups = LoneGroups(parquet.metadata, where)
         usual = groups.are_as_the_lake_writes_them() and _polars_sees(groups, parquet.schema_arrow)
+    one_reads = Lock()
 
-    def read(group: int) -> pl.DataFrame:
+    def made(group: int) -> T:
         with reading(where):
-            alone = groups.alone(group, _bytes_of(file, groups.place(group), where))
+            with one_reads:
+                data = _bytes_of(file, groups.place(group), where)
+            alone = groups.alone(group, data)
             checked = usual and all(every_page_holds(alone.file, chunk, where) for chunk in alone.chunks)
             frame = pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
             if frame.width and frame.height != said[group].num_rows:
                 raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said[group].num_rows:,})", where)
             if outside := _outside_bounds(said[group], frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
-            return frame
+        return make(frame)
 
     if len(said) < 2:
-        yield from map(read, range(len(said)))
+        yield from map(made, range(len(said)))
         return
-    with ThreadPoolExecutor(1, "parquet-decode") as thread:
-
-        def begin(group: int) -> Future[pl.DataFrame]:
-            return thread.submit(copy_context().run, read, group)  # in which a store's waits are told
-
-        ahead = begin(0)
-        for group in range(1, len(said)):
-            frame, ahead = ahead.result(), begin(group)
-            yield frame
-        yield ahead.result()
+    with ThreadPoolExecutor(threads, "parquet-decode") as pool:
+        under_way: deque[Future[T]] = deque()
+        for group in range(len(said)):
+            under_way.append(pool.submit(copy_context().run, made, group))  # in which a store's waits are told
+            if len(under_way) > threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _polars_sees(groups: LoneGroups, schema: pa.Schema) -> bool:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_assets.lake.errors import Corrupt
-from data_assets.lake.parquet_file import row_groups
+from data_assets.lake.parquet_file import made_of_row_groups, row_groups
 from data_assets_tests.lake.lake_days import SCHEMA, quotes, widths
 
 DAY = quotes(expirations=1)
@@ -63,6 +63,37 @@ def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, end: type[Bas
             with pytest.raises(end):
                 frames.throw(end)  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_what_is_made_of_row_groups_comes_in_their_order(tmp_path: Path):
+    groups = [*DAY.iter_slices(8)]
+    path = written(tmp_path / "file", *groups)
+    second = threading.Event()
+
+    def height(frame: pl.DataFrame) -> int:
+        if frame.equals(groups[0]):
+            assert second.wait(60), "the second is made while the first is"
+        elif frame.equals(groups[1]):
+            second.set()
+        return frame.height
+
+    before = threading.active_count()
+    with path.open("rb") as file:
+        assert list(made_of_row_groups(file, str(path), height)) == [group.height for group in groups]
+    assert threading.active_count() == before
+
+
+def test_an_error_of_what_is_made_is_the_callers(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+
+    def refuse(frame: pl.DataFrame) -> None:
+        if frame.equals(DAY.slice(16, 8)):
+            raise OSError(28, "no space")
+
+    made = made_of_row_groups(path.open("rb"), str(path), refuse)
+    assert (next(made), next(made)) == (None, None)
+    with pytest.raises(OSError, match="no space"):
+        next(made)
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_to_its_end(tmp_path: Path):

@@ -6,6 +6,8 @@ rules judge the values (``values``), the rules, and the asset checks that show t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -23,41 +25,80 @@ from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.values import DayRead, Limits, of_root
 
 
+@dataclass(frozen=True, slots=True)
+class _GroupRead:
+    """What the rules need of one row group.
+
+    Attributes:
+        contracts: its contracts, in pieces for `merge_summaries`.
+        of_session: the same of its rows up to the options' close, and of those after it; None if no snapshot is later.
+        gathered: see ``values.DayRead``.
+        spikes: its quotes that stand alone, but for those beside its borders.
+        first: its first two quotes, the columns `QUOTED`, for the border before it.
+        last: its last two.
+    """
+
+    contracts: pl.DataFrame
+    of_session: tuple[pl.DataFrame, pl.DataFrame] | None
+    gathered: GreekSummary | None
+    spikes: pl.DataFrame
+    first: list[tuple[Any, ...]]
+    last: list[tuple[Any, ...]]
+
+
+class _GroupReader:
+    """Reads the row groups of a day, in any thread."""
+
+    def __init__(self, dataset: OptionDataset, day: date) -> None:
+        self._hours = session(day)
+        self._grid = dataset.grid(self._hours)
+        self._gather = dataset.history.gather
+        # As on early closes. What the vendor writes after them (the last quote carried, or none) is not established:
+        # the shares of quotes and greeks are those of the session, and the tail is described.
+        self.goes_on = self._grid.window_end > self._hours.option_close
+
+    def read(self, batch: pl.DataFrame) -> _GroupRead:
+        inside, of_session = batch, None
+        if self.goes_on:
+            after = pl.col("timestamp") > self._hours.option_close
+            inside = batch.filter(~after)
+            of_session = self._grid.pieces(inside), self._grid.pieces(batch.filter(after))
+        # A select is a query, which waits for threads that are at work on the next row group.
+        quoted = pl.DataFrame([batch.get_column(name) for name in price_spikes.QUOTED])
+        return _GroupRead(
+            self._grid.pieces(batch),
+            of_session,
+            None if self._gather is None else self._gather(inside, self._hours),
+            price_spikes.quote_spikes(quoted),
+            quoted.head(2).rows(),
+            quoted.tail(2).rows(),
+        )
+
+
+def _spikes(groups: Sequence[_GroupRead]) -> pl.DataFrame:
+    """The quotes of a day that stand alone."""
+    found, last_two = [groups[0].spikes], groups[0].last
+    for group in groups[1:]:
+        # Where a row group ends within a contract, its quotes are compared over the border.
+        if last_two and group.first and last_two[-1][: len(CONTRACT)] == group.first[0][: len(CONTRACT)]:
+            quoted = group.spikes.select(price_spikes.QUOTED).schema
+            border = pl.DataFrame([*last_two, *group.first], quoted, orient="row")
+            found.append(price_spikes.quote_spikes(border))
+        found.append(group.spikes)
+        last_two = [*last_two, *group.last][-2:]
+    return pl.concat(found)
+
+
 def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limits) -> list[Verdict]:
     """Return the verdicts on a stored day, one for each check of its history but `integrity`."""
     if not dataset.by_minute:
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)
     close, option_close = grid.last_points
-    # As on early closes. What the vendor writes after them (the last quote carried, or none) is not established: the
-    # shares of quotes and greeks are those of the session, and the tail is described.
-    goes_on = grid.window_end > hours.option_close
-    contracts: list[pl.DataFrame] = []
-    of_session: list[pl.DataFrame] = []
-    of_tail: list[pl.DataFrame] = []
-    gathered: list[GreekSummary] = []
-    spikes: list[pl.DataFrame] = []
-    last_two: list[tuple[Any, ...]] = []
-    for batch in lake.batches(dataset.key, day):
-        contracts.append(grid.pieces(batch))
-        # A select is a query, which waits for threads that are at work on the next row group.
-        quoted = pl.DataFrame([batch.get_column(name) for name in price_spikes.QUOTED])
-        first_two = quoted.head(2).rows()
-        # Where a row group ends within a contract, its quotes are compared over the border.
-        if last_two and first_two and last_two[-1][: len(CONTRACT)] == first_two[0][: len(CONTRACT)]:
-            border = pl.DataFrame([*last_two, *first_two], quoted.schema, orient="row")
-            spikes.append(price_spikes.quote_spikes(border))
-        spikes.append(price_spikes.quote_spikes(quoted))
-        last_two = [*last_two, *quoted.tail(2).rows()][-2:]
-        inside = batch
-        if goes_on:
-            after = pl.col("timestamp") > hours.option_close
-            inside = batch.filter(~after)
-            of_session.append(grid.pieces(inside))
-            of_tail.append(grid.pieces(batch.filter(after)))
-        if dataset.history.gather is not None:
-            gathered.append(dataset.history.gather(inside, hours))
-    summary = merge_summaries(contracts)
+    reader = _GroupReader(dataset, day)
+    groups = list(lake.each_batch(dataset.key, day, reader.read))
+    tails = [group.of_session for group in groups if group.of_session is not None]
+    summary = merge_summaries([group.contracts for group in groups])
     held = _held(lake, dataset, day, summary)
 
     def grid_of(root: str) -> Verdict:
@@ -67,7 +108,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
             close=close,
             option_close=option_close,
             interval=grid.interval,
-            window_end=grid.window_end if goes_on else None,
+            window_end=grid.window_end if reader.goes_on else None,
             tolerance=limits.grid_tolerance,
         )
 
@@ -76,10 +117,10 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         dataset.roots,
         held,
         limits,
-        contracts=merge_summaries(of_session) if goes_on else summary,
-        tail=merge_summaries(of_tail) if goes_on else None,
-        gathered=gathered,
-        spikes=pl.concat(spikes),
+        contracts=merge_summaries([inside for inside, _ in tails]) if tails else summary,
+        tail=merge_summaries([after for _, after in tails]) if tails else None,
+        gathered=[group.gathered for group in groups if group.gathered is not None],
+        spikes=_spikes(groups),
     )
     return [
         per_root(dataset.roots, grid_of, held),
