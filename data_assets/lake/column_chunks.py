@@ -63,7 +63,6 @@ _INSTANT = (INT64, np.dtype(np.int64))
 
 _LONGEST_TEXT = 1000  # bytes; of longer ones Arrow may leave the bounds out
 _FEW_VALUES = 8  # up to which looking for each of them is faster than counting them together
-_LARGEST_TEXTS = 500_000  # bytes; at twice as many Arrow goes over to plain values
 _MOST_ROWS = 125_000  # of 8 bytes, a page of values and a dictionary of them are below 1 MiB, at which Arrow ends them
 
 
@@ -101,6 +100,11 @@ class _Dictionary:
     text_bytes: int | None = None
 
 
+def _stored(kind: pa.DataType) -> tuple[int, np.dtype[Any]] | None:
+    """Type in the file of numbers, dates and instants, and what its values are."""
+    return _INSTANT if pa.types.is_timestamp(kind) and kind.unit == "us" else _STORED.get(kind)
+
+
 class ColumnChunks:
     """Encodes columns of one file, in any thread."""
 
@@ -108,6 +112,16 @@ class ColumnChunks:
         """Take columns of at most ``most_rows``."""
         self._most_rows = min(most_rows, _MOST_ROWS)
         self._of_thread = threading.local()
+
+    def takes(self, column: pa.ChunkedArray, *, plain: bool, bounded: bool) -> bool:
+        """Whether a column is of the usual kind, as far as that is seen without a look at its values; see `chunk`."""
+        if column.null_count or len(column) > self._most_rows or not is_compiled():
+            return False
+        if pa.types.is_dictionary(column.type):
+            return not plain
+        if pa.types.is_boolean(column.type):
+            return not bounded
+        return _stored(column.type) is not None
 
     def chunk(self, name: str, column: pa.ChunkedArray, *, plain: bool, bounded: bool) -> ColumnChunk | None:
         """Encode a column.
@@ -119,18 +133,16 @@ class ColumnChunks:
             bounded: say the lowest and the highest.
 
         Returns:
-            None if the column is not of the usual kind.
+            None if it is not of the usual kind, which `takes` may not have seen: a bound that is no number, a long
+            text, or texts that come in several dictionaries.
         """
-        if column.null_count or len(column) > self._most_rows or not is_compiled():
-            return None
         kind = column.type
         if pa.types.is_dictionary(kind):
-            return None if plain else self._texts(name, column.chunks, bounded=bounded)
+            return self._texts(name, column.chunks, bounded=bounded)
         if pa.types.is_boolean(kind):
-            return None if bounded else self._flags(name, column)
-        stored = _INSTANT if pa.types.is_timestamp(kind) and kind.unit == "us" else _STORED.get(kind)
-        if stored is None:
-            return None
+            return self._flags(name, column)
+        stored = _stored(kind)
+        assert stored is not None, f"{name}: {kind} is no kind of column that is taken"
         if plain:
             return self._plain(name, column, *stored, bounded=bounded)
         physical, dtype = stored
@@ -151,7 +163,7 @@ class ColumnChunks:
         if not all(piece.dictionary.equals(dictionary) for piece in pieces):
             return None
         texts = [text.encode() for text in dictionary.to_pylist()]
-        if max(map(len, texts)) > _LONGEST_TEXT or sum(map(len, texts)) + 4 * len(texts) > _LARGEST_TEXTS:
+        if max(map(len, texts)) > _LONGEST_TEXT:
             return None
         indices = np.concatenate([piece.indices.to_numpy() for piece in pieces])
         rows_of = _rows_of(indices, len(texts))
@@ -210,7 +222,7 @@ class _Page:
 
 def _page(content: bytes | memoryview, kind: int, encoding: int, said: Struct) -> _Page:
     compressed = pa.Codec("zstd", compression_level=1).compress(content)
-    body = memoryview(compressed)[: compressed.size]  # a view of the whole buffer is as long as that was at first
+    body = memoryview(compressed)[: compressed.size]  # pyarrow's view is as long as what was allocated
     checksum = zlib.crc32(body)
     header = write_struct(
         {

@@ -54,7 +54,7 @@ class DictionaryPlaces:
         self._distinct = np.empty(rows, np.int64)
         self._slots = np.empty(max(8 * rows, FEWEST_SLOTS), np.uint32)
         self._places = np.empty(rows, np.uint32)
-        self._packed = np.empty(5 * rows + 64, np.uint8)
+        self._packed = np.empty(1 + 5 * rows + 64, np.uint8)
 
     def found(self, column: pa.ChunkedArray, stored: np.dtype[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]:
         """The distinct values of a column, and the place of each row's value among them.

@@ -153,7 +153,8 @@ class NewParquet:
     ) -> None:
         self._storage, self._schema = storage, schema
         self._group = sort_by[0] if whole_groups else None
-        self._encoder, self._footer = RowGroupEncoder(schema, sort_by, plain, ROW_GROUP_ROWS), FileFooter()
+        self._encoder = RowGroupEncoder(schema, sort_by, plain, ROW_GROUP_ROWS)
+        self._footer = FileFooter(self._encoder)
         self._pending: list[pl.DataFrame] = []
         self._thread: ThreadPoolExecutor | None = None
         self._under_way: Future[EncodedGroup] | None = None
@@ -188,10 +189,10 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        """Encode a row group while the caller puts the next one in order."""
-        self._wait()  # two threads would only wait for one another, as Python runs one at a time
+        """Encode a row group while the caller puts the next one in order: as fast as that, so one thread is enough."""
+        self._wait()
         self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
-        self._under_way = self._thread.submit(self._encoder.encode, rows)
+        self._under_way = self._thread.submit(self._encoder.encode, rows, {})
 
     def _wait(self) -> None:
         """Return when the row group under way is in the file."""
@@ -210,14 +211,14 @@ class NewParquet:
 
     def end(self) -> None:
         """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
-        self._end_rows()
-        self._put(self._footer.to_bytes(self._encoder.footer({})))
+        self._end_rows({})
+        self._put(self._footer.to_bytes({}))
         self._file.flush()
 
-    def _end_rows(self) -> None:
+    def _end_rows(self, metadata: Mapping[str, str]) -> None:
         rows, self._pending = pl.concat(self._pending), []
         # In no thread of its own, beside the one before: most files have no other row group.
-        last = self._encoder.encode(rows) if rows.height else None
+        last = self._encoder.encode(rows, metadata) if rows.height else None
         self._wait()
         if last is not None:
             self._append(last)
@@ -234,8 +235,9 @@ class NewParquet:
             OSError: the disk did not take it.
             LakeError: what lies on the disk is not what was written.
         """
-        self._end_rows()
-        footer = self._footer.to_bytes(self._encoder.footer({**metadata, SEAL: _BLANK.decode()}))
+        said = {**metadata, SEAL: _BLANK.decode()}
+        self._end_rows(said)
+        footer = self._footer.to_bytes(said)
         (seal,) = _SEAL.finditer(footer)
         self._put(footer[: seal.start(1)] + _sealing(self._digest, footer, seal).encode() + footer[seal.end(1) :])
         self._file.flush()
@@ -287,6 +289,7 @@ class NewParquet:
             return
         self._pending = []
         self._end_thread()  # waits for the row group under way, which goes nowhere any more
+        self._under_way = None
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

@@ -1,4 +1,4 @@
-"""Columns of text as Arrow's Parquet writer takes them best: each stretch of rows with the same text said once.
+"""Columns of text as they are encoded best: each stretch of rows with the same text said once.
 
 In sorted rows a text stands in thousands of rows, one after another. Given row by row, Arrow copies and looks up each
 of them, which for a day of quotes is an eighth of all encoding; given as places in a dictionary, it writes these. The

@@ -66,7 +66,7 @@ def column(pick: random.Random) -> tuple[pa.ChunkedArray, np.dtype[np.signedinte
 
 
 def main(library: str) -> None:
-    """Print how many columns were packed and read back."""
+    """Print how many columns were packed, each after its places were looked at."""
     dictionary_places._FUNCTIONS = ExactlySized(ctypes.CDLL(library))  # type: ignore[assignment]
     pick = random.Random(11)
     for _ in range(COLUMNS):
@@ -74,7 +74,7 @@ def main(library: str) -> None:
         places = DictionaryPlaces(len(values))
         distinct, where = places.found(values, stored)
         assert distinct[where].tolist() == values.to_pylist()
-        places.packed(where, pick.choice([len(distinct), 70_000, 1 << 31]))
+        places.packed(where, pick.choice([len(distinct), 70_000, 1 << 32]))
     print(COLUMNS)
 
 

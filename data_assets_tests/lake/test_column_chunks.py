@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_assets.lake import dictionary_places, encoded_groups
-from data_assets.lake.encoded_groups import RowGroupEncoder
+from data_assets.lake.column_chunks import ColumnChunks
+from data_assets.lake.encoded_groups import FileFooter, RowGroupEncoder
 from data_assets.lake.parquet_file import ROW_GROUP_ROWS
 from data_assets.vendors.polygon import schema as polygon
 from data_assets.vendors.theta.schema import GREEKS, QUOTES
@@ -30,8 +32,8 @@ KINDS = {
     "right": (RIGHT, st.sampled_from(["CALL", "PUT"])),
     "expiration": (pl.Date(), st.dates(date(1960, 1, 1), date(2040, 1, 1))),
     "timestamp": (pl.Datetime("us", "UTC"), st.datetimes(datetime(1960, 1, 1), datetime(2040, 1, 1))),  # noqa: DTZ001
-    "bid": (pl.Float64(), st.floats(allow_nan=False) | st.sampled_from([0.0, -0.0, 0.05, 12.35])),
-    "vega": (pl.Float32(), st.floats(allow_nan=False, width=32)),
+    "bid": (pl.Float64(), st.floats() | st.sampled_from([0.0, -0.0, 0.05, 12.35])),
+    "vega": (pl.Float32(), st.floats(width=32)),
     "size": (pl.Int64(), st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300)),
     "trades": (pl.Int32(), st.integers(-(2**31), 2**31 - 1)),
     "is_test": (pl.Boolean(), st.booleans()),
@@ -44,14 +46,16 @@ def small_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoded_groups, "FEWEST_ROWS", 1)
 
 
-def told(rows: pl.DataFrame, sort_by: Sequence[str] = (), plain: Sequence[str] = ()) -> tuple[object, ...]:
-    """The bytes of a row group, and what is said of it."""
+def told(rows: pl.DataFrame, sort_by: Sequence[str] = (), plain: Sequence[str] = ()) -> tuple[bytes, ...]:
+    """The bytes of a row group and of another behind it, and what is said of both."""
     encoder = RowGroupEncoder(rows.head(0).to_arrow().schema, sort_by, plain, ROW_GROUP_ROWS)
-    group = encoder.encode(rows)
-    return bytes(group.data), group.said, list(group.said)
+    footer, group = FileFooter(encoder), encoder.encode(rows, {})
+    footer.add(group, 4)
+    footer.add(another := encoder.encode(rows.head(1), {}), 4 + len(group.data))
+    return bytes(group.data), bytes(another.data), footer.to_bytes({"a": "b"})
 
 
-def by_arrow(rows: pl.DataFrame, sort_by: Sequence[str] = (), plain: Sequence[str] = ()) -> tuple[object, ...]:
+def by_arrow(rows: pl.DataFrame, sort_by: Sequence[str] = (), plain: Sequence[str] = ()) -> tuple[bytes, ...]:
     with without_compiled_code():
         return told(rows, sort_by, plain)
 
@@ -136,7 +140,7 @@ def test_rows_of_the_datasets_are_not_arrows_work(
         pl.Series("bid", [1.0, None, 2.0]),
         pl.Series("bid", [1.0, float("nan"), 2.0]),
         pl.Series("is_test", [True, False, True]),  # as a sort column
-        pl.Series("size", [1, 2, 3], dtype=pl.UInt8),
+        pl.Series("small", [1, 2, 3], dtype=pl.UInt8),
         pl.Series("timestamp", [1, 2, 3], dtype=pl.Datetime("ns")),
         pl.Series("note", ["a" * 5000, "b", "a" * 5000]),
         pl.Series("list", [[1], [2], [3]]),
@@ -144,9 +148,26 @@ def test_rows_of_the_datasets_are_not_arrows_work(
     ids=lambda column: str(column.dtype),
 )
 def test_what_is_not_usual_is_arrows_work(column: pl.Series) -> None:
-    rows = column.to_frame()
-    sort_by = [] if column.dtype == pl.List else rows.columns
+    before = pl.Series("size", [1] * len(column))
+    rows = pl.DataFrame([before, column])
+    sort_by = [] if column.dtype == pl.List else [column.name]
+    with pytest.raises(AssertionError, match="Arrow was asked"), without_arrow():
+        told(rows, sort_by)
     assert told(rows, sort_by) == by_arrow(rows, sort_by)
+
+
+def test_nothing_is_encoded_that_arrow_will_encode_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    chunk = ColumnChunks.chunk
+
+    def noted(chunks: ColumnChunks, name: str, *given: Any, **how: Any) -> object:
+        encoded.append(name)
+        return chunk(chunks, name, *given, **how)
+
+    monkeypatch.setattr(ColumnChunks, "chunk", noted)
+    rows = pl.DataFrame({"size": [1, 2, 3], "vega": [1.0, None, 2.0]})
+    assert told(rows) == by_arrow(rows)
+    assert encoded == [*rows.columns], "those of the row group of one row alone, which has no null"
 
 
 @pytest.mark.slow

@@ -189,16 +189,16 @@ class Encoders:
         self.may_end = threading.Semaphore(0)
         lock, encode = threading.Lock(), RowGroupEncoder.encode
 
-        def watched(encoder: RowGroupEncoder, rows: pl.DataFrame) -> object:
+        def watched(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
             if not threading.current_thread().name.startswith("parquet-encode"):
-                return encode(encoder, rows)
+                return encode(encoder, rows, metadata)
             with lock:
                 self.at_work += 1
                 self.most = max(self.most, self.at_work)
             self.begun.release()
             assert self.may_end.acquire(timeout=60)
             try:
-                return encode(encoder, rows)
+                return encode(encoder, rows, metadata)
             finally:
                 with lock:
                     self.at_work -= 1
@@ -240,10 +240,10 @@ def test_a_last_row_group_that_is_done_first_waits_for_the_one_before(
     encode, day = RowGroupEncoder.encode, quotes().head(2 * ROW_GROUP)
     second_is_done = threading.Event()
 
-    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame) -> object:
+    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
         if rows.equals(day.head(ROW_GROUP)):
             assert second_is_done.wait(60)
-        encoded = encode(encoder, rows)
+        encoded = encode(encoder, rows, metadata)
         if rows.equals(day.slice(ROW_GROUP, ROW_GROUP)):
             second_is_done.set()
         return encoded
@@ -269,6 +269,31 @@ def test_a_file_that_is_given_up_waits_for_its_row_groups_and_takes_none(folder:
     leaving.join()
     assert (encoders.at_work, file.size) == (0, size)
     assert temp_files(folder) == []
+
+
+NUMBERS = {"size": pl.Int64(), "price": pl.Float64()}
+
+
+@pytest.mark.parametrize("rows", [9, 2 * ROW_GROUP])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"price": pl.Float64(), "size": pl.Int64()},
+        {"size": pl.Int32(), "price": pl.Float64()},
+        {"size": pl.Int64()},
+        {"size": pl.Int64(), "price": pl.Float64(), "more": pl.Int64()},
+        {"size": pl.Datetime("us", "UTC"), "price": pl.Float64()},
+    ],
+    ids=["another order", "another size", "one lacks", "one more", "another type"],
+)
+def test_rows_of_other_columns_are_refused(folder: Path, columns: dict[str, pl.DataType], rows: int) -> None:
+    schema = pl.DataFrame(schema=NUMBERS).to_arrow().schema
+    file = NewParquet(open_storage(str(folder)), "new.parquet", schema, ["size"])
+    frame = pl.DataFrame([pl.Series(name, range(rows)).cast(kind) for name, kind in columns.items()])
+    with pytest.raises(ValueError, match="schema"):  # noqa: PT012  the writer's thread says it at the next row group
+        file.write(frame)
+        file.end()
+    file.discard()
 
 
 def test_what_the_encoder_says_reaches_who_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ class Collected:
 class Intake:
     """Reads bodies: blocks are parsed in a thread while the next ones arrive, and kept in their order.
 
-    One thread parses and one keeps: more of them take longer, for Python runs one at a time.
+    One thread parses, which takes less time than receiving does; with two of them a day took longer.
 
     At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for the threads, so
     that none of them touches rows that have been cleaned up.

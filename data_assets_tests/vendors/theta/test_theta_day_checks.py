@@ -24,8 +24,11 @@ DATASET = OptionDataset("theta/option_quotes/QQQ", "QQQ")
 def test_quotes_that_stand_alone_are_found_beside_every_border(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ):
-    contracts = [Contract(strike=strike, end=OPEN + 20 * MINUTE) for strike in (400.0, 410.0, 420.0)]
-    high = pl.int_range(pl.len()) % 5 == 3
+    # From the minute after the open, whose quotes are empty: the second quote of a contract stands alone, too.
+    contracts = [
+        Contract(strike=strike, start=OPEN + MINUTE, end=OPEN + 20 * MINUTE) for strike in (400.0, 410.0, 420.0)
+    ]
+    high = pl.int_range(pl.len()) % 5 == 1
     day = quotes_of(*contracts).with_columns(
         pl.when(high).then(pl.col(name) * 40).otherwise(pl.col(name)).alias(name) for name in ("bid", "ask")
     )
