@@ -56,11 +56,13 @@ class EncodedGroup:
         data: its bytes in a file, wherever it lies there.
         said: what the footer of a file says of it that begins with it; None if that is yet to be read.
         footer: that footer, of a file which holds no other, where Arrow has made it.
+        metadata: of that file.
     """
 
     data: bytes | memoryview
     said: Struct | None
     footer: bytes | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 class RowGroupEncoder:
@@ -88,7 +90,11 @@ class RowGroupEncoder:
         )
 
     def encode(self, rows: pl.DataFrame, metadata: Mapping[str, str]) -> EncodedGroup:
-        """Encode the rows of one row group; those of a file's last one, which may be its only one, with its metadata.
+        """Encode the rows of one row group.
+
+        Args:
+            rows: some rows.
+            metadata: of the file, if it is known: of an only row group, Arrow then makes the whole footer.
 
         Raises:
             ValueError: the rows have not the columns of the schema.
@@ -139,7 +145,7 @@ class RowGroupEncoder:
 
     def _by_arrow(self, table: pa.Table, metadata: Mapping[str, str]) -> EncodedGroup:
         data, self._footer = self._written(metadata, table)
-        return EncodedGroup(data, None, self._footer)
+        return EncodedGroup(data, None, self._footer, metadata)
 
     def _written(self, metadata: Mapping[str, str], table: pa.Table | None) -> tuple[memoryview, bytes]:
         """What lies between the beginning and the footer of Arrow's file, and the footer."""
@@ -170,8 +176,9 @@ class FileFooter:
 
     def to_bytes(self, metadata: Mapping[str, str]) -> bytes:
         """The end of a file with this metadata."""
-        if self._last is not None and not self._row_groups and (footer := self._last[0].footer) is not None:
-            return ending(footer)  # an only row group lies where Arrow put it; most files have no other
+        only = self._last[0] if self._last is not None and not self._row_groups else None
+        if only is not None and only.footer is not None and only.metadata == metadata:
+            return ending(only.footer)  # it lies where Arrow put it; most files have no other
         self._say_last()
         groups = LIST, (STRUCT, self._row_groups)
         return ending(

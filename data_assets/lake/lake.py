@@ -891,7 +891,7 @@ class Lake:
         with self._opened(partition_path(dataset, day)) as (file, where):
             yield from row_groups(file, where)
 
-    def each_batch(self, dataset: str, day: date, make: Callable[[pl.DataFrame], T]) -> Iterator[T]:
+    def made_of_batches(self, dataset: str, day: date, make: Callable[[pl.DataFrame], T]) -> Iterator[T]:
         """What a function makes of each of the `batches`, in their order; called for several at once, by threads.
 
         Raises:

@@ -327,13 +327,17 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
 def made_of_row_groups(
     file: BinaryIO, where: str, make: Callable[[pl.DataFrame], T], threads: int = DECODERS
 ) -> Iterator[T]:
-    """What a function makes of each row group of a Parquet file, in their order; else as `row_groups`.
+    """What a function makes of each row group of a Parquet file, read as by `row_groups`, in their order.
 
     Args:
         file: the file.
         where: its place, for errors.
-        make: called in the threads that decode, for several row groups at once.
-        threads: how many these are.
+        make: called in the threads that decode, for several row groups at once. What it raises comes in the place of
+            what it would have made.
+        threads: how many these are; as many row groups are under way beside the one that was yielded last.
+
+    Raises:
+        Corrupt: a page, a header or the footer is damaged.
     """
     with reading(where):
         parquet = pq.ParquetFile(file)
@@ -341,31 +345,50 @@ def made_of_row_groups(
         groups = LoneGroups(parquet.metadata, where)
         usual = groups.are_as_the_lake_writes_them() and _polars_sees(groups, parquet.schema_arrow)
     one_reads = Lock()
+    lost: list[OSError | LakeError] = []
 
-    def made(group: int) -> T:
+    def fetched(group: int) -> bytes:
+        with one_reads:  # the file has one position
+            if lost:  # whoever waits for a store that is away has waited long enough for all others
+                raise lost[0]
+            try:
+                return _bytes_of(file, groups.place(group), where)
+            except Corrupt:
+                raise
+            except (OSError, LakeError) as error:
+                lost.append(error)
+                raise
+
+    def read(group: int) -> pl.DataFrame:
         with reading(where):
-            with one_reads:
-                data = _bytes_of(file, groups.place(group), where)
-            alone = groups.alone(group, data)
+            alone = groups.alone(group, fetched(group))
             checked = usual and all(every_page_holds(alone.file, chunk, where) for chunk in alone.chunks)
             frame = pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
             if frame.width and frame.height != said[group].num_rows:
                 raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said[group].num_rows:,})", where)
             if outside := _outside_bounds(said[group], frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
-        return make(frame)
+            return frame
+
+    def made(group: int) -> T:
+        return make(read(group))
 
     if len(said) < 2:
-        yield from map(made, range(len(said)))
+        for group in range(len(said)):
+            yield made(group)
         return
     with ThreadPoolExecutor(threads, "parquet-decode") as pool:
         under_way: deque[Future[T]] = deque()
-        for group in range(len(said)):
-            under_way.append(pool.submit(copy_context().run, made, group))  # in which a store's waits are told
-            if len(under_way) > threads:
+        try:
+            for group in range(len(said)):
+                done = [under_way.popleft().result()] if len(under_way) == threads else []
+                under_way.append(pool.submit(copy_context().run, made, group))  # in which a store's waits are told
+                yield from done
+            while under_way:
                 yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
 
 
 def _polars_sees(groups: LoneGroups, schema: pa.Schema) -> bool:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_assets.lake import encoded_groups, parquet_file
-from data_assets.lake.encoded_groups import RowGroupEncoder
+from data_assets.lake.encoded_groups import MAGIC, FileFooter, RowGroupEncoder
 from data_assets.lake.parquet_file import SEAL, NewParquet
 from data_assets.lake.storage import open_storage
 from data_assets_tests.lake.lake_days import SORT_BY, pieces, quotes, temp_files
@@ -294,6 +294,16 @@ def test_rows_of_other_columns_are_refused(folder: Path, columns: dict[str, pl.D
         file.write(frame)
         file.end()
     file.discard()
+
+
+def test_a_footer_has_the_metadata_that_the_file_ends_with() -> None:
+    day = quotes().head(5)
+    encoder = RowGroupEncoder(day.to_arrow().schema, SORT_BY, (), ROW_GROUP)
+    footer, group = FileFooter(encoder), encoder.encode(day, {})
+    footer.add(group, len(MAGIC))
+    written = b"".join((MAGIC, group.data, footer.to_bytes({"day": "2024-01-03"})))
+    assert pq.read_metadata(io.BytesIO(written)).metadata[b"day"] == b"2024-01-03"
+    assert pl.read_parquet(io.BytesIO(written)).equals(day)
 
 
 def test_what_the_encoder_says_reaches_who_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import threading
+import time
+from contextvars import ContextVar
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from data_assets.lake.errors import Corrupt
-from data_assets.lake.parquet_file import made_of_row_groups, row_groups
+from data_assets.lake.errors import Corrupt, LakeError
+from data_assets.lake.parquet_file import DECODERS, made_of_row_groups, row_groups
 from data_assets_tests.lake.lake_days import SCHEMA, quotes, widths
 
 DAY = quotes(expirations=1)
@@ -81,6 +85,68 @@ def test_what_is_made_of_row_groups_comes_in_their_order(tmp_path: Path):
     with path.open("rb") as file:
         assert list(made_of_row_groups(file, str(path), height)) == [group.height for group in groups]
     assert threading.active_count() == before
+
+
+def test_no_more_row_groups_are_under_way_than_threads(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    begun: list[int] = []
+    made = made_of_row_groups(path.open("rb"), str(path), lambda frame: begun.append(frame.height))
+    next(made)
+    time.sleep(0.1)
+    assert len(begun) == 1 + DECODERS
+    frames = row_groups(file := Watched(path), str(path))
+    next(frames)
+    time.sleep(0.1)
+    assert file.reads == 1 + 1
+    made.close()  # type: ignore[attr-defined]
+    frames.close()  # type: ignore[attr-defined]
+
+
+class Watched(io.FileIO):
+    """A file that counts the row groups that are read, and notices two readers; after some it is away.
+
+    Attributes:
+        reads: how many.
+    """
+
+    def __init__(self, path: Path, most: int = 1000) -> None:
+        super().__init__(path)
+        self.reads, self._most, self._reader = 0, most, threading.Lock()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if threading.current_thread().name.startswith("parquet-decode") and whence == 0:
+            assert self._reader.acquire(blocking=False), "another thread is about to read"
+            time.sleep(0.001)
+        return super().seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+        if threading.current_thread().name.startswith("parquet-decode"):
+            self.reads += 1
+            self._reader.release()
+            if self.reads > self._most:
+                raise OSError(errno.EHOSTUNREACH, "no route to host")
+        return super().read(size)  # type: ignore[arg-type]
+
+
+def test_one_thread_reads_at_a_time(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    heights = list(made_of_row_groups(Watched(path), str(path), lambda frame: frame.height))
+    assert sum(heights) == DAY.height
+
+
+def test_a_store_that_is_away_is_not_asked_for_the_row_groups_behind(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(2))
+    file = Watched(path, 3)
+    with pytest.raises(LakeError, match="no route to host"):
+        list(made_of_row_groups(file, str(path), lambda frame: frame.height))
+    assert file.reads == 3 + 1
+
+
+def test_what_is_made_sees_what_the_caller_has_set(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    whose = ContextVar("whose", default="nobody's")
+    whose.set("the caller's")
+    assert {*made_of_row_groups(path.open("rb"), str(path), lambda _: whose.get())} == {"the caller's"}
 
 
 def test_an_error_of_what_is_made_is_the_callers(tmp_path: Path):

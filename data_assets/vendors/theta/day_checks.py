@@ -55,15 +55,15 @@ class _GroupReader:
         self._gather = dataset.history.gather
         # As on early closes. What the vendor writes after them (the last quote carried, or none) is not established:
         # the shares of quotes and greeks are those of the session, and the tail is described.
-        self.goes_on = self._grid.window_end > self._hours.option_close
+        self._goes_on = self._grid.window_end > self._hours.option_close
 
     def read(self, batch: pl.DataFrame) -> _GroupRead:
         inside, of_session = batch, None
-        if self.goes_on:
+        if self._goes_on:
             after = pl.col("timestamp") > self._hours.option_close
             inside = batch.filter(~after)
             of_session = self._grid.pieces(inside), self._grid.pieces(batch.filter(after))
-        # A select is a query, which waits for threads that are at work on the next row group.
+        # A select is a query, which waits for threads that are at work on another row group.
         quoted = pl.DataFrame([batch.get_column(name) for name in price_spikes.QUOTED])
         return _GroupRead(
             self._grid.pieces(batch),
@@ -81,8 +81,8 @@ def _spikes(groups: Sequence[_GroupRead]) -> pl.DataFrame:
     for group in groups[1:]:
         # Where a row group ends within a contract, its quotes are compared over the border.
         if last_two and group.first and last_two[-1][: len(CONTRACT)] == group.first[0][: len(CONTRACT)]:
-            quoted = group.spikes.select(price_spikes.QUOTED).schema
-            border = pl.DataFrame([*last_two, *group.first], quoted, orient="row")
+            schema = group.spikes.select(price_spikes.QUOTED).schema
+            border = pl.DataFrame([*last_two, *group.first], schema, orient="row")
             found.append(price_spikes.quote_spikes(border))
         found.append(group.spikes)
         last_two = [*last_two, *group.last][-2:]
@@ -95,9 +95,8 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)
     close, option_close = grid.last_points
-    reader = _GroupReader(dataset, day)
-    groups = list(lake.each_batch(dataset.key, day, reader.read))
-    tails = [group.of_session for group in groups if group.of_session is not None]
+    groups = list(lake.made_of_batches(dataset.key, day, _GroupReader(dataset, day).read))
+    parted = [group.of_session for group in groups if group.of_session is not None]
     summary = merge_summaries([group.contracts for group in groups])
     held = _held(lake, dataset, day, summary)
 
@@ -108,7 +107,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
             close=close,
             option_close=option_close,
             interval=grid.interval,
-            window_end=grid.window_end if reader.goes_on else None,
+            window_end=grid.window_end if parted else None,
             tolerance=limits.grid_tolerance,
         )
 
@@ -117,8 +116,8 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         dataset.roots,
         held,
         limits,
-        contracts=merge_summaries([inside for inside, _ in tails]) if tails else summary,
-        tail=merge_summaries([after for _, after in tails]) if tails else None,
+        contracts=merge_summaries([inside for inside, _ in parted]) if parted else summary,
+        tail=merge_summaries([after for _, after in parted]) if parted else None,
         gathered=[group.gathered for group in groups if group.gathered is not None],
         spikes=_spikes(groups),
     )
