@@ -124,6 +124,7 @@ class Watched(io.FileIO):
             self.reads += 1
             self._reader.release()
             if self.reads > self._most:
+                time.sleep(0.2)  # in which the next row group is begun
                 raise OSError(errno.EHOSTUNREACH, "no route to host")
         return super().read(size)  # type: ignore[arg-type]
 
