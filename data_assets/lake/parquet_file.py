@@ -44,7 +44,7 @@ from data_assets.lake.storage import Storage
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
 CACHED_BYTES = 256 << 10
-DECODERS = 2  # row groups under way; each more holds the rows of one more
+ENCODERS = DECODERS = 2  # row groups under way; each more holds the rows of one more
 
 T = TypeVar("T")
 
@@ -156,8 +156,8 @@ class NewParquet:
         self._encoder = RowGroupEncoder(schema, sort_by, plain, ROW_GROUP_ROWS)
         self._footer = FileFooter(self._encoder)
         self._pending: list[pl.DataFrame] = []
-        self._thread: ThreadPoolExecutor | None = None
-        self._under_way: Future[EncodedGroup] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._under_way: deque[Future[EncodedGroup]] = deque()
         self._digest = hashlib.sha256()
         self.rows = self.size = 0
         self.path, self._file = storage.new_temp(name)
@@ -189,16 +189,15 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        """Encode a row group while the caller puts the next one in order: as fast as that, so one thread is enough."""
-        self._wait()
-        self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
-        self._under_way = self._thread.submit(self._encoder.encode, rows, {})
+        """Encode a row group while the caller puts the next ones in order; no more than `ENCODERS` are under way."""
+        self._wait(ENCODERS - 1)
+        self._threads = self._threads or ThreadPoolExecutor(ENCODERS, "parquet-encode")
+        self._under_way.append(self._threads.submit(self._encoder.encode, rows, {}))
 
-    def _wait(self) -> None:
-        """Return when the row group under way is in the file."""
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            self._append(under_way.result())
+    def _wait(self, left: int = 0) -> None:
+        """Return when no more than `left` row groups are under way, and the others are in the file."""
+        while len(self._under_way) > left:
+            self._append(self._under_way.popleft().result())
 
     def _append(self, group: EncodedGroup) -> None:
         self._footer.add(group, self.size)
@@ -217,16 +216,17 @@ class NewParquet:
 
     def _end_rows(self, metadata: Mapping[str, str]) -> None:
         rows, self._pending = pl.concat(self._pending), []
-        # In no thread of its own, beside the one before: most files have no other row group.
+        self._wait(ENCODERS - 1)
+        # In no thread of its own: most files have no other row group.
         last = self._encoder.encode(rows, metadata) if rows.height else None
         self._wait()
         if last is not None:
             self._append(last)
-        self._end_thread()
+        self._end_threads()
 
-    def _end_thread(self) -> None:
-        if self._thread is not None:
-            self._thread.shutdown()
+    def _end_threads(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
 
     def seal(self, metadata: Mapping[str, str]) -> None:
         """End the file with ``metadata`` and its seal in the footer, sync it, and read back from the disk what it is.
@@ -288,8 +288,8 @@ class NewParquet:
         if self._file.closed:
             return
         self._pending = []
-        self._end_thread()  # waits for the row group under way, which goes nowhere any more
-        self._under_way = None
+        self._end_threads()  # waits for the row groups under way, which go nowhere any more
+        self._under_way.clear()
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

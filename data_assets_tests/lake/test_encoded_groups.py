@@ -218,26 +218,25 @@ def new_file(folder: Path) -> NewParquet:
     return NewParquet(open_storage(str(folder)), "new.parquet", quotes().to_arrow().schema, SORT_BY)
 
 
-def test_one_row_group_is_under_way_and_who_writes_waits(folder: Path, encoders: Encoders) -> None:
+def test_two_row_groups_are_under_way_and_who_writes_waits(folder: Path, encoders: Encoders) -> None:
     file = new_file(folder)
     day = quotes()
     writing = threading.Thread(target=file.write, args=(day,))
     writing.start()
-    assert encoders.begun.acquire(timeout=60)
+    for _ in range(2):
+        assert encoders.begun.acquire(timeout=60)
     writing.join(0.05)
     assert writing.is_alive()
     encoders.may_end.release(100)
     writing.join()
     file.end()
-    assert encoders.most == 1
+    assert encoders.most == parquet_file.ENCODERS == 2
     assert pl.read_parquet(file.path).equals(day)
     file.discard()
 
 
-def test_a_last_row_group_that_is_done_first_waits_for_the_one_before(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encode, day = RowGroupEncoder.encode, quotes().head(2 * ROW_GROUP)
+def test_a_row_group_that_is_done_first_waits_for_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, day = RowGroupEncoder.encode, quotes()
     second_is_done = threading.Event()
 
     def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
@@ -258,14 +257,15 @@ def test_a_last_row_group_that_is_done_first_waits_for_the_one_before(
 
 def test_a_file_that_is_given_up_waits_for_its_row_groups_and_takes_none(folder: Path, encoders: Encoders) -> None:
     file = new_file(folder)
-    file.write(quotes().head(ROW_GROUP + 1))
-    assert encoders.begun.acquire(timeout=60)
+    file.write(quotes().head(2 * ROW_GROUP + 1))
+    for _ in range(2):
+        assert encoders.begun.acquire(timeout=60)
     size = file.size
     leaving = threading.Thread(target=file.discard)
     leaving.start()
     leaving.join(0.05)
     assert leaving.is_alive()
-    encoders.may_end.release()
+    encoders.may_end.release(2)
     leaving.join()
     assert (encoders.at_work, file.size) == (0, size)
     assert temp_files(folder) == []
