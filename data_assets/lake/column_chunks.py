@@ -90,13 +90,13 @@ class _Dictionary:
     Attributes:
         stored: their bytes in a page.
         count: how many they are.
-        bounds: the lowest and the highest as bytes, if they are asked for.
+        bounds: what is said of the lowest and the highest; nothing if they are not asked for.
         text_bytes: how long the texts of all rows are; None of numbers.
     """
 
     stored: bytes | memoryview
     count: int
-    bounds: tuple[bytes, bytes] | None
+    bounds: Struct
     text_bytes: int | None = None
 
 
@@ -147,9 +147,10 @@ class ColumnChunks:
             return self._plain(name, column, *stored, bounded=bounded)
         physical, dtype = stored
         values, places = self._places().found(column, dtype)
-        if bounded and (bounds := _bounds(values)) is None:
+        bounds = _bounds(values) if bounded else {}
+        if bounds is None:
             return None
-        found = _Dictionary(values.view(np.uint8).data, len(values), bounds if bounded else None)
+        found = _Dictionary(values.view(np.uint8).data, len(values), bounds)
         return self._in_dictionary(name, physical, found, places)
 
     def _places(self) -> DictionaryPlaces:
@@ -171,7 +172,7 @@ class ColumnChunks:
         found = _Dictionary(
             b"".join(len(text).to_bytes(4, "little") + text for text in texts),
             len(texts),
-            (min(used), max(used)) if bounded else None,
+            _said_bounds(min(used), max(used)) if bounded else {},
             sum(len(text) * rows for text, rows in zip(texts, rows_of, strict=True)),
         )
         return self._in_dictionary(name, BYTE_ARRAY, found, indices.astype(np.uint32))
@@ -181,10 +182,9 @@ class ColumnChunks:
     ) -> ColumnChunk:
         not_sorted = {1: (I32, dictionary.count), 2: (I32, PLAIN), 3: (FALSE, None)}
         first = _page(dictionary.stored, DICTIONARY_PAGE, PLAIN, {7: (STRUCT, not_sorted)})
-        rows, bounds = len(places), _said_bounds(kind, dictionary.bounds)
-        packed = self._places().packed(places, dictionary.count)
-        second = _data_page(packed, RLE_DICTIONARY, rows, bounds)
-        return _chunk(name, kind, rows, [first, second], bounds, dictionary.text_bytes)
+        rows, packed = len(places), self._places().packed(places, dictionary.count)
+        second = _data_page(packed, RLE_DICTIONARY, rows, dictionary.bounds)
+        return _chunk(name, kind, rows, [first, second], dictionary.bounds, dictionary.text_bytes)
 
     def _flags(self, name: str, column: pa.ChunkedArray) -> ColumnChunk:
         """Bits, of which nobody makes a dictionary."""
@@ -200,11 +200,11 @@ class ColumnChunks:
         if values.itemsize != dtype.itemsize:
             values = values.astype(dtype)
         values, rows = values.view(dtype), len(column)
-        if bounded and (bounds := _bounds(values)) is None:
+        bounds = _bounds(values) if bounded else {}
+        if bounds is None:
             return None
-        said = _said_bounds(kind, bounds if bounded else None)
-        page = _data_page(values.view(np.uint8).data, PLAIN, rows, said)
-        return _chunk(name, kind, rows, [page], said, None)
+        page = _data_page(values.view(np.uint8).data, PLAIN, rows, bounds)
+        return _chunk(name, kind, rows, [page], bounds, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,23 +256,20 @@ def _levels(rows: int) -> bytes:
     return len(run).to_bytes(4, "little") + run
 
 
-def _bounds(values: npt.NDArray[Any]) -> tuple[bytes, bytes] | None:
-    """The lowest and the highest as they are in a footer; None if one of them is no number."""
+def _bounds(values: npt.NDArray[Any]) -> Struct | None:
+    """What is said of the lowest and the highest number; None if one of them is none."""
     lowest, highest = values.min(), values.max()
     if lowest != lowest:
         return None
     if values.dtype.kind == "f":  # either zero counts as the other, so the bounds are those of both
         lowest, highest = (-abs(lowest) if lowest == 0 else lowest), (abs(highest) if highest == 0 else highest)
-    return lowest.tobytes(), highest.tobytes()
+    # The first two are an older form, which texts have not, for they were compared wrongly.
+    older: Struct = {1: (BINARY, highest.tobytes()), 2: (BINARY, lowest.tobytes())}
+    return older | _said_bounds(lowest.tobytes(), highest.tobytes())
 
 
-def _said_bounds(kind: int, bounds: tuple[bytes, bytes] | None) -> Struct:
-    if bounds is None:
-        return {}
-    lowest, highest = bounds
-    # The first two are an older form, in which texts were compared wrongly.
-    older: Struct = {} if kind == BYTE_ARRAY else {1: (BINARY, highest), 2: (BINARY, lowest)}
-    return older | {3: (I64, 0), 5: (BINARY, highest), 6: (BINARY, lowest), 7: (TRUE, None), 8: (TRUE, None)}
+def _said_bounds(lowest: bytes, highest: bytes) -> Struct:
+    return {3: (I64, 0), 5: (BINARY, highest), 6: (BINARY, lowest), 7: (TRUE, None), 8: (TRUE, None)}
 
 
 def _chunk(
