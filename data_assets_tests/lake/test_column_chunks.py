@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,9 @@ from data_assets.lake.parquet_file import ROW_GROUP_ROWS
 from data_assets.vendors.polygon import schema as polygon
 from data_assets.vendors.theta.schema import GREEKS, QUOTES
 from data_assets_tests.compiled_code import needs_compiler, said_sanitized, without_compiled_code
+from data_assets_tests.lake.column_kinds import KINDS
 
 pytestmark = needs_compiler
-
-RIGHT = pl.Enum(["CALL", "PUT"])
-KINDS = {
-    "ticker": (pl.String(), st.sampled_from(["SPX", "SPXW", "", "é", "a" * 300])),
-    "note": (pl.String(), st.text(max_size=3)),
-    "right": (RIGHT, st.sampled_from(["CALL", "PUT"])),
-    "expiration": (pl.Date(), st.dates(date(1960, 1, 1), date(2040, 1, 1))),
-    "timestamp": (pl.Datetime("us", "UTC"), st.datetimes(datetime(1960, 1, 1), datetime(2040, 1, 1))),  # noqa: DTZ001
-    "bid": (pl.Float64(), st.floats() | st.sampled_from([0.0, -0.0, 0.05, 12.35])),
-    "vega": (pl.Float32(), st.floats(width=32)),
-    "size": (pl.Int64(), st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300)),
-    "trades": (pl.Int32(), st.integers(-(2**31), 2**31 - 1)),
-    "is_test": (pl.Boolean(), st.booleans()),
-    "exchange": (pl.Int16(), st.integers(-(2**15), 2**15 - 1)),
-}
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import io
 import random
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +20,7 @@ from data_assets.lake import encoded_groups, parquet_file
 from data_assets.lake.encoded_groups import MAGIC, FileFooter, RowGroupEncoder
 from data_assets.lake.parquet_file import SEAL, NewParquet
 from data_assets.lake.storage import open_storage
+from data_assets_tests.lake.column_kinds import KINDS
 from data_assets_tests.lake.lake_days import SORT_BY, pieces, quotes, temp_files
 
 ROW_GROUP = 16
@@ -103,30 +104,16 @@ def by_one_writer(
     return out.getvalue()
 
 
-TYPES = {
-    "ticker": (pl.String(), st.sampled_from(["SPX", "SPXW", "", "é", "a" * 300])),
-    "note": (pl.String(), st.text(max_size=5)),
-    "right": (pl.Enum(["CALL", "PUT"]), st.sampled_from(["CALL", "PUT"])),
-    "expiration": (pl.Date(), st.dates(date(1960, 1, 1), date(2040, 1, 1))),
-    "timestamp": (pl.Datetime("us", "UTC"), st.datetimes(datetime(1960, 1, 1), datetime(2040, 1, 1))),  # noqa: DTZ001
-    "strike": (pl.Float64(), st.floats(allow_nan=True)),
-    "size": (pl.Int64(), st.integers(-(2**63), 2**63 - 1)),
-    "trades": (pl.Int32(), st.integers(0, 3)),
-    "exchange": (pl.Int16(), st.integers(-(2**15), 2**15 - 1)),
-    "is_test": (pl.Boolean(), st.booleans()),
-}
-
-
 @st.composite
 def days(draw: st.DrawFn) -> tuple[list[pl.DataFrame], list[str], list[str]]:
     """Frames of some columns, the columns that they are said to be sorted by, and those that are plain."""
-    names = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, unique=True))
+    names = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, unique=True))
     sort_by = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
     height = draw(st.integers(0, 5 * ROW_GROUP) | st.sampled_from([ROW_GROUP, 2 * ROW_GROUP, 3 * ROW_GROUP]))
     pick = random.Random(draw(st.integers(0, 99)))
     columns = []
     for name in names:
-        kind, values = TYPES[name]
+        kind, values = KINDS[name]
         # Of an enum with nulls, Arrow takes other bounds if the rows come in other chunks: a null counts as a category.
         absent = st.nothing() if isinstance(kind, pl.Enum) and name in sort_by else st.none()
         some = draw(st.lists(absent | values, min_size=1, max_size=6))
