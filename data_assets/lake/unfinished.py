@@ -205,7 +205,7 @@ def _packed(rows: pl.DataFrame) -> memoryview:
 def _unpacked(content: bytes) -> pl.DataFrame:
     rows = pl.from_arrow(ipc.open_file(content).read_all())
     assert isinstance(rows, pl.DataFrame)
-    return rows
+    return rows.rechunk()  # it came in as many batches as it was kept in, and compiled code takes columns in one piece
 
 
 def sweep_pieces_beside(beside: Beside | None) -> list[str]:

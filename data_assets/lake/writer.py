@@ -205,8 +205,22 @@ class DayWriter:
                 self._complete = self._buffered
             self._buffer.append(frame)
             self._buffered += frame.height
-            if self._buffered >= ROW_GROUP_ROWS and self._complete:
-                self._write_run(self._take_complete())
+            self._write_complete()
+
+    def end_group(self) -> None:
+        """Say that no group goes on, so that none of the rows waits in memory for the first of the next group.
+
+        Raises:
+            ValueError: the writer has ended.
+            LakeError: see ``write``.
+        """
+        with self._working():
+            self._complete = self._buffered
+            self._write_complete()
+
+    def _write_complete(self) -> None:
+        if self._buffered >= ROW_GROUP_ROWS and self._complete:
+            self._write_run(self._take_complete())
 
     def finish(self, provenance: Provenance) -> StagedFile:
         """Bring the day to disk, whole, sorted, synced and read back, under its temporary name.

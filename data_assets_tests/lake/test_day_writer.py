@@ -152,6 +152,34 @@ def test_groups_that_come_in_order_are_written_once(lake, small_row_groups, monk
     assert stored(lake).equals(DAY_ROWS)
 
 
+def test_a_group_that_is_said_to_have_ended_does_not_wait_for_the_next(lake, small_row_groups, monkeypatch):
+    written = []
+    write = parquet_file.NewParquet.write
+    monkeypatch.setattr(
+        parquet_file.NewParquet, "write", lambda file, rows: written.append(rows.height) or write(file, rows)
+    )
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        day_writer.end_group()
+        ended = []
+        day = quotes(expirations=3, strikes=4, minutes=3)
+        for group in day.partition_by("expiration"):
+            day_writer.write(group)
+            day_writer.end_group()
+            ended.append(sum(written))
+        day_writer.finish(provenance()).publish()
+    assert ended == [24, 48, 72]
+    assert stored(lake).equals(day)
+
+
+def test_a_group_that_goes_on_after_all_is_put_in_order(lake, small_row_groups):
+    with lake.writer(DATASET, DAY, SCHEMA, SORT_BY) as day_writer:
+        for rows in (DAY_ROWS.slice(0, 20), DAY_ROWS.slice(20)):
+            day_writer.write(rows)
+            day_writer.end_group()
+        day_writer.finish(provenance()).publish()
+    assert stored(lake).equals(DAY_ROWS)
+
+
 def test_row_groups_span_groups(lake, small_row_groups):
     store(lake, *DAY_ROWS.partition_by("expiration"))
     groups = parquet(lake).metadata

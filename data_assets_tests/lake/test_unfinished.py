@@ -39,6 +39,15 @@ def test_a_piece_comes_back_as_it_was_kept_with_its_note(tmp_path: Path):
     assert found[1] == {"asked": "SPX"}
 
 
+def test_a_piece_of_several_frames_comes_back_in_one(tmp_path: Path):
+    with UnfinishedDay(tmp_path / "date" / ".parts") as pieces:
+        pieces.put("one", pl.concat([ROWS, ROWS.reverse(), ROWS.head(1)], rechunk=False), {})
+        found = pieces.get("one")
+    assert found is not None
+    assert found[0].equals(pl.concat([ROWS, ROWS.reverse(), ROWS.head(1)]))
+    assert found[0].n_chunks() == 1, "its rows can be put in order by whole contracts"
+
+
 def test_nothing_is_left_of_a_day_without_pieces_and_of_one_that_is_cleared(tmp_path: Path):
     folder = tmp_path / "date" / ".parts"
     with UnfinishedDay(folder):

@@ -4,8 +4,9 @@ Here: which request is next, what happens to those that fail, and merging the pa
 (``plan``), and what is kept of them on disk (``parts``).
 
 Each response becomes a part on disk before it counts. Meanwhile the day's file is written as soon as all parts of its
-next expiration are there, so memory holds a few expirations, however many a day has. A request that fails does not stop
-the others: their parts are kept for the next attempt.
+next expiration are there. The rows of those that wait for their turn stay in memory as well, as long as they are few;
+the others are read from the disk again. So memory holds a few expirations, however many a day has. A request that fails
+does not stop the others: their parts are kept for the next attempt.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ from data_assets.vendors.theta.short_answers import ShortAnswer
 
 PROBES = 5
 """How many of the first requests must find no data before the others are not sent."""
+
+WAITING_BYTES = 160_000_000
+"""How much memory may be taken by rows that wait for their turn in the file; what four requests at once bring in
+ahead of it. To read a part from the disk again takes half as long as to receive it."""
 
 FAILURES = 3
 """How many requests may fail (or a quarter of the successful ones, if that is more) before the others are not sent."""
@@ -124,6 +129,7 @@ class _Collection:
         self._parts = Parts(pieces, job.dataset.table, self._grid)
         self._memory = job.memory
         self._on_disk: set[str] = set()
+        self._waiting: dict[HistoryRequest, list[pl.DataFrame]] = {}
         self._silent: list[HistoryRequest] = []
         self._without_words = False  # whether one of them came without rows, and without the vendor saying so
         self._confirmed: Counter[str] = Counter()
@@ -269,7 +275,7 @@ class _Collection:
             short_end=None if short is None else short.what,
         )
         try:
-            part = await in_thread(lambda: self._keep(request, collected.rows(), intake.summary, body))
+            part = await in_thread(lambda: self._keep(request, collected.frames(), intake.summary, body))
         except RowsRepeated as error:
             self._memory.refuse_repeats(request, error)
             raise
@@ -287,10 +293,17 @@ class _Collection:
             raise ShortAnswer(f"{request}: the body stopped short: {why}; {self._memory.advice}")
         self._confirmed[request.symbol] += len(comparison.absent)
 
-    def _keep(self, request: HistoryRequest, rows: pl.DataFrame, summary: pl.DataFrame, body: Body) -> Part:
+    def _keep(self, request: HistoryRequest, frames: list[pl.DataFrame], summary: pl.DataFrame, body: Body) -> Part:
         if summary["disordered"].sum():
-            refuse_repeats(self._grid.summary(rows.sort(self._dataset.sort_by)))
-        return self._parts.keep(request, rows, summary, body)
+            refuse_repeats(self._grid.summary(pl.concat(frames).sort(self._dataset.sort_by)))
+        part = self._parts.keep(request, pl.concat(frames, rechunk=False), summary, body)
+        if self._waiting_bytes() + sum(frame.estimated_size() for frame in frames) <= WAITING_BYTES:
+            self._waiting[request] = frames
+        return part
+
+    def _waiting_bytes(self) -> int:
+        waiting = list(self._waiting.values())  # at once, for other threads add theirs
+        return int(sum(frame.estimated_size() for frames in waiting for frame in frames))
 
     def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> ListComparison | None:
         """Compare a response with the list; None if it lacks no more contracts than are tolerated."""
@@ -304,13 +317,16 @@ class _Collection:
         """Write the parts of one expiration, each once and in the order of their roots."""
         for rows in self._rows(found):
             writer.write(rows)
+        writer.end_group()
 
     def _rows(self, found: Sequence[Part]) -> Iterator[pl.DataFrame]:
         for part in found:
-            rows = self._parts.rows(part)
-            if rows is None:
+            if (waiting := self._waiting.pop(part.request, None)) is not None:
+                yield from waiting
+            elif (rows := self._parts.rows(part)) is not None:
+                yield rows
+            else:
                 raise Transient(f"{part.request}: its part on disk was damaged while the day was in work; ask again")
-            yield rows
 
     async def _conclude(self, parts: Sequence[Part]) -> None:
         if self._failed:

@@ -116,10 +116,10 @@ class Collected:
         """See ``Rows``."""
         self._frames.append(frame)
 
-    def rows(self) -> pl.DataFrame:
+    def frames(self) -> list[pl.DataFrame]:
         """All of them, once; at least one frame was written."""
         frames, self._frames = self._frames, []
-        return pl.concat(frames, rechunk=True)
+        return frames
 
 
 class Intake:

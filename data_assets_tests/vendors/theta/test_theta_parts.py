@@ -18,10 +18,11 @@ import pytest
 
 from data_assets.ingest.outcome import DayEnded, RunEnded, Stored, Transient
 from data_assets.ingest.threads import in_thread
-from data_assets.lake.unfinished import FOLDER, KEPT
+from data_assets.lake.unfinished import FOLDER, KEPT, UnfinishedDay
 from data_assets.lake.views import create_views
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
+from data_assets.vendors.theta import by_expiration
 from data_assets.vendors.theta.client import ThetaClient
 from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day import ThetaSource
@@ -122,6 +123,33 @@ async def test_a_cancelled_day_goes_on_where_it_was(tmp_path: Path, slow: Sandbo
         assert names(asked(theta, before)).isdisjoint(kept)
     assert parts(tmp_path) == []
     assert [Path(name).name for name in left_in(tmp_path)] == ["data.parquet"]
+
+
+AMPLE = by_expiration.WAITING_BYTES
+
+
+@pytest.mark.parametrize("room", [0, 600_000, AMPLE])
+async def test_rows_that_wait_for_their_turn_are_read_again_only_where_there_is_no_room_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+):
+    read: list[str] = []
+    get = UnfinishedDay.get
+    monkeypatch.setattr(UnfinishedDay, "get", lambda pieces, name: read.append(name) or get(pieces, name))
+    monkeypatch.setattr(by_expiration, "WAITING_BYTES", room)
+    with SandboxTheta(contracts=20) as theta:
+        await fetch(theta.base_url, tmp_path, QUOTED)
+        requests = names(asked(theta))
+    day = stored(tmp_path, QUOTED)
+    assert day.equals(day.sort(QUOTED.sort_by))
+    assert set(read) <= requests
+    assert day.height > 20 * 391
+    if room == 0:
+        assert set(read) == requests
+    elif room == AMPLE:
+        assert read == []
+    if room:
+        assert len(read) < len(requests)
+    assert all(verdict.passed for verdict in verdicts(tmp_path, QUOTED).values())
 
 
 async def test_work_in_a_thread_is_over_when_its_task_is_however_often_that_is_cancelled():
