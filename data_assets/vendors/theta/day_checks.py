@@ -77,15 +77,22 @@ class _GroupReader:
 
 def _spikes(groups: Sequence[_GroupRead]) -> pl.DataFrame:
     """The quotes of a day that stand alone."""
-    found, last_two = [groups[0].spikes], groups[0].last
+    borders: list[list[tuple[Any, ...]]] = [[]]
+    last_two = groups[0].last
     for group in groups[1:]:
         # Where a row group ends within a contract, its quotes are compared over the border.
-        if last_two and group.first and last_two[-1][: len(CONTRACT)] == group.first[0][: len(CONTRACT)]:
-            schema = group.spikes.select(price_spikes.QUOTED).schema
-            border = pl.DataFrame([*last_two, *group.first], schema, orient="row")
-            found.append(price_spikes.quote_spikes(border))
-        found.append(group.spikes)
+        goes_on = last_two and group.first and last_two[-1][: len(CONTRACT)] == group.first[0][: len(CONTRACT)]
+        borders.append([*last_two, *group.first] if goes_on else [])
         last_two = [*last_two, *group.last][-2:]
+    schema = groups[0].spikes.select(price_spikes.QUOTED).schema
+    # In one frame, for to make one costs more than to look at four quotes; each border by itself.
+    quotes = pl.DataFrame([quote for border in borders for quote in border], schema, orient="row")
+    found, start = [], 0
+    for border, group in zip(borders, groups, strict=True):
+        if border:
+            found.append(price_spikes.quote_spikes(quotes.slice(start, len(border))))
+            start += len(border)
+        found.append(group.spikes)
     return pl.concat(found)
 
 
