@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_assets.lake import dictionary_places, stretches
+from data_assets.lake import dictionary_places, page_checksums, stretches
 from data_assets.quality import contract_runs
 from data_assets.vendors.theta import strict_lines
 
@@ -28,7 +28,7 @@ needs_compiler = pytest.mark.skipif(shutil.which(COMPILER[0]) is None, reason="t
 def without_compiled_code() -> Iterator[None]:
     """What begins meanwhile is as where data_assets was installed without a compiler."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (strict_lines, contract_runs, stretches, dictionary_places):
+        for module in (strict_lines, contract_runs, stretches, dictionary_places, page_checksums):
             assert module._FUNCTIONS is not None, "nothing is compiled: run `make setup`"
             patch.setattr(module, "_FUNCTIONS", None)
         yield

@@ -34,7 +34,7 @@ from data_assets.files import tempfiles
 from data_assets.lake.encoded_groups import MAGIC, EncodedGroup, FileFooter, RowGroupEncoder
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.lone_groups import LoneGroups
-from data_assets.lake.page_checksums import every_page_holds
+from data_assets.lake.page_checksums import pages_hold
 from data_assets.lake.patient_store import POLARS_OPTIONS
 from data_assets.lake.provenance import PREFIX
 from data_assets.lake.storage import Storage
@@ -362,7 +362,7 @@ def made_of_row_groups(
     def read(group: int) -> pl.DataFrame:
         with reading(where):
             alone = groups.alone(group, fetched(group))
-            checked = usual and all(every_page_holds(alone.file, chunk, where) for chunk in alone.chunks)
+            checked = usual and pages_hold(alone.file, alone.chunks, where)
             frame = pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
             if frame.width and frame.height != said[group].num_rows:
                 raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said[group].num_rows:,})", where)

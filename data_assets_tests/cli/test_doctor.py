@@ -75,8 +75,8 @@ def test_code_that_is_not_compiled_for_this_machine_is_said_with_what_to_do(
     monkeypatch.setattr(sysconfig, "get_platform", lambda: "another-machine")
     assert found(call, QQQ)["compiled code"] == (
         "warn",
-        "without contract_runs.c, dictionary_places.c, stretches.c, strict_lines.c days come in more slowly, and are "
-        "the same: install a C compiler, and then data_assets again (in a clone `make -B setup`)",
+        "without contract_runs.c, dictionary_places.c, page_checksums.c, stretches.c, strict_lines.c days come in more "
+        "slowly, and are the same: install a C compiler, and then data_assets again (in a clone `make -B setup`)",
     )
 
 
