@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -31,7 +32,7 @@ from data_assets.lake.parquet_numbers import (
     RLE_DICTIONARY,
     ZSTD,
 )
-from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_struct, write_struct
+from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_list, read_struct, write_fields
 
 _WIDTHS = {INT32: 4, INT64: 8, FLOAT: 4, DOUBLE: 8}
 
@@ -40,6 +41,10 @@ _LEVELS = frozenset({(0, 0), (0, 2)})  # of a flat column whose values may be mi
 _OF_A_CHUNK = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 16})  # what Arrow says of one, for the lake
 _LEFT_OUT = frozenset({10, 12, 14, 15})  # other places (index, filter) and the bounds
 _PAGES = frozenset({(DICTIONARY_PAGE, PLAIN), (DATA_PAGE, PLAIN), (DATA_PAGE, RLE_DICTIONARY)})
+
+# The footer, row groups, one of them, column chunks, one of them, and what it says of its column. Whatever is in that
+# stays as it is written.
+_DEPTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,16 @@ class LoneGroups:
         """
         footer = io.BytesIO()
         metadata.write_metadata_file(footer)  # as Arrow has understood it, and without another read of the file
-        self._footer, _ = read_struct(footer.getvalue(), len(MAGIC))
-        self._schema: list[Struct] = _items(self._footer, 2)[1:]  # behind the one that stands for the file
-        self._groups: list[Struct] = _items(self._footer, 4)
+        said, _ = read_struct(footer.getvalue(), len(MAGIC), _DEPTH)
+        # Of the groups' own footers, all but the third and the fourth field is the same.
+        self._before = write_fields({field: said[field] for field in said if field < 3}, 0)
+        self._behind = write_fields({field: said[field] for field in said if field > 4}, 4) + b"\0"
+        self._schema: list[Struct] = _items(said, 2)[1:]  # behind the one that stands for the file
+        self._groups: list[Struct] = _items(said, 4)
+        self._columns = [[_said(chunk, 3) or {} for chunk in _items(group, 1)] for group in self._groups]
         types = [_said(column, 1) for column in self._schema if not _said(column, 5)]
-        for group in self._groups:
-            if [_said(column, 1) for column in _columns(group)] != types:
-                raise Corrupt("damaged (its footer says two types of a column)", where)
+        if any([_said(column, 1) for column in columns] != types for columns in self._columns):
+            raise Corrupt("damaged (its footer says two types of a column)", where)
 
     def are_as_the_lake_writes_them(self) -> bool:
         """Whether columns are flat and of simple types, compressed with zstd, and have a dictionary or are plain."""
@@ -81,16 +89,16 @@ class LoneGroups:
             _OF_A_CHUNK.issuperset(column)
             and _said(column, 4) == ZSTD
             and _said(column, 5) == _said(group, 3)
-            and _PAGES.issuperset(_pages(column))
-            and _levels(column) in _LEVELS
-            for group in self._groups
-            for column in _columns(group)
+            and _PAGES.issuperset(_pages(_said(column, 13)))
+            and _levels(_said(column, 16)) in _LEVELS
+            for group, columns in zip(self._groups, self._columns, strict=True)
+            for column in columns
         )
 
     def place(self, group: int) -> tuple[int, int]:
         """Where the first byte of a row group is, and the one behind its last, by what the footer says."""
-        chunks = [_chunk(column) for column in _columns(self._groups[group])]
-        return min((chunk.start for chunk in chunks), default=0), max((chunk.end for chunk in chunks), default=0)
+        places = [_place(column) for column in self._columns[group]]
+        return min((start for start, _ in places), default=0), max((end for _, end in places), default=0)
 
     def alone(self, group: int, data: bytes) -> LoneGroup:
         """The row group whose bytes are ``data``.
@@ -100,7 +108,7 @@ class LoneGroups:
         """
         said = self._groups[group]
         by = len(MAGIC) - self.place(group)[0]
-        columns = [_moved(column, by) for column in _columns(said)]
+        columns = [_moved(column, by) for column in self._columns[group]]
         chunks = [{2: (I64, 0), 3: (STRUCT, column)} for column in columns]
         alone: Struct = {1: (LIST, (STRUCT, chunks)), 2: said[2], 3: said[3]}
         return LoneGroup(self._file(data, said[3][1], [alone]), [_chunk(column) for column in columns])
@@ -110,39 +118,48 @@ class LoneGroups:
         return self._file(b"", 0, [])
 
     def _file(self, data: bytes, rows: int, groups: list[Struct]) -> bytes:
-        footer = write_struct({**self._footer, 3: (I64, rows), 4: (LIST, (STRUCT, groups))})
-        return b"".join((MAGIC, data, ending(footer)))
+        differs = write_fields({3: (I64, rows), 4: (LIST, (STRUCT, groups))}, 2)
+        return b"".join((MAGIC, data, ending(self._before + differs + self._behind)))
 
 
-def _columns(group: Struct) -> list[Struct]:
-    return [_said(chunk, 3) or {} for chunk in _items(group, 1)]
-
-
-def _chunk(column: Struct) -> Chunk:
+def _place(column: Struct) -> tuple[int, int]:
+    """Where the first byte of a column chunk is, and the one behind its last."""
     start, dictionary = _said(column, 9), _said(column, 11)
     if dictionary is not None and 0 < dictionary < start:  # some writers say 0 where there is none
         start = dictionary
-    name = b".".join(_items(column, 3)).decode(errors="replace")
+    return start, start + _said(column, 7)
+
+
+def _chunk(column: Struct) -> Chunk:
+    start, end = _place(column)
     return Chunk(
-        name,
+        _name(_said(column, 3)),
         start,
-        start + _said(column, 7),
+        end,
         _said(column, 5),
         _said(column, 6),
-        _pages(column),
+        _pages(_said(column, 13)),
         _WIDTHS.get(_said(column, 1)),
     )
 
 
-def _pages(column: Struct) -> dict[tuple[int, int], int]:
+@lru_cache
+def _name(path: bytes) -> str:
+    return b".".join(read_list(path)).decode(errors="replace")
+
+
+@lru_cache
+def _pages(counted: bytes | None) -> dict[tuple[int, int], int]:
     """How many pages of each kind and encoding a column chunk has; not every program says it."""
-    return {(_said(each, 1), _said(each, 2)): _said(each, 3) for each in _items(column, 13)}
+    pages = [] if counted is None else read_list(counted)
+    return {(_said(each, 1), _said(each, 2)): _said(each, 3) for each in pages}
 
 
-def _levels(column: Struct) -> tuple[int, int]:
+@lru_cache
+def _levels(sizes: bytes | None) -> tuple[int, int]:
     """How many levels of repetition and of definition are counted; pyarrow ends the process at a wrong number."""
-    sizes = _said(column, 16) or {}
-    return len(_items(sizes, 2)), len(_items(sizes, 3))
+    said = {} if sizes is None else read_struct(sizes)[0]
+    return len(_items(said, 2)), len(_items(said, 3))
 
 
 def _moved(column: Struct, by: int) -> Struct:
@@ -150,7 +167,7 @@ def _moved(column: Struct, by: int) -> Struct:
     moved = {field: said for field, said in column.items() if field not in _LEFT_OUT}
     moved[9] = I64, _said(column, 9) + by
     if _said(moved, 11) == 0:
-        del moved[11]  # as `_chunk` reads it
+        del moved[11]  # as `_place` reads it
     elif 11 in moved:
         moved[11] = I64, _said(column, 11) + by
     return moved

@@ -24,7 +24,9 @@ from data_assets.lake.thrift_compact import (
     TRUE,
     NotThrift,
     Struct,
+    read_list,
     read_struct,
+    write_fields,
     write_struct,
 )
 
@@ -64,6 +66,35 @@ def _structs(deep: int) -> st.SearchStrategy[Struct]:
 def test_what_is_written_is_read_again(fields: Struct, behind: bytes) -> None:
     written = write_struct(fields)
     assert read_struct(written + behind) == (fields, len(written))
+
+
+@given(_structs(2), st.integers(1, 5))
+def test_what_is_left_as_its_bytes_is_written_again(fields: Struct, depth: int) -> None:
+    written = write_struct(fields)
+    found, end = read_struct(written, 0, depth)
+    assert end == len(written)
+    assert write_struct(found) == written
+
+
+def test_of_what_lies_deeper_there_are_the_bytes() -> None:
+    inner: Struct = {1: (I32, 5), 2: (LIST, (I32, [1, 2]))}
+    fields: Struct = {1: (I32, 7), 2: (STRUCT, inner), 3: (LIST, (STRUCT, [inner])), 4: (BINARY, b"ab")}
+    written = write_struct(fields)
+    found, _ = read_struct(written, 0, 1)
+    assert {field: found[field] for field in (1, 4)} == {field: fields[field] for field in (1, 4)}
+    assert found[2] == (STRUCT, write_struct(inner))
+    assert read_list(found[3][1]) == [inner]
+    deeper, _ = read_struct(written, 0, 2)
+    assert deeper[2] == (STRUCT, {**inner, 2: (LIST, b"\x25\x02\x04")})
+    assert deeper[3] == (LIST, (STRUCT, [write_struct(inner)]))
+
+
+@given(_structs(2), st.data())
+def test_fields_that_are_written_apart_are_those_of_one_struct(fields: Struct, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(fields)))
+    first, second = dict(list(fields.items())[:cut]), dict(list(fields.items())[cut:])
+    apart = write_fields(first, 0) + write_fields(second, max(first, default=0)) + b"\0"
+    assert apart == write_struct(fields)
 
 
 def _footer(rows: int) -> bytes:
