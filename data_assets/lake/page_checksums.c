@@ -2,8 +2,8 @@
  * The pages of column chunks compared with their checksums: `page_checksums.py` says what they are compared with.
  *
  * A header must be spelled in the one way in which the lake's are. At the first that is not, and at the first page or
- * sum that is not what is said of it, all of the chunks are declined, and a general reader decides on them, or says what
- * is wrong. So nothing is decided here about what is odd, and nothing holds here that would not hold there.
+ * sum that is not what is said of it, all of the chunks are declined, and a general reader decides on them, or says
+ * what is wrong. So nothing is decided here about what is odd, and nothing holds here that would not hold there.
  *
  * No read is out of bounds, whatever the bytes are: each is behind a comparison with the chunk's end.
  */
@@ -15,7 +15,7 @@ struct chunk { /* what the footer says of it; also, while it is read, what is le
     int64_t end;
     int64_t values;
     int64_t decompressed;
-    int64_t width; /* 0 where the values have several */
+    int64_t width; /* of each value in bytes; 0 where they have several */
     int64_t dictionaries;
     int64_t pages_of_values;
     int64_t pages_of_places;
@@ -34,7 +34,10 @@ enum { DATA_PAGE = 0, DICTIONARY_PAGE = 2, PLAIN = 0, RLE = 3, RLE_DICTIONARY = 
 
 enum { SLICE = 16, BYTES = 256 };
 
-/* CRC-32 of a byte that so many others follow: a slice is looked up at once. Made anew by each call: no thread waits. */
+/*
+ * What each byte leaves of the CRC-32 when so many others follow, so that a slice of them is looked up at once. Each
+ * call makes its own, in the time that ten kilobytes of pages take, and no thread waits for another.
+ */
 typedef uint32_t remainders[SLICE][BYTES];
 
 static void make_remainders(remainders of) {
