@@ -11,6 +11,10 @@ import sys
 
 import dagster as dg
 
+from data_assets.arrow_memory import give_back_early
+
+give_back_early()
+
 # A code server or a run holds hundreds of thousands of objects; by default Python goes through them again and again.
 gc.set_threshold(50_000)
 

@@ -13,6 +13,7 @@ import sys
 
 import click
 
+from data_assets.arrow_memory import give_back_early
 from data_assets.cli.commands import cli
 from data_assets.cli.line_breaks import say
 from data_assets.cli.starting import end_loading
@@ -23,6 +24,7 @@ from data_assets.project import SettingsError
 def main() -> None:
     """Run the command; a wrong call or setting ends it with one line."""
     keep_interrupts(signal.SIGINT)  # before anything is loaded
+    give_back_early()
     # Imports make hundreds of thousands of objects and no garbage: collecting among them is a third of a short command.
     gc.disable()
     gc.set_threshold(50_000)

@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 
-from data_assets.ingest import arrow_memory
 from data_assets.ingest.boundary import DataBoundary, RunOutcomes
 from data_assets.ingest.concurrency import MEMORY_SHARE, ConcurrencyLimit, Gate
 from data_assets.ingest.memory import memory_in_use
@@ -136,7 +135,6 @@ async def ingest(
     Raises:
         Exception: whatever `record` raised; the run ends at once, and `record` is not called again.
     """
-    arrow_memory.give_back_early()
     run = _Run(
         days, source, record, policy, progress, stop or asyncio.Event(), free_bytes, memory_share, rng or Random()
     )
