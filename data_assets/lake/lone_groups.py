@@ -150,7 +150,7 @@ def _name(path: bytes) -> str:
 
 @lru_cache
 def _pages(counted: bytes | None) -> dict[tuple[int, int], int]:
-    """How many pages of each kind and encoding a column chunk has; not every program says it."""
+    """How many pages of each kind and encoding a column chunk has, to be read only; not every program says it."""
     pages = [] if counted is None else read_list(counted)
     return {(_said(each, 1), _said(each, 2)): _said(each, 3) for each in pages}
 

@@ -48,7 +48,7 @@ def read_struct(data: bytes, at: int = 0, depth: int = _DEEPEST) -> tuple[Struct
 
 
 def read_list(data: bytes) -> list[Any]:
-    """Read the items of a list that `read_struct` returned as its bytes."""
+    """Read the items of a list that `read_struct` returned as its bytes, and not of any other bytes."""
     (_, items), _ = _list(data, 0, _DEEPEST, 0)
     return items
 

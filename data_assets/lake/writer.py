@@ -130,9 +130,9 @@ class StagedFile:
 class DayWriter:
     """Writes one day of one dataset; a context manager that leaves nothing behind unless ``finish`` was reached.
 
-    Made by `Lake.writer`. ``write`` and ``finish`` may be called from any thread, one at a time; leaving the context
-    waits for the one under way. Nothing is on disk before the first sorted run. After an error the writer has ended:
-    the rows of a day are in one file or in none.
+    Made by `Lake.writer`. ``write``, ``end_group`` and ``finish`` may be called from any thread, one at a time; leaving
+    the context waits for the one under way. Nothing is on disk before the first sorted run. After an error the writer
+    has ended: the rows of a day are in one file or in none.
     """
 
     def __init__(

@@ -53,8 +53,9 @@ PROBES = 5
 """How many of the first requests must find no data before the others are not sent."""
 
 WAITING_BYTES = 160_000_000
-"""How much memory may be taken by rows that wait for their turn in the file; what four requests at once bring in
-ahead of it. To read a part from the disk again takes half as long as to receive it."""
+"""How much memory the rows of one day may take that wait for their turn in the file: what four requests at once bring
+in ahead of it. Parts that arrive at the same moment may pass it together. To read a part from the disk again takes half
+as long as to receive it."""
 
 FAILURES = 3
 """How many requests may fail (or a quarter of the successful ones, if that is more) before the others are not sent."""
@@ -129,7 +130,7 @@ class _Collection:
         self._parts = Parts(pieces, job.dataset.table, self._grid)
         self._memory = job.memory
         self._on_disk: set[str] = set()
-        self._waiting: dict[HistoryRequest, list[pl.DataFrame]] = {}
+        self._waiting: dict[HistoryRequest, list[pl.DataFrame]] = {}  # of several threads
         self._silent: list[HistoryRequest] = []
         self._without_words = False  # whether one of them came without rows, and without the vendor saying so
         self._confirmed: Counter[str] = Counter()
@@ -179,6 +180,7 @@ class _Collection:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
+            self._waiting.clear()  # an error, and with it this object, may be held for longer
 
     async def _probe(self, first: Sequence[asyncio.Task[list[Part]]], requests: Sequence[HistoryRequest]) -> None:
         """Conclude from the nearest expirations that there is no data, before hundreds of others are requested."""
@@ -297,13 +299,12 @@ class _Collection:
         if summary["disordered"].sum():
             refuse_repeats(self._grid.summary(pl.concat(frames).sort(self._dataset.sort_by)))
         part = self._parts.keep(request, pl.concat(frames, rechunk=False), summary, body)
-        if self._waiting_bytes() + sum(frame.estimated_size() for frame in frames) <= WAITING_BYTES:
+        waiting = list(self._waiting.values())
+        if (
+            not self._failed and sum(map(_bytes, [*waiting, frames])) <= WAITING_BYTES
+        ):  # none is written any more
             self._waiting[request] = frames
         return part
-
-    def _waiting_bytes(self) -> int:
-        waiting = list(self._waiting.values())  # at once, for other threads add theirs
-        return int(sum(frame.estimated_size() for frames in waiting for frame in frames))
 
     def _shortage(self, request: HistoryRequest, summary: pl.DataFrame) -> ListComparison | None:
         """Compare a response with the list; None if it lacks no more contracts than are tolerated."""
@@ -367,6 +368,10 @@ class _Collection:
             some_ = ", ".join(map(str, again[:3]))
             reason = f"Theta holds no data for {len(again)} of the day's requests ({some_})"
             raise ShortAnswer(f"{contradiction(reason, named)}; {self._memory.advice}")
+
+
+def _bytes(frames: Sequence[pl.DataFrame]) -> float:
+    return sum(frame.estimated_size() for frame in frames)
 
 
 def _worst(failed: Sequence[Exception]) -> Exception:

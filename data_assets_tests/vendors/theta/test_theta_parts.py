@@ -20,6 +20,7 @@ from data_assets.ingest.outcome import DayEnded, RunEnded, Stored, Transient
 from data_assets.ingest.threads import in_thread
 from data_assets.lake.unfinished import FOLDER, KEPT, UnfinishedDay
 from data_assets.lake.views import create_views
+from data_assets.lake.writer import DayWriter
 from data_assets.sandbox.faults import Fault
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets.vendors.theta import by_expiration
@@ -125,31 +126,51 @@ async def test_a_cancelled_day_goes_on_where_it_was(tmp_path: Path, slow: Sandbo
     assert [Path(name).name for name in left_in(tmp_path)] == ["data.parquet"]
 
 
-AMPLE = by_expiration.WAITING_BYTES
-
-
-@pytest.mark.parametrize("room", [0, 600_000, AMPLE])
-async def test_rows_that_wait_for_their_turn_are_read_again_only_where_there_is_no_room_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
-):
+def parts_read(patch: pytest.MonkeyPatch) -> list[str]:
+    """The names of parts as they are read from the disk."""
     read: list[str] = []
     get = UnfinishedDay.get
-    monkeypatch.setattr(UnfinishedDay, "get", lambda pieces, name: read.append(name) or get(pieces, name))
-    monkeypatch.setattr(by_expiration, "WAITING_BYTES", room)
-    with SandboxTheta(contracts=20) as theta:
-        await fetch(theta.base_url, tmp_path, QUOTED)
+    patch.setattr(UnfinishedDay, "get", lambda pieces, name: read.append(name) or get(pieces, name))
+    return read
+
+
+async def test_rows_that_wait_for_their_turn_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read = parts_read(monkeypatch)
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        await fetch(theta.base_url, tmp_path / "ample", QUOTED)
         requests = names(asked(theta))
-    day = stored(tmp_path, QUOTED)
-    assert day.equals(day.sort(QUOTED.sort_by))
-    assert set(read) <= requests
-    assert day.height > 20 * 391
-    if room == 0:
-        assert set(read) == requests
-    elif room == AMPLE:
         assert read == []
-    if room:
-        assert len(read) < len(requests)
-    assert all(verdict.passed for verdict in verdicts(tmp_path, QUOTED).values())
+        day = stored(tmp_path / "ample", QUOTED)
+        # Room for half of the day: enough for each part in its turn, if it is given up as it is written.
+        monkeypatch.setattr(by_expiration, "WAITING_BYTES", day.estimated_size() // 2)
+        await fetch(theta.base_url, tmp_path / "in turn", QUOTED, max_concurrent=1)
+        assert read == []
+        monkeypatch.setattr(by_expiration, "WAITING_BYTES", 0)
+        await fetch(theta.base_url, tmp_path / "no room", QUOTED)
+    assert sorted(read) == sorted(requests)
+    for folder in ("in turn", "no room"):
+        assert stored(tmp_path / folder, QUOTED).equals(day)
+
+
+async def test_an_expiration_goes_to_the_file_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ended = []
+    end_group = DayWriter.end_group
+    monkeypatch.setattr(DayWriter, "end_group", lambda writer: ended.append(1) or end_group(writer))
+    with SandboxTheta(contracts=CONTRACTS) as theta:
+        await fetch(theta.base_url, tmp_path, QUOTED)
+    assert len(ended) == stored(tmp_path, QUOTED)["expiration"].n_unique() > 1
+
+
+async def test_no_row_is_held_once_a_day_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = []
+    begin = by_expiration._Collection.__init__
+    monkeypatch.setattr(
+        by_expiration._Collection, "__init__", lambda each, *given: made.append(each) or begin(each, *given)
+    )
+    with SandboxTheta(contracts=CONTRACTS, faults=[Fault(kind="cut", times=1)]) as theta, pytest.raises(Transient):
+        await fetch(theta.base_url, tmp_path, QUOTED)
+    assert [each._waiting for each in made] == [{}]
+    assert len(parts(tmp_path)) > 1, "they wait on the disk"
 
 
 async def test_work_in_a_thread_is_over_when_its_task_is_however_often_that_is_cancelled():
