@@ -300,9 +300,7 @@ class _Collection:
             refuse_repeats(self._grid.summary(pl.concat(frames).sort(self._dataset.sort_by)))
         part = self._parts.keep(request, pl.concat(frames, rechunk=False), summary, body)
         waiting = list(self._waiting.values())
-        if (
-            not self._failed and sum(map(_bytes, [*waiting, frames])) <= WAITING_BYTES
-        ):  # none is written any more
+        if not self._failed and sum(map(_bytes, [*waiting, frames])) <= WAITING_BYTES:  # none is written any more
             self._waiting[request] = frames
         return part
 
