@@ -17,7 +17,8 @@ _VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"
 def give_back_early() -> None:
     """Let Arrow allocate by jemalloc, unless the environment says otherwise; to be called before Arrow is imported.
 
-    By Arrow's own variable, which holds for its encoders too; what pyarrow can be told later holds for pyarrow alone.
+    By Arrow's own variable, which holds for its encoders too; what pyarrow is told later does not
+    (`findings/pyarrow_set_memory_pool_leaves_the_writer.sh`).
     For this project's processes: a reader of the lake in a user's program leaves his Arrow as it is.
     """
     if sys.platform == "linux":
