@@ -17,19 +17,15 @@ import pyarrow.parquet as pq
 
 from data_assets.lake.encoded_groups import MAGIC, ending
 from data_assets.lake.errors import Corrupt
-from data_assets.lake.page_checksums import Chunk
+from data_assets.lake.page_checksums import PAGES, Chunk
 from data_assets.lake.parquet_numbers import (
     BOOLEAN,
     BYTE_ARRAY,
-    DATA_PAGE,
-    DICTIONARY_PAGE,
     DOUBLE,
     FLOAT,
     INT32,
     INT64,
     OPTIONAL,
-    PLAIN,
-    RLE_DICTIONARY,
     ZSTD,
 )
 from data_assets.lake.thrift_compact import I64, LIST, STRUCT, Struct, read_list, read_struct, write_fields
@@ -40,7 +36,6 @@ _TYPES = frozenset({BOOLEAN, *_WIDTHS, BYTE_ARRAY})
 _LEVELS = frozenset({(0, 0), (0, 2)})  # of a flat column whose values may be missing
 _OF_A_CHUNK = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 16})  # what Arrow says of one, for the lake
 _LEFT_OUT = frozenset({10, 12, 14, 15})  # other places (index, filter) and the bounds
-_PAGES = frozenset({(DICTIONARY_PAGE, PLAIN), (DATA_PAGE, PLAIN), (DATA_PAGE, RLE_DICTIONARY)})
 
 # The footer, row groups, one of them, column chunks, one of them, and what it says of its column. Whatever is in that
 # stays as it is written.
@@ -89,7 +84,7 @@ class LoneGroups:
             _OF_A_CHUNK.issuperset(column)
             and _said(column, 4) == ZSTD
             and _said(column, 5) == _said(group, 3)
-            and _PAGES.issuperset(_pages(_said(column, 13)))
+            and PAGES.keys() >= _pages(_said(column, 13)).keys()
             and _levels(_said(column, 16)) in _LEVELS
             for group, columns in zip(self._groups, self._columns, strict=True)
             for column in columns

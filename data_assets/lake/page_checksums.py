@@ -34,7 +34,8 @@ _DATA = {1: I32, 2: I32, 3: I32, 4: I32}
 _DATA_AND_BOUNDS = {**_DATA, 5: STRUCT}
 _DICTIONARY = {1: I32, 2: I32, 3: FALSE}  # not said to be sorted
 
-_NO_PAGES = dict.fromkeys(((DICTIONARY_PAGE, PLAIN), (DATA_PAGE, PLAIN), (DATA_PAGE, RLE_DICTIONARY)), 0)
+PAGES = {(DICTIONARY_PAGE, PLAIN): 0, (DATA_PAGE, PLAIN): 0, (DATA_PAGE, RLE_DICTIONARY): 0}
+"""The kinds and encodings of the lake's pages, in the order of the C file, with no page of any."""
 
 
 def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
@@ -86,12 +87,12 @@ def hold_at_once(data: bytes, chunks: Sequence[Chunk]) -> bool:
 
 
 def _counts_known_pages(chunk: Chunk) -> bool:
-    return _NO_PAGES.keys() >= chunk.pages.keys() and all(chunk.pages.values())
+    return PAGES.keys() >= chunk.pages.keys() and all(chunk.pages.values())
 
 
 def _numbers(chunk: Chunk) -> tuple[int, ...]:
     """What the C file calls a chunk."""
-    pages = {**_NO_PAGES, **chunk.pages}.values()
+    pages = {**PAGES, **chunk.pages}.values()
     return chunk.start, chunk.end, chunk.values, chunk.decompressed, chunk.width or 0, *pages
 
 
