@@ -296,11 +296,12 @@ class _Collection:
         self._confirmed[request.symbol] += len(comparison.absent)
 
     def _keep(self, request: HistoryRequest, frames: list[pl.DataFrame], summary: pl.DataFrame, body: Body) -> Part:
+        rows = pl.concat(frames)  # without a copy: each frame stays a piece of its own
         if summary["disordered"].sum():
-            refuse_repeats(self._grid.summary(pl.concat(frames).sort(self._dataset.sort_by)))
-        part = self._parts.keep(request, pl.concat(frames, rechunk=False), summary, body)
-        waiting = list(self._waiting.values())
-        if not self._failed and sum(map(_bytes, [*waiting, frames])) <= WAITING_BYTES:  # none is written any more
+            refuse_repeats(self._grid.summary(rows.sort(self._dataset.sort_by)))
+        part = self._parts.keep(request, rows, summary, body)
+        # Once a request has failed, nothing is written any more, and nothing needs to wait for it.
+        if not self._failed and sum(map(_bytes, [*self._waiting.values(), frames])) <= WAITING_BYTES:
             self._waiting[request] = frames
         return part
 
