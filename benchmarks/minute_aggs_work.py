@@ -15,8 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from data_assets.arrow_memory import give_back_early
-
 if TYPE_CHECKING:
     import polars as pl
 
@@ -35,7 +33,6 @@ def minute_aggs(mirror: str, day: str, tickers: str) -> Measured:
         day: YYYY-MM-DD.
         tickers: `all`, or some with commas between them.
     """
-    give_back_early()
     from data_assets.lake.lake import Lake
     from data_assets.vendors.polygon.client import FlatFileStore
     from data_assets.vendors.polygon.day import MinuteAggs, MinuteAggsSource, RawCache

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.spx_inputs import DATASET, DAY, ROOTS
-from data_assets.arrow_memory import give_back_early
 
 
 def spx_published(base_url: str) -> dict[str, Any]:
     """Engine, source and lake: each expiration a request, from the first one to the day under its final name."""
-    give_back_early()
     from data_assets.ingest.engine import EnginePolicy, ingest
     from data_assets.ingest.outcome import Outcome, Stored
     from data_assets.ingest.progress import Progress
@@ -55,7 +53,6 @@ def spx_published(base_url: str) -> dict[str, Any]:
 
 def spx_recorded() -> dict[str, Any]:
     """The same in one real Dagster run, with its materialization and checks."""
-    give_back_early()
     import dagster as dg
 
     from data_assets.cli.local_run import run_range
