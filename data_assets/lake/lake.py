@@ -17,7 +17,7 @@ from datetime import date, datetime, time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -88,7 +88,6 @@ from data_assets.lake.parquet_file import (
     NOT_SEALED,
     FileDigest,
     file_digest,
-    made_of_row_groups,
     reading,
     row_groups,
     scan,
@@ -116,8 +115,6 @@ from data_assets.quality.split_jumps import Jump, nights
 from data_assets.trading_calendar import NEW_YORK, sessions, utc_now, why_closed
 
 __all__ = ["Corrupt", "Lake", "LakeError", "NotKept"]
-
-T = TypeVar("T")
 
 MARKER = "_lake.json"
 IDENTITY = "id"
@@ -890,15 +887,6 @@ class Lake:
         """
         with self._opened(partition_path(dataset, day)) as (file, where):
             yield from row_groups(file, where)
-
-    def made_of_batches(self, dataset: str, day: date, make: Callable[[pl.DataFrame], T]) -> Iterator[T]:
-        """What a function makes of each of the `batches`, in their order; called for several at once, by threads.
-
-        Raises:
-            Corrupt: the file is missing or damaged.
-        """
-        with self._opened(partition_path(dataset, day)) as (file, where):
-            yield from made_of_row_groups(file, where, make)
 
     def provenance(self, dataset: str, day: date) -> Provenance:
         """Where the rows of a day came from.

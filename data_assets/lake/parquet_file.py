@@ -18,11 +18,11 @@ import io
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event
 from typing import Any, BinaryIO, TypeVar
 
 import polars as pl
@@ -44,7 +44,7 @@ from data_assets.lake.storage import Storage
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
 CACHED_BYTES = 256 << 10
-ENCODERS = DECODERS = 2  # row groups under way; each more holds the rows of one more
+ENCODERS = AHEAD = 2  # row groups under way, to the file and from it; each more holds the rows of one more
 
 T = TypeVar("T")
 
@@ -316,25 +316,8 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
     """The rows of a Parquet file, a row group at a time, every page checked against its checksum.
 
     So are the bounds that the footer says of them, which no checksum covers: by these a reader skips row groups. While
-    the caller is at work on one, the next is decoded.
-
-    Raises:
-        Corrupt: a page, a header or the footer is damaged.
-    """
-    return made_of_row_groups(file, where, lambda frame: frame, threads=1)
-
-
-def made_of_row_groups(
-    file: BinaryIO, where: str, make: Callable[[pl.DataFrame], T], threads: int = DECODERS
-) -> Iterator[T]:
-    """What a function makes of each row group of a Parquet file, read as by `row_groups`, in their order.
-
-    Args:
-        file: the file.
-        where: its place, for errors.
-        make: called in the threads that decode, for several row groups at once. What it raises comes in the place of
-            what it would have made.
-        threads: how many these are; as many row groups are under way beside the one that was yielded last.
+    the caller is at work on one, a thread decodes the next ones, `AHEAD` of them at most. One thread: to Polars it is
+    the same whether two ask it, for they wait for one another.
 
     Raises:
         Corrupt: a page, a header or the footer is damaged.
@@ -344,46 +327,49 @@ def made_of_row_groups(
         said = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
         groups = LoneGroups(parquet.metadata, where)
         usual = groups.are_as_the_lake_writes_them() and _polars_sees(groups, parquet.schema_arrow)
-    one_reads = Lock()
-    lost: list[OSError | LakeError] = []
 
-    def fetched(group: int) -> bytes:
-        with one_reads:  # the file has one position
-            if lost:  # whoever waits for a store that is away has waited long enough for all others
-                raise lost[0]
-            try:
-                return _bytes_of(file, groups.place(group), where)
-            except Corrupt:
-                raise
-            except (OSError, LakeError) as error:
-                lost.append(error)
-                raise
-
-    def read(group: int) -> pl.DataFrame:
+    def decoded(group: int) -> pl.DataFrame:
         with reading(where):
-            alone = groups.alone(group, fetched(group))
+            alone = groups.alone(group, _bytes_of(file, groups.place(group), where))
             checked = usual and pages_hold(alone.file, alone.chunks, where)
-            frame = pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
-            if frame.width and frame.height != said[group].num_rows:
-                raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said[group].num_rows:,})", where)
-            if outside := _outside_bounds(said[group], frame):
+            return pl.read_parquet(alone.file) if checked else _by_arrow(alone.file)
+
+    def held(said: pq.RowGroupMetaData, frame: pl.DataFrame) -> pl.DataFrame:
+        with reading(where):
+            if frame.width and frame.height != said.num_rows:
+                raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said.num_rows:,})", where)
+            if outside := _outside_bounds(said, frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
-            return frame
+        return frame
 
-    def made(group: int) -> T:
-        return make(read(group))
+    with contextlib.closing(_ahead(decoded, len(said))) as frames:
+        yield from map(held, said, frames)
 
-    if len(said) < 2:
-        for group in range(len(said)):
-            yield made(group)
+
+def _ahead(decoded: Callable[[int], T], groups: int) -> Generator[T]:
+    """What a thread makes of each row group, in their order; nothing of those behind one that it fails at."""
+    if groups < 2:
+        yield from map(decoded, range(groups))
         return
-    with ThreadPoolExecutor(threads, "parquet-decode") as pool:
+    failed = Event()
+
+    def next_one(group: int) -> T:
+        if failed.is_set():  # whoever waits for a store that is away has waited long enough for all others
+            raise CancelledError
+        try:
+            return decoded(group)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(1, "parquet-decode") as pool:
         under_way: deque[Future[T]] = deque()
         try:
-            for group in range(len(said)):
-                done = [under_way.popleft().result()] if len(under_way) == threads else []
-                under_way.append(pool.submit(copy_context().run, made, group))  # in which a store's waits are told
-                yield from done
+            for group in range(groups):
+                done = [under_way.popleft().result()] if len(under_way) == AHEAD else []
+                under_way.append(pool.submit(copy_context().run, next_one, group))  # in which a store's waits are told
+                if done:
+                    yield done.pop()  # kept by nobody here while the next one is waited for
             while under_way:
                 yield under_way.popleft().result()
         finally:

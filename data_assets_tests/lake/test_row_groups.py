@@ -6,6 +6,7 @@ import errno
 import io
 import threading
 import time
+import weakref
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_assets.lake.errors import Corrupt, LakeError
-from data_assets.lake.parquet_file import DECODERS, made_of_row_groups, row_groups
+from data_assets.lake.parquet_file import AHEAD, row_groups
 from data_assets_tests.lake.lake_days import SCHEMA, quotes, widths
 
 DAY = quotes(expirations=1)
@@ -69,41 +70,34 @@ def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, end: type[Bas
     assert threading.active_count() == before
 
 
-def test_what_is_made_of_row_groups_comes_in_their_order(tmp_path: Path):
-    groups = [*DAY.iter_slices(8)]
-    path = written(tmp_path / "file", *groups)
-    second = threading.Event()
-
-    def height(frame: pl.DataFrame) -> int:
-        if frame.equals(groups[0]):
-            assert second.wait(60), "the second is made while the first is"
-        elif frame.equals(groups[1]):
-            second.set()
-        return frame.height
-
-    before = threading.active_count()
-    with path.open("rb") as file:
-        assert list(made_of_row_groups(file, str(path), height)) == [group.height for group in groups]
-    assert threading.active_count() == before
-
-
-def test_no_more_row_groups_are_under_way_than_threads(tmp_path: Path):
+def test_row_groups_are_decoded_ahead_and_no_more_of_them(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
-    begun: list[int] = []
-    made = made_of_row_groups(path.open("rb"), str(path), lambda frame: begun.append(frame.height))
-    next(made)
-    time.sleep(0.1)
-    assert len(begun) == 1 + DECODERS
-    frames = row_groups(file := Watched(path), str(path))
-    next(frames)
-    time.sleep(0.1)
-    assert file.reads == 1 + 1
-    made.close()  # type: ignore[attr-defined]
-    frames.close()  # type: ignore[attr-defined]
+    with Watched(path) as file:
+        frames = row_groups(file, str(path))
+        for seen in range(1, 4):
+            next(frames)
+            deadline = time.monotonic() + 60
+            while file.reads < seen + AHEAD and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(0.05)
+            assert file.reads == seen + AHEAD
+        frames.close()  # type: ignore[attr-defined]
+
+
+def test_a_row_group_that_was_read_is_kept_by_nobody_else(tmp_path: Path):
+    path = written(tmp_path / "file", *DAY.iter_slices(8))
+    gone: list[int] = []
+    with path.open("rb") as file:
+        frames = row_groups(file, str(path))
+        while (frame := next(frames, None)) is not None:
+            weakref.finalize(frame, gone.append, read_so_far := len(gone))
+            del frame
+            assert gone[-1:] == [read_so_far]
+    assert len(gone) == len([*DAY.iter_slices(8)])
 
 
 class Watched(io.FileIO):
-    """A file that counts the row groups that are read, and notices two readers; after some it is away.
+    """A file that counts the row groups that are read; after some it is away.
 
     Attributes:
         reads: how many.
@@ -111,56 +105,46 @@ class Watched(io.FileIO):
 
     def __init__(self, path: Path, most: int = 1000) -> None:
         super().__init__(path)
-        self.reads, self._most, self._reader = 0, most, threading.Lock()
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if threading.current_thread().name.startswith("parquet-decode") and whence == 0:
-            assert self._reader.acquire(blocking=False), "another thread is about to read"
-            time.sleep(0.001)
-        return super().seek(offset, whence)
+        self.reads, self._most = 0, most
 
     def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
         if threading.current_thread().name.startswith("parquet-decode"):
             self.reads += 1
-            self._reader.release()
             if self.reads > self._most:
-                time.sleep(0.2)  # in which the next row group is begun
                 raise OSError(errno.EHOSTUNREACH, "no route to host")
         return super().read(size)  # type: ignore[arg-type]
-
-
-def test_one_thread_reads_at_a_time(tmp_path: Path):
-    path = written(tmp_path / "file", *DAY.iter_slices(8))
-    heights = list(made_of_row_groups(Watched(path), str(path), lambda frame: frame.height))
-    assert sum(heights) == DAY.height
 
 
 def test_a_store_that_is_away_is_not_asked_for_the_row_groups_behind(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(2))
     file = Watched(path, 3)
     with pytest.raises(LakeError, match="no route to host"):
-        list(made_of_row_groups(file, str(path), lambda frame: frame.height))
+        list(row_groups(file, str(path)))
     assert file.reads == 3 + 1
 
 
-def test_what_is_made_sees_what_the_caller_has_set(tmp_path: Path):
+def test_a_store_is_asked_as_the_caller_has_set(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
     whose = ContextVar("whose", default="nobody's")
     whose.set("the caller's")
-    assert {*made_of_row_groups(path.open("rb"), str(path), lambda _: whose.get())} == {"the caller's"}
+    seen: set[str] = set()
+
+    class Asked(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+            if threading.current_thread() is not threading.main_thread():
+                seen.add(whose.get())
+            return super().read(size)  # type: ignore[arg-type]
+
+    assert pl.concat(row_groups(Asked(path), str(path))).equals(DAY)
+    assert seen == {"the caller's"}
 
 
-def test_an_error_of_what_is_made_is_the_callers(tmp_path: Path):
+def test_an_error_comes_behind_the_row_groups_before_it(tmp_path: Path):
     path = written(tmp_path / "file", *DAY.iter_slices(8))
-
-    def refuse(frame: pl.DataFrame) -> None:
-        if frame.equals(DAY.slice(16, 8)):
-            raise OSError(28, "no space")
-
-    made = made_of_row_groups(path.open("rb"), str(path), refuse)
-    assert (next(made), next(made)) == (None, None)
-    with pytest.raises(OSError, match="no space"):
-        next(made)
+    frames = row_groups(Watched(path, 2), str(path))
+    assert [next(frames).height, next(frames).height] == [8, 8]
+    with pytest.raises(LakeError, match="no route to host"):
+        next(frames)
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_to_its_end(tmp_path: Path):

@@ -47,7 +47,7 @@ class _GroupRead:
 
 
 class _GroupReader:
-    """Reads the row groups of a day, in any thread."""
+    """Reads the row groups of a day."""
 
     def __init__(self, dataset: OptionDataset, day: date) -> None:
         self._hours = session(day)
@@ -102,7 +102,7 @@ def evaluate_checks(lake: Lake, dataset: OptionDataset, day: date, limits: Limit
         return _judge_reports(lake, dataset, day, limits)
     grid, hours = dataset.grid(session(day)), session(day)
     close, option_close = grid.last_points
-    groups = list(lake.made_of_batches(dataset.key, day, _GroupReader(dataset, day).read))
+    groups = list(map(_GroupReader(dataset, day).read, lake.batches(dataset.key, day)))
     parted = [group.of_session for group in groups if group.of_session is not None]
     summary = merge_summaries([group.contracts for group in groups])
     held = _held(lake, dataset, day, summary)
