@@ -10,8 +10,12 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing.parametric import column, dataframes
 
 from data_assets.lake import unfinished
 from data_assets.lake.errors import LakeError
@@ -21,7 +25,9 @@ from data_assets.lake.unfinished import KEPT, NOTES_KEPT, UnfinishedDay, sweep_p
 from data_assets_tests.lake.lake_days import quotes, store
 
 DAY = date(2024, 1, 3)
-ROWS = pl.DataFrame({"bid": [1.0, 2.0], "right": pl.Series(["CALL", "PUT"], dtype=pl.Enum(["CALL", "PUT"]))})
+ROWS = pl.DataFrame(
+    {"bid": [1.0, 2.0], "bid_size": [1, 300], "right": pl.Series(["CALL", "PUT"], dtype=pl.Enum(["CALL", "PUT"]))}
+)
 
 
 def test_a_piece_comes_back_as_it_was_kept_with_its_note(tmp_path: Path):
@@ -46,6 +52,42 @@ def test_a_piece_of_several_frames_comes_back_in_one(tmp_path: Path):
     assert found is not None
     assert found[0].equals(pl.concat([ROWS, ROWS.reverse(), ROWS.head(1)]))
     assert found[0].n_chunks() == 1, "its rows can be put in order by whole contracts"
+
+
+INTEGERS = [pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64]
+
+
+@given(data=st.data())
+def test_integers_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
+    frames = data.draw(
+        st.lists(
+            dataframes([column(f"{dtype}", dtype=dtype, allow_null=True) for dtype in INTEGERS], max_size=5),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    rows = pl.concat(frames, rechunk=False)
+    with UnfinishedDay(tmp_path_factory.mktemp("day") / ".parts") as pieces:
+        pieces.put("one", rows, {})
+        found = pieces.get("one")
+    assert found is not None
+    assert found[0].equals(rows)
+    assert found[0].schema == rows.schema
+
+
+def test_small_numbers_take_few_bytes(tmp_path: Path):
+    sizes = pl.DataFrame({"bid_size": pl.Series(np.random.default_rng(7).integers(0, 255, 100_000), dtype=pl.Int64)})
+    with UnfinishedDay(tmp_path / ".parts") as pieces:
+        pieces.put("one", sizes, {})
+        [path] = (tmp_path / ".parts").glob("*.piece")
+        assert path.stat().st_size < 2.1 * sizes.height
+
+
+def test_an_earlier_version_does_not_take_narrow_integers_for_its_own(tmp_path: Path):
+    with UnfinishedDay(tmp_path / ".parts") as pieces:
+        pieces.put("one", pl.DataFrame({"bid_size": [1, 2]}), {})
+        [path] = (tmp_path / ".parts").glob("*.piece")
+    assert "rows" not in json.loads(path.read_bytes().partition(b"\n")[0]), "which it asks for"
 
 
 def test_nothing_is_left_of_a_day_without_pieces_and_of_one_that_is_cleared(tmp_path: Path):
