@@ -24,14 +24,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from data_assets.column_memory import as_it_lies, column_of, first_address, value_bytes
+from data_assets.column_memory import ColumnMemory, NewColumns, as_it_lies
 from data_assets.compiled import functions
 
 _FEW = 4
 
-_Arrays: TypeAlias = "dict[str, pa.Array]"
+_Columns: TypeAlias = "dict[str, ColumnMemory]"
 
 
 class _Column(ctypes.Structure):
@@ -60,7 +59,7 @@ class Stretches:
     """Rows in the order of the file; nothing is copied before it is asked for."""
 
     def __init__(
-        self, columns: pl.Schema, frames: Sequence[_Arrays], contracts: pl.DataFrame, ranges: npt.NDArray[np.int64]
+        self, columns: pl.Schema, frames: Sequence[_Columns], contracts: pl.DataFrame, ranges: npt.NDArray[np.int64]
     ) -> None:
         """Made by `stretches`.
 
@@ -93,22 +92,16 @@ class Stretches:
 
     def _copied(self, contracts: pl.DataFrame, ranges: npt.NDArray[np.int64], rows: int) -> pl.DataFrame:
         assert _FUNCTIONS is not None
-        copies: dict[str, pa.Array] = {}
-        moved = []
-        for name, first in self._frames[0].items():
-            if pa.types.is_string_view(first.type):
-                continue
-            to = pa.allocate_buffer(rows * value_bytes(first.type))
-            starts = (ctypes.c_void_p * len(self._frames))(*(first_address(frame[name]) for frame in self._frames))
-            moved.append(_Moved(starts, to.address, value_bytes(first.type)))
-            copies[name] = pa.Array.from_buffers(first.type, rows, [None, to])
-        _FUNCTIONS.copy_ranges(ranges.ctypes.data, len(ranges), (_Moved * len(moved))(*moved), len(moved))
+        copied = NewColumns({name: dtype for name, dtype in self._columns.items() if dtype != pl.String}, rows)
+        moved = (_Moved * len(copied.addresses))()
+        for each, (name, to) in zip(moved, copied.addresses.items(), strict=True):
+            starts = (ctypes.c_void_p * len(self._frames))(*(frame[name].address for frame in self._frames))
+            each.frames, each.to, each.size = starts, to, copied.widths[name]
+        _FUNCTIONS.copy_ranges(ranges.ctypes.data, len(ranges), moved, len(moved))
+        columns = copied.written()
         stretch = np.repeat(np.arange(len(ranges)), ranges[:, 2])
         return pl.DataFrame(
-            {
-                name: column_of(copies[name], dtype) if name in copies else contracts.get_column(name)[stretch]
-                for name, dtype in self._columns.items()
-            }
+            {name: columns[name] if name in columns else contracts.get_column(name)[stretch] for name in self._columns}
         )
 
 
@@ -129,14 +122,14 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
     found, contracts, times, ranges = [], [], [], []
     left = sum(frame.height for frame in frames) // _FEW
     for number, frame in enumerate(frames):
-        if (arrays := _arrays(frame)) is None or not _is_time(arrays[last].type):
+        if (columns := _lying(frame)) is None or not _is_time(columns[last].dtype):
             return None
-        if (starts := _starts(arrays, contract, last, left)) is None:
+        if (starts := _starts(columns, contract, last, left)) is None:
             return None
         left -= len(starts)
         ends = np.append(starts[1:], frame.height)
-        time = arrays[last].view(pa.int64()).to_numpy()
-        found.append(arrays)
+        time = np.asarray(columns[last].held).view(np.int64)
+        found.append(columns)
         contracts.append(pl.DataFrame({name: frame.get_column(name)[starts] for name in contract}))
         times.append(np.column_stack((time[starts], time[ends - 1])))
         ranges.append(np.column_stack((np.full_like(starts, number), starts, ends - starts)))
@@ -153,31 +146,28 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
     return Stretches(frames[0].schema, found, in_order, np.concatenate(ranges)[order])
 
 
-def _arrays(frame: pl.DataFrame) -> _Arrays | None:
+def _lying(frame: pl.DataFrame) -> _Columns | None:
     """The columns as they lie in memory; None if one has values that are neither texts nor a number of bytes each."""
-    arrays = {}
+    columns = {}
     for name, dtype in frame.schema.items():
-        array = as_it_lies(frame.get_column(name))
-        if array is None or isinstance(dtype, pl.Categorical):
+        memory = None if isinstance(dtype, pl.Categorical) else as_it_lies(frame.get_column(name))
+        if memory is None:
             return None
-        of_bytes = pa.types.is_primitive(array.type) and array.type.bit_width % 8 == 0
-        if not of_bytes and not pa.types.is_string_view(array.type):
-            return None
-        arrays[name] = array
-    return arrays
+        columns[name] = memory
+    return columns
 
 
-def _starts(arrays: _Arrays, contract: Sequence[str], last: str, most: int) -> npt.NDArray[np.int64] | None:
+def _starts(columns: _Columns, contract: Sequence[str], last: str, most: int) -> npt.NDArray[np.int64] | None:
     """The first row of each stretch; None if there are more than ``most``."""
     assert _FUNCTIONS is not None
-    columns = (_Column * len(contract))(
-        *(_Column(first_address(arrays[name]), value_bytes(arrays[name].type)) for name in contract)
-    )
-    rows, time = len(arrays[last]), first_address(arrays[last])
+    compared = (_Column * len(contract))(*(_Column(columns[name].address, columns[name].width) for name in contract))
+    rows = columns[last].rows
     starts = np.empty(min(rows, most), np.int64)
-    count = _FUNCTIONS.find_stretches(columns, len(columns), time, rows, len(starts), starts.ctypes.data)
+    count = _FUNCTIONS.find_stretches(
+        compared, len(compared), columns[last].address, rows, len(starts), starts.ctypes.data
+    )
     return None if count < 0 else starts[:count]
 
 
-def _is_time(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_int64(kind))
+def _is_time(dtype: pl.DataType) -> bool:
+    return dtype == pl.Int64 or isinstance(dtype, pl.Datetime)

@@ -15,29 +15,29 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from data_assets.column_memory import as_it_lies, first_address
+from data_assets.column_memory import ColumnMemory, as_it_lies
 from data_assets.compiled import functions
 
 _SIZES = ("bid_size", "ask_size")
-_TYPES = {
-    "symbol": pa.string_view(),
-    "expiration": pa.date32(),
-    "strike": pa.float64(),
-    "right": pa.uint8(),
-    "timestamp": pa.timestamp("us", "UTC"),
-    "bid": pa.float64(),
-    "ask": pa.float64(),
-    **dict.fromkeys(_SIZES, pa.int64()),
+_INSTANT = pl.Datetime("us", "UTC")
+_TYPES: dict[str, type[pl.DataType] | pl.DataType] = {
+    "symbol": pl.String,
+    "expiration": pl.Date,
+    "strike": pl.Float64,
+    "right": pl.Enum,
+    "timestamp": _INSTANT,
+    "bid": pl.Float64,
+    "ask": pl.Float64,
+    **dict.fromkeys(_SIZES, pl.Int64),
 }
+_RIGHT_BYTES = 1
 _CONTRACT = ("symbol", "expiration", "strike", "right")
 _COUNTED = (
     *("first_row", "last_row", "rows", "first_timestamp", "last_timestamp"),
     *("disordered", "outside_session", "off_grid", "crossed", "locked", "negative", "unusable"),
     *("zero_bid", "zero_ask", "no_quote", "opening_no_quote"),
 )
-_INSTANT = pl.Datetime("us", "UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -74,9 +74,9 @@ def contract_runs(
     Returns:
         One row per stretch, in their order, with the columns of `contract_summary`. None if the quotes are not taken.
     """
-    if _FUNCTIONS is None or (arrays := _arrays(quotes)) is None:
+    if _FUNCTIONS is None or (columns := _columns(quotes)) is None:
         return None
-    starts = {name: first_address(each) for name, each in arrays.items()}
+    starts = {name: each.address for name, each in columns.items()}
     session = _Session((open_ - _EPOCH) // _MICROSECOND, (close - _EPOCH) // _MICROSECOND, interval // _MICROSECOND)
     counted = np.empty((quotes.height, len(_COUNTED)), np.int64)  # of which hardly any memory is touched
     runs = _FUNCTIONS.summarize_contracts(
@@ -92,14 +92,14 @@ def contract_runs(
     return pl.DataFrame([*contracts, *numbers.values()])
 
 
-def _arrays(quotes: pl.DataFrame) -> dict[str, pa.Array] | None:
+def _columns(quotes: pl.DataFrame) -> dict[str, ColumnMemory] | None:
     """The columns as they lie in memory; None if one of them is not as expected."""
     found = {}
-    for name, kind in _TYPES.items():
+    for name, dtype in _TYPES.items():
         if name in _SIZES and name not in quotes.columns:
             continue
-        array = as_it_lies(quotes.get_column(name))
-        if array is None or array.type != kind:
+        column = quotes.get_column(name)
+        if column.dtype != dtype or (memory := as_it_lies(column)) is None:
             return None
-        found[name] = array
-    return found
+        found[name] = memory
+    return found if found["right"].width == _RIGHT_BYTES else None

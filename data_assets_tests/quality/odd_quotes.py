@@ -12,13 +12,13 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from data_assets.column_memory import value_bytes
 from data_assets.quality import contract_runs
 from data_assets_tests.exact_memory import copied, freed, room
 from data_assets_tests.quality.quote_days import MINUTE, OPEN, OPTION_CLOSE, SCHEMA
 
 FRAMES = 5_000
 EXTREMES = (-(2**63), 2**63 - 1)
+WIDTHS = {"symbol": 16, "expiration": 4, "right": 1}
 NUMBERS = (0.0, -0.0, 1.0, 5e-324, 1.7e308)
 NO_NUMBERS = (float("nan"), float("inf"))
 
@@ -33,9 +33,9 @@ class ExactlySized:
     def summarize_contracts(self, of: object, rows: int, session: object, runs: int) -> int:
         columns = of._obj  # type: ignore[attr-defined]
         copies = []
-        for name, kind in contract_runs._TYPES.items():
+        for name in contract_runs._TYPES:
             if start := getattr(columns, name):
-                copies.append(copied(start, rows * value_bytes(kind)))
+                copies.append(copied(start, rows * WIDTHS.get(name, 8)))
                 setattr(columns, name, copies[-1])
         size = 8 * rows * len(contract_runs._COUNTED)
         counted = room(size)

@@ -20,17 +20,17 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 import pyarrow as pa
 
-from data_assets.column_memory import column_of
+from data_assets.column_memory import NewColumns
 from data_assets.compiled import functions
 
 _SKIPPED, _SYMBOL, _RIGHT, _DATE, _INSTANT, _PRICE, _MODEL, _LONG, _SHORT = range(9)  # as in the C file
 
-_OF_TYPE: Mapping[pl.DataType, tuple[int, pa.DataType]] = {
-    pl.Date(): (_DATE, pa.date32()),
-    pl.Datetime("us", "UTC"): (_INSTANT, pa.timestamp("us", "UTC")),
-    pl.Float64(): (_PRICE, pa.float64()),
-    pl.Int64(): (_LONG, pa.int64()),
-    pl.Int16(): (_SHORT, pa.int16()),
+_OF_TYPE: Mapping[pl.DataType, int] = {
+    pl.Date(): _DATE,
+    pl.Datetime("us", "UTC"): _INSTANT,
+    pl.Float64(): _PRICE,
+    pl.Int64(): _LONG,
+    pl.Int16(): _SHORT,
 }
 
 
@@ -114,36 +114,32 @@ class StrictLines:
         texts = [pa.py_buffer(piece) for piece in pieces if len(piece)]  # where they lie, without a copy
         counts = [self._functions.count_lines(text.address, text.size) for text in texts]
         rows = sum(counts)
-        fields = (_Column * len(self._fields))()
-        arrays, stored_fields = {}, []
-        for name, field, (kind, stored) in zip(self._names, fields, self._fields, strict=True):
-            field.kind = kind
-            if stored is not None:
-                value_size = stored.bit_width // 8
-                values = pa.allocate_buffer(rows * value_size)
-                field.values = values.address
-                arrays[name] = pa.Array.from_buffers(stored, rows, [None, values])
-                stored_fields.append((field, value_size))
+        read = NewColumns({name: dtype for name, dtype in self._columns.items() if dtype != pl.String}, rows)
+        fields = (_Column * len(self._fields))(
+            *(_Column(kind, read.addresses.get(name)) for name, kind in zip(self._names, self._fields, strict=True))
+        )
+        stored = [(field, read.widths[name]) for name, field in zip(self._names, fields, strict=True) if field.values]
         asked = ctypes.byref(self._asked)
         for text, count in zip(texts, counts, strict=True):
             if not self._functions.read_lines(text.address, text.size, fields, len(fields), count, asked):
                 return None
-            for field, value_size in stored_fields:
-                field.values += count * value_size  # the next piece's rows follow
-        return pl.DataFrame({name: self._column(name, arrays, rows) for name in self._columns})
+            for field, width in stored:
+                field.values += count * width  # the next piece's rows follow
+        columns = read.written()
+        return pl.DataFrame(
+            {
+                name: columns[name] if name in columns else pl.repeat(self._symbol, rows, eager=True)
+                for name in self._columns
+            }
+        )
 
-    def _column(self, name: str, arrays: Mapping[str, pa.Array], rows: int) -> pl.Series:
-        if name not in arrays:
-            return pl.repeat(self._symbol, rows, eager=True)
-        return column_of(arrays[name], self._columns[name])
 
-
-def _field(wanted: pl.DataType | None, computed: bool) -> tuple[int, pa.DataType | None]:
+def _field(wanted: pl.DataType | None, computed: bool) -> int:
     if wanted is None:
-        return _SKIPPED, None
+        return _SKIPPED
     if isinstance(wanted, pl.String):
-        return _SYMBOL, None
+        return _SYMBOL
     if isinstance(wanted, pl.Enum):
-        return _RIGHT, pa.uint8()
-    kind, stored = _OF_TYPE[wanted]
-    return (_MODEL, stored) if computed else (kind, stored)
+        return _RIGHT
+    kind = _OF_TYPE[wanted]
+    return _MODEL if computed else kind
