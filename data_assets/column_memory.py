@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -33,14 +34,15 @@ class ColumnMemory:
         width: how many bytes each has; of a text those of its view, of an enum those of its category's place.
         rows: how many they are.
         dtype: the type of the column.
-        held: what the memory belongs to; to be kept as long as the address is used.
+        held: what the memory belongs to, to be kept as long as the address is used: NumPy's view of numbers and times,
+            Arrow's of texts and enums.
     """
 
     address: int
     width: int
     rows: int
     dtype: pl.DataType
-    held: object
+    held: Any
 
 
 def as_it_lies(column: pl.Series) -> ColumnMemory | None:

@@ -33,6 +33,7 @@ from data_assets.counts import count_of
 from data_assets.files import tempfiles
 from data_assets.lake.encoded_groups import MAGIC, EncodedGroup, FileFooter, RowGroupEncoder
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
+from data_assets.lake.group_bounds import outside_bounds
 from data_assets.lake.lone_groups import LoneGroups
 from data_assets.lake.page_checksums import pages_hold
 from data_assets.lake.patient_store import POLARS_OPTIONS
@@ -338,7 +339,7 @@ def row_groups(file: BinaryIO, where: str) -> Iterator[pl.DataFrame]:
         with reading(where):
             if frame.width and frame.height != said.num_rows:
                 raise Corrupt(f"damaged (a row group has {frame.height:,} rows, not {said.num_rows:,})", where)
-            if outside := _outside_bounds(said, frame):
+            if outside := outside_bounds(said, frame):
                 raise Corrupt(f"damaged (its footer says other bounds of {outside} than its rows have)", where)
         return frame
 
@@ -400,26 +401,6 @@ def _by_arrow(alone: bytes) -> pl.DataFrame:
     """
     with pq.ParquetFile(pa.BufferReader(alone), page_checksum_verification=True) as parquet:
         return pl.DataFrame(parquet.read())
-
-
-def _outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None:
-    """The first column with a value below or above what the footer says."""
-    for place, name in enumerate(rows.columns):
-        bounds = said.column(place).statistics
-        if bounds is None or not bounds.has_min_max or rows[name].null_count() == rows.height:
-            continue
-        values = rows[name]
-        if isinstance(values.dtype, pl.String) and bounds.min == bounds.max:  # the root, of which most files hold one
-            if not (values == bounds.min).all():
-                return name
-            continue
-        if isinstance(values.dtype, pl.Datetime):  # as stored: pyarrow would import pandas to say an instant
-            values, lowest, highest = values.to_physical(), bounds.min_raw, bounds.max_raw
-        else:
-            lowest, highest = bounds.min, bounds.max
-        if not (lowest <= values.min() and values.max() <= highest):
-            return name
-    return None
 
 
 @contextlib.contextmanager

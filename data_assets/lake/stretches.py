@@ -128,7 +128,7 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
             return None
         left -= len(starts)
         ends = np.append(starts[1:], frame.height)
-        time = np.asarray(columns[last].held).view(np.int64)
+        time = columns[last].held.view(np.int64)
         found.append(columns)
         contracts.append(pl.DataFrame({name: frame.get_column(name)[starts] for name in contract}))
         times.append(np.column_stack((time[starts], time[ends - 1])))
