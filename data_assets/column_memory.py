@@ -1,7 +1,7 @@
 """Columns of a frame as they lie in memory, for compiled code, which is given addresses.
 
 What Arrow is asked for gives Python's lock away several times a column, and waits for it again wherever other threads
-are at work. So numbers and times are looked at through NumPy, which does not, and Arrow is asked for texts and enums.
+are at work. So numbers, dates and instants are looked at through NumPy, which does not, and Arrow is asked for others.
 
 Here: which columns are given, where their values begin, and columns made of what was written. Not here: the compiled
 code (``compiled``), and what a module takes.
@@ -34,8 +34,8 @@ class ColumnMemory:
         width: how many bytes each has; of a text those of its view, of an enum those of its category's place.
         rows: how many they are.
         dtype: the type of the column.
-        held: what the memory belongs to, to be kept as long as the address is used: NumPy's view of numbers and times,
-            Arrow's of texts and enums.
+        held: what the memory belongs to, to be kept as long as the address is used: NumPy's view of numbers, dates
+            and instants, Arrow's of the rest.
     """
 
     address: int

@@ -149,9 +149,8 @@ def stretches(frames: Sequence[pl.DataFrame], sort_by: Sequence[str]) -> Stretch
 def _lying(frame: pl.DataFrame) -> _Columns | None:
     """The columns as they lie in memory; None if one has values that are neither texts nor a number of bytes each."""
     columns = {}
-    for name, dtype in frame.schema.items():
-        memory = None if isinstance(dtype, pl.Categorical) else as_it_lies(frame.get_column(name))
-        if memory is None:
+    for name in frame.columns:
+        if (memory := as_it_lies(frame.get_column(name))) is None:
             return None
         columns[name] = memory
     return columns

@@ -205,7 +205,7 @@ def _packed(rows: pl.DataFrame) -> memoryview:
     Integers are kept as narrow as their values allow: it costs less than to compress the bytes that they do not need.
     """
     columns = rows.get_columns()
-    kept = [column.shrink_dtype() if column.dtype.is_integer() else column for column in columns]
+    kept = [column.shrink_dtype() if column.dtype in _INTEGERS.values() else column for column in columns]
     narrowed = {
         column.name: str(column.dtype)
         for column, narrow in zip(columns, kept, strict=True)

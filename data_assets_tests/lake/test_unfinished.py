@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,11 @@ def test_integers_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactor
     assert found is not None
     assert found[0].equals(rows)
     assert found[0].schema == rows.schema
+
+
+def test_integers_that_arrow_does_not_know_are_refused_and_not_lost(tmp_path: Path):
+    with UnfinishedDay(tmp_path / ".parts") as pieces, pytest.raises(pa.ArrowInvalid):
+        pieces.put("one", pl.DataFrame({"size": pl.Series([1], dtype=pl.Int128)}), {})
 
 
 def test_small_numbers_take_few_bytes(tmp_path: Path):

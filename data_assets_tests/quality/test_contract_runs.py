@@ -97,6 +97,7 @@ def with_an_odd_row(name: str, value: object) -> pl.Expr:
         pl.col("timestamp").dt.convert_time_zone("America/New_York"),
         pl.col("strike").cast(pl.Float32),
         pl.col("right").cast(pl.String),
+        pl.col("right").cast(pl.String).cast(pl.Enum(["CALL", "PUT", *map(str, range(300))])),
     ],
     ids=str,
 )
