@@ -36,7 +36,9 @@ def _seen_within(values: pl.Series, bounds: pq.Statistics) -> bool:
     if memory is None or not memory.rows:
         return False
     if isinstance(values.dtype, pl.Enum):
-        places, categories = memory.held.to_numpy(), values.dtype.categories
+        indices, categories = memory.held, values.dtype.categories
+        # Not by the array's own `to_numpy`, which imports pandas.
+        places = np.frombuffer(indices.buffers()[1], f"u{memory.width}", memory.rows, indices.offset * memory.width)
         return bool(bounds.min <= categories[int(places.min())] and categories[int(places.max())] <= bounds.max)
     numbers = memory.held.view(np.int64) if isinstance(values.dtype, pl.Datetime) else memory.held
     return bool(bounds.min_raw <= numbers.min() and numbers.max() <= bounds.max_raw)  # NaN is within nothing
@@ -47,7 +49,8 @@ def _within(values: pl.Series, bounds: pq.Statistics) -> bool:
         return True
     if isinstance(values.dtype, pl.String) and bounds.min == bounds.max:
         return bool((values == bounds.min).all())
-    lowest, highest = bounds.min, bounds.max
     if isinstance(values.dtype, pl.Datetime):  # as stored: pyarrow would import pandas to say an instant
         values, lowest, highest = values.to_physical(), bounds.min_raw, bounds.max_raw
+    else:
+        lowest, highest = bounds.min, bounds.max
     return bool(lowest <= values.min() and values.max() <= highest)

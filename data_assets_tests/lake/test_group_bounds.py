@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -73,6 +76,7 @@ def test_usual_columns_are_looked_at_quickly_alone(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(group_bounds, "_within", slowly)
     assert outside_bounds(said, USUAL) is None
+    assert outside_bounds(said_of(USUAL.slice(1)), USUAL.slice(1)) is None
 
 
 @pytest.mark.parametrize("name", USUAL.columns)
@@ -80,3 +84,18 @@ def test_usual_columns_are_looked_at_quickly_alone(monkeypatch: pytest.MonkeyPat
 def test_a_value_beyond_either_end_is_found(name: str, end: int):
     same = USUAL[name].new_from_index(end, 2)
     assert outside_bounds(said_of(USUAL.with_columns(same)), USUAL) == name
+
+
+def test_neither_look_loads_pandas(tmp_path: Path):
+    """Which pyarrow would, for an instant, or an array as NumPy's."""
+    USUAL.write_parquet(tmp_path / "file")
+    program = (
+        "import sys, polars as pl, pyarrow.parquet as pq; from data_assets.lake.group_bounds import outside_bounds;"
+        f"rows = pl.read_parquet({str(tmp_path / 'file')!r}).cast({{'right': pl.Enum(['CALL', 'PUT'])}});"
+        "pq.write_table(rows.tail(1).to_arrow(), sys.argv[1]);"
+        "said = pq.ParquetFile(sys.argv[1]).metadata.row_group(0);"
+        "assert [outside_bounds(said, rows.tail(1).with_columns(rows[name].head(1))) for name in rows.columns]"
+        " == rows.columns;"
+        "assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "another")], check=True)
