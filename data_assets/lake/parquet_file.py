@@ -19,10 +19,9 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, BinaryIO, TypeVar
 
 import polars as pl
@@ -352,23 +351,14 @@ def _ahead(decoded: Callable[[int], T], groups: int) -> Generator[T]:
     if groups < 2:
         yield from map(decoded, range(groups))
         return
-    failed = Event()
-
-    def next_one(group: int) -> T:
-        if failed.is_set():  # whoever waits for a store that is away has waited long enough for all others
-            raise CancelledError
-        try:
-            return decoded(group)
-        except BaseException:
-            failed.set()
-            raise
-
+    # A generator that fails has ended: whoever waits for a store that is away has waited long enough for all others.
+    results = (decoded(group) for group in range(groups))
     with ThreadPoolExecutor(1, "parquet-decode") as pool:
         under_way: deque[Future[T]] = deque()
         try:
-            for group in range(groups):
+            for _ in range(groups):
                 done = [under_way.popleft().result()] if len(under_way) == AHEAD else []
-                under_way.append(pool.submit(copy_context().run, next_one, group))  # in which a store's waits are told
+                under_way.append(pool.submit(copy_context().run, next, results))  # in which a store's waits are told
                 if done:
                     yield done.pop()  # kept by nobody here while the next one is waited for
             while under_way:
