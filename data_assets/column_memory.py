@@ -75,7 +75,7 @@ def value_bytes(kind: pa.DataType) -> int:
 
 
 class NewColumns:
-    """Columns whose values compiled code is about to write.
+    """Columns whose values compiled code is about to write; texts are not among them.
 
     Attributes:
         addresses: where the first value of each is to be.
@@ -83,9 +83,10 @@ class NewColumns:
     """
 
     def __init__(self, columns: Mapping[str, pl.DataType], rows: int) -> None:
-        """Make room for so many rows of columns that are no texts."""
-        self._columns, self._rows = columns, rows
-        self._kinds = {name: _stored_type(dtype) for name, dtype in columns.items()}
+        """Make room for so many rows of those of the columns that are no texts."""
+        self._rows = rows
+        self._columns = {name: dtype for name, dtype in columns.items() if dtype != pl.String}
+        self._kinds = {name: _stored_type(dtype) for name, dtype in self._columns.items()}
         self.widths = {name: value_bytes(kind) for name, kind in self._kinds.items()}
         # Each for itself: what is larger than 8 MB, jemalloc gives back to the system at once and asks for anew.
         self._memory = {name: pa.allocate_buffer(rows * width) for name, width in self.widths.items()}

@@ -20,10 +20,10 @@ _AS_STORED = (pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Date, pl.
 def outside_bounds(said: pq.RowGroupMetaData, rows: pl.DataFrame) -> str | None:
     """The first column with a value below or above what the footer says."""
     for place, name in enumerate(rows.columns):
-        bounds = said.column(place).statistics
+        bounds, values = said.column(place).statistics, rows[name]
         if bounds is None or not bounds.has_min_max:
             continue
-        if not _seen_within(rows[name], bounds) and not _within(rows[name], bounds):
+        if not _seen_within(values, bounds) and not _within(values, bounds):
             return name
     return None
 

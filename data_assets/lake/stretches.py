@@ -92,7 +92,7 @@ class Stretches:
 
     def _copied(self, contracts: pl.DataFrame, ranges: npt.NDArray[np.int64], rows: int) -> pl.DataFrame:
         assert _FUNCTIONS is not None
-        copied = NewColumns({name: dtype for name, dtype in self._columns.items() if dtype != pl.String}, rows)
+        copied = NewColumns(self._columns, rows)
         moved = (_Moved * len(copied.addresses))()
         for each, (name, to) in zip(moved, copied.addresses.items(), strict=True):
             starts = (ctypes.c_void_p * len(self._frames))(*(frame[name].address for frame in self._frames))

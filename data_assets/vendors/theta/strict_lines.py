@@ -114,7 +114,7 @@ class StrictLines:
         texts = [pa.py_buffer(piece) for piece in pieces if len(piece)]  # where they lie, without a copy
         counts = [self._functions.count_lines(text.address, text.size) for text in texts]
         rows = sum(counts)
-        read = NewColumns({name: dtype for name, dtype in self._columns.items() if dtype != pl.String}, rows)
+        read = NewColumns(self._columns, rows)
         fields = (_Column * len(self._fields))(
             *(_Column(kind, read.addresses.get(name)) for name, kind in zip(self._names, self._fields, strict=True))
         )
