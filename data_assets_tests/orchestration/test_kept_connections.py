@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import sqlalchemy
 
 from data_assets.orchestration.dagster_private import SqliteEventLogStorage
@@ -85,6 +88,85 @@ def test_a_new_history_has_pages_that_fit_its_events_and_an_older_one_stays_as_i
 def page_bytes(file: Path) -> int:
     with closing(sqlite3.connect(file)) as connection:
         return int(connection.execute("PRAGMA page_size").fetchone()[0])
+
+
+def test_the_database_of_a_run_is_that_of_dagster_made_in_one_transaction(tmp_path: Path) -> None:
+    for log, run in ((SqliteEventLogStorage(str(tmp_path / "theirs")), "a"), (EventLog(str(tmp_path / "ours")), "a")):
+        assert list(log.get_logs_for_run(run)) == []
+    ours, theirs = tmp_path / "ours" / "a.db", tmp_path / "theirs" / "a.db"
+
+    assert dumped(ours) == dumped(theirs)
+    assert pragmas(ours) == pragmas(theirs)
+    assert transactions(ours) <= 2 < 20 < transactions(theirs)
+
+
+def test_a_database_of_a_run_that_was_left_half_made_is_completed(tmp_path: Path) -> None:
+    log = EventLog(str(tmp_path))
+    list(log.get_logs_for_run("whole"))
+    whole = dumped(tmp_path / "whole.db")
+    for name, statements in {
+        "empty": [],
+        "wal": ["PRAGMA journal_mode=WAL"],
+        "unstamped": [each for each in whole if each.startswith("CREATE")],
+    }.items():
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as left:
+            left.executescript(";".join(statements))
+
+        assert list(log.get_logs_for_run(name)) == []
+
+        assert sorted(dumped(tmp_path / f"{name}.db")) == sorted(whole)
+
+
+def test_what_is_no_database_is_refused_in_dagsters_words(tmp_path: Path) -> None:
+    log = EventLog(str(tmp_path))
+    (tmp_path / "a.db").write_bytes(b"no database" * 100)
+
+    with pytest.raises(sqlalchemy.exc.DatabaseError, match="not a database"):
+        log.get_logs_for_run("a")
+
+    assert (tmp_path / "a.db").read_bytes() == b"no database" * 100
+
+
+def test_processes_that_make_the_database_of_a_run_at_once_all_write_into_it(tmp_path: Path) -> None:
+    EventLog(str(tmp_path))  # the database of all runs is made by whoever is first, which is another matter
+    runs = [f"run-{number}" for number in range(12)]
+    script = f"""
+import sys
+import dagster as dg
+from data_assets.orchestration.kept_connections import EventLog
+log = EventLog({str(tmp_path)!r})
+sys.stdin.readline()
+for run in {runs!r}:
+    log.store_event(dg.EventLogEntry(None, 10, "said", run, 0.0))
+"""
+    started = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], stdin=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for each in started:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    assert [each.wait(60) for each in started] == [0] * len(started)
+
+    log = EventLog(str(tmp_path))
+    assert {run: len(log.get_logs_for_run(run)) for run in runs} == dict.fromkeys(runs, len(started))
+
+
+def dumped(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return list(connection.iterdump())
+
+
+def pragmas(file: Path) -> list[object]:
+    with closing(sqlite3.connect(file)) as connection:
+        said = ("journal_mode", "page_size", "auto_vacuum", "encoding", "user_version", "application_id")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in said]
+
+
+def transactions(file: Path) -> int:
+    """How many changed a database before its changes went to a log of their own: the counter in its first page."""
+    return int.from_bytes(file.read_bytes()[24:28], "big")
 
 
 def test_a_forked_process_opens_its_own_and_leaves_that_of_its_parent_alone(tmp_path: Path) -> None:
