@@ -23,11 +23,11 @@ def ib_recorded(first: str, last: str, *tickers: str) -> dict[str, Any]:
 
     from benchmarks.ib_stopwatch import timed_ib_days
     from data_assets.cli.local_run import run_range
-    from data_assets.cli.project import definitions
+    from data_assets.cli.project import definitions, open_instance
 
     definitions()
     key = dg.AssetKey(["ib", "bars_1m", _next_ticker(tickers)])
-    with dg.DagsterInstance.get() as instance, timed_ib_days() as times:
+    with open_instance() as instance, timed_ib_days() as times:
         started = time.perf_counter()
         result = run_range(instance, key, first, last)
         seconds = time.perf_counter() - started

@@ -56,10 +56,10 @@ def spx_recorded() -> dict[str, Any]:
     import dagster as dg
 
     from data_assets.cli.local_run import run_range
-    from data_assets.cli.project import definitions
+    from data_assets.cli.project import definitions, open_instance
 
     definitions()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         started = time.perf_counter()
         result = run_range(instance, dg.AssetKey(DATASET.split("/")), DAY.isoformat(), DAY.isoformat())
         seconds = time.perf_counter() - started

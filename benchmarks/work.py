@@ -203,11 +203,11 @@ def recorded(first: str, last: str, dataset: str = DATASET) -> Measured:
 
     from benchmarks.stopwatch import timed_days
     from data_assets.cli.local_run import run_range
-    from data_assets.cli.project import definitions
+    from data_assets.cli.project import definitions, open_instance
 
     definitions()
     key = dg.AssetKey(dataset.split("/"))
-    with dg.DagsterInstance.get() as instance, timed_days() as times:
+    with open_instance() as instance, timed_days() as times:
         started = time.perf_counter()
         result = run_range(instance, key, first, last)
         seconds = time.perf_counter() - started
