@@ -33,6 +33,7 @@ from data_assets.files import tempfiles
 from data_assets.lake.encoded_groups import MAGIC, EncodedGroup, FileFooter, RowGroupEncoder
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.group_bounds import outside_bounds
+from data_assets.lake.growing_file import GrowingFile
 from data_assets.lake.lone_groups import LoneGroups
 from data_assets.lake.page_checksums import pages_hold
 from data_assets.lake.patient_store import POLARS_OPTIONS
@@ -95,13 +96,18 @@ class FileDigest:
     sealed: bool | None
 
 
-def file_digest(file: BinaryIO) -> FileDigest:
-    """Read a file from its first byte to its last, and compare it with its seal."""
+def file_digest(file: BinaryIO, begun: tuple[hashlib._Hash, int] | None = None) -> FileDigest:
+    """Read a file from its first byte to its last, and compare it with its seal.
+
+    Args:
+        file: the file.
+        begun: the digest of its first bytes and their number, if they were read already. The digest is gone on with.
+    """
     size = file.seek(0, os.SEEK_END)
-    body = _footer_start(file, size)
-    file.seek(0)
-    digest = hashlib.sha256()
-    _read_into(digest, file, body)
+    digest, start = begun or (hashlib.sha256(), 0)
+    body = max(start, _footer_start(file, size))
+    file.seek(start)
+    _read_into(digest, file, body - start)
     footer = file.read()
     sealed = (seal := _SEAL.search(footer)) and _sealing(digest, footer, seal).encode() == seal[1]
     digest.update(footer)
@@ -161,6 +167,7 @@ class NewParquet:
         self._digest = hashlib.sha256()
         self.rows = self.size = 0
         self.path, self._file = storage.new_temp(name)
+        self._on_disk = GrowingFile(self._file)
         try:
             self._put(MAGIC)
         except BaseException:
@@ -202,6 +209,7 @@ class NewParquet:
     def _append(self, group: EncodedGroup) -> None:
         self._footer.add(group, self.size)
         self._put(group.data)
+        self._on_disk.grown(self.size)
 
     def _put(self, data: bytes | memoryview) -> None:
         self._file.write(data)
@@ -242,20 +250,23 @@ class NewParquet:
         self._put(footer[: seal.start(1)] + _sealing(self._digest, footer, seal).encode() + footer[seal.end(1) :])
         self._file.flush()
         os.fsync(self._file.fileno())
+        begun = self._on_disk.read_back()
         if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
-            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._file.fileno(), begun[1], 0, os.POSIX_FADV_DONTNEED)
         with os.fdopen(os.dup(self._file.fileno()), "rb") as file, reading(str(self.path)):
-            problem = self._difference(file, metadata)
+            problem = self._difference(file, begun, metadata)
         if problem:
             raise LakeError(
                 f"{self.path}: read back after writing, {problem}; "
                 "check this disk and memory, then run the backfill again"
             )
 
-    def _difference(self, file: BinaryIO, metadata: Mapping[str, str]) -> str | None:
+    def _difference(
+        self, file: BinaryIO, begun: tuple[hashlib._Hash, int], metadata: Mapping[str, str]
+    ) -> str | None:
         if (size := os.fstat(file.fileno()).st_size) != self.size:
             return f"it has {count_of(size, 'byte')} instead of {self.size}"
-        if (on_disk := file_digest(file)).sha256 != self.sha256:
+        if (on_disk := file_digest(file, begun)).sha256 != self.sha256:
             return f"its sha256 is {on_disk.sha256} instead of {self.sha256}"
         if not on_disk.sealed:
             return "its seal is not that of its bytes"
@@ -289,6 +300,7 @@ class NewParquet:
             return
         self._pending = []
         self._end_threads()  # waits for the row groups under way, which go nowhere any more
+        self._on_disk.close()
         self._under_way.clear()
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
