@@ -261,9 +261,7 @@ class NewParquet:
                 "check this disk and memory, then run the backfill again"
             )
 
-    def _difference(
-        self, file: BinaryIO, begun: tuple[hashlib._Hash, int], metadata: Mapping[str, str]
-    ) -> str | None:
+    def _difference(self, file: BinaryIO, begun: tuple[hashlib._Hash, int], metadata: Mapping[str, str]) -> str | None:
         if (size := os.fstat(file.fileno()).st_size) != self.size:
             return f"it has {count_of(size, 'byte')} instead of {self.size}"
         if (on_disk := file_digest(file, begun)).sha256 != self.sha256:

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -122,13 +122,20 @@ class Collected:
         return frames
 
 
+def one_parser() -> Executor:
+    """The thread that parses all bodies of a day, to be left at the day's end.
+
+    It takes less time than receiving them does, however many arrive at once. With a thread for each, a day took longer
+    and held more: they kept the processors from the event loop, and parsed what nobody could put in order yet.
+    """
+    return ThreadPoolExecutor(1, "theta-parse")
+
+
 class Intake:
     """Reads bodies: blocks are parsed in a thread while the next ones arrive, and kept in their order.
 
-    One thread parses, which takes less time than receiving does; with two of them a day took longer.
-
-    At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for the threads, so
-    that none of them touches rows that have been cleaned up.
+    At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for what is at work, so
+    that nothing touches rows that have been cleaned up.
 
     Attributes:
         bodies: how many were read.
@@ -138,11 +145,12 @@ class Intake:
         summary: one row per contract, from `Grid.summary`.
     """
 
-    def __init__(self, rows: Rows, *, table: Table, grid: Grid, meter: DayMeter) -> None:
+    def __init__(self, rows: Rows, *, parser: Executor, table: Table, grid: Grid, meter: DayMeter) -> None:
         """Read bodies of one day.
 
         Args:
             rows: where rows go; the intake enters and leaves its context.
+            parser: parses; see `one_parser`.
             table: the table of the bodies' history.
             grid: the day's grid.
             meter: counts bytes and rows, on the event loop's thread.
@@ -157,7 +165,8 @@ class Intake:
         self._grid = grid
         self._meter = meter
         self._digest = hashlib.sha256()
-        self._parser = ThreadPoolExecutor(1, "theta-parse")
+        self._parser = parser
+        self._reads: deque[Future[tuple[pl.DataFrame, pl.DataFrame]]] = deque()
         self._in_order = ThreadPoolExecutor(1, "theta-write")
 
     def __enter__(self) -> Self:
@@ -167,8 +176,9 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for read in self._reads:
+            read.cancel()
         self._in_order.shutdown(cancel_futures=True)
-        self._parser.shutdown(cancel_futures=True)
         self._rows.__exit__(kind, error, traceback)
 
     @property
@@ -233,6 +243,7 @@ class Intake:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
         read = self._parser.submit(body.read, lines)
+        self._reads = deque([*(each for each in self._reads if not each.done()), read])
         pending.append(self._in_order.submit(self._keep, read, body))
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
@@ -245,9 +256,9 @@ class Intake:
 class DayIntake(Intake):
     """An intake whose rows go straight into the day's file; on an error nothing stays on disk."""
 
-    def __init__(self, writer: DayWriter, *, table: Table, grid: Grid, meter: DayMeter) -> None:
+    def __init__(self, writer: DayWriter, *, parser: Executor, table: Table, grid: Grid, meter: DayMeter) -> None:
         """Read a day; see ``Intake``."""
-        super().__init__(writer, table=table, grid=grid, meter=meter)
+        super().__init__(writer, parser=parser, table=table, grid=grid, meter=meter)
         self._writer = writer
         self._staged: Future[StagedFile] | None = None
 

@@ -15,7 +15,7 @@ from data_assets.lake.writer import StagedFile
 from data_assets.vendors.theta.audit import ShortEnd, compare, short_end
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.day_audit import DayAudit
-from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated
+from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated, one_parser
 from data_assets.vendors.theta.job import DayJob
 
 
@@ -25,7 +25,10 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, DayAudit]:
     day, table = job.day, dataset.table
     requests = [dataset.request(day, root) for root in dataset.roots]
     writer = job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by)
-    with DayIntake(writer, table=table, grid=dataset.grid(job.hours), meter=job.meter) as intake:
+    with (
+        one_parser() as parser,
+        DayIntake(writer, parser=parser, table=table, grid=dataset.grid(job.hours), meter=job.meter) as intake,
+    ):
         taken = _DayBodies(job, intake)
         for request in requests:
             await job.answers(request, taken.take, taken.note_nothing)
