@@ -30,7 +30,7 @@ class GrowingFile:
     def __init__(self, file: BinaryIO) -> None:
         """Look after an open file, from its first byte on."""
         self._file = file
-        self._threads: ThreadPoolExecutor | None = None
+        self._thread: ThreadPoolExecutor | None = None
         self._piece: Future[None] | None = None
         self._digest, self._end = hashlib.sha256(), 0
 
@@ -49,8 +49,8 @@ class GrowingFile:
             if size - self._end < PIECE_BYTES:
                 return
         self._file.flush()
-        self._threads = self._threads or ThreadPoolExecutor(1, "parquet-sync")
-        self._piece = self._threads.submit(self._look, size)
+        self._thread = self._thread or ThreadPoolExecutor(1, "parquet-sync")
+        self._piece = self._thread.submit(self._look, size)
 
     def read_back(self) -> tuple[hashlib._Hash, int]:
         """The sha256 of the first bytes, as they lie on the disk, and their number, once nothing is under way.
@@ -65,8 +65,9 @@ class GrowingFile:
 
     def close(self) -> None:
         """Wait for what is under way; the file itself stays open."""
-        if self._threads is not None:
-            self._threads.shutdown()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
     def _look(self, size: int) -> None:
         descriptor = self._file.fileno()

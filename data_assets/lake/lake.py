@@ -11,6 +11,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime, time
@@ -179,6 +180,7 @@ class Lake:
         *,
         whole_groups: bool = False,
         plain: Collection[str] = (),
+        encoder: Executor | None = None,
         rejected: bool = False,
     ) -> DayWriter:
         """A writer of one day, whose rows will be sorted by ``sort_by`` (ascending; the first column is the group).
@@ -191,6 +193,7 @@ class Lake:
             whole_groups: end row groups only where a group ends, for readers who want one group of a day of many; a
                 group larger than a row group is cut all the same.
             plain: the columns that a dictionary of their values does not suit: their values are held as they are.
+            encoder: encodes the row groups, those of other days too; by default a thread of this day.
             rejected: the rows are not believed: keep them aside for a look, where no reader finds them.
 
         Raises:
@@ -208,6 +211,7 @@ class Lake:
             check_there=partial(self.check_dataset, dataset),
             whole_groups=whole_groups,
             plain=plain,
+            encoder=encoder,
             rejected=rejected,
         )
         self._claim()

@@ -19,7 +19,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -45,7 +45,7 @@ from data_assets.lake.storage import Storage
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
 CACHED_BYTES = 256 << 10
-ENCODERS = AHEAD = 2  # row groups under way, to the file and from it; each more holds the rows of one more
+AHEAD = 2  # row groups that are decoded before they are asked for; each more holds the rows of one more
 
 T = TypeVar("T")
 
@@ -156,14 +156,15 @@ class NewParquet:
         *,
         whole_groups: bool = False,
         plain: Collection[str] = (),
+        encoder: Executor | None = None,
     ) -> None:
         self._storage, self._schema = storage, schema
         self._group = sort_by[0] if whole_groups else None
         self._encoder = RowGroupEncoder(schema, sort_by, plain, ROW_GROUP_ROWS)
         self._footer = FileFooter(self._encoder)
         self._pending: list[pl.DataFrame] = []
-        self._threads: ThreadPoolExecutor | None = None
-        self._under_way: deque[Future[EncodedGroup]] = deque()
+        self._thread, self._own_thread = encoder, encoder is None
+        self._under_way: Future[EncodedGroup] | None = None
         self._digest = hashlib.sha256()
         self.rows = self.size = 0
         self.path, self._file = storage.new_temp(name)
@@ -196,15 +197,16 @@ class NewParquet:
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
     def _encode(self, rows: pl.DataFrame) -> None:
-        """Encode a row group while the caller puts the next ones in order; no more than `ENCODERS` are under way."""
-        self._wait(ENCODERS - 1)
-        self._threads = self._threads or ThreadPoolExecutor(ENCODERS, "parquet-encode")
-        self._under_way.append(self._threads.submit(self._encoder.encode, rows, {}))
+        """Encode a row group while the caller puts the next ones in order; one is under way at a time."""
+        self._wait()
+        self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
+        self._under_way = self._thread.submit(self._encoder.encode, rows, {})
 
-    def _wait(self, left: int = 0) -> None:
-        """Return when no more than `left` row groups are under way, and the others are in the file."""
-        while len(self._under_way) > left:
-            self._append(self._under_way.popleft().result())
+    def _wait(self) -> None:
+        """Return when no row group is under way, and all are in the file."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            self._append(under_way.result())
 
     def _append(self, group: EncodedGroup) -> None:
         self._footer.add(group, self.size)
@@ -224,17 +226,16 @@ class NewParquet:
 
     def _end_rows(self, metadata: Mapping[str, str]) -> None:
         rows, self._pending = pl.concat(self._pending), []
-        self._wait(ENCODERS - 1)
         # In no thread of its own: most files have no other row group.
         last = self._encoder.encode(rows, metadata) if rows.height else None
         self._wait()
         if last is not None:
             self._append(last)
-        self._end_threads()
+        self._end_thread()
 
-    def _end_threads(self) -> None:
-        if self._threads is not None:
-            self._threads.shutdown()
+    def _end_thread(self) -> None:
+        if self._own_thread and self._thread is not None:
+            self._thread.shutdown()
 
     def seal(self, metadata: Mapping[str, str]) -> None:
         """End the file with ``metadata`` and its seal in the footer, sync it, and read back from the disk what it is.
@@ -297,9 +298,11 @@ class NewParquet:
         if self._file.closed:
             return
         self._pending = []
-        self._end_threads()  # waits for the row groups under way, which go nowhere any more
+        if self._under_way is not None:
+            self._under_way.cancel()  # or it ends, and goes nowhere
+            self._under_way = None
+        self._end_thread()
         self._on_disk.close()
-        self._under_way.clear()
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -147,6 +148,7 @@ class DayWriter:
         check_there: Callable[[], None],
         whole_groups: bool = False,
         plain: Collection[str] = (),
+        encoder: Executor | None = None,
         rejected: bool = False,
     ) -> None:
         self._storage, self._dataset, self._day, self._synthetic = storage, dataset, day, synthetic
@@ -159,7 +161,7 @@ class DayWriter:
         self._group = self._sort_by[0]
         if foreign := set(plain) - set(self._columns):
             raise ValueError(f"{self._name}: plain names columns that the schema lacks: {', '.join(sorted(foreign))}")
-        self._whole_groups, self._plain = whole_groups, plain
+        self._whole_groups, self._plain, self._encoder = whole_groups, plain, encoder
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
         self._buffer: list[pl.DataFrame] = []
@@ -303,6 +305,7 @@ class DayWriter:
             self._sort_by,
             whole_groups=self._whole_groups,
             plain=self._plain,
+            encoder=self._encoder,
         )
 
     @contextmanager

@@ -6,6 +6,7 @@ import io
 import random
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
 
@@ -201,57 +202,51 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Encoders]:
         encoders.may_end.release(100)
 
 
-def new_file(folder: Path) -> NewParquet:
-    return NewParquet(open_storage(str(folder)), "new.parquet", quotes().to_arrow().schema, SORT_BY)
+def new_file(folder: Path, encoder: Executor | None = None) -> NewParquet:
+    storage = open_storage(str(folder))
+    return NewParquet(storage, "new.parquet", quotes().to_arrow().schema, SORT_BY, encoder=encoder)
 
 
-def test_two_row_groups_are_under_way_and_who_writes_waits(folder: Path, encoders: Encoders) -> None:
+def test_one_row_group_is_under_way_and_who_writes_waits(folder: Path, encoders: Encoders) -> None:
     file = new_file(folder)
     day = quotes()
     writing = threading.Thread(target=file.write, args=(day,))
     writing.start()
-    for _ in range(2):
-        assert encoders.begun.acquire(timeout=60)
+    assert encoders.begun.acquire(timeout=60)
     writing.join(0.05)
     assert writing.is_alive()
     encoders.may_end.release(100)
     writing.join()
     file.end()
-    assert encoders.most == parquet_file.ENCODERS == 2
+    assert encoders.most == 1
     assert pl.read_parquet(file.path).equals(day)
     file.discard()
 
 
-def test_a_row_group_that_is_done_first_waits_for_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, day = RowGroupEncoder.encode, quotes()
-    second_is_done = threading.Event()
+def test_files_that_share_an_encoder_have_their_own_rows_and_leave_it_to_the_others(folder: Path) -> None:
+    days = [quotes(), quotes().reverse()]
+    with ThreadPoolExecutor(1) as encoder:
+        given_up, *files = [new_file(folder, encoder) for _ in range(3)]
+        given_up.write(days[0].head(2 * ROW_GROUP + 1))
+        for start in range(0, days[0].height, ROW_GROUP):
+            for file, day in zip(files, days, strict=True):
+                file.write(day.slice(start, ROW_GROUP))
+            given_up.discard()
+        for file, day in zip(files, days, strict=True):
+            file.end()
+            assert pl.read_parquet(file.path).equals(day)
+            file.discard()
 
-    def first_last(encoder: RowGroupEncoder, rows: pl.DataFrame, metadata: dict[str, str]) -> object:
-        if rows.equals(day.head(ROW_GROUP)):
-            assert second_is_done.wait(60)
-        encoded = encode(encoder, rows, metadata)
-        if rows.equals(day.slice(ROW_GROUP, ROW_GROUP)):
-            second_is_done.set()
-        return encoded
 
-    monkeypatch.setattr(RowGroupEncoder, "encode", first_last)
+def test_a_file_that_is_given_up_takes_no_row_group_any_more(folder: Path, encoders: Encoders) -> None:
     file = new_file(folder)
-    file.write(day)
-    file.end()
-    assert pl.read_parquet(file.path).equals(day)
-    file.discard()
-
-
-def test_a_file_that_is_given_up_waits_for_its_row_groups_and_takes_none(folder: Path, encoders: Encoders) -> None:
-    file = new_file(folder)
-    file.write(quotes().head(2 * ROW_GROUP + 1))
-    for _ in range(2):
-        assert encoders.begun.acquire(timeout=60)
+    file.write(quotes().head(ROW_GROUP + 1))
+    assert encoders.begun.acquire(timeout=60)
     size = file.size
     leaving = threading.Thread(target=file.discard)
     leaving.start()
     leaving.join(0.05)
-    assert leaving.is_alive()
+    assert leaving.is_alive()  # its thread is to end with it
     encoders.may_end.release(2)
     leaving.join()
     assert (encoders.at_work, file.size) == (0, size)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,7 +43,7 @@ from data_assets.vendors.theta.audit import (
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.dataset import RequestBy
 from data_assets.vendors.theta.day_audit import DayAudit, digest_of_digests
-from data_assets.vendors.theta.intake import Collected, Grid, Intake, RowsRepeated, one_parser, refuse_repeats
+from data_assets.vendors.theta.intake import Collected, Grid, Intake, RowsRepeated, refuse_repeats
 from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.parts import Body, Part, Parts, part_name
 from data_assets.vendors.theta.plan import Group, groups, split
@@ -75,11 +74,15 @@ async def day_by_expiration(job: DayJob, by: RequestBy) -> tuple[StagedFile, Day
         raise DayEnded(NoData("Theta knows no expiration of this day or later"))
     with lake.unfinished(dataset.key, day) as pieces:
         try:
-            with (
-                lake.writer(dataset.key, day, dataset.table.arrow_schema, dataset.sort_by, whole_groups=True) as writer,
-                one_parser() as parser,
-            ):
-                collection = _Collection(job, pieces, parser)
+            with lake.writer(
+                dataset.key,
+                day,
+                dataset.table.arrow_schema,
+                dataset.sort_by,
+                whole_groups=True,
+                encoder=job.stages.encode,
+            ) as writer:
+                collection = _Collection(job, pieces)
                 parts = await collection.merge(plan, writer)
                 audited = _arrival(job, parts, collection)
                 staged = await in_thread(lambda: writer.finish(job.provenance(audited)), StagedFile.discard)
@@ -119,7 +122,7 @@ class _Collection:
         short_ends: the short ends of bodies that end inside a contract and were believed.
     """
 
-    def __init__(self, job: DayJob, pieces: UnfinishedDay, parser: Executor) -> None:
+    def __init__(self, job: DayJob, pieces: UnfinishedDay) -> None:
         self.comparisons: dict[str, ListComparison | None] = {}
         self.short_ends: list[ShortEnd] = []
         self._job = job
@@ -130,7 +133,6 @@ class _Collection:
         self._listed = job.listed
         self._meter = job.meter
         self._parts = Parts(pieces, job.dataset.table, self._grid)
-        self._parser = parser
         self._memory = job.memory
         self._on_disk: set[str] = set()
         self._waiting: dict[HistoryRequest, list[pl.DataFrame]] = {}  # of several threads
@@ -256,7 +258,7 @@ class _Collection:
             return kept
         collected = Collected()
         with Intake(
-            collected, parser=self._parser, table=self._dataset.table, grid=self._grid, meter=self._meter
+            collected, stages=self._job.stages, table=self._dataset.table, grid=self._grid, meter=self._meter
         ) as intake:
             async with self._bodies.history(request) as chunks:
                 end = await intake.body(chunks, request.asked())

@@ -35,6 +35,7 @@ from data_assets.vendors.theta.job import DayJob
 from data_assets.vendors.theta.plan import choose_request_unit, expected_rows
 from data_assets.vendors.theta.reports import day_of_reports
 from data_assets.vendors.theta.short_answers import ShortAnswerMemory
+from data_assets.vendors.theta.stages import new_stages
 from data_assets.vendors.theta.terminal import OptionSource
 from data_assets.vendors.theta.whole_day import whole_day
 
@@ -87,6 +88,7 @@ class ThetaSource:
         self._lake = lake
         self._bodies = bodies
         self._clock = clock
+        self._stages = new_stages()
 
     async def wait_until_up(self) -> None:
         """See ``Source``."""
@@ -125,7 +127,7 @@ class ThetaSource:
         self, hours: Session, listed: ContractList, meter: DayMeter, memory: ShortAnswerMemory
     ) -> tuple[StagedFile, DayAudit]:
         dataset = self._dataset
-        job = DayJob(dataset, self._bodies, self._lake, hours, listed, meter, memory, self._clock)
+        job = DayJob(dataset, self._bodies, self._lake, hours, listed, meter, memory, self._clock, self._stages)
         by = choose_request_unit(dataset, expected_rows(dataset, listed.contracts, dataset.grid(hours).points))
         if not dataset.by_minute:
             return await day_of_reports(job, by)

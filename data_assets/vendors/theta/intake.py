@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -23,6 +23,7 @@ from data_assets.counts import count_of, count_that
 from data_assets.ingest.line_blocks import LineBlocks, LineTooLong
 from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.ingest.source import DayMeter
+from data_assets.ingest.threads import in_thread
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import last_contract_whole
@@ -30,6 +31,7 @@ from data_assets.quality.contract_summary import contract_pieces, contract_summa
 from data_assets.quality.naming import contract_names
 from data_assets.trading_calendar import Session
 from data_assets.vendors.theta.schema import Asked, RowReader, Table
+from data_assets.vendors.theta.stages import Stages
 from data_assets.vendors.theta.strict_lines import is_compiled
 
 LOOK_AHEAD = 2 if is_compiled() else 4
@@ -122,15 +124,6 @@ class Collected:
         return frames
 
 
-def one_parser() -> Executor:
-    """The thread that parses all bodies of a day, to be left at the day's end.
-
-    It takes less time than receiving them does, however many arrive at once. With a thread for each, a day took longer
-    and held more: they kept the processors from the event loop, and parsed what nobody could put in order yet.
-    """
-    return ThreadPoolExecutor(1, "theta-parse")
-
-
 class Intake:
     """Reads bodies: blocks are parsed in a thread while the next ones arrive, and kept in their order.
 
@@ -145,12 +138,12 @@ class Intake:
         summary: one row per contract, from `Grid.summary`.
     """
 
-    def __init__(self, rows: Rows, *, parser: Executor, table: Table, grid: Grid, meter: DayMeter) -> None:
+    def __init__(self, rows: Rows, *, stages: Stages, table: Table, grid: Grid, meter: DayMeter) -> None:
         """Read bodies of one day.
 
         Args:
             rows: where rows go; the intake enters and leaves its context.
-            parser: parses; see `one_parser`.
+            stages: the threads that read them.
             table: the table of the bodies' history.
             grid: the day's grid.
             meter: counts bytes and rows, on the event loop's thread.
@@ -165,9 +158,8 @@ class Intake:
         self._grid = grid
         self._meter = meter
         self._digest = hashlib.sha256()
-        self._parser = parser
-        self._reads: deque[Future[tuple[pl.DataFrame, pl.DataFrame]]] = deque()
-        self._in_order = ThreadPoolExecutor(1, "theta-write")
+        self._stages = stages
+        self._kept: list[Future[int]] = []  # and what is to be
 
     def __enter__(self) -> Self:
         self._rows.__enter__()
@@ -176,9 +168,7 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for read in self._reads:
-            read.cancel()
-        self._in_order.shutdown(cancel_futures=True)
+        wait([each for each in self._kept if not each.cancel()])  # a canceled one may still wait for its turn
         self._rows.__exit__(kind, error, traceback)
 
     @property
@@ -242,9 +232,9 @@ class Intake:
         if len(pending) >= LOOK_AHEAD:
             self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
         lines = body.without_header(block)
-        read = self._parser.submit(body.read, lines)
-        self._reads = deque([*(each for each in self._reads if not each.done()), read])
-        pending.append(self._in_order.submit(self._keep, read, body))
+        read = self._stages.parse.submit(body.read, lines)
+        pending.append(self._stages.keep.submit(self._keep, read, body))
+        self._kept = [*(each for each in self._kept if not each.done()), pending[-1]]
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
         frame, summary = read.result()
@@ -256,19 +246,18 @@ class Intake:
 class DayIntake(Intake):
     """An intake whose rows go straight into the day's file; on an error nothing stays on disk."""
 
-    def __init__(self, writer: DayWriter, *, parser: Executor, table: Table, grid: Grid, meter: DayMeter) -> None:
+    def __init__(self, writer: DayWriter, *, stages: Stages, table: Table, grid: Grid, meter: DayMeter) -> None:
         """Read a day; see ``Intake``."""
-        super().__init__(writer, parser=parser, table=table, grid=grid, meter=meter)
+        super().__init__(writer, stages=stages, table=table, grid=grid, meter=meter)
         self._writer = writer
-        self._staged: Future[StagedFile] | None = None
+        self._staged: StagedFile | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, traceback)
-        staged = self._staged
-        if kind is not None and staged is not None and not staged.cancelled() and staged.exception() is None:
-            staged.result().discard()
+        if kind is not None and self._staged is not None:
+            self._staged.discard()
 
     async def finish(self, provenance: Provenance) -> StagedFile:
         """Write the day to disk under its temporary name.
@@ -276,8 +265,9 @@ class DayIntake(Intake):
         Raises:
             RowsRepeated: a contract has two rows with the same timestamp.
         """
-        self._staged = self._in_order.submit(self._finish, provenance)
-        return await asyncio.wrap_future(self._staged)
+        # In no thread of the other days, which would wait for the disk with this one.
+        self._staged = await in_thread(lambda: self._finish(provenance), StagedFile.discard)
+        return self._staged
 
     def _finish(self, provenance: Provenance) -> StagedFile:
         staged = self._writer.finish(provenance)

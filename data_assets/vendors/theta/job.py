@@ -23,6 +23,7 @@ from data_assets.vendors.theta.dataset import OptionDataset
 from data_assets.vendors.theta.day_audit import DayAudit
 from data_assets.vendors.theta.plan import listed_expirations, split
 from data_assets.vendors.theta.short_answers import ShortAnswerMemory
+from data_assets.vendors.theta.stages import Stages
 from data_assets.vendors.theta.terminal import OptionSource
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class DayJob:
         meter: counts bytes and rows.
         memory: what is remembered of earlier responses.
         clock: returns the current instant, with a time zone.
+        stages: the threads that its bodies and its file pass through.
     """
 
     dataset: OptionDataset
@@ -51,6 +53,7 @@ class DayJob:
     meter: DayMeter
     memory: ShortAnswerMemory
     clock: Callable[[], datetime]
+    stages: Stages
 
     @property
     def day(self) -> date:

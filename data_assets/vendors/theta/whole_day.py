@@ -15,7 +15,7 @@ from data_assets.lake.writer import StagedFile
 from data_assets.vendors.theta.audit import ShortEnd, compare, short_end
 from data_assets.vendors.theta.client import HistoryRequest
 from data_assets.vendors.theta.day_audit import DayAudit
-from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated, one_parser
+from data_assets.vendors.theta.intake import BodyEnd, DayIntake, RowsRepeated
 from data_assets.vendors.theta.job import DayJob
 
 
@@ -24,11 +24,9 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, DayAudit]:
     dataset, bodies, listed, memory = job.dataset, job.bodies, job.listed, job.memory
     day, table = job.day, dataset.table
     requests = [dataset.request(day, root) for root in dataset.roots]
-    writer = job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by)
-    with (
-        one_parser() as parser,
-        DayIntake(writer, parser=parser, table=table, grid=dataset.grid(job.hours), meter=job.meter) as intake,
-    ):
+    stages = job.stages
+    writer = job.lake.writer(dataset.key, day, table.arrow_schema, dataset.sort_by, encoder=stages.encode)
+    with DayIntake(writer, stages=stages, table=table, grid=dataset.grid(job.hours), meter=job.meter) as intake:
         taken = _DayBodies(job, intake)
         for request in requests:
             await job.answers(request, taken.take, taken.note_nothing)
