@@ -7,7 +7,6 @@ import io
 import re
 import resource
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from data_assets.vendors.theta.day import ThetaSource, not_yet
 from data_assets.vendors.theta.day_checks import evaluate_checks
 from data_assets.vendors.theta.schema import QUOTES as TABLE
 from data_assets.vendors.theta.short_answers import ShortAnswer
+from data_assets.vendors.theta.stages import new_stages
 from data_assets.vendors.theta.terminal import Terminal
 from data_assets.vendors.theta.values import Limits
 from data_assets_tests.vendors.theta.raw_http import by_path, response, terminal, until_close
@@ -817,7 +817,9 @@ class Canceller(Meter):
         asyncio.get_running_loop().call_later(self.seconds_later, self.task.cancel)
 
 
-async def test_cancelling_at_any_moment_leaves_no_file(tmp_path: Path):
+async def test_cancelling_at_any_moment_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stages = new_stages()
+    monkeypatch.setattr("data_assets.vendors.theta.day.new_stages", lambda: stages)
     lake = Lake(str(tmp_path), synthetic=True)
     with SandboxTheta(contracts=340) as theta:
         async with ThetaClient(theta.base_url, max_concurrent=2) as client:
@@ -835,8 +837,9 @@ async def test_cancelling_at_any_moment_leaves_no_file(tmp_path: Path):
                 except asyncio.CancelledError:
                     cancelled += 1
                 assert left_in(tmp_path) == [], meter
-                at_work = [thread.name for thread in threading.enumerate() if thread.name.startswith("theta-")]
-                assert at_work == [], "a thread that still works could make the file again"
+                for stage in (stages.parse, stages.keep, stages.encode):
+                    stage.submit(int).result(60)
+                assert left_in(tmp_path) == [], "a thread that still worked has made the file again"
     assert cancelled >= 4
 
 
