@@ -10,6 +10,7 @@ Here: syncing and digesting the pieces that are written. Not here: what is writt
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
@@ -33,48 +34,54 @@ class GrowingFile:
         self._thread: ThreadPoolExecutor | None = None
         self._piece: Future[None] | None = None
         self._digest, self._end = hashlib.sha256(), 0
+        self._stopped = not _READS_THE_DISK
 
     def grown(self, size: int) -> None:
         """Say that ``size`` bytes are written by now; they may be in the buffer of the file still.
 
         Raises:
-            OSError: the disk did not take an earlier piece.
+            OSError: the disk did not take an earlier piece, or does not give it back.
         """
-        if not _READS_THE_DISK or size - self._end < PIECE_BYTES:
+        if self._stopped or (self._piece is not None and not self._piece.done()):
             return
         if self._piece is not None:
-            if not self._piece.done():
-                return
             self._piece.result()
-            if size - self._end < PIECE_BYTES:
-                return
+        # Whole pages: the system drops no others from its cache.
+        end = size - size % mmap.PAGESIZE
+        if end - self._end < PIECE_BYTES:
+            return
         self._file.flush()
         self._thread = self._thread or ThreadPoolExecutor(1, "parquet-sync")
-        self._piece = self._thread.submit(self._look, size)
+        # By a descriptor of its own, for nobody waits for a piece of a file that is given up and closed.
+        self._piece = self._thread.submit(self._read_back, os.dup(self._file.fileno()), end)
 
     def read_back(self) -> tuple[hashlib._Hash, int]:
-        """The sha256 of the first bytes, as they lie on the disk, and their number, once nothing is under way.
+        """The sha256 of the first bytes, as the disk gives them back, and their number, which is one of whole pages.
+
+        It waits for the piece under way, and there is none after it.
 
         Raises:
-            OSError: the disk did not take a piece.
+            OSError: the disk did not take a piece, or does not give it back.
         """
         if self._piece is not None:
             self._piece.result()
-        self.close()
+        self.stop()
         return self._digest, self._end
 
-    def close(self) -> None:
-        """Wait for what is under way; the file itself stays open."""
+    def stop(self) -> None:
+        """Look after the file no more; of a piece under way, nobody will ask."""
+        self._stopped = True
         if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+            self._thread.shutdown(wait=False)
 
-    def _look(self, size: int) -> None:
-        descriptor = self._file.fileno()
-        os.fdatasync(descriptor)
-        os.posix_fadvise(descriptor, self._end, size - self._end, os.POSIX_FADV_DONTNEED)
-        buffer = memoryview(bytearray(_AT_ONCE))
-        # At a place of its own: the file's is where the next bytes are written.
-        while read := os.preadv(descriptor, [buffer[: size - self._end]], self._end):
-            self._digest.update(buffer[:read])
-            self._end += read
+    def _read_back(self, descriptor: int, end: int) -> None:
+        try:
+            os.fdatasync(descriptor)
+            os.posix_fadvise(descriptor, self._end, end - self._end, os.POSIX_FADV_DONTNEED)
+            buffer = memoryview(bytearray(_AT_ONCE))
+            # At a place of its own: the file's is where the next bytes are written.
+            while not self._stopped and (read := os.preadv(descriptor, [buffer[: end - self._end]], self._end)):
+                self._digest.update(buffer[:read])
+                self._end += read
+        finally:
+            os.close(descriptor)

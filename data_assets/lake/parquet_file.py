@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 import polars as pl
@@ -218,19 +219,26 @@ class NewParquet:
         self._digest.update(data)
         self.size += len(data)
 
+    def read_once(self) -> None:
+        """Say that the file will be read and dropped, and never be sealed: no more of it needs to be synced."""
+        self._on_disk.stop()
+
     def end(self) -> None:
-        """Write what is pending and the footer, so that the file can be read; nothing is synced yet."""
+        """Write what is pending and the footer, so that the file can be read."""
         self._end_rows({})
         self._put(self._footer.to_bytes({}))
         self._file.flush()
 
     def _end_rows(self, metadata: Mapping[str, str]) -> None:
         rows, self._pending = pl.concat(self._pending), []
-        # In no thread of its own: most files have no other row group.
-        last = self._encoder.encode(rows, metadata) if rows.height else None
+        last: EncodedGroup | Future[EncodedGroup] | None = None
+        if rows.height:
+            # In the thread that has encoded the others, whose memory is warm; most files have no other row group.
+            encode = partial(self._encoder.encode, rows, metadata)
+            last = encode() if self._thread is None else self._thread.submit(encode)
         self._wait()
         if last is not None:
-            self._append(last)
+            self._append(last.result() if isinstance(last, Future) else last)
         self._end_thread()
 
     def _end_thread(self) -> None:
@@ -302,7 +310,7 @@ class NewParquet:
             self._under_way.cancel()  # or it ends, and goes nowhere
             self._under_way = None
         self._end_thread()
-        self._on_disk.close()
+        self._on_disk.stop()
         with contextlib.suppress(OSError):  # what cannot be removed now loses its lock, and a sweep takes it
             tempfiles.remove(self.path)
         with contextlib.suppress(OSError):  # a full disk does not take the rest of the buffer either

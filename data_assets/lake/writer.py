@@ -220,6 +220,21 @@ class DayWriter:
             self._complete = self._buffered
             self._write_complete()
 
+    def end_rows(self) -> None:
+        """Say that there are no more rows, so that the last ones are in order before ``finish``, which says it too.
+
+        Raises:
+            ValueError: the writer has ended.
+            LakeError: see ``write``.
+        """
+        with self._working():
+            self._write_last()
+
+    def _write_last(self) -> None:
+        if self._buffer:
+            self._complete = self._buffered
+            self._write_run(self._take_complete(), alone=self._file is None)
+
     def _write_complete(self) -> None:
         if self._buffered >= ROW_GROUP_ROWS and self._complete:
             self._write_run(self._take_complete())
@@ -240,15 +255,11 @@ class DayWriter:
                 "data; set DATA_ASSETS_LAKE to a folder of their own"
             )
         with self._working():
-            if self._buffer:
-                self._complete = self._buffered
-                self._write_run(self._take_complete(), alone=self._file is None)
+            self._write_last()
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
-            if self._index:
-                index = pl.concat(self._index)
-                if not index[self._group].is_sorted() or index[self._group].n_unique() < index.height:
-                    self._merge(index)
+            if self._index and not self._is_ordered(self._index):
+                self._merge(pl.concat(self._index))
             written_at = utc_now()
             self._file.seal(to_metadata(provenance, self._file.rows, self._schema, written_at=written_at))
             staged = StagedFile(self._storage, self._name, self._file, provenance, written_at, self._since)
@@ -277,7 +288,14 @@ class DayWriter:
             groups, lengths = ordered.groups()
             starts = self._file.rows + lengths.cum_sum() - lengths
             self._index.append(pl.DataFrame({self._group: groups, "start": starts, "length": lengths}))
+            if not self._is_ordered(self._index[-2:]):
+                self._file.read_once()
         self._write(ordered)
+
+    def _is_ordered(self, runs: Sequence[pl.DataFrame]) -> bool:
+        """Whether each group of these runs comes once, and after those that are smaller."""
+        groups = pl.concat(runs)[self._group]
+        return groups.is_sorted() and groups.n_unique() == groups.len()
 
     def _merge(self, index: pl.DataFrame) -> None:
         runs = self._file
