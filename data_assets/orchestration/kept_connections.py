@@ -116,16 +116,16 @@ class EventLog(SqliteEventLogStorage):
 
     def _made_at_once(self, engine: Engine) -> bool:
         """Make a run's database in one transaction if there is none; whether Dagster has nothing to do any more."""
-        with closing(engine.raw_connection()) as connection:
-            database = connection.driver_connection
-            assert isinstance(database, sqlite3.Connection)
-            try:
+        try:
+            with closing(engine.raw_connection()) as connection:
+                database = connection.driver_connection
+                assert isinstance(database, sqlite3.Connection)
                 if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                     database.execute("PRAGMA journal_mode=WAL")
                     database.executescript(self._statements())
                 return database.execute("SELECT version_num FROM alembic_version").fetchone() is not None
-            except sqlite3.DatabaseError:  # another process is at it or was killed at it, or it is none
-                return False
+        except sqlite3.DatabaseError:  # another process is at it or was killed at it, or it is none
+            return False
 
     def _statements(self) -> str:
         if not EventLog._of_a_run:

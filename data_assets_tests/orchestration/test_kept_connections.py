@@ -127,6 +127,14 @@ def test_what_is_no_database_is_refused_in_dagsters_words(tmp_path: Path) -> Non
     assert (tmp_path / "a.db").read_bytes() == b"no database" * 100
 
 
+def test_a_database_that_cannot_be_opened_is_refused_in_dagsters_words(tmp_path: Path) -> None:
+    log = EventLog(str(tmp_path))
+    (tmp_path / "a.db").mkdir()
+
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="unable to open"):
+        log.get_logs_for_run("a")
+
+
 def test_processes_that_make_the_database_of_a_run_at_once_all_write_into_it(tmp_path: Path) -> None:
     EventLog(str(tmp_path))  # the database of all runs is made by whoever is first, which is another matter
     runs = [f"run-{number}" for number in range(12)]

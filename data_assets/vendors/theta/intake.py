@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -23,6 +23,7 @@ from data_assets.counts import count_of, count_that
 from data_assets.ingest.line_blocks import LineBlocks, LineTooLong
 from data_assets.ingest.outcome import DayEnded, Rejected, Transient
 from data_assets.ingest.source import DayMeter
+from data_assets.ingest.threads import in_thread
 from data_assets.lake.provenance import Provenance
 from data_assets.lake.writer import DayWriter, StagedFile
 from data_assets.quality.completeness import last_contract_whole
@@ -126,8 +127,8 @@ class Collected:
 class Intake:
     """Reads bodies: blocks are parsed in a thread while the next ones arrive, and kept in their order.
 
-    At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Leaving the context waits for what is at work, so
-    that nothing touches rows that have been cleaned up.
+    At most ``LOOK_AHEAD`` blocks have been received and not yet kept. Once the context is left, no more are kept; one
+    that was received may still be parsed, for nobody.
 
     Attributes:
         bodies: how many were read.
@@ -158,7 +159,7 @@ class Intake:
         self._meter = meter
         self._digest = hashlib.sha256()
         self._stages = stages
-        self._kept: list[Future[Any]] = []  # and what is to be
+        self._to_keep: list[Future[Any]] = []
 
     def __enter__(self) -> Self:
         self._rows.__enter__()
@@ -167,7 +168,8 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        wait([each for each in self._kept if not each.cancel()])  # a canceled one may still wait for its turn
+        for each in self._to_keep:
+            each.cancel()  # or wait for its end, as the rows do that are left now
         self._rows.__exit__(kind, error, traceback)
 
     @property
@@ -233,7 +235,7 @@ class Intake:
         lines = body.without_header(block)
         read = self._stages.parse.submit(body.read, lines)
         pending.append(self._stages.keep.submit(self._keep, read, body))
-        self._kept = [*(each for each in self._kept if not each.done()), pending[-1]]
+        self._to_keep = [*(each for each in self._to_keep if not each.done()), pending[-1]]
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
         frame, summary = read.result()
@@ -249,15 +251,14 @@ class DayIntake(Intake):
         """Read a day; see ``Intake``."""
         super().__init__(writer, stages=stages, table=table, grid=grid, meter=meter)
         self._writer = writer
-        self._staged: Future[StagedFile] | None = None
+        self._staged: StagedFile | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, traceback)
-        staged = self._staged
-        if kind is not None and staged is not None and not staged.cancelled() and staged.exception() is None:
-            staged.result().discard()
+        if kind is not None and self._staged is not None:
+            self._staged.discard()
 
     async def finish(self, provenance: Provenance) -> StagedFile:
         """Write the day to disk under its temporary name.
@@ -265,10 +266,12 @@ class DayIntake(Intake):
         Raises:
             RowsRepeated: a contract has two rows with the same timestamp.
         """
-        # In the thread that has kept the rows: the memory of another one is cold, and a day takes a thirtieth longer.
-        self._staged = self._stages.keep.submit(self._finish, provenance)
-        self._kept.append(self._staged)
-        return await asyncio.wrap_future(self._staged)
+        last = self._stages.keep.submit(self._writer.end_rows)
+        self._to_keep.append(last)
+        await asyncio.wrap_future(last)
+        # In none of the stages, where all other days would wait for the disk with this one.
+        self._staged = await in_thread(lambda: self._finish(provenance), StagedFile.discard)
+        return self._staged
 
     def _finish(self, provenance: Provenance) -> StagedFile:
         staged = self._writer.finish(provenance)

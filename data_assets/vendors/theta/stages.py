@@ -19,7 +19,8 @@ class Stages:
 
     Attributes:
         parse: text becomes rows.
-        keep: rows are put in their order, after they were parsed in the same order.
+        keep: rows are put in their order, after they were parsed in the same order. A day's end, which waits for the
+            disk, has a thread of its own.
         encode: rows in their order become row groups.
     """
 
