@@ -117,9 +117,7 @@ class EventLog(SqliteEventLogStorage):
     def _made_at_once(self, engine: Engine) -> bool:
         """Make a run's database in one transaction if there is none; whether Dagster has nothing to do any more."""
         try:
-            with closing(engine.raw_connection()) as connection:
-                database = connection.driver_connection
-                assert isinstance(database, sqlite3.Connection)
+            with closing(sqlite3.connect(str(engine.url.database), SQLITE_BUSY_TIMEOUT_SECONDS)) as database:
                 if database.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                     database.execute("PRAGMA journal_mode=WAL")
                     database.executescript(self._statements())
@@ -129,13 +127,9 @@ class EventLog(SqliteEventLogStorage):
 
     def _statements(self) -> str:
         if not EventLog._of_a_run:
-            in_memory = create_engine("sqlite://", poolclass=StaticPool)
-            super()._initdb(in_memory)
-            with closing(in_memory.raw_connection()) as connection:
-                database = connection.driver_connection
-                assert isinstance(database, sqlite3.Connection)
+            with closing(sqlite3.connect(":memory:")) as database:
+                super()._initdb(create_engine("sqlite://", creator=lambda: database, poolclass=StaticPool))
                 EventLog._of_a_run = "\n".join(database.iterdump())
-            in_memory.dispose()
         return EventLog._of_a_run
 
     @contextmanager
