@@ -18,8 +18,10 @@ from typing import BinaryIO
 PIECE_BYTES = 4 << 20
 """Most files of most datasets are smaller, and have one piece, which needs no thread."""
 
-_AT_ONCE = 256 << 10  # still in the processor's cache when it is digested
-_READS_THE_DISK = hasattr(os, "posix_fadvise")  # elsewhere the page cache would be read, which proves nothing early
+CACHED_BYTES = 256 << 10
+"""Read at once from a file of this machine: still in the processor's cache when it is digested."""
+
+_READS_THE_DISK = hasattr(os, "posix_fadvise")  # elsewhere it is the page cache that is read, which proves less
 
 
 class GrowingFile:
@@ -56,16 +58,22 @@ class GrowingFile:
         self._piece = self._thread.submit(self._read_back, os.dup(self._file.fileno()), end)
 
     def read_back(self) -> tuple[hashlib._Hash, int]:
-        """The sha256 of the first bytes, as the disk gives them back, and their number, which is one of whole pages.
+        """Sync all of the file, of which no piece is under way any more.
 
-        It waits for the piece under way, and there is none after it.
+        Returns:
+            The sha256 of the first bytes, as the disk gave them back, and their number, which is one of whole pages.
+            What is read behind them comes from the disk, too.
 
         Raises:
             OSError: the disk did not take a piece, or does not give it back.
         """
+        self._file.flush()
+        os.fsync(self._file.fileno())
         if self._piece is not None:
             self._piece.result()
         self.stop()
+        if _READS_THE_DISK:
+            os.posix_fadvise(self._file.fileno(), self._end, 0, os.POSIX_FADV_DONTNEED)
         return self._digest, self._end
 
     def stop(self) -> None:
@@ -78,7 +86,7 @@ class GrowingFile:
         try:
             os.fdatasync(descriptor)
             os.posix_fadvise(descriptor, self._end, end - self._end, os.POSIX_FADV_DONTNEED)
-            buffer = memoryview(bytearray(_AT_ONCE))
+            buffer = memoryview(bytearray(CACHED_BYTES))
             # At a place of its own: the file's is where the next bytes are written.
             while not self._stopped and (read := os.preadv(descriptor, [buffer[: end - self._end]], self._end)):
                 self._digest.update(buffer[:read])

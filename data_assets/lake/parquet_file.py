@@ -22,7 +22,6 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 import polars as pl
@@ -34,7 +33,7 @@ from data_assets.files import tempfiles
 from data_assets.lake.encoded_groups import MAGIC, EncodedGroup, FileFooter, RowGroupEncoder
 from data_assets.lake.errors import Corrupt, LakeError, one_line, read_error
 from data_assets.lake.group_bounds import outside_bounds
-from data_assets.lake.growing_file import GrowingFile
+from data_assets.lake.growing_file import CACHED_BYTES, GrowingFile
 from data_assets.lake.lone_groups import LoneGroups
 from data_assets.lake.page_checksums import pages_hold
 from data_assets.lake.patient_store import POLARS_OPTIONS
@@ -45,7 +44,6 @@ from data_assets.lake.storage import Storage
 # a row group ever falls back to plain encoding. It is DuckDB's row group too.
 ROW_GROUP_ROWS = 122_880
 READ_BYTES = 8 << 20
-CACHED_BYTES = 256 << 10
 AHEAD = 2  # row groups that are decoded before they are asked for; each more holds the rows of one more
 
 T = TypeVar("T")
@@ -140,7 +138,8 @@ class NewParquet:
     groups (rows with the same value in the first sort column) as fit, so that one group is read from one row group,
     and only a larger group is cut. Columns are zstd-compressed and dictionary-encoded, which for quotes in cents is
     smaller than byte stream split, and as fast; those of ``plain`` hold their values as they are. There is no third
-    way, for these two are what every engine reads of every type: `make readers` lets some of an older day do it.
+    way, for these two are what every engine reads of every type: `make readers` lets some of an older day do it. They
+    are encoded by ``encoder``, or by a thread of this file, which has one as soon as it has a second row group.
 
     Attributes:
         path: the temporary file.
@@ -186,7 +185,7 @@ class NewParquet:
         rows = pl.concat(self._pending)
         while rows.height > ROW_GROUP_ROWS:
             size = self._row_group_size(rows)
-            self._encode(rows.head(size))
+            self._encode(rows.head(size), {})
             rows = rows.slice(size)
         self._pending = [rows]
 
@@ -197,11 +196,11 @@ class NewParquet:
         ends = groups.head(ROW_GROUP_ROWS).ne_missing(groups.slice(1)).arg_true()
         return int(ends[-1]) + 1 if len(ends) else ROW_GROUP_ROWS
 
-    def _encode(self, rows: pl.DataFrame) -> None:
+    def _encode(self, rows: pl.DataFrame, metadata: Mapping[str, str]) -> None:
         """Encode a row group while the caller puts the next ones in order; one is under way at a time."""
         self._wait()
         self._thread = self._thread or ThreadPoolExecutor(1, "parquet-encode")
-        self._under_way = self._thread.submit(self._encoder.encode, rows, {})
+        self._under_way = self._thread.submit(self._encoder.encode, rows, metadata)
 
     def _wait(self) -> None:
         """Return when no row group is under way, and all are in the file."""
@@ -231,14 +230,11 @@ class NewParquet:
 
     def _end_rows(self, metadata: Mapping[str, str]) -> None:
         rows, self._pending = pl.concat(self._pending), []
-        last: EncodedGroup | Future[EncodedGroup] | None = None
-        if rows.height:
-            # In the thread that has encoded the others, whose memory is warm; most files have no other row group.
-            encode = partial(self._encoder.encode, rows, metadata)
-            last = encode() if self._thread is None else self._thread.submit(encode)
+        if rows.height and self._thread is None:  # in no thread of its own: most files have no other row group
+            self._append(self._encoder.encode(rows, metadata))
+        elif rows.height:  # in that of the others, whose memory is warm
+            self._encode(rows, metadata)
         self._wait()
-        if last is not None:
-            self._append(last.result() if isinstance(last, Future) else last)
         self._end_thread()
 
     def _end_thread(self) -> None:
@@ -257,11 +253,7 @@ class NewParquet:
         footer = self._footer.to_bytes(said)
         (seal,) = _SEAL.finditer(footer)
         self._put(footer[: seal.start(1)] + _sealing(self._digest, footer, seal).encode() + footer[seal.end(1) :])
-        self._file.flush()
-        os.fsync(self._file.fileno())
         begun = self._on_disk.read_back()
-        if hasattr(os, "posix_fadvise"):  # so that the disk is read back, not the page cache
-            os.posix_fadvise(self._file.fileno(), begun[1], 0, os.POSIX_FADV_DONTNEED)
         with os.fdopen(os.dup(self._file.fileno()), "rb") as file, reading(str(self.path)):
             problem = self._difference(file, begun, metadata)
         if problem:

@@ -164,6 +164,7 @@ class DayWriter:
         self._whole_groups, self._plain, self._encoder = whole_groups, plain, encoder
         self._file: NewParquet | None = None
         self._index: list[pl.DataFrame] = []
+        self._in_order = True  # whether each group has come once, and after those that are smaller
         self._buffer: list[pl.DataFrame] = []
         self._buffered = 0
         self._complete = 0  # rows of the buffer before its last, perhaps unfinished group
@@ -258,7 +259,7 @@ class DayWriter:
             self._write_last()
             if self._file is None:
                 raise ValueError(f"{self._name}: no rows were written; an empty day is an outcome, not a file")
-            if self._index and not self._is_ordered(self._index):
+            if not self._in_order:
                 self._merge(pl.concat(self._index))
             written_at = utc_now()
             self._file.seal(to_metadata(provenance, self._file.rows, self._schema, written_at=written_at))
@@ -288,14 +289,11 @@ class DayWriter:
             groups, lengths = ordered.groups()
             starts = self._file.rows + lengths.cum_sum() - lengths
             self._index.append(pl.DataFrame({self._group: groups, "start": starts, "length": lengths}))
-            if not self._is_ordered(self._index[-2:]):
+            beside = pl.concat(self._index[-2:])[self._group]
+            if not beside.is_sorted() or beside.n_unique() < beside.len():
+                self._in_order = False
                 self._file.read_once()
         self._write(ordered)
-
-    def _is_ordered(self, runs: Sequence[pl.DataFrame]) -> bool:
-        """Whether each group of these runs comes once, and after those that are smaller."""
-        groups = pl.concat(runs)[self._group]
-        return groups.is_sorted() and groups.n_unique() == groups.len()
 
     def _merge(self, index: pl.DataFrame) -> None:
         runs = self._file

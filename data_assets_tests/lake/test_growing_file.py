@@ -32,7 +32,7 @@ PAGE = mmap.PAGESIZE
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing_file, "PIECE_BYTES", PAGE)
-    monkeypatch.setattr(growing_file, "_AT_ONCE", 1000)
+    monkeypatch.setattr(growing_file, "CACHED_BYTES", 1000)
     monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", 256)
     monkeypatch.setattr(encoded_groups, "FEWEST_ROWS", 1)
 
