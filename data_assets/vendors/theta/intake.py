@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import polars as pl
 
@@ -159,7 +159,7 @@ class Intake:
         self._meter = meter
         self._digest = hashlib.sha256()
         self._stages = stages
-        self._to_keep: list[Future[Any]] = []
+        self._pending: deque[Future[int]] = deque()  # to be kept
 
     def __enter__(self) -> Self:
         self._rows.__enter__()
@@ -168,7 +168,7 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for each in self._to_keep:
+        for each in self._pending:
             each.cancel()  # or wait for its end, as the rows do that are left now
         self._rows.__exit__(kind, error, traceback)
 
@@ -201,7 +201,7 @@ class Intake:
             Transient: it stops inside a line.
         """
         body = _Body(self._table, asked, self._grid)
-        blocks, pending = LineBlocks(), deque[Future[int]]()
+        blocks = LineBlocks()
         try:
             async for chunk in chunks:
                 self._meter.received(len(chunk))
@@ -209,14 +209,14 @@ class Intake:
                 self._digest.update(chunk)
                 self.raw_size += len(chunk)
                 if (block := blocks.feed(chunk)) is not None:
-                    await self._take(block, body, pending)
+                    await self._take(block, body)
         except LineTooLong as error:
             raise DayEnded(Rejected(f"the body is no CSV: {error}")) from error
         block, tail = blocks.finish()
         if block:
-            await self._take(block, body, pending)
-        while pending:
-            self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
+            await self._take(block, body)
+        while self._pending:
+            await self._oldest_kept()
         if tail:
             raise Transient(f"the body stopped short: its last line is cut after {count_of(len(tail), 'byte')}")
         self.bodies += 1
@@ -229,13 +229,16 @@ class Intake:
         self.summary = merge_summaries([self.summary, summary]) if self.rows else summary
         return BodyEnd(int(summary["rows"].sum()), last_contract_whole(summary, close=close, option_close=option_close))
 
-    async def _take(self, block: Sequence[memoryview], body: _Body, pending: deque[Future[int]]) -> None:
-        if len(pending) >= LOOK_AHEAD:
-            self._meter.parsed(await asyncio.wrap_future(pending.popleft()))
+    async def _take(self, block: Sequence[memoryview], body: _Body) -> None:
+        if len(self._pending) >= LOOK_AHEAD:
+            await self._oldest_kept()
         lines = body.without_header(block)
         read = self._stages.parse.submit(body.read, lines)
-        pending.append(self._stages.keep.submit(self._keep, read, body))
-        self._to_keep = [*(each for each in self._to_keep if not each.done()), pending[-1]]
+        self._pending.append(self._stages.keep.submit(self._keep, read, body))
+
+    async def _oldest_kept(self) -> None:
+        """Wait for the oldest block that is pending; who is canceled meanwhile cancels it."""
+        self._meter.parsed(await asyncio.wrap_future(self._pending.popleft()))
 
     def _keep(self, read: Future[tuple[pl.DataFrame, pl.DataFrame]], body: _Body) -> int:
         frame, summary = read.result()
@@ -266,9 +269,7 @@ class DayIntake(Intake):
         Raises:
             RowsRepeated: a contract has two rows with the same timestamp.
         """
-        last = self._stages.keep.submit(self._writer.end_rows)
-        self._to_keep.append(last)
-        await asyncio.wrap_future(last)
+        await asyncio.wrap_future(self._stages.keep.submit(self._writer.end_rows))
         # In none of the stages, where all other days would wait for the disk with this one.
         self._staged = await in_thread(lambda: self._finish(provenance), StagedFile.discard)
         return self._staged
