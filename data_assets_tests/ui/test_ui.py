@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from data_assets.orchestration.day_run import PREVIEW_ROWS
-from data_assets.orchestration.partitions import partition_keys
+from data_assets.orchestration.partitions import TRADING_DAYS
 from data_assets.orchestration.standing_checks import STANDING
 from data_assets.vendors.polygon.component import DAY_CHECKS
 from data_assets.vendors.polygon.day import BARS_KEY, RAW_KEY
@@ -159,7 +159,8 @@ def test_one_day_on_demand_with_its_metadata_and_checks(page: Page, site: Site, 
 
 
 def test_the_pages_say_what_the_data_is(page: Page, site: Site):
-    partitions = f"{len(partition_keys()):,} partitions"
+    # From noon in New York on, the grid has a day whose session has not ended, which our own keys do not have.
+    partitions = f"{len(TRADING_DAYS.get_partition_keys()):,} partitions"
     page.goto(f"{site.url}/assets")
     expect(page.get_by_role("link", name="theta / option_quotes / QQQ")).to_be_visible()
     expect(
