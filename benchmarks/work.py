@@ -35,7 +35,7 @@ from benchmarks.minute_aggs_work import (
     ticker_year_of_days,
 )
 from benchmarks.spx_work import spx_published, spx_recorded
-from data_assets.arrow_memory import give_back_early
+from data_assets.allocators import give_back_early
 
 Measured = dict[str, Any]
 """What one repetition brings back: `seconds`, `rows`, and what else its kind of work tells."""

@@ -11,7 +11,7 @@ import sys
 
 import dagster as dg
 
-from data_assets.arrow_memory import give_back_early
+from data_assets.allocators import give_back_early
 
 give_back_early()
 

@@ -13,7 +13,7 @@ import sys
 
 import click
 
-from data_assets.arrow_memory import give_back_early
+from data_assets.allocators import give_back_early
 from data_assets.cli.commands import cli
 from data_assets.cli.line_breaks import say
 from data_assets.cli.starting import end_loading

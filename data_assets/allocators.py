@@ -1,0 +1,36 @@
+"""Memory that is done with, given back by the processes of this project instead of kept.
+
+Arrow's usual allocator, mimalloc, keeps what was freed for longer: a process that stores days with it takes more memory
+and more processor time than with jemalloc, which Arrow's builds for Linux have too.
+
+Linux's C library, by which Python, NumPy and our own code allocate, has up to eight arenas for each processor and hands
+them out to new threads, and each arena keeps the largest blocks that any thread had in it. With one for all threads a
+process that has stored forty days takes half of the memory, and no more time (docs/performance.md).
+
+Here: which allocators. Not here: how much memory may be in use (``ingest.concurrency``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_ARROW = "ARROW_DEFAULT_MEMORY_POOL"
+_ARENAS = "MALLOC_ARENA_MAX"
+_M_ARENA_MAX = -8  # malloc.h of glibc
+
+
+def give_back_early() -> None:
+    """Let Arrow allocate by jemalloc and the C library in one arena, unless the environment says otherwise.
+
+    To be called before Arrow is imported and a thread is started. Arrow is told by its own variable, which holds for
+    its encoders too; what pyarrow is told later does not (`findings/pyarrow_set_memory_pool_leaves_the_writer.sh`).
+    Both variables hold for the runs that a code server starts, which has threads before it loads this project.
+    For this project's processes: a reader of the lake in a user's program leaves his allocators as they are.
+    """
+    if sys.platform != "linux":
+        return
+    os.environ.setdefault(_ARROW, "jemalloc")
+    if os.environ.setdefault(_ARENAS, "1").isdigit() and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_M_ARENA_MAX, int(os.environ[_ARENAS]))
