@@ -23,6 +23,7 @@ from data_assets.orchestration.dagster_private import (
     AssetCheckEvaluationTargetMaterializationData as JudgedMaterialization,
 )
 from data_assets.orchestration.dagster_private import PartitionKeyFilter
+from data_assets.orchestration.kept_connections import written_together
 from data_assets.orchestration.partitions import asked_keys
 from data_assets.quality.verdict import Verdict
 
@@ -172,10 +173,11 @@ def day_checks(
                 record = latest_materialization(context.instance, asset_key, day)
                 verdicts = [] if record is None else list(evaluate(context.instance, day))
                 judged(record, verdicts)
-                for verdict in _selected(verdicts, selected) if record else _nothing_stored(selected):
-                    for whole_asset in (False,) if of_days else (False, True):
-                        event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
-                        context.op_execution_context.log_event(event)  # type: ignore[arg-type]
+                with written_together(context.instance):
+                    for verdict in _selected(verdicts, selected) if record else _nothing_stored(selected):
+                        for whole_asset in (False,) if of_days else (False, True):
+                            event = day_evaluation(asset_key, day, verdict, record, whole_asset=whole_asset)
+                            context.op_execution_context.log_event(event)  # type: ignore[arg-type]
         if not days:
             why = "the run was asked for closed days alone" if of_days else "no day is stored yet"
             context.log.warning(f"{asset_key.to_user_string()}: {why}, so there is nothing to judge")

@@ -64,6 +64,7 @@ from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_pr
 from data_assets.orchestration.day_picture import day_picture
 from data_assets.orchestration.day_states import DAMAGED_FILE
 from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
+from data_assets.orchestration.kept_connections import written_together
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_summary
 from data_assets.orchestration.partitions import PARTITION, asked_bounds, asked_keys
@@ -177,8 +178,9 @@ def record_stored(context: StepContext, dataset: MarketDataset, lake: Lake, day:
     record = latest_materialization(context.instance, dataset.asset_key, key)
     assert record is not None, f"{dataset.name} {key} was recorded just now"
     verdicts = recorded_verdicts(record, dataset, lake, day)
-    for verdict in verdicts:
-        context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))  # type: ignore[arg-type]
+    with written_together(context.instance):
+        for verdict in verdicts:
+            context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))  # type: ignore[arg-type]
     return verdicts
 
 

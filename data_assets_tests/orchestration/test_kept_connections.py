@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ import pytest
 import sqlalchemy
 
 from data_assets.orchestration.dagster_private import SqliteEventLogStorage
-from data_assets.orchestration.kept_connections import KEPT_AT_MOST, PAGE_BYTES, EventLog
-from data_assets_tests.orchestration.in_process import open_project
+from data_assets.orchestration.kept_connections import KEPT_AT_MOST, PAGE_BYTES, EventLog, written_together
+from data_assets_tests.orchestration.in_process import CHECKS, in_process_project, of_days, open_project
 
 KEY = dg.AssetKey(["a"])
 
@@ -159,6 +160,126 @@ for run in {runs!r}:
 
     log = EventLog(str(tmp_path))
     assert {run: len(log.get_logs_for_run(run)) for run in runs} == dict.fromkeys(runs, len(started))
+
+
+@pytest.fixture
+def history_and_run(tmp_path: Path) -> Iterator[tuple[dg.DagsterInstance, str]]:
+    """An open project's instance, and a run of it."""
+    with open_project(tmp_path) as instance:
+        yield instance, dg.materialize([a], instance=instance).run_id
+
+
+def verdict(run: str, number: int) -> dg.EventLogEntry:
+    said = dg.AssetCheckEvaluation(KEY, f"check{number}", passed=True, metadata={})
+    judged = dg.DagsterEvent("ASSET_CHECK_EVALUATION", "__ASSET_JOB", event_specific_data=said)
+    return dg.EventLogEntry(None, 10, "judged", run, 1.0, dagster_event=judged)
+
+
+def written(instance: dg.DagsterInstance, run: str) -> tuple[int, int, int]:
+    """How many verdicts any other process finds: in the run's own database, in that of all runs, and as checks."""
+    folder = history(instance) / "runs"
+    asked = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION'"
+    with closing(sqlite3.connect(folder / f"{run}.db")) as own, closing(sqlite3.connect(folder / "index.db")) as of_all:
+        (in_own,), (in_all,) = own.execute(asked).fetchone(), of_all.execute(asked).fetchone()
+        (checks,) = of_all.execute("SELECT count(*) FROM asset_check_executions").fetchone()
+    return in_own, in_all, checks
+
+
+def test_events_that_are_written_together_are_there_together(history_and_run: tuple[dg.DagsterInstance, str]) -> None:
+    instance, run = history_and_run
+    seen: list[tuple[str, tuple[int, int, int]]] = []
+
+    def about_to_commit(connection: sqlalchemy.Connection) -> None:
+        seen.append((Path(str(connection.engine.url.database)).stem, written(instance, run)))
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", about_to_commit)
+    try:
+        with written_together(instance):
+            for number in range(5):
+                instance.event_log_storage.store_event(verdict(run, number))
+            assert seen == []
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", about_to_commit)
+
+    assert seen == [(run, (0, 0, 0)), ("index", (5, 0, 0))]
+    assert written(instance, run) == (5, 5, 5)
+    instance.event_log_storage.store_event(verdict(run, 5))
+    assert written(instance, run) == (6, 6, 6)
+
+
+def test_of_events_that_are_written_together_an_error_leaves_none(
+    history_and_run: tuple[dg.DagsterInstance, str],
+) -> None:
+    instance, run = history_and_run
+
+    with pytest.raises(ZeroDivisionError), written_together(instance):  # noqa: PT012
+        instance.event_log_storage.store_event(verdict(run, 1))
+        raise ZeroDivisionError
+    assert written(instance, run) == (0, 0, 0)
+
+    with closing(sqlite3.connect(history(instance) / "runs" / "index.db")) as of_all:
+        of_all.execute(
+            "CREATE TRIGGER third BEFORE INSERT ON asset_check_executions WHEN NEW.check_name = 'check2' "
+            "BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        )
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match="no more"), written_together(instance):  # noqa: PT012
+        for number in range(5):
+            instance.event_log_storage.store_event(verdict(run, number))
+    assert written(instance, run) == (0, 0, 0)
+
+    instance.event_log_storage.store_event(verdict(run, 3))
+    assert written(instance, run) == (1, 1, 1)
+
+
+def test_threads_that_log_beside_events_written_together_wait_for_nobody(
+    history_and_run: tuple[dg.DagsterInstance, str],
+) -> None:
+    """A handler of logging holds its own lock while it asks for that of the storage: in two orders, both would wait."""
+    instance, run = history_and_run
+    of_handler, all_there = threading.Lock(), threading.Barrier(2)
+
+    def log(number: int) -> None:
+        with of_handler:
+            instance.event_log_storage.store_event(verdict(run, number))
+
+    def beside() -> None:
+        all_there.wait()
+        for number in range(50):
+            log(number)
+
+    def together() -> None:
+        all_there.wait()
+        for day in range(10):
+            with written_together(instance):
+                for number in range(5):
+                    log(100 + 5 * day + number)
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (beside, together)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert not any(each.is_alive() for each in threads)
+    assert written(instance, run) == (100, 100, 100)
+
+
+def test_the_verdicts_on_a_day_are_written_together(tmp_path: Path) -> None:
+    with in_process_project(tmp_path) as project:
+        counts: list[int] = []
+
+        def about_to_commit(connection: sqlalchemy.Connection) -> None:
+            with closing(sqlite3.connect(history(project.instance) / "runs" / "index.db")) as of_all:
+                asked = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION'"
+                counts.append(of_all.execute(asked).fetchone()[0])
+
+        sqlalchemy.event.listen(sqlalchemy.Engine, "commit", about_to_commit)
+        try:
+            assert project.materialize(of_days("2024-07-01", "2024-07-02")).success
+            assert project.execute_checks(CHECKS, of_days("2024-07-01", "2024-07-02")).success
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.Engine, "commit", about_to_commit)
+
+    assert set(counts) == {day * len(CHECKS) for day in range(5)}
 
 
 def dumped(file: Path) -> list[str]:
