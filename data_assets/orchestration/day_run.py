@@ -14,6 +14,7 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -23,7 +24,7 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -63,7 +64,7 @@ from data_assets.orchestration.asset_checks import day_evaluation, latest_materi
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process
 from data_assets.orchestration.day_picture import day_picture
 from data_assets.orchestration.day_states import DAMAGED_FILE
-from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, recorded_verdicts
+from data_assets.orchestration.integrity import ReadBack, damaged_days, read_back, recorded_file, stored_verdicts
 from data_assets.orchestration.kept_connections import written_together
 from data_assets.orchestration.lake_presence import LAKE, red_before, refuse_absent_lake
 from data_assets.orchestration.own_run import report_summary
@@ -173,11 +174,13 @@ def _plain(value: Scalar) -> Scalar:
 
 def record_stored(context: StepContext, dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> list[Verdict]:
     """Record that a day is stored, and all verdicts on it, which are returned."""
-    context.log_event(_materialization(dataset, lake, day, stored))
     key = day.isoformat()
-    record = latest_materialization(context.instance, dataset.asset_key, key)
-    assert record is not None, f"{dataset.name} {key} was recorded just now"
-    verdicts = recorded_verdicts(record, dataset, lake, day)
+    with ThreadPoolExecutor(1, "judge") as beside:  # while the day is described and its record is written
+        judging = beside.submit(copy_context().run, stored_verdicts, stored, dataset, lake, day)
+        context.log_event(_materialization(dataset, lake, day, stored))
+        record = latest_materialization(context.instance, dataset.asset_key, key)
+        assert record is not None, f"{dataset.name} {key} was recorded just now"
+        verdicts = judging.result()
     with written_together(context.instance):
         for verdict in verdicts:
             context.log_event(day_evaluation(dataset.asset_key, key, verdict, record))  # type: ignore[arg-type]

@@ -6,9 +6,10 @@ a file is verified (`lake`), and how a verdict is recorded (`asset_checks`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 import dagster as dg
 
@@ -19,6 +20,7 @@ from data_assets.orchestration.asset_checks import latest_materialization
 from data_assets.orchestration.dataset import NOT_COMPARED, MarketDataset, Recorded
 from data_assets.orchestration.holes import HOLE, TAKEN_BACK_REASON, hole_reason, is_taken_back
 from data_assets.quality.verdict import Verdict
+from data_assets.trading_calendar import utc_now
 
 NOT_READABLE, NOT_RECORDED = "not readable", "without a record"
 NO_FILE = ""
@@ -87,6 +89,12 @@ def read_back(
     if recorded is None:
         text = TAKEN_BACK_REASON if is_taken_back(record) else "no sha256 was recorded with this day; backfill it again"
         return ReadBack(Verdict("integrity", False, "error", text, metadata={DAMAGE: NOT_RECORDED}))
+    return _compared(lake, dataset, day, recorded, why, pages=pages)
+
+
+def _compared(
+    lake: Lake, dataset: MarketDataset, day: date, recorded: Recorded, why: str | None, *, pages: bool
+) -> ReadBack:
     try:
         found = dataset.files.verify(lake, day, recorded, pages=pages)
     except LakeUnusable:
@@ -158,16 +166,40 @@ def day_verdicts(instance: dg.DagsterInstance, dataset: MarketDataset, lake: Lak
 
 def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
     """Return all verdicts on the day of a materialization; for a damaged file, only that it is damaged."""
-    whole = read_back(lake, dataset, when, record, pages=False).verdict
+    read = partial(read_back, lake, dataset, when, record)
+    return _verdicts(dataset, lake, when, read, is_hole=hole_reason(record) is not None)
+
+
+def stored_verdicts(stored: Stored, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
+    """Return the same of a day that was stored just now, whose record need not be there yet."""
+    read = partial(_compared, lake, dataset, when, as_recorded(stored), None)
+    return _verdicts(dataset, lake, when, read, is_hole=False)
+
+
+def as_recorded(stored: Stored) -> Recorded:
+    """What `recorded_file` will find in the record of a day."""
+    written_at, machine = stored.metadata.get(WRITTEN_AT), stored.metadata.get(MACHINE)
+    return Recorded(
+        stored.sha256,
+        stored.rows,
+        utc_now() if written_at is None else datetime.fromisoformat(str(written_at)),
+        None if machine is None else str(machine),
+    )
+
+
+def _verdicts(
+    dataset: MarketDataset, lake: Lake, when: date, read: Callable[..., ReadBack], *, is_hole: bool
+) -> list[Verdict]:
+    whole = read(pages=False).verdict
     others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:
         return [*_not_judged(others, "the file is damaged"), whole]
-    if hole_reason(record) is not None:
+    if is_hole:
         return [*(Verdict(name, True, whole.severity, whole.summary, whole.metadata) for name in others), whole]
     try:
         judged = list(dataset.evaluate(lake, when))
     except Exception as error:  # noqa: BLE001  a defect of a rule must not hide that the day is stored
-        whole = integrity(lake, dataset, when, record)  # for not every page has been read
+        whole = read(pages=True).verdict  # for not every page has been read
         why = f"unexpected {type(error).__name__}: {one_line(error)}" if whole.passed else "the file is damaged"
         judged = _not_judged(others, why)
     return [*judged, whole]

@@ -14,13 +14,15 @@ import polars as pl
 import pytest
 
 from data_assets.cli.local_run import run_range
-from data_assets.ingest.outcome import Outcome
+from data_assets.ingest.outcome import Outcome, Stored
 from data_assets.orchestration.day_run import DayRecorder
+from data_assets.orchestration.integrity import as_recorded, recorded_file
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import (
     ASSET,
     CHECKS,
     InProcess,
+    flip_a_byte,
     in_process_project,
     of_day,
     of_days,
@@ -179,6 +181,32 @@ def test_an_interrupt_that_polars_takes_while_a_day_is_recorded_stops_the_run(
     (run,) = project.instance.get_runs()
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert project.states(WEEK) == {day: "stored" if day in stored else "missing" for day in WEEK}
+
+
+def test_a_day_is_judged_by_the_file_that_is_recorded(project: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its judging begins before its record is there."""
+    record, outcomes = DayRecorder._record, {}
+
+    def spoilt_on_the_second_day(recorder: DayRecorder, day: date, outcome: Outcome) -> None:
+        outcomes[day.isoformat()] = outcome
+        if len(outcomes) == 2:
+            flip_a_byte(project.file(day.isoformat()))
+        record(recorder, day, outcome)
+
+    monkeypatch.setattr(DayRecorder, "_record", spoilt_on_the_second_day)
+    assert run_range(project.instance, ASSET, *WEEK[:2]).success
+
+    spoilt = list(outcomes)[1]
+    (run,) = project.instance.get_runs()
+    judged = project.evaluations(run.run_id)
+    assert {each.check for each in judged if each.day == spoilt and not each.passed} == set(CHECKS)
+    assert {each.check for each in judged if each.day != spoilt and each.passed} == set(CHECKS)
+    for materialized in project.materializations():
+        outcome = outcomes[str(materialized.partition_key)]
+        assert isinstance(outcome, Stored)
+        assert as_recorded(outcome) == recorded_file(materialized)
+        on_it = [each for each in judged if each.day == materialized.partition_key]
+        assert {each.judged for each in on_it} == {materialized.storage_id}
 
 
 def test_the_sandbox_profile_needs_nothing_started_and_says_that_its_data_is_synthetic(
