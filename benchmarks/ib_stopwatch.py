@@ -17,6 +17,7 @@ import dagster as dg
 from ib_async.client import Client
 from ib_async.decoder import Decoder
 
+from benchmarks.stopwatch import timed_together
 from data_assets.ingest.outcome import Outcome, Stored
 from data_assets.ingest.source import DayMeter, StagedDay
 from data_assets.ingest.staged_day import StagedDayFile
@@ -135,7 +136,10 @@ def timed_ib_days() -> Iterator[IbTimes]:
         times.events += time.perf_counter() - started
         return found
 
-    with timed_answers(times), ExitStack() as patches:
+    def written(seconds: float) -> None:
+        times.events += seconds
+
+    with timed_answers(times), timed_together(written), ExitStack() as patches:
         for owner, name, timed in (
             (IbBarsSource, "fetch", timed_fetch),
             (RequestPacing, "turn", timed_turn),
