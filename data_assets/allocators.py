@@ -32,5 +32,8 @@ def give_back_early() -> None:
     if sys.platform != "linux":
         return
     os.environ.setdefault(_ARROW, "jemalloc")
-    if os.environ.setdefault(_ARENAS, "1").isdigit() and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_M_ARENA_MAX, int(os.environ[_ARENAS]))
+    # What is said there when a process begins, its C library has read already.
+    if _ARENAS not in os.environ:
+        os.environ[_ARENAS] = "1"
+        if hasattr(library := ctypes.CDLL(None), "mallopt"):
+            library.mallopt(_M_ARENA_MAX, 1)
