@@ -17,7 +17,7 @@ import os
 import sys
 
 _ARROW = "ARROW_DEFAULT_MEMORY_POOL"
-_ARENAS = "MALLOC_ARENA_MAX"
+_ARENAS, _TUNABLE = "MALLOC_ARENA_MAX", "glibc.malloc.arena_max"
 _M_ARENA_MAX = -8  # malloc.h of glibc
 
 
@@ -26,14 +26,14 @@ def give_back_early() -> None:
 
     To be called before Arrow is imported and a thread is started. Arrow is told by its own variable, which holds for
     its encoders too; what pyarrow is told later does not (`findings/pyarrow_set_memory_pool_leaves_the_writer.sh`).
-    Both variables hold for the runs that a code server starts, which has threads before it loads this project.
+    The C library reads its variable as a process begins, so this process tells it by a call, and the variable is for
+    those that it starts: the code server, to which the call may come too late, starts runs.
     For this project's processes: a reader of the lake in a user's program leaves his allocators as they are.
     """
     if sys.platform != "linux":
         return
     os.environ.setdefault(_ARROW, "jemalloc")
-    # What is said there when a process begins, its C library has read already.
-    if _ARENAS not in os.environ:
+    if _ARENAS not in os.environ and _TUNABLE not in os.environ.get("GLIBC_TUNABLES", ""):
         os.environ[_ARENAS] = "1"
         if hasattr(library := ctypes.CDLL(None), "mallopt"):
             library.mallopt(_M_ARENA_MAX, 1)

@@ -91,8 +91,14 @@ def test_what_the_environment_says_of_arenas_holds():
     assert 1 < arenas(CODE_LOCATION, **{ARENAS: "3"}) <= 3
 
 
-def test_a_variable_that_is_no_number_is_left_to_the_c_library():
-    assert answer(f"{CODE_LOCATION}\nprint('loaded')", **{ARENAS: "many"}) == "loaded"
+@of_glibc
+def test_what_a_tunable_says_of_arenas_holds():
+    assert 1 < arenas(CODE_LOCATION, GLIBC_TUNABLES="glibc.malloc.arena_max=3") <= 3
+
+
+@pytest.mark.parametrize("said", ["many", "", "-1", "²", "9" * 20])
+def test_what_is_no_number_of_arenas_is_left_to_the_c_library(said: str):
+    assert answer(f"{CODE_LOCATION}\nprint('loaded')", **{ARENAS: said}) == "loaded"
 
 
 def test_a_program_that_reads_a_lake_keeps_its_allocators():
