@@ -24,7 +24,7 @@ from dagster._core.log_manager import get_log_record_metadata, has_log_record_me
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import snapshot_from_execution_plan
 from dagster._core.storage.event_log.base import AssetRecord
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
@@ -40,6 +40,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.core.decl import ComponentDecl, YamlDecl
 
 __all__ = [
+    "INDEX_SHARD_NAME",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION",
     "AssetCheckEvaluationTargetMaterializationData",

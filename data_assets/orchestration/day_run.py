@@ -173,10 +173,14 @@ def _plain(value: Scalar) -> Scalar:
 
 
 def record_stored(context: StepContext, dataset: MarketDataset, lake: Lake, day: date, stored: Stored) -> list[Verdict]:
-    """Record that a day is stored, and all verdicts on it, which are returned."""
+    """Record that a day is stored, and all verdicts on it, which are returned.
+
+    It is judged while its first rows and its picture are made and the record is written: what the file has to be is
+    known before. An error of either is raised when both have ended.
+    """
     key = day.isoformat()
-    with ThreadPoolExecutor(1, "judge") as beside:  # while the day is described and its record is written
-        judging = beside.submit(copy_context().run, stored_verdicts, stored, dataset, lake, day)
+    with ThreadPoolExecutor(1, "judge") as judge:
+        judging = judge.submit(copy_context().run, stored_verdicts, stored, dataset, lake, day)
         context.log_event(_materialization(dataset, lake, day, stored))
         record = latest_materialization(context.instance, dataset.asset_key, key)
         assert record is not None, f"{dataset.name} {key} was recorded just now"

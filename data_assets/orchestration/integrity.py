@@ -95,6 +95,7 @@ def read_back(
 def _compared(
     lake: Lake, dataset: MarketDataset, day: date, recorded: Recorded, why: str | None, *, pages: bool
 ) -> ReadBack:
+    """As ``read_back``; ``why`` is the reason of an accepted hole, None of a day that was stored."""
     try:
         found = dataset.files.verify(lake, day, recorded, pages=pages)
     except LakeUnusable:
@@ -171,7 +172,7 @@ def recorded_verdicts(record: dg.EventLogRecord, dataset: MarketDataset, lake: L
 
 
 def stored_verdicts(stored: Stored, dataset: MarketDataset, lake: Lake, when: date) -> list[Verdict]:
-    """Return the same of a day that was stored just now, whose record need not be there yet."""
+    """Return the same of a day that was stored just now: `recorded_verdicts` before its record is there."""
     read = partial(_compared, lake, dataset, when, as_recorded(stored), None)
     return _verdicts(dataset, lake, when, read, is_hole=False)
 
@@ -190,6 +191,7 @@ def as_recorded(stored: Stored) -> Recorded:
 def _verdicts(
     dataset: MarketDataset, lake: Lake, when: date, read: Callable[..., ReadBack], *, is_hole: bool
 ) -> list[Verdict]:
+    """All verdicts on a day; ``read`` compares its file with what is known of it, with every page or without."""
     whole = read(pages=False).verdict
     others = [name for name in dataset.checks if name != whole.name]
     if not whole.passed:

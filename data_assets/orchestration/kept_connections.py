@@ -1,4 +1,4 @@
-"""Dagster's SQLite storages, their connections kept open: a run's database is made at once, events written together.
+"""Dagster's SQLite storages, their connections kept open: a run's database is made at once, verdicts written together.
 
 Dagster makes an engine, compiles the statement and opens the database anew for each statement, and closes it behind it.
 Whoever closes a database last has its log written back and synced, so a process that records days alone pays that for
@@ -19,7 +19,7 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from threading import Lock, RLock, local
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from data_assets.orchestration.dagster_private import (
+    INDEX_SHARD_NAME,
     SQLITE_BUSY_TIMEOUT_SECONDS,
     SqliteEventLogStorage,
     SqliteRunStorage,
@@ -106,11 +107,10 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._kept = KeptEngines()
-        self._of_thread = local()
-        self._joined: ExitStack | None = None
-        self._of_joined: dict[str, Connection] = {}
+        self._of_thread = local()  # its list of verdicts that are put off
+        self._written_together: dict[str, Connection] = {}  # of each shard while they are written; guarded by the lock
         super().__init__(base_dir, inst_data)
-        self._db_lock = RLock()  # type: ignore[assignment]  # who writes events together takes it again for each
+        self._db_lock = RLock()  # type: ignore[assignment]  # who writes verdicts together takes it again for each
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """As Dagster's own; the one of all runs is made with pages of `PAGE_BYTES`, and keeps those that it has."""
@@ -140,17 +140,19 @@ class EventLog(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        if shard not in self._initialized_dbs:
-            with super()._connect(shard):  # which makes the database if it is not there
-                pass
+        self._make(shard)
         with self._db_lock:  # one user of a storage at a time, as Dagster has it
-            if self._joined is None:
+            if shard in self._written_together:
+                yield self._written_together[shard]
+            else:
                 with self._begun(shard) as connection:
                     yield connection
-            else:
-                if shard not in self._of_joined:
-                    self._of_joined[shard] = self._joined.enter_context(self._begun(shard))
-                yield self._of_joined[shard]
+
+    def _make(self, shard: str) -> None:
+        """Make the database if it is not there."""
+        if shard not in self._initialized_dbs:
+            with super()._connect(shard):
+                pass
 
     @contextmanager
     def _begun(self, shard: str) -> Iterator[Connection]:
@@ -158,36 +160,46 @@ class EventLog(SqliteEventLogStorage):
             yield connection
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """As Dagster's own; or put the event off until the thread leaves ``together``."""
+        """As Dagster's own; or put a verdict off until the thread leaves ``together``.
+
+        Nothing else: what is logged about an error or an interrupt that came meanwhile must be there whatever happens.
+        """
         put_off: list[dg.EventLogEntry] | None = getattr(self._of_thread, "put_off", None)
-        if put_off is None:
+        if put_off is None or event.dagster_event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             super().store_event(event)
         else:
             put_off.append(event)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write the events of this thread at the end, in one transaction of each database; on an error, none of them.
+        """Write this thread's verdicts, all of one run, at the end, in one transaction of each database.
 
-        They are put off because whoever logs one holds the lock of a handler, and then waits for that of the storage:
-        the second one must not be held between two of them.
+        They are put off because the storage's lock must not be held from one of them to the next: another thread may
+        hold the lock of a handler of logging and wait for the storage's, while this one waits for the handler's.
+
+        An error before the end leaves none of them. One at the second commit, or a kill between the two, leaves them in
+        the run's own database and not in that of all runs, as it leaves a single event of Dagster's. Until then writers
+        to either database wait. It is not used within itself.
         """
-        events: list[dg.EventLogEntry] = []
-        self._of_thread.put_off = events
+        verdicts: list[dg.EventLogEntry] = []
+        self._of_thread.put_off = verdicts
         try:
             yield
         finally:
             self._of_thread.put_off = None
-        with self._db_lock, ExitStack() as transactions:
-            self._joined = transactions
+        if not verdicts:
+            return
+        run = verdicts[0].run_id
+        for shard in (run, INDEX_SHARD_NAME):
+            self._make(shard)
+        # The inner transaction ends first: a run's own, as Dagster writes an event.
+        with self._db_lock, self._begun(INDEX_SHARD_NAME) as of_all, self._begun(run) as own:
+            self._written_together = {run: own, INDEX_SHARD_NAME: of_all}
             try:
-                for each in events:
+                for each in verdicts:
                     super().store_event(each)
-                for connection in self._of_joined.values():  # a run's own first, as Dagster writes an event
-                    connection.commit()
             finally:
-                self._joined = None
-                self._of_joined.clear()
+                self._written_together = {}
 
     def dispose(self) -> None:
         """Close what is open."""
@@ -215,9 +227,9 @@ class Runs(SqliteRunStorage):
 
 
 def written_together(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
-    """Have the events of a moment wait for the disk twice, and not three times each; see `EventLog.together`.
+    """Have the verdicts of a moment wait for the disk once for each database, instead of three times for each verdict.
 
-    A history in PostgreSQL takes each by itself.
+    See `EventLog.together`. A history in PostgreSQL takes each by itself.
     """
     log = instance.event_log_storage
     return log.together() if isinstance(log, EventLog) else nullcontext()

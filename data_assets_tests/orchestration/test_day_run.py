@@ -6,17 +6,23 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from data_assets.cli.local_run import run_range
-from data_assets.ingest.outcome import Outcome, Stored
+from data_assets.ingest.outcome import MACHINE, WRITTEN_AT, Outcome, Scalar, Stored
+from data_assets.orchestration import day_run
+from data_assets.orchestration.dataset import Recorded
 from data_assets.orchestration.day_run import DayRecorder
 from data_assets.orchestration.integrity import as_recorded, recorded_file
+from data_assets.quality.verdict import Verdict
 from data_assets.sandbox.faults import Fault
 from data_assets_tests.orchestration.in_process import (
     ASSET,
@@ -207,6 +213,44 @@ def test_a_day_is_judged_by_the_file_that_is_recorded(project: InProcess, monkey
         assert as_recorded(outcome) == recorded_file(materialized)
         on_it = [each for each in judged if each.day == materialized.partition_key]
         assert {each.judged for each in on_it} == {materialized.storage_id}
+
+
+def test_a_day_is_judged_beside_its_record_and_in_the_context_of_its_run(
+    project: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In which the run is told what is waited for."""
+    record, judge, described = DayRecorder._record, day_run.stored_verdicts, day_run._materialization
+    of_recorder, seen, begun = ContextVar("of_recorder", default=""), [], Event()
+
+    def recorded(recorder: DayRecorder, day: date, outcome: Outcome) -> None:
+        of_recorder.set(day.isoformat())
+        record(recorder, day, outcome)
+
+    def judged(*arguments: Any) -> list[Verdict]:
+        seen.append(of_recorder.get())
+        begun.set()
+        return judge(*arguments)
+
+    def described_once_it_is_judged(*arguments: Any) -> dg.AssetMaterialization:
+        assert begun.wait(60)
+        return described(*arguments)
+
+    monkeypatch.setattr(DayRecorder, "_record", recorded)
+    monkeypatch.setattr(day_run, "stored_verdicts", judged)
+    monkeypatch.setattr(day_run, "_materialization", described_once_it_is_judged)
+    assert run_range(project.instance, ASSET, BAD, BAD).success
+    assert seen == [BAD]
+
+
+def test_what_is_recorded_of_a_file_is_known_before() -> None:
+    said: dict[str, Scalar] = {WRITTEN_AT: "2024-07-01T20:00:00+00:00", MACHINE: "a machine"}
+    stored = Stored("a/b", 3, 100, "0f" * 32, said)
+    assert as_recorded(stored) == Recorded("0f" * 32, 3, datetime(2024, 7, 1, 20, tzinfo=UTC), "a machine")
+
+    before = datetime.now(UTC)
+    silent = as_recorded(Stored("a/b", 3, 100, "0f" * 32, {}))
+    assert before <= silent.written_at <= datetime.now(UTC), "a file that was made before is not taken for a newer one"
+    assert silent.machine is None
 
 
 def test_the_sandbox_profile_needs_nothing_started_and_says_that_its_data_is_synthetic(

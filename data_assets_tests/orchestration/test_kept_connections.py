@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -231,12 +232,57 @@ def test_of_events_that_are_written_together_an_error_leaves_none(
     assert written(instance, run) == (1, 1, 1)
 
 
+def test_an_interrupt_that_keeps_verdicts_from_being_written_keeps_nothing_else(
+    history_and_run: tuple[dg.DagsterInstance, str],
+) -> None:
+    """It may come where a block has begun and nothing in it has: then nobody leaves it before the run has ended."""
+    instance, run = history_and_run
+    log = instance.event_log_storage
+    assert isinstance(log, EventLog)
+    before = len(instance.all_logs(run))
+    never_left = log.together()
+    never_left.__enter__()
+
+    log.store_event(verdict(run, 1))
+    log.store_event(dg.EventLogEntry(None, 40, "why the run has ended", run, 1.0))
+    assert [each.user_message for each in instance.all_logs(run)[before:]] == ["why the run has ended"]
+
+    with written_together(instance):
+        log.store_event(verdict(run, 2))
+    log.store_event(verdict(run, 3))
+    assert written(instance, run) == (2, 2, 2)
+    never_left.__exit__(None, None, None)
+
+
+def test_a_full_disk_at_the_second_database_leaves_the_history_usable(
+    history_and_run: tuple[dg.DagsterInstance, str],
+) -> None:
+    instance, run = history_and_run
+
+    def full(connection: sqlalchemy.Connection) -> None:
+        if Path(str(connection.engine.url.database)).stem == "index":
+            raise sqlalchemy.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", full)
+    try:
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="full"), written_together(instance):
+            instance.event_log_storage.store_event(verdict(run, 1))
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", full)
+    assert written(instance, run) == (1, 0, 0)
+
+    with written_together(instance):
+        instance.event_log_storage.store_event(verdict(run, 2))
+    assert written(instance, run) == (2, 1, 1)
+
+
 def test_threads_that_log_beside_events_written_together_wait_for_nobody(
     history_and_run: tuple[dg.DagsterInstance, str],
 ) -> None:
     """A handler of logging holds its own lock while it asks for that of the storage: in two orders, both would wait."""
     instance, run = history_and_run
     of_handler, all_there = threading.Lock(), threading.Barrier(2)
+    in_own: list[int] = []
 
     def log(number: int) -> None:
         with of_handler:
@@ -246,6 +292,7 @@ def test_threads_that_log_beside_events_written_together_wait_for_nobody(
         all_there.wait()
         for number in range(50):
             log(number)
+            in_own.append(written(instance, run)[0])
 
     def together() -> None:
         all_there.wait()
@@ -261,6 +308,7 @@ def test_threads_that_log_beside_events_written_together_wait_for_nobody(
         each.join(60)
     assert not any(each.is_alive() for each in threads)
     assert written(instance, run) == (100, 100, 100)
+    assert all(before < after for before, after in pairwise([0, *in_own])), "what is not put off is there at once"
 
 
 def test_the_verdicts_on_a_day_are_written_together(tmp_path: Path) -> None:
