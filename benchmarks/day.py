@@ -73,8 +73,8 @@ def run() -> list[Result]:
     )
     recording, events = (_median(rounds, RECORDED, what) for what in ("in_recording", "in_events"))
     print(
-        f"of the Dagster run, {recording:.2f} s record the day: {events:.2f} s in the event log, the rest reads the "
-        "file back for the checks\n"
+        f"of the Dagster run, {recording:.2f} s record the day, of which {events:.2f} s in the event log, in part "
+        "while the file is read back and judged\n"
     )
     return [
         at_most(

@@ -63,7 +63,7 @@ def run() -> list[Result]:
         )
         * (1000 / count),
         "  sync and final name": ours_per_day("publishing"),
-        "  reading the file back for checks and preview": median(
+        "  beyond that: the file read back, judged and shown": median(
             each["recording"] - each["events"] for each, _ in rounds
         )
         * (1000 / count),

@@ -33,7 +33,7 @@ class DayTimes:
         days: how many were recorded.
         events: how many events they had.
         in_events: seconds spent in writing them.
-        in_recording: seconds spent in recording days: events, and reading files back for the checks.
+        in_recording: seconds spent in recording days: events, and, partly beside them, reading files back for checks.
     """
 
     last_byte: float = 0.0
