@@ -74,19 +74,30 @@ def s3_endpoint(tmp_path_factory):
         yield endpoint
 
 
+@pytest.fixture(scope="module")
+def s3_environment(s3_endpoint):
+    """The environment that belongs to the endpoint.
+
+    Not set for each test anew: a variable that is added moves all of them, while native threads that an earlier test
+    has left read them, without a lock. One that is there and gets another value moves nothing.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ENDPOINT_URL": s3_endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            environment.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+            environment.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture
-def bucket_url(s3_endpoint, monkeypatch, tmp_path):
-    """The URL of an empty lake in a new bucket, with the environment and staging folder that belong to it."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
+def bucket_url(s3_environment, monkeypatch, tmp_path):
+    """The URL of an empty lake in a new bucket, and the staging folder that belongs to it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "staging"))
     name = f"lake-{uuid.uuid4().hex}"
     boto3.client("s3").create_bucket(Bucket=name)

@@ -16,6 +16,7 @@ from data_assets.cli.local_run import run_range
 from data_assets.lake.lake import Lake
 from data_assets.sandbox.serving import SandboxTheta
 from data_assets_tests.lake.conftest import bucket_url as bucket_url
+from data_assets_tests.lake.conftest import s3_environment as s3_environment
 from data_assets_tests.lake.conftest import s3_server
 from data_assets_tests.orchestration.in_process import ASSET, InProcess, open_project
 
