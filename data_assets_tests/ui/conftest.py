@@ -181,12 +181,12 @@ def _wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes], l
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C as in a terminal, to the whole group, and the end of whatever does not heed it."""
     os.killpg(process.pid, signal.SIGINT)
-    psutil.wait_procs(members := _group(process.pid), timeout=20)
-    for left in members:
+    psutil.wait_procs(_group(process.pid), timeout=20)
+    for left in _group(process.pid):  # also what was started as the others ended, and has heard of nothing
         if left.is_running():
             left.kill()
     process.wait()
-    psutil.wait_procs(members, timeout=20)
+    psutil.wait_procs(_group(process.pid), timeout=20)
     assert not _group(process.pid), f"left over: {_group(process.pid)}"
 
 
