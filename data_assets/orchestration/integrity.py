@@ -37,12 +37,24 @@ def recorded_file(record: dg.EventLogRecord | None) -> Recorded | None:
     metadata: Mapping[str, dg.MetadataValue] = materialization.metadata if materialization else {}
     if "sha256" not in metadata:
         return None
-    rows, written_at = metadata.get("rows"), metadata.get(WRITTEN_AT)
+    said = {name: metadata[name].value for name in ("sha256", "rows", WRITTEN_AT, MACHINE) if name in metadata}
+    return _as_said(said, datetime.fromtimestamp(record.timestamp, UTC))
+
+
+def as_recorded(stored: Stored) -> Recorded:
+    """Return what `recorded_file` will find in the record of a day that was stored just now.
+
+    Where nothing says when the file was written, that is now, and of the record the instant at which it is made.
+    """
+    return _as_said({"rows": stored.rows, **stored.metadata, "sha256": stored.sha256}, utc_now())
+
+
+def _as_said(said: Mapping[str, object], at: datetime) -> Recorded:
     return Recorded(
-        str(metadata["sha256"].value),
-        int(str(rows.value)) if rows else None,
-        datetime.fromisoformat(str(written_at.value)) if written_at else datetime.fromtimestamp(record.timestamp, UTC),
-        str(metadata[MACHINE].value) if MACHINE in metadata else None,
+        str(said["sha256"]),
+        int(str(said["rows"])) if "rows" in said else None,
+        datetime.fromisoformat(str(said[WRITTEN_AT])) if WRITTEN_AT in said else at,
+        str(said[MACHINE]) if MACHINE in said else None,
     )
 
 
@@ -175,17 +187,6 @@ def stored_verdicts(stored: Stored, dataset: MarketDataset, lake: Lake, when: da
     """Return the same of a day that was stored just now: `recorded_verdicts` before its record is there."""
     read = partial(_compared, lake, dataset, when, as_recorded(stored), None)
     return _verdicts(dataset, lake, when, read, is_hole=False)
-
-
-def as_recorded(stored: Stored) -> Recorded:
-    """What `recorded_file` will find in the record of a day."""
-    written_at, machine = stored.metadata.get(WRITTEN_AT), stored.metadata.get(MACHINE)
-    return Recorded(
-        stored.sha256,
-        stored.rows,
-        utc_now() if written_at is None else datetime.fromisoformat(str(written_at)),
-        None if machine is None else str(machine),
-    )
 
 
 def _verdicts(
