@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,21 @@ def counted_connections() -> Iterator[list[str]]:
         yield opened
     finally:
         sqlalchemy.event.remove(sqlalchemy.pool.Pool, "connect", connected)
+
+
+@contextmanager
+def before_each_commit(look: Callable[[sqlalchemy.Connection], object]) -> Iterator[None]:
+    """Have ``look`` called with each connection that is about to commit meanwhile."""
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", look)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", look)
+
+
+def database_of(connection: sqlalchemy.Connection) -> str:
+    """The name of the database: a run's id, or `index`."""
+    return Path(str(connection.engine.url.database)).stem
 
 
 def report(instance: dg.DagsterInstance, day: str) -> None:
@@ -178,12 +193,17 @@ def verdict(run: str, number: int) -> dg.EventLogEntry:
 
 def written(instance: dg.DagsterInstance, run: str) -> tuple[int, int, int]:
     """How many verdicts any other process finds: in the run's own database, in that of all runs, and as checks."""
-    folder = history(instance) / "runs"
-    asked = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION'"
-    with closing(sqlite3.connect(folder / f"{run}.db")) as own, closing(sqlite3.connect(folder / "index.db")) as of_all:
-        (in_own,), (in_all,) = own.execute(asked).fetchone(), of_all.execute(asked).fetchone()
-        (checks,) = of_all.execute("SELECT count(*) FROM asset_check_executions").fetchone()
-    return in_own, in_all, checks
+    own, of_all = (history(instance) / "runs" / f"{name}.db" for name in (run, "index"))
+    return verdicts_in(own), verdicts_in(of_all), counted(of_all, "asset_check_executions")
+
+
+def verdicts_in(file: Path) -> int:
+    return counted(file, "event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION'")
+
+
+def counted(file: Path, rows: str) -> int:
+    with closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])
 
 
 def test_events_that_are_written_together_are_there_together(history_and_run: tuple[dg.DagsterInstance, str]) -> None:
@@ -191,16 +211,12 @@ def test_events_that_are_written_together_are_there_together(history_and_run: tu
     seen: list[tuple[str, tuple[int, int, int]]] = []
 
     def about_to_commit(connection: sqlalchemy.Connection) -> None:
-        seen.append((Path(str(connection.engine.url.database)).stem, written(instance, run)))
+        seen.append((database_of(connection), written(instance, run)))
 
-    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", about_to_commit)
-    try:
-        with written_together(instance):
-            for number in range(5):
-                instance.event_log_storage.store_event(verdict(run, number))
-            assert seen == []
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", about_to_commit)
+    with before_each_commit(about_to_commit), written_together(instance):
+        for number in range(5):
+            instance.event_log_storage.store_event(verdict(run, number))
+        assert seen == []
 
     assert seen == [(run, (0, 0, 0)), ("index", (5, 0, 0))]
     assert written(instance, run) == (5, 5, 5)
@@ -260,15 +276,15 @@ def test_a_full_disk_at_the_second_database_leaves_the_history_usable(
     instance, run = history_and_run
 
     def full(connection: sqlalchemy.Connection) -> None:
-        if Path(str(connection.engine.url.database)).stem == "index":
+        if database_of(connection) == "index":
             raise sqlalchemy.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
 
-    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", full)
-    try:
-        with pytest.raises(sqlalchemy.exc.OperationalError, match="full"), written_together(instance):
-            instance.event_log_storage.store_event(verdict(run, 1))
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", full)
+    with (
+        before_each_commit(full),
+        pytest.raises(sqlalchemy.exc.OperationalError, match="full"),
+        written_together(instance),
+    ):
+        instance.event_log_storage.store_event(verdict(run, 1))
     assert written(instance, run) == (1, 0, 0)
 
     with written_together(instance):
@@ -313,19 +329,10 @@ def test_threads_that_log_beside_events_written_together_wait_for_nobody(
 
 def test_the_verdicts_on_a_day_are_written_together(tmp_path: Path) -> None:
     with in_process_project(tmp_path) as project:
-        counts: list[int] = []
-
-        def about_to_commit(connection: sqlalchemy.Connection) -> None:
-            with closing(sqlite3.connect(history(project.instance) / "runs" / "index.db")) as of_all:
-                asked = "SELECT count(*) FROM event_logs WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION'"
-                counts.append(of_all.execute(asked).fetchone()[0])
-
-        sqlalchemy.event.listen(sqlalchemy.Engine, "commit", about_to_commit)
-        try:
+        index, counts = history(project.instance) / "runs" / "index.db", []
+        with before_each_commit(lambda _: counts.append(verdicts_in(index))):
             assert project.materialize(of_days("2024-07-01", "2024-07-02")).success
             assert project.execute_checks(CHECKS, of_days("2024-07-01", "2024-07-02")).success
-        finally:
-            sqlalchemy.event.remove(sqlalchemy.Engine, "commit", about_to_commit)
 
     assert set(counts) == {day * len(CHECKS) for day in range(5)}
 
