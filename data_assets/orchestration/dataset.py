@@ -255,7 +255,7 @@ class MarketDataset:
         offer: asks the vendor since when it has the dataset, of which account, and what a day is made of; raises as
             `probe`. None where no vendor is asked.
         lacking: returns what stored days lack because it was asked for after they were stored, such as a ticker added
-            since; days that lack nothing are left out.
+            since; days that lack nothing are left out. None where no day ever lacks anything.
         compares: the `checks` that compare a day with its neighbours, and cannot tell while there are too few.
         owner: who sees to it, for the UI: an e-mail address or `team:name`; None for nobody.
         publication: when the vendor has a session's day; of months, the day's.
@@ -298,7 +298,7 @@ class MarketDataset:
     probe: Callable[[Lake, date], Awaitable[str]] | None = None
     begins: Callable[[Lake], Awaitable[date | None]] | None = None
     offer: Callable[[Lake, date], Awaitable[Offer]] | None = None
-    lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] = lambda _lake, _days: {}
+    lacking: Callable[[Lake, Sequence[date]], Mapping[date, Sequence[str]]] | None = None
     compares: tuple[str, ...] = ()
     owner: str | None = None
     publication: Publication | None = None

@@ -109,7 +109,7 @@ def left_to_you(instance: dg.DagsterInstance, dataset: MarketDataset, states: Ma
         return []
     since = (get_current_datetime() - _REMEMBERED).date().isoformat()
     still_open = (DayState.MISSING, DayState.FAILED)
-    recent = {day: state for day, state in sorted(states.items()) if day >= since and state in still_open}
+    recent = dict(sorted((day, state) for day, state in states.items() if day >= since and state in still_open))
     found = open_days(instance, dataset, recent, dataset.publication)
     return [each.day.isoformat() for each in found if each.before and each.due is None and not each.in_work]
 

@@ -99,6 +99,17 @@ class Found:
     not_stored_with_file: set[str] = field(default_factory=set)
 
 
+def days_by_state(states: Mapping[str, DayState]) -> dict[DayState, list[str]]:
+    """Return the days of each state, in their order; of a state that none has, an empty list.
+
+    One pass: asking for one state after another takes most of what a look at half a million days takes.
+    """
+    found: dict[DayState, list[str]] = {state: [] for state in DayState}
+    for day, state in states.items():
+        found[state].append(day)
+    return found
+
+
 class AssetRecords(LoadingContext):
     """What the history holds of several assets, read at once: one by one it takes as long as all else.
 
@@ -175,35 +186,35 @@ def states_on_disk(
     if not days:
         return states
     held, closed = _held(dataset, days, lake)
-    stored = [day for day, state in states.items() if state is DayState.STORED]
+    of = days_by_state(states)
+    stored, failed = of[DayState.STORED], of[DayState.FAILED]
     if found is not None:
         found.unreadable |= {day: str(closed[day]) for day in stored if day in closed}
-        found.not_stored_with_file |= {day for day in _not_stored(states) if held is not None and day in held}
+        found.not_stored_with_file |= (held or set()).intersection(of[DayState.MISSING] + failed)
     if held is not None:
-        without_file = [day for day in stored if day not in held and day not in closed]
-        states |= _without_file(instance, dataset, without_file, lake)
+        gone = [day for day in stored if day not in held and day not in closed]
+        without_file = _without_file(instance, dataset, gone, lake)
     else:
-        states |= dict.fromkeys(hole_reasons(instance, dataset, _not_judged(instance, dataset, stored)), DayState.HOLE)
-    failed = [day for day, state in states.items() if state is DayState.FAILED and day not in (held or ())]
-    states |= before_they_were_holes(instance, dataset, failed)
-    stored = [day for day, state in states.items() if state is DayState.STORED]
-    return states | dict.fromkeys(lacking(dataset, stored, lake), DayState.LACKING)
-
-
-def _not_stored(states: Mapping[str, DayState]) -> list[str]:
-    return [day for day, state in states.items() if state in (DayState.MISSING, DayState.FAILED)]
+        holes = hole_reasons(instance, dataset, _not_judged(instance, dataset, stored))
+        without_file = dict.fromkeys(holes, DayState.HOLE)
+    failed = [day for day in failed if day not in (held or ())]
+    states |= without_file | before_they_were_holes(instance, dataset, failed)
+    with_file = [day for day in stored if day not in without_file]
+    return states | dict.fromkeys(lacking(dataset, with_file, lake), DayState.LACKING)
 
 
 def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str, list[str]]:
     """Return what each of some stored days lacks because it was asked for later; other days are left out."""
+    if dataset.lacking is None:
+        return {}
     found = dataset.lacking(lake, [date.fromisoformat(day) for day in days])
     return {day.isoformat(): list(names) for day, names in found.items()}
 
 
 def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
     """Return what each day lacks that `states_on_disk` found lacking or stale."""
-    found = lacking(dataset, [day for day, state in states.items() if state is DayState.LACKING], lake)
-    return found | {day: [STALE_REASON] for day, state in states.items() if state is DayState.STALE}
+    of = days_by_state(states)
+    return lacking(dataset, of[DayState.LACKING], lake) | {day: [STALE_REASON] for day in of[DayState.STALE]}
 
 
 def _held(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> tuple[set[str] | None, dict[str, LakeError]]:
@@ -279,15 +290,17 @@ def unrecorded_days(
         lake: where their files are.
         found: what `states_on_disk` saw as it found these states; else the folders are looked into.
     """
-    open_days = _not_stored(states)
-    if not open_days:
-        return []
-    held = found.not_stored_with_file if found else _held(dataset, open_days, lake)[0] or set()
+    if found:
+        with_file = sorted(found.not_stored_with_file.intersection(states))
+    else:
+        of = days_by_state(states)
+        open_days = sorted(of[DayState.MISSING] + of[DayState.FAILED])
+        held = _held(dataset, open_days, lake)[0] if open_days else None
+        with_file = [day for day in open_days if day in (held or ())]
     return [
         day
-        for day in open_days
-        if day in held
-        and (states[day] is DayState.MISSING or latest_materialization(instance, dataset.asset_key, day) is None)
+        for day in with_file
+        if states[day] is DayState.MISSING or latest_materialization(instance, dataset.asset_key, day) is None
     ]
 
 

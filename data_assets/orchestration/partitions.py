@@ -24,7 +24,7 @@ for statuses by key, as the backfill daemon and ``DagsterInstance.get_status_by_
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -64,9 +64,12 @@ class OutsideSpan(ValueError):
 
 @dataclass(frozen=True)
 class _Existing:
-    """The days of a definition that exist by a date, as keys and as the instants at which their windows begin."""
+    """The days of a definition that exist by a date, as keys and as the instants at which their windows begin.
 
-    keys: frozenset[str]
+    The keys are those of a dictionary, in order and quickly looked up.
+    """
+
+    keys: Mapping[str, None]
     starts: Sequence[float]
     end: float
 
@@ -118,13 +121,13 @@ class _TradingDays(dg.TimeWindowPartitionsDefinition):
             midnight = datetime.combine(day, time.min, ZoneInfo(ZONE))
             keys = self.get_partition_keys(current_time=midnight)
             starts = [datetime.combine(read_day(key), time.min, ZoneInfo(ZONE)).timestamp() for key in keys]
-            existing = _Existing(frozenset(keys), starts, starts[-1] + _ONE_DAY.total_seconds() if keys else 0.0)
+            existing = _Existing(dict.fromkeys(keys), starts, starts[-1] + _ONE_DAY.total_seconds() if keys else 0.0)
             self.__dict__["_newest_existing"] = day, existing  # both at once: threads may ask about different days
         return existing
 
     def keys_by(self, now: datetime) -> list[str]:
         """Return the keys that exist by an aware instant, oldest first."""
-        return sorted(self._existing(now.timestamp()).keys)
+        return list(self._existing(now.timestamp()).keys)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle it as what it was made from, without what it remembers."""
@@ -216,7 +219,7 @@ def partition_keys(
     if not is_monthly(partitions):
         newest = min(newest, newest_day(now).isoformat())
     keys = partitions.keys_by(now) if isinstance(partitions, _TradingDays) else partitions.get_partition_keys(now)
-    return [key for key in keys if oldest <= key <= newest]
+    return list(keys[bisect_left(keys, oldest) : bisect_right(keys, newest)])
 
 
 def newest_day(now: datetime | None = None) -> date:
@@ -332,12 +335,25 @@ def contiguous_ranges(
         _checked(read_day(key), partitions)
     ranges: list[tuple[str, str]] = []
     first = 0
-    for end, key in enumerate(newest_first, 1):
-        follows = end < len(newest_first) and places[newest_first[end]] == places[key] - 1
-        if not follows or end - first == longest:
-            ranges.append((key, newest_first[first]))
-            first = end
+    while first < len(newest_first):
+        end = _end_of_neighbours(newest_first, first, places)
+        if longest is not None:
+            end = min(end, first + longest)
+        ranges.append((newest_first[end - 1], newest_first[first]))
+        first = end
     return ranges
+
+
+def _end_of_neighbours(newest_first: Sequence[str], first: int, places: Mapping[str, int]) -> int:
+    """Where the block of neighbours ends that begins at ``first``, excluded.
+
+    From key to key the place falls by one within it, and by more than that wherever one is left out.
+    """
+
+    def left_out(at: int) -> int:
+        return places[newest_first[first]] - places[newest_first[at]] - (at - first)
+
+    return bisect_right(range(len(newest_first)), 0, lo=first, key=left_out)
 
 
 @cache
