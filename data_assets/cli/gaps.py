@@ -16,7 +16,7 @@ from rich.markup import escape
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetGaps, GapCounts, GapStretches, Stretch, write_document
 from data_assets.cli.line_breaks import say
-from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.project import datasets_alone, enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.counts import count_of
@@ -25,6 +25,7 @@ from data_assets.orchestration.dataset import MarketDataset
 from data_assets.orchestration.day_states import (
     DayState,
     Found,
+    days_by_state,
     names_text,
     to_reconcile,
     unrecorded_text,
@@ -55,7 +56,8 @@ def gaps(asked: Asked, as_json: bool) -> None:
     """Print them, as a table or as one document, and end with 1 if there are any."""
     selection = Selection.of(asked)
     enter_project()
-    days = selection.days()
+    with datasets_alone():
+        days = selection.days()
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)
@@ -81,13 +83,14 @@ def gaps(asked: Asked, as_json: bool) -> None:
 def _gaps(
     instance: dg.DagsterInstance, dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake, found: Found
 ) -> Gaps:
-    # A day in progress has no file yet, so it is missing until its event says otherwise.
+    of = days_by_state(states)
     return Gaps(
-        missing=[day for day, state in states.items() if state in (DayState.MISSING, DayState.IN_PROGRESS)],
-        failed=[day for day, state in states.items() if state is DayState.FAILED],
+        # A day in progress has no file yet, so it is missing until its event says otherwise.
+        missing=sorted(of[DayState.MISSING] + of[DayState.IN_PROGRESS]),
+        failed=of[DayState.FAILED],
         lacking=what_lacks(dataset, states, lake),
         unrecorded=to_reconcile(instance, dataset, states, lake, found),
-        holes=sum(state is DayState.HOLE for state in states.values()),
+        holes=len(of[DayState.HOLE]),
     )
 
 

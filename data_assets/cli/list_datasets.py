@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import FailedDay, ListedDataset, write_document
-from data_assets.cli.project import enter_project, open_instance
+from data_assets.cli.project import datasets_alone, enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import overview_table, summarize
@@ -42,7 +42,8 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
     """Print the list, or what failed, and end with 1 if a day has failed."""
     selection = Selection.of(asked)
     enter_project()
-    selected = selection.days()
+    with datasets_alone():
+        selected = selection.days()
     lake = open_lake()
     with open_instance() as instance:
         seen = {dataset: Found() for dataset in selected}

@@ -23,6 +23,7 @@ from data_assets.dataset_names import one_named
 from data_assets.files import tempfiles
 from data_assets.ingest.state_folder import refusing_unusable_state
 from data_assets.lake.lake import Lake
+from data_assets.orchestration.assets import with_assets
 from data_assets.orchestration.coordination import coordination_of, sharing
 from data_assets.orchestration.dagster_private import InstanceRef, NoOpComputeLogManager
 from data_assets.orchestration.dataset import MarketDataset, datasets_of_this_process, served_datasets
@@ -133,29 +134,52 @@ def _get_instance(ref: InstanceRef) -> dg.DagsterInstance:
 
 @cache
 def definitions() -> dg.Definitions:
-    """What the code location defines, loaded once; where a block under ``defs`` says something wrong, without it.
+    """What the code location defines, loaded once; where a block under ``defs`` says something wrong, without it."""
+    from data_assets.definitions import with_policy
+
+    before = with_assets.set(True)
+    try:
+        return with_policy(_load())
+    finally:
+        with_assets.reset(before)
+
+
+def _load() -> dg.Definitions:
+    """What the blocks under ``defs`` define.
 
     Each block that is left out is said in one line on stderr: the other datasets have nothing to do with it. Block by
     block is also the quicker way: Dagster's own adds the schemas of every known component for the UI.
     """
     from data_assets.cli.blocks import load_blocks
-    from data_assets.definitions import with_policy
 
     settings()
     datasets_of_this_process.clear()
     usable, wrong = load_blocks(mount_defs())
-    if wrong:
+    if unsaid := [line for line in wrong if line not in blocks_left_out]:
         end_loading()
-    for line in wrong:
+    for line in unsaid:
         say(f"Error: {line}; correct it: its dataset is left out, the others work", err=True)
     blocks_left_out[:] = wrong
-    return with_policy(usable)
+    return usable
+
+
+@contextmanager
+def datasets_alone() -> Iterator[None]:
+    """Load datasets, where that is still to be done, without their assets: for a command that only looks at days."""
+    before = with_assets.set(False)
+    try:
+        yield
+    finally:
+        with_assets.reset(before)
 
 
 @cache
 def datasets() -> dict[str, MarketDataset]:
     """Every dataset by its name."""
-    definitions()
+    if with_assets.get() or definitions.cache_info().currsize:
+        definitions()
+    else:
+        _load()
     found = served_datasets()
     if not blocks_left_out:
         remember_names(found)

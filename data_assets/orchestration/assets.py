@@ -8,6 +8,7 @@ and asking for days by itself (`day_requests`).
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from contextvars import ContextVar
 from datetime import date
 
 import dagster as dg
@@ -39,6 +40,10 @@ RECORDED_ALREADY = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 Dagster would record every day of the run again. Without any output it would skip the steps of assets made from this one
 in the same run. The mark is what Dagster puts on the output of observed sources, which log their events themselves.
 """
+
+
+with_assets: ContextVar[bool] = ContextVar("with_assets", default=True)
+"""Whether datasets are defined with their assets and checks, which take longer to make than all else of them."""
 
 
 def rebuild_when_days_change() -> dg.AutomationCondition:
@@ -82,10 +87,13 @@ def rebuilding_sensor(
 def dataset_definitions(*datasets: MarketDataset, sensors: Iterable[dg.SensorDefinition] = ()) -> dg.Definitions:
     """The assets of one vendor's datasets and their checks, and the sensors of those assets.
 
-    Where this process does not serve the vendor they are known, as what others are made from, and not defined.
+    Where this process does not serve the vendor they are known, as what others are made from, and not defined. Without
+    assets (`with_assets`) their keys alone are defined.
     """
     datasets_of_this_process.update({dataset.name: dataset for dataset in datasets})
     served = [dataset for dataset in datasets if is_served(dataset.vendor)]
+    if not with_assets.get():
+        return dg.Definitions(assets=[dg.AssetSpec(dataset.asset_key) for dataset in served])
     return dg.Definitions.merge(*map(_definitions, served), dg.Definitions(sensors=list(sensors) if served else []))
 
 

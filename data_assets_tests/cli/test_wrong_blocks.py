@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +14,7 @@ import pytest
 
 from data_assets.cli import blocks
 from data_assets.cli.blocks import load_blocks
+from data_assets.cli.project import datasets_alone
 from data_assets.orchestration import assets as dagster_assets
 from data_assets.orchestration.dataset import MarketDataset
 from data_assets_tests.end_to_end.project_folder import write_project
@@ -35,9 +38,12 @@ WRONG = {
 }
 
 
-@pytest.fixture(autouse=True)
-def datasets_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["with assets", "alone"])
+def datasets_of_this_test(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is wrong is the same for a command that runs something and for one that only looks at days."""
     monkeypatch.setattr(dagster_assets, "datasets_of_this_process", {})
+    with datasets_alone() if request.param == "alone" else nullcontext():
+        yield
 
 
 def names(defs: dg.Definitions) -> set[str]:
