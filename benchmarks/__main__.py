@@ -55,6 +55,8 @@ def main() -> None:
     if unknown := sorted(set(arguments.names) - set(CLAIMS)):
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(CLAIMS)}")
 
+    # With it each process that is measured would compile the whole project anew, beside packages that pip has compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     results: list[Result] = []
     for name in arguments.names or CLAIMS:

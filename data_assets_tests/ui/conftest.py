@@ -128,8 +128,8 @@ def keep(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Ten days, filled by the command but for the gap, behind a UI that runs until the tests are over."""
-    # Without the two newest: after midnight in New York the vendor lacks the newest for a while, and the one before it is
-    # the newest that is due from a session's end until the next deadline. So `fresh` fails at any hour.
+    # Without the two newest, so that `fresh` fails at any hour: from a session's end until the next deadline the second
+    # is the newest that is due. And after midnight in New York the vendor lacks the newest for a while.
     keys = partition_keys()[-13:-2]
     gap = Gap(days=keys[1:], failed=keys[4], missing=keys[7], on_demand=keys[0])
     project = Project(tmp_path_factory.mktemp("ui") / "project", DATA_ASSETS_SANDBOX_CONTRACTS="60")
