@@ -109,6 +109,7 @@ class EventLog(SqliteEventLogStorage):
         self._kept = KeptEngines()
         self._of_thread = local()  # its list of verdicts that are put off
         self._written_together: dict[str, Connection] = {}  # of each shard while they are written; guarded by the lock
+        self._tables: set[tuple[object, str]] = set()  # that are there, each with the identity of its file
         super().__init__(base_dir, inst_data)
         self._db_lock = RLock()  # type: ignore[assignment]  # who writes verdicts together takes it again for each
 
@@ -147,6 +148,16 @@ class EventLog(SqliteEventLogStorage):
             else:
                 with self._begun(shard) as connection:
                     yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """As Dagster's own, which opens the database anew at each verdict; a table that is there stays in its file."""
+        file = _identity(self.path_for_shard(INDEX_SHARD_NAME))
+        if (file, table_name) in self._tables:
+            return True
+        found = super().has_table(table_name)
+        if found and file is not None:
+            self._tables.add((file, table_name))
+        return found
 
     def _make(self, shard: str) -> None:
         """Make the database if it is not there."""

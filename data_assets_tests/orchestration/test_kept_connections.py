@@ -58,13 +58,19 @@ def report(instance: dg.DagsterInstance, day: str) -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=day))
 
 
+def judge(instance: dg.DagsterInstance, day: str) -> None:
+    instance.report_runless_asset_event(dg.AssetCheckEvaluation(KEY, "a_check", passed=True, partition=day))
+
+
 def test_events_and_questions_open_no_database_again(tmp_path: Path) -> None:
     with open_project(tmp_path) as instance:
         report(instance, "2024-07-01")
+        judge(instance, "2024-07-01")
         instance.get_runs()
 
         with counted_connections() as opened:
             report(instance, "2024-07-02")
+            judge(instance, "2024-07-02")
             assert instance.get_materialized_partitions(KEY) == {"2024-07-01", "2024-07-02"}
             assert instance.get_runs() == []
 
@@ -86,6 +92,21 @@ def test_a_history_that_is_put_back_from_its_backup_is_the_one_that_is_read_and_
         report(instance, "2024-07-03")
     with open_project(tmp_path) as instance:
         assert instance.get_materialized_partitions(KEY) == {"2024-07-01", "2024-07-03"}
+
+
+def test_a_table_that_another_history_of_that_name_lacks_is_not_taken_for_there(tmp_path: Path) -> None:
+    with open_project(tmp_path) as instance:
+        judge(instance, "2024-07-01")
+        log = instance.event_log_storage
+        assert isinstance(log, EventLog)
+        file = history(instance) / "runs" / "index.db"
+        shutil.copy(file, tmp_path / "older.db")
+        with closing(sqlite3.connect(tmp_path / "older.db")) as older:
+            older.execute("DROP TABLE asset_check_executions")
+
+        assert log.has_table("asset_check_executions")
+        (tmp_path / "older.db").replace(file)
+        assert not log.has_table("asset_check_executions")
 
 
 def test_a_new_history_has_pages_that_fit_its_events_and_an_older_one_stays_as_it_is(tmp_path: Path) -> None:
