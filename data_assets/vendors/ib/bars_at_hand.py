@@ -9,6 +9,7 @@ Here: what is kept, and for how long. Not here: reading (``lake``), and the ques
 from __future__ import annotations
 
 from datetime import date
+from threading import Lock
 
 import polars as pl
 
@@ -19,6 +20,8 @@ KEPT = 3
 """Days in memory, of all tickers together: one that is recorded, and its neighbours; 25 kB each."""
 
 _kept: tuple[tuple[tuple[str, str, date, str], pl.DataFrame], ...] = ()
+_reading = Lock()
+"""A day is judged while it is shown, and who comes second is to find what the first has read."""
 
 
 def stored_bars(lake: Lake, dataset: str, day: date) -> pl.DataFrame:
@@ -28,13 +31,14 @@ def stored_bars(lake: Lake, dataset: str, day: date) -> pl.DataFrame:
         Corrupt: the file is missing or damaged.
         LakeError: it cannot be read.
     """
-    global _kept  # replaced as a whole, so that no thread needs a lock
-    version = lake.day_versions(dataset, [day]).get(day)  # before it is read: a file that is replaced now is read again
-    key = (lake.url, dataset, day, version or "")
-    for of_day, bars in _kept:
-        if of_day == key:
-            return bars
-    bars = pl.concat(lake.batches(dataset, day))
-    if version and version != UNREADABLE:
-        _kept = ((key, bars), *_kept[: KEPT - 1])
-    return bars
+    global _kept
+    with _reading:
+        version = lake.day_versions(dataset, [day]).get(day)  # before it is read: what is replaced now is read again
+        key = (lake.url, dataset, day, version or "")
+        for of_day, bars in _kept:
+            if of_day == key:
+                return bars
+        bars = pl.concat(lake.batches(dataset, day))
+        if version and version != UNREADABLE:
+            _kept = ((key, bars), *_kept[: KEPT - 1])
+        return bars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def failed(bars: pl.DataFrame, completeness: str = "strict") -> list[str]:
 def test_a_day_is_read_again_only_once_its_file_is_another(lake: Lake) -> None:
     bars = ib_bars("AAPL", DAY)
     file = store(lake, bars)
-    read = stored_bars(lake, DATASET, DAY)
-    assert stored_bars(lake, DATASET, DAY) is read
+    with ThreadPoolExecutor(8) as threads:
+        read, *again = threads.map(lambda _: stored_bars(lake, DATASET, DAY), range(8))
+    assert all(each is read for each in again), "who comes second waits for what the first is reading"
     assert_frame_equal(read, bars)
 
     revised = bars.with_columns(pl.col("volume") + 1)
