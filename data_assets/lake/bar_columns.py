@@ -46,7 +46,7 @@ def in_one_vocabulary(bars: Frame) -> Frame:
     by_name = {_READ_AS.get(name, name): name for name in stored}
     known = [name for name in BAR_COLUMNS if name in by_name]
     others = [name for name in by_name if name not in BAR_COLUMNS]
-    return bars.select(pl.col(by_name[name]).alias(name) for name in known + others)
+    return bars.select_seq(pl.col(by_name[name]).alias(name) for name in known + others)
 
 
 def documented_bars(columns: Mapping[str, Column]) -> dict[str, tuple[str, str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 from urllib.parse import quote
 
 import polars as pl
@@ -33,12 +34,10 @@ def day_picture(minutes: pl.DataFrame) -> str | None:
         minutes: two columns of numbers, named for people, in order of time or of strike: the line and the area. Rows
             that lack either are passed over.
     """
-    rows = minutes.drop_nulls()
+    rows = minutes.drop_nulls() if any(each.has_nulls() for each in minutes.get_columns()) else minutes
     if rows.height < 2:
         return None
-    every = -(-rows.height // POINTS)
-    thinned = rows.group_by(pl.int_range(pl.len()) // every, maintain_order=True).agg(pl.all().mean())
-    line, area = (thinned[name].to_list() for name in rows.columns)
+    line, area = (_thinned(each.to_list()) for each in rows.get_columns())
     step = WIDTH // (len(line) - 1)
     width = step * (len(line) - 1)
     top = HEIGHT - FLOOR
@@ -49,10 +48,17 @@ def day_picture(minutes: pl.DataFrame) -> str | None:
         f"<path fill='#9cf' d='M0,{HEIGHT}V{first}l{rest}V{HEIGHT}z'/>"
         f"<path fill='none' stroke='#039' d='M0,{start}l{onward}'/></svg>"
     )
-    ranges = zip(rows.columns, rows.min().row(0), rows.max().row(0), strict=True)
+    ranges = ((each.name, cast(float, each.min()), cast(float, each.max())) for each in rows.get_columns())
     said = ", ".join(f"{name} {least:,.6g} to {most:,.6g}" for name, least, most in ranges)
     address = quote(drawing, safe="/:=',-")
     return f"![](data:image/svg+xml,{address})\n\n{said}"
+
+
+def _thinned(values: Sequence[float]) -> list[float]:
+    """At most `POINTS` of them: the averages of neighbours."""
+    every = -(-len(values) // POINTS)
+    parts = (values[at : at + every] for at in range(0, len(values), every))
+    return [sum(each) / len(each) for each in parts]
 
 
 def _steps(values: Sequence[float], step: int, bottom: int, height: int, *, low: float) -> tuple[int, str]:

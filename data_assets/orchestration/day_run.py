@@ -159,7 +159,7 @@ def first_rows_table(frame: pl.DataFrame) -> str:
     """Some rows as Markdown, every number in its own digits."""
     # Not by `pl.Config`: it sets variables of the environment, which other threads' native code reads at that moment,
     # and a process dies of it (SIGSEGV; setenv is no call for a process with threads).
-    shown = frame.with_columns(pl.selectors.float().cast(pl.String))  # a Float32 in its own digits
+    shown = frame.with_columns_seq(pl.selectors.float().cast(pl.String))  # a Float32 in its own digits
     return markdown_table(shown.columns, shown.iter_rows())
 
 

@@ -11,6 +11,7 @@ or mends a bar.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -58,7 +59,7 @@ def ohlc(bars: pl.DataFrame) -> Verdict:
         "inconsistent": (usable & ~ordered, "with the open or the close outside low to high"),
         "negative": (~counted | ~finite, "with a volume or a number of trades that is absent or negative"),
     }
-    flags = bars.select(flag.alias(kind) for kind, (flag, _) in kinds.items())
+    flags = columns_of(bars, {kind: flag for kind, (flag, _) in kinds.items()})
     counts = {kind: int(flags[kind].sum()) for kind in kinds}
     found = [f"{count_of(counts[kind], 'bar')} {text}" for kind, (_, text) in kinds.items() if counts[kind]]
     breaches = _flagged(bars, flags, found=bool(found))
@@ -90,10 +91,13 @@ def timestamps(bars: pl.DataFrame) -> Verdict:
     if "ticker" in key:
         ticker, ticker_before = pl.col("ticker"), pl.col("ticker").shift()
         follows = (ticker > ticker_before) | ((ticker == ticker_before) & follows)
-    flags = bars.select(
-        off_minute=(time.dt.epoch("us") % _MINUTE_US != 0).fill_null(value=False),
-        nameless=pl.any_horizontal(pl.col(key).is_null()),
-        disordered=~follows.fill_null(value=False) & (pl.int_range(pl.len()) > 0),
+    flags = columns_of(
+        bars,
+        {
+            "off_minute": (time.dt.epoch("us") % _MINUTE_US != 0).fill_null(value=False),
+            "nameless": pl.any_horizontal(pl.col(key).is_null()),
+            "disordered": ~follows.fill_null(value=False) & (pl.int_range(pl.len()) > 0),
+        },
     )
     counts = {kind: int(flags[kind].sum()) for kind in flags.columns}
     counts["duplicated"] = bars.height - bars.select(key).n_unique() if counts["disordered"] else 0
@@ -129,7 +133,7 @@ def session_hours(bars: pl.DataFrame, *, start: datetime, end: datetime, outside
             ones, whose end the vendor does not document and where prints reported late can make a bar.
     """
     time = bars["timestamp"]
-    early, late = (flag.fill_null(value=False) for flag in (time < start.astimezone(UTC), time >= end.astimezone(UTC)))
+    early, late = time < start.astimezone(UTC), time >= end.astimezone(UTC)  # a minute that is absent is neither
     counts = {"before it": int(early.sum()), "after it": int(late.sum())}
     beyond = pl.concat([bars.filter(early), bars.filter(late)]) if any(counts.values()) else bars.clear()
     first, last = time.min(), time.max()
@@ -171,11 +175,14 @@ def volume(bars: pl.DataFrame, *, tolerance: float = VWAP_TOLERANCE) -> Verdict:
     shares = pl.col("volume").cast(pl.Float64)
     impossible = (~shares.is_finite() | (shares < 0)).fill_null(value=True)
     inside = pl.col("vwap").is_between(pl.col("low") - tolerance, pl.col("high") + tolerance)
-    flags = bars.select(
-        negative=impossible,
-        vwap_outside=~impossible & (shares > 0) & ~inside.fill_null(value=False),
-        zero_volume=(shares == 0).fill_null(value=False),
-        fractional_volume=~impossible & (shares != shares.floor()),
+    flags = columns_of(
+        bars,
+        {
+            "negative": impossible,
+            "vwap_outside": ~impossible & (shares > 0) & ~inside.fill_null(value=False),
+            "zero_volume": (shares == 0).fill_null(value=False),
+            "fractional_volume": ~impossible & (shares != shares.floor()),
+        },
     )
     counts = {kind: int(flags[kind].sum()) for kind in flags.columns}
     texts = {
@@ -211,16 +218,29 @@ def day_metrics(bars: pl.DataFrame, hours: Session) -> dict[str, int | float]:
         fractional_volume_rows; volume in shares; trades.
     """
     shares = pl.col("volume").cast(pl.Float64)
-    numbers = bars.select(
-        rows=pl.len(),
-        tickers=pl.col("ticker").n_unique() if "ticker" in bars.columns else pl.lit(1),
-        regular_rows=((pl.col("timestamp") >= hours.open) & (pl.col("timestamp") < hours.close)).sum(),
-        zero_volume_rows=(shares == 0).sum(),
-        fractional_volume_rows=(shares != shares.floor()).sum(),
-        volume=shares.sum(),
-        trades=pl.col("trades").sum(),
+    numbers = columns_of(
+        bars,
+        {
+            "rows": pl.len(),
+            "tickers": pl.col("ticker").n_unique() if "ticker" in bars.columns else pl.lit(1),
+            "regular_rows": ((pl.col("timestamp") >= hours.open) & (pl.col("timestamp") < hours.close)).sum(),
+            "zero_volume_rows": (shares == 0).sum(),
+            "fractional_volume_rows": (shares != shares.floor()).sum(),
+            "volume": shares.sum(),
+            "trades": pl.col("trades").sum(),
+        },
     )
     return numbers.row(0, named=True)
+
+
+FEW_ROWS = 10_000
+"""Of these, computing a column takes less time than waking the threads that would compute several at once."""
+
+
+def columns_of(bars: pl.DataFrame, columns: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Some columns computed of bars: of few bars one after another, of many as many at once as there are threads."""
+    named = [expression.alias(name) for name, expression in columns.items()]
+    return bars.select_seq(named) if bars.height <= FEW_ROWS else bars.select(named)
 
 
 def _flagged(bars: pl.DataFrame, flags: pl.DataFrame, *, found: bool) -> pl.DataFrame:

@@ -100,17 +100,18 @@ def bar_spikes(bars: pl.DataFrame, hours: Session) -> Spikes:
         bars: as ``minute_bars`` describes them, each ticker's together and by time.
         hours: the session.
     """
-    keyed = bars if "ticker" in bars.columns else bars.with_columns(ticker=pl.lit(""))
     # Most tickers have no two prices as far apart as a spike is, and the medians are costly.
     lowest, highest = pl.col("low").min(), pl.col("high").max()
-    likely = keyed.group_by("ticker").agg(
-        bars=pl.len(), far_apart=(lowest <= 0) | (highest.is_infinite()) | (highest / lowest - 1 > OFF)
-    )
-    likely = likely.filter(pl.col("bars") >= FEWEST, pl.col("far_apart"))
+    far_apart = (lowest <= 0) | (highest.is_infinite()) | (highest / lowest - 1 > OFF)
+    looks = {"bars": pl.len(), "far_apart": far_apart}
+    of_many = "ticker" in bars.columns
+    looked = bars.group_by("ticker").agg(**looks) if of_many else bars.select_seq(ticker=pl.lit(""), **looks)
+    likely = looked["ticker"].filter((looked["bars"] >= FEWEST) & looked["far_apart"])
     if likely.is_empty():
         return Spikes(0, 0, ())
+    keyed = bars if of_many else bars.with_columns(ticker=pl.lit(""))
     price = pl.col("open", "high", "low", "close")
-    found = keyed.filter(pl.col("ticker").is_in(likely["ticker"].implode())).filter(
+    found = keyed.filter(pl.col("ticker").is_in(likely.implode())).filter(
         pl.all_horizontal((price.is_finite() & (price > 0)).fill_null(value=False))
     )
     close, before_close = pl.col("close"), pl.col("close").shift()

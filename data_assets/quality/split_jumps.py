@@ -132,7 +132,7 @@ def nights_around(day: date, ends: Mapping[date, pl.DataFrame]) -> list[tuple[st
     """
     found: dict[str, list[tuple[date, float, float]]] = {}
     for each in sorted(ends):
-        for ticker, opened, closed in ends[each].select("ticker", "open", "close").iter_rows():
+        for ticker, opened, closed in zip(*(ends[each][name] for name in ("ticker", "open", "close")), strict=True):
             found.setdefault(str(ticker), []).append((each, opened, closed))
     return [
         (ticker, night)

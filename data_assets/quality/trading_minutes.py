@@ -71,8 +71,8 @@ class TradingMinutes:
 def trading_minutes(bars: pl.DataFrame, hours: Session) -> TradingMinutes:
     """Count how one security traded in a session; bars outside the regular minutes do not count."""
     volume = bars["volume"].cast(pl.Float64)
-    with_trade = ((volume.is_finite() & (volume > 0)) | (bars["trades"] > 0)).fill_null(value=False)
-    if with_trade.all() and has_each_minute(bars, hours):
+    with_trade = (volume.is_finite() & (volume > 0)) | (bars["trades"] > 0)
+    if with_trade.all(ignore_nulls=False) and has_each_minute(bars, hours):
         return TradingMinutes(hours.minutes, 0, ())
     traded = set(bars["timestamp"].filter(with_trade).to_list())
     longest: list[datetime] = []

@@ -220,7 +220,7 @@ def market_dataset(ticker: Ticker, span: Span, owner: str | None = None) -> Mark
         expected=lambda day: {"expected_bars": session(day).minutes},
         shown={"expected_bars": "expected", "last_timestamp": "last bar"},
         own_files=_FilesAtHand(ticker.dataset),
-        minutes=lambda lake, day: stored_bars(lake, ticker.dataset, day).select(price="close", volume="volume"),
+        minutes=lambda lake, day: stored_bars(lake, ticker.dataset, day).select_seq(price="close", volume="volume"),
         reference="https://www.interactivebrokers.com/campus/ibkr-api-page/twsapi-doc/",
         code_version=str(SCHEMA_VERSION),
         metadata={

@@ -163,8 +163,8 @@ def unknown_splits(lake: Lake, ticker: Ticker, day: date, bars: pl.DataFrame) ->
 def _ends(ticker: Ticker, day: date, bars: pl.DataFrame) -> pl.DataFrame:
     """`session_ends` of one ticker, whose file is in order."""
     hours, time = session(day), bars["timestamp"]
-    regular = bars.filter((time >= hours.open) & (time < hours.close))
-    ends = {"open": regular["open"].head(1), "close": regular["close"].tail(1)}
+    regular = (time >= hours.open) & (time < hours.close)
+    ends = {"open": bars["open"].filter(regular).head(1), "close": bars["close"].filter(regular).tail(1)}
     return pl.DataFrame({"ticker": [ticker.symbol] * len(ends["open"]), **ends})
 
 
@@ -220,7 +220,7 @@ class IbBarsSource:
         # Nothing is awaited from here on: a run that is told to stop keeps the day that it has received.
         meter.received(answer.raw_size)
         meter.parsed(answer.bars.height)
-        bars = answer.bars.sort("timestamp")
+        bars = answer.bars if answer.bars["timestamp"].is_sorted() else answer.bars.sort("timestamp")
         try:
             verdicts = evaluate_checks(
                 bars, hours, self._ticker.completeness, partial(own_days, self._lake, self._ticker.dataset, day)

@@ -80,10 +80,12 @@ def volume_unit(bars: pl.DataFrame, *, fetched_on: date) -> VolumeUnit:
         fetched_on: the New York date on which the bars came.
     """
     hundredths = pl.col("volume") * _SHARES_IN_A_LOT
-    traded = bars.filter(bars["volume"] > 0)
     first = bars["timestamp"].min()
     assert isinstance(first, datetime), "bars of a session"
-    if first.astimezone(NEW_YORK).date() < fetched_on or traded.is_empty():
+    if first.astimezone(NEW_YORK).date() < fetched_on:
+        return "unknown"
+    traded = bars.filter(bars["volume"] > 0)
+    if traded.is_empty():
         return "unknown"
     in_hundredths, with_fraction = traded.select(
         ((hundredths - hundredths.round()).abs() < _EXACT).all().alias("in_hundredths"),
