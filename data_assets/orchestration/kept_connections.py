@@ -47,6 +47,10 @@ def _ask_for_pages(connection: Any, _record: object) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
 
 
+def _do_not_wait(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
 class KeptEngines:
     """The engines of the databases that were used last, each with one connection that waits for its next use."""
 
@@ -54,11 +58,13 @@ class KeptEngines:
         self._lock = Lock()
         self._engines: OrderedDict[str, tuple[object, Engine]] = OrderedDict()
 
-    def of(self, address: str) -> Engine:
+    def of(self, address: str, *, waits: bool = True) -> Engine:
         """The engine of a database.
 
         Args:
             address: SQLAlchemy's, of a file.
+            waits: whether each commit waits until the disk has it. Without, what is committed outlives this process,
+                and a power cut may take the last of it and leaves the database whole.
         """
         file = _identity(address.removeprefix("sqlite:///"))
         with self._lock:
@@ -72,6 +78,8 @@ class KeptEngines:
                     max_overflow=-1,
                     connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
                 )
+                if not waits:
+                    event.listen(engine, "connect", _do_not_wait)
             self._engines[address] = (file, engine)
             while len(self._engines) > KEPT_AT_MOST:
                 _let_go(*self._engines.popitem(last=False)[1])
@@ -167,7 +175,12 @@ class EventLog(SqliteEventLogStorage):
 
     @contextmanager
     def _begun(self, shard: str) -> Iterator[Connection]:
-        with self._kept.of(self.conn_string_for_shard(shard)).connect() as connection, connection.begin():
+        """A transaction of a database; of a run's own it does not wait for the disk.
+
+        That one is the log on the run's page. What is known of days, checks and slots is in that of all runs.
+        """
+        engine = self._kept.of(self.conn_string_for_shard(shard), waits=shard == INDEX_SHARD_NAME)
+        with engine.connect() as connection, connection.begin():
             yield connection
 
     def store_event(self, event: dg.EventLogEntry) -> None:

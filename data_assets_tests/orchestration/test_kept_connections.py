@@ -206,6 +206,27 @@ def history_and_run(tmp_path: Path) -> Iterator[tuple[dg.DagsterInstance, str]]:
         yield instance, dg.materialize([a], instance=instance).run_id
 
 
+def test_of_a_runs_own_log_nobody_waits_for_the_disk_and_of_what_is_known_of_days_everybody_does(
+    history_and_run: tuple[dg.DagsterInstance, str],
+) -> None:
+    instance, run = history_and_run
+    waits: dict[str, set[int]] = {}
+
+    def about_to_commit(connection: sqlalchemy.Connection) -> None:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        waits.setdefault(database_of(connection), set()).add(driver.execute("PRAGMA synchronous").fetchone()[0])
+
+    with before_each_commit(about_to_commit):
+        instance.event_log_storage.store_event(verdict(run, 1))
+        with written_together(instance):
+            instance.event_log_storage.store_event(verdict(run, 2))
+        instance.add_run_tags(run, {"a": "b"})
+
+    normal, full = 1, 2  # as SQLite numbers them
+    assert waits == {run: {normal}, "index": {full}, "runs": {full}}
+
+
 def verdict(run: str, number: int) -> dg.EventLogEntry:
     said = dg.AssetCheckEvaluation(KEY, f"check{number}", passed=True, metadata={})
     judged = dg.DagsterEvent("ASSET_CHECK_EVALUATION", "__ASSET_JOB", event_specific_data=said)
