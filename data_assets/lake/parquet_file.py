@@ -218,6 +218,15 @@ class NewParquet:
         self._digest.update(data)
         self.size += len(data)
 
+    def end_rows(self) -> None:
+        """Say that there are no more rows: those that are pending are encoded beside whatever comes before the end.
+
+        An only row group is not, for it is encoded with what the footer says.
+        """
+        if self._pending and self._under_way is not None:
+            rows, self._pending = pl.concat(self._pending), []
+            self._encode(rows, {})
+
     def read_once(self) -> None:
         """Say that the file will be read and dropped, and never be sealed: no more of it needs to be synced."""
         self._on_disk.stop()
@@ -229,11 +238,12 @@ class NewParquet:
         self._file.flush()
 
     def _end_rows(self, metadata: Mapping[str, str]) -> None:
-        rows, self._pending = pl.concat(self._pending), []
-        if rows.height and self._thread is None:  # in no thread of its own: most files have no other row group
-            self._append(self._encoder.encode(rows, metadata))
-        elif rows.height:  # in that of the others, whose memory is warm
-            self._encode(rows, metadata)
+        if self._pending:
+            rows, self._pending = pl.concat(self._pending), []
+            if rows.height and self._thread is None:  # in no thread of its own: most files have no other row group
+                self._append(self._encoder.encode(rows, metadata))
+            elif rows.height:  # in that of the others, whose memory is warm
+                self._encode(rows, metadata)
         self._wait()
         self._end_thread()
 

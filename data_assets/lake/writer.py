@@ -222,7 +222,7 @@ class DayWriter:
             self._write_complete()
 
     def end_rows(self) -> None:
-        """Say that there are no more rows, so that the last ones are in order before ``finish``, which says it too.
+        """Say that there are no more rows, so that the last are in order and being encoded before ``finish``.
 
         Raises:
             ValueError: the writer has ended.
@@ -230,6 +230,8 @@ class DayWriter:
         """
         with self._working():
             self._write_last()
+            if self._file is not None:
+                self._file.end_rows()
 
     def _write_last(self) -> None:
         if self._buffer:

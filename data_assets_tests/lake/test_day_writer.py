@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -178,6 +179,35 @@ def test_a_group_that_goes_on_after_all_is_put_in_order(lake, small_row_groups):
             day_writer.end_group()
         day_writer.finish(provenance()).publish()
     assert stored(lake).equals(DAY_ROWS)
+
+
+class Encoder(ThreadPoolExecutor):
+    """The thread that encodes, and how often it was asked to."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.asked = 0
+
+    def submit(self, *work):
+        self.asked += 1
+        return super().submit(*work)
+
+
+@pytest.mark.parametrize(("rows", "before"), [(12, 0), (16, 0), (17, 2), (60, 4)])
+@pytest.mark.parametrize("arrive", ["in order", "shuffled"])
+def test_the_last_rows_are_encoded_before_the_end_and_to_the_same_file(lake, small_row_groups, rows, before, arrive):
+    day = DAY_ROWS.head(rows)
+    frames = pieces(day if arrive == "in order" else day.sample(fraction=1, shuffle=True, seed=5), 10)
+    as_before = store(lake, *frames)
+    with Encoder() as encoder, lake.writer(DATASET, DAY, SCHEMA, SORT_BY, encoder=encoder) as day_writer:
+        for frame in frames:
+            day_writer.write(frame)
+        day_writer.end_rows()
+        asked = encoder.asked
+        assert day_writer.finish(provenance()).publish() == as_before
+    assert stored(lake).equals(day)
+    if arrive == "in order":
+        assert asked == before, "an only row group waits for what the footer says"
 
 
 def test_row_groups_span_groups(lake, small_row_groups):

@@ -254,22 +254,30 @@ class DayIntake(Intake):
         """Read a day; see ``Intake``."""
         super().__init__(writer, stages=stages, table=table, grid=grid, meter=meter)
         self._writer = writer
+        self._rows_end: Future[None] | None = None
         self._staged: StagedFile | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._rows_end is not None:
+            self._rows_end.cancel()
         super().__exit__(kind, error, traceback)
         if kind is not None and self._staged is not None:
             self._staged.discard()
 
+    def end_rows(self) -> None:
+        """Say that all bodies are read: the last rows are put in order and encoded while the day is audited."""
+        self._rows_end = self._stages.keep.submit(self._writer.end_rows)
+
     async def finish(self, provenance: Provenance) -> StagedFile:
-        """Write the day to disk under its temporary name.
+        """Write the day to disk under its temporary name; to be called after ``end_rows``.
 
         Raises:
             RowsRepeated: a contract has two rows with the same timestamp.
         """
-        await asyncio.wrap_future(self._stages.keep.submit(self._writer.end_rows))
+        assert self._rows_end is not None, "end_rows comes first"
+        await asyncio.wrap_future(self._rows_end)
         # In none of the stages, where all other days would wait for the disk with this one.
         self._staged = await in_thread(lambda: self._finish(provenance), StagedFile.discard)
         return self._staged

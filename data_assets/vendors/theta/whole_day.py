@@ -30,6 +30,7 @@ async def whole_day(job: DayJob) -> tuple[StagedFile, DayAudit]:
         taken = _DayBodies(job, intake)
         for request in requests:
             await job.answers(request, taken.take, taken.note_nothing)
+        intake.end_rows()
         silent = taken.silent_roots(requests)
         short_ends = tuple(taken.short_ends)
         comparisons = await compare(
