@@ -23,7 +23,12 @@ def mark_history(instance: dg.DagsterInstance) -> None:
         SettingsError: it is marked with the other profile.
     """
     refuse_foreign_history(instance)
-    instance.daemon_cursor_storage.set_cursor_values({_PROFILE: settings().profile})
+    if _owner(instance) is None:  # each writing waits for the disk
+        instance.daemon_cursor_storage.set_cursor_values({_PROFILE: settings().profile})
+
+
+def _owner(instance: dg.DagsterInstance) -> str | None:
+    return instance.daemon_cursor_storage.get_cursor_values({_PROFILE}).get(_PROFILE)
 
 
 def refuse_foreign_history(instance: dg.DagsterInstance) -> None:
@@ -32,7 +37,7 @@ def refuse_foreign_history(instance: dg.DagsterInstance) -> None:
     Raises:
         SettingsError: it is; the text says what to do.
     """
-    owner = instance.daemon_cursor_storage.get_cursor_values({_PROFILE}).get(_PROFILE)
+    owner = _owner(instance)
     if owner not in (None, settings().profile):
         state = shown_state_folder()
         raise SettingsError(
