@@ -88,12 +88,18 @@ def dataset_definitions(*datasets: MarketDataset, sensors: Iterable[dg.SensorDef
     """The assets of one vendor's datasets and their checks, and the sensors of those assets.
 
     Where this process does not serve the vendor they are known, as what others are made from, and not defined. Without
-    assets (`with_assets`) their keys alone are defined.
+    assets (`with_assets`) there is one for each that may be refused by itself: the first, and those that are made from
+    others. The rest of a list of tickers is like the first, and their keys will do.
     """
     datasets_of_this_process.update({dataset.name: dataset for dataset in datasets})
     served = [dataset for dataset in datasets if is_served(dataset.vendor)]
     if not with_assets.get():
-        return dg.Definitions(assets=[dg.AssetSpec(dataset.asset_key) for dataset in served])
+        return dg.Definitions(
+            assets=[
+                _asset(dataset) if dataset is served[0] or dataset.upstream else dg.AssetSpec(dataset.asset_key)
+                for dataset in served
+            ]
+        )
     return dg.Definitions.merge(*map(_definitions, served), dg.Definitions(sensors=list(sensors) if served else []))
 
 

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.definitions.utils import is_valid_owner
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import EngineEventData, RunFailureReason
 from dagster._core.execution.api import create_execution_plan, execute_run
@@ -72,6 +73,7 @@ __all__ = [
     "get_current_timestamp",
     "get_log_record_metadata",
     "has_log_record_metadata",
+    "is_valid_owner",
     "location_origins_from_yaml_paths",
     "read_migrations_once",
     "snapshot_from_execution_plan",

@@ -9,7 +9,6 @@ about datasets in general, "day" means either.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -28,6 +27,7 @@ from data_assets.ingest.source import Source
 from data_assets.lake.errors import LakeError
 from data_assets.lake.lake import Lake
 from data_assets.lake.writer import AuditedDay
+from data_assets.orchestration.dagster_private import is_valid_owner
 from data_assets.orchestration.day_cost import DayCost
 from data_assets.orchestration.partitions import DAYS_PER_RUN, label, months, trading_days
 from data_assets.orchestration.publication import Publication
@@ -379,8 +379,6 @@ class MarketDataset:
 
 OWNER = "for the UI: who sees to it, an e-mail address or team:name; default: nobody"
 
-_OWNER = re.compile(r"[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+|team:.+")
-
 
 def read_owner(text: str | None) -> str | None:
     """An owner as a block of YAML states it, in the forms that Dagster takes.
@@ -388,8 +386,11 @@ def read_owner(text: str | None) -> str | None:
     Raises:
         ValueError: it is neither; one line.
     """
-    if text is not None and not _OWNER.fullmatch(text):
-        raise ValueError(f"owner: {text!r} is neither an e-mail address nor team:name, such as team:research")
+    if text is not None and not is_valid_owner(text):
+        raise ValueError(
+            f"owner: {text!r} is neither team:name, such as team:research, nor an e-mail address as Dagster takes it, "
+            "which ends with 2 to 7 letters behind a dot"
+        )
     return text
 
 

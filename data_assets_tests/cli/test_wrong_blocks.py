@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from data_assets_tests.end_to_end.project_folder import write_project
 
 THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"
 GOOD = THETA + "  symbol: IWM\n"
+PARITY = "type: data_assets.comparison.component.CrossVendor\nattributes:\n  options:\n    - root: QQQ\n"
 WRONG = {
     "value": (THETA + "  symbol: gme\n", "attributes.symbol at defs.yaml:4: String should match pattern"),
     "name": (THETA + "  symbol: GME\n  colour: 1\n", "attributes.colour at defs.yaml:5: Extra inputs"),
@@ -33,6 +35,9 @@ WRONG = {
     "type": ("type: data_assets.vendors.theta.component.ThetaDatset\n", "no attribute `ThetaDatset`"),
     "module": ("type: data_asets.Dataset\n", "data_asets"),
     "yaml": ("type: [\n", 'in "defs.yaml", line 2'),
+    "owner": (THETA + "  symbol: GME\n  owner: ann@corp.internal\n", "owner: 'ann@corp.internal' is neither team:name"),
+    "compared": (PARITY + "      options: theta/option_quotes/*\n", '"theta_option_quotes_*" is not a valid name'),
+    "with itself": (PARITY + "      options: quality/parity/QQQ\n", "quality/parity/QQQ"),
     "empty": ("", "No components found"),
     "text": ("nonsense\n", "at defs.yaml:1: Input should be an object"),
 }
@@ -149,3 +154,12 @@ def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
         assert ended.returncode == code, ended
         assert ended.stderr.startswith(says)
         assert (qqq in ended.stdout) == (code < 2)
+    tickers = ["ib/bars_1m/AAPL", "ib/bars_1m/GOOGL", "ib/bars_1m/MSFT"]
+    for keys, named in (
+        (("group:ib",), tickers),
+        ((qqq, "group:ib"), [qqq, *tickers]),
+    ):  # a look at all assets after all
+        ended = run("gaps", *keys, "--days", "1", "--json")
+        assert ended.returncode == 1, ended
+        assert list(json.loads(ended.stdout)) == named
+        assert sum(line.startswith(says) for line in ended.stderr.splitlines()) == 1
