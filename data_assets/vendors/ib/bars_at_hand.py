@@ -19,7 +19,10 @@ from data_assets.lake.storage import UNREADABLE
 KEPT = 3
 """Days in memory, of all tickers together: one that is recorded, and its neighbours; 25 kB each."""
 
-_kept: tuple[tuple[tuple[str, str, date, str], pl.DataFrame], ...] = ()
+_Key = tuple[str, str, date, str]
+"""Lake, dataset, day and version of the file."""
+
+_kept: tuple[tuple[_Key, pl.DataFrame], ...] = ()
 _reading = Lock()
 """A day is judged while it is shown, and who comes second is to find what the first has read."""
 
@@ -31,14 +34,18 @@ def stored_bars(lake: Lake, dataset: str, day: date) -> pl.DataFrame:
         Corrupt: the file is missing or damaged.
         LakeError: it cannot be read.
     """
-    global _kept
-    with _reading:
-        version = lake.day_versions(dataset, [day]).get(day)  # before it is read: what is replaced now is read again
-        key = (lake.url, dataset, day, version or "")
-        for of_day, bars in _kept:
-            if of_day == key:
-                return bars
-        bars = pl.concat(lake.batches(dataset, day))
-        if version and version != UNREADABLE:
-            _kept = ((key, bars), *_kept[: KEPT - 1])
+    global _kept  # replaced as a whole, so that it is looked into without the lock
+    version = lake.day_versions(dataset, [day]).get(day)  # before it is read: a file that is replaced now is read again
+    key = (lake.url, dataset, day, version or "")
+    if (bars := _at_hand(key)) is not None:
         return bars
+    with _reading:
+        if (bars := _at_hand(key)) is None:
+            bars = pl.concat(lake.batches(dataset, day))
+            if version and version != UNREADABLE:
+                _kept = ((key, bars), *_kept[: KEPT - 1])
+        return bars
+
+
+def _at_hand(key: _Key) -> pl.DataFrame | None:
+    return next((bars for of_day, bars in _kept if of_day == key), None)
