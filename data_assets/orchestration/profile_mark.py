@@ -23,12 +23,7 @@ def mark_history(instance: dg.DagsterInstance) -> None:
         SettingsError: it is marked with the other profile.
     """
     refuse_foreign_history(instance)
-    if _owner(instance) is None:  # each writing waits for the disk
-        instance.daemon_cursor_storage.set_cursor_values({_PROFILE: settings().profile})
-
-
-def _owner(instance: dg.DagsterInstance) -> str | None:
-    return instance.daemon_cursor_storage.get_cursor_values({_PROFILE}).get(_PROFILE)
+    instance.daemon_cursor_storage.set_cursor_values({_PROFILE: settings().profile})
 
 
 def refuse_foreign_history(instance: dg.DagsterInstance) -> None:
@@ -37,7 +32,7 @@ def refuse_foreign_history(instance: dg.DagsterInstance) -> None:
     Raises:
         SettingsError: it is; the text says what to do.
     """
-    owner = _owner(instance)
+    owner = instance.daemon_cursor_storage.get_cursor_values({_PROFILE}).get(_PROFILE)
     if owner not in (None, settings().profile):
         state = shown_state_folder()
         raise SettingsError(
