@@ -2,8 +2,8 @@
 
 Dagster makes an engine, compiles the statement and opens the database anew for each statement, and closes it behind it.
 Whoever closes a database last has its log written back and synced, so a process that records days alone pays that for
-each event: of a tiny day two thirds of its time. It makes a run's database by 22 transactions, each of them synced, and
-writes each verdict by three.
+each event: of a tiny day two thirds of its time. It makes a run's database by 22 transactions, each of them synced,
+writes each verdict by three, and asks before each of them, by a connection of its own, whether there is a table for it.
 
 Here: the two storages that runs, sensors and commands use all the time. Not here: where they lie (`state_storage`), and
 what is in them, which is Dagster's own.
@@ -64,7 +64,7 @@ class KeptEngines:
         Args:
             address: SQLAlchemy's, of a file.
             waits: whether each commit waits until the disk has it. Without, what is committed outlives this process,
-                and a power cut may take the last of it and leaves the database whole.
+                and a power cut may take the last of it and leaves the database whole, as all here keep a log (WAL).
         """
         file = _identity(address.removeprefix("sqlite:///"))
         with self._lock:
@@ -202,8 +202,8 @@ class EventLog(SqliteEventLogStorage):
         hold the lock of a handler of logging and wait for the storage's, while this one waits for the handler's.
 
         An error before the end leaves none of them. One at the second commit, or a kill between the two, leaves them in
-        the run's own database and not in that of all runs, as it leaves a single event of Dagster's. Until then writers
-        to either database wait. It is not used within itself.
+        the run's own database and not in that of all runs, as it leaves a single event of Dagster's; a power cut may
+        leave them in that of all runs alone. Until then writers to either database wait. It is not used within itself.
         """
         verdicts: list[dg.EventLogEntry] = []
         self._of_thread.put_off = verdicts
@@ -251,7 +251,7 @@ class Runs(SqliteRunStorage):
 
 
 def written_together(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
-    """Have the verdicts of a moment wait for the disk once for each database, instead of three times for each verdict.
+    """Have the verdicts of a moment wait for the disk once, instead of three times for each verdict.
 
     See `EventLog.together`. A history in PostgreSQL takes each by itself.
     """

@@ -319,7 +319,7 @@ def contiguous_ranges(
 
     Args:
         keys: keys of ``partitions`` in any order; repeated ones count once.
-        longest: most keys in a range; None for no bound, where nothing is to be run.
+        longest: most keys in a range, at least 1; None for no bound, where nothing is to be run.
         partitions: the dataset's.
 
     Returns:

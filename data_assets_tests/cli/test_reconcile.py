@@ -39,6 +39,7 @@ def test_a_lost_history_is_written_again_from_the_files_and_nothing_is_fetched(t
     lose_the_history(tmp_path)
     with in_process_project(tmp_path) as project:
         assert call("gaps", QQQ, *JULY, "--json").document[QQQ]["unrecorded"] == DAYS
+        assert call("gaps", QQQ, *JULY, "--failed").stdout == "no day has failed\n"
         again = [
             call(*verb, QQQ, *JULY)
             for verb in (("verify",), ("gaps",), ("list",), ("plan",), ("backfill", "--dry-run"))

@@ -74,6 +74,14 @@ def test_what_rises_is_drawn_higher_and_what_stands_still_is_level() -> None:
     assert len({y for _, y in points(level)}) == 1
 
 
+def test_each_point_is_the_average_of_neighbours_and_a_row_that_lacks_either_number_is_none() -> None:
+    tossing = day_picture(pl.DataFrame({"price": [1.0, 3.0] * POINTS, "volume": [1] * 2 * POINTS}))
+    assert tossing is not None
+    assert len({y for _, y in points(tossing)}) == 1
+    lacking = day_picture(pl.DataFrame({"price": [1.0, 2.0, 9.0], "volume": [1, 2, None]}))
+    assert lacking == day_picture(pl.DataFrame({"price": [1.0, 2.0], "volume": [1, 2]}))
+
+
 def test_nothing_to_draw_is_no_picture() -> None:
     assert day_picture(pl.DataFrame({"price": [1.0], "volume": [1]})) is None
     assert day_picture(pl.DataFrame({"price": [None, None], "volume": [1, 2]})) is None
