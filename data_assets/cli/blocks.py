@@ -36,7 +36,7 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
     root = Path(next(iter(importlib.import_module(package).__path__)))
     found: list[dg.Definitions] = []
     wrong: list[str] = []
-    defined: dict[dg.AssetKey, Path] = {}
+    defined: dict[str, Path] = {}
     for file in sorted(root.rglob(BLOCKS)):
         try:
             blocks = list(_blocks(root, file, package))
@@ -47,15 +47,15 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
             before = dict(datasets_of_this_process)
             try:
                 built = tree.build_defs(block.loc)
-                keys = _keys(built)
-                _refuse_repeats(keys, defined)
+                names = [*_datasets(built), *_sensors(built)]
+                _refuse_repeats(names, defined)
             except Exception as error:  # noqa: BLE001  and here about this block
                 datasets_of_this_process.clear()  # it may have made some before it came to what is wrong
                 datasets_of_this_process.update(before)
                 wrong.append(_line(root, file, error))
             else:
                 found.append(built)
-                defined |= dict.fromkeys(keys, file.relative_to(root.parent))
+                defined |= dict.fromkeys(names, file.relative_to(root.parent))
     return dg.Definitions.merge(*found), wrong
 
 
@@ -68,10 +68,10 @@ def _blocks(root: Path, file: Path, package: str) -> Iterator[tuple[dg.Component
             yield tree, each
 
 
-def _keys(defs: dg.Definitions) -> list[dg.AssetKey]:
+def _datasets(defs: dg.Definitions) -> list[str]:
     """The assets that a block defines."""
     return [
-        key
+        key.to_user_string()
         for each in defs.assets or ()
         for key in (
             each.keys if isinstance(each, dg.AssetsDefinition) else [each.key] if isinstance(each, dg.AssetSpec) else []
@@ -79,18 +79,21 @@ def _keys(defs: dg.Definitions) -> list[dg.AssetKey]:
     ]
 
 
-def _refuse_repeats(keys: Iterable[dg.AssetKey], defined: Mapping[dg.AssetKey, Path]) -> None:
+def _sensors(defs: dg.Definitions) -> list[str]:
+    """The sensors that a block defines; they are named after its folder."""
+    return [f"sensor {each.name}" for each in defs.sensors or ()]
+
+
+def _refuse_repeats(names: Iterable[str], defined: Mapping[str, Path]) -> None:
     """Refuse a block that defines what an earlier one does; Dagster would take none of all the blocks.
 
     Raises:
-        ValueError: it does; the text names the first of these datasets, and the file that has it.
+        ValueError: it does; the text names the first of these datasets or sensors, and the file that has it.
     """
-    for key in keys:
-        if key in defined:
-            raise ValueError(
-                f"{key.to_user_string()} is defined by {defined[key]} already: name another symbol here, or remove "
-                "one of the two"
-            )
+    for name in names:
+        if name in defined:
+            advice = "give its folder another name" if name.startswith("sensor ") else "name another symbol here"
+            raise ValueError(f"{name} is defined by {defined[name]} already: {advice}, or remove one of the two")
 
 
 def _line(root: Path, file: Path, error: Exception) -> str:

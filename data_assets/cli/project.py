@@ -165,7 +165,7 @@ def _load() -> dg.Definitions:
 
 @contextmanager
 def datasets_alone() -> Iterator[None]:
-    """Load datasets, where that is still to be done, without their assets: for a command that only looks at days."""
+    """Load datasets, where that is still to be done, without assets for most: for a command that only looks at days."""
     before = with_assets.set(False)
     try:
         yield

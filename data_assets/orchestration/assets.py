@@ -43,7 +43,7 @@ in the same run. The mark is what Dagster puts on the output of observed sources
 
 
 with_assets: ContextVar[bool] = ContextVar("with_assets", default=True)
-"""Whether datasets are defined with their assets and checks, which take longer to make than all else of them."""
+"""Whether all datasets are defined with their assets and checks, which take longer to make than all else of them."""
 
 
 def rebuild_when_days_change() -> dg.AutomationCondition:
@@ -88,17 +88,15 @@ def dataset_definitions(*datasets: MarketDataset, sensors: Iterable[dg.SensorDef
     """The assets of one vendor's datasets and their checks, and the sensors of those assets.
 
     Where this process does not serve the vendor they are known, as what others are made from, and not defined. Without
-    assets (`with_assets`) there is one for each that may be refused by itself: the first, and those that are made from
-    others. The rest of a list of tickers is like the first, and their keys will do.
+    assets (`with_assets`) those alone have one that are made from others, whose names somebody wrote and Dagster may
+    refuse; of all others their keys will do.
     """
     datasets_of_this_process.update({dataset.name: dataset for dataset in datasets})
     served = [dataset for dataset in datasets if is_served(dataset.vendor)]
     if not with_assets.get():
         return dg.Definitions(
-            assets=[
-                _asset(dataset) if dataset is served[0] or dataset.upstream else dg.AssetSpec(dataset.asset_key)
-                for dataset in served
-            ]
+            assets=[_asset(dataset) if dataset.upstream else dg.AssetSpec(dataset.asset_key) for dataset in served],
+            sensors=list(sensors) if served else [],
         )
     return dg.Definitions.merge(*map(_definitions, served), dg.Definitions(sensors=list(sensors) if served else []))
 

@@ -386,10 +386,10 @@ def read_owner(text: str | None) -> str | None:
     Raises:
         ValueError: it is neither; one line.
     """
-    if text is not None and not is_valid_owner(text):
+    if text is not None and (not is_valid_owner(text) or "\n" in text):
         raise ValueError(
             f"owner: {text!r} is neither team:name, such as team:research, nor an e-mail address as Dagster takes it, "
-            "which ends with 2 to 7 letters behind a dot"
+            "which begins with a letter or digit and ends with 2 to 7 letters behind a dot"
         )
     return text
 

@@ -22,7 +22,10 @@ from data_assets_tests.end_to_end.project_folder import write_project
 
 THETA = "type: data_assets.vendors.theta.component.ThetaDataset\nattributes:\n  dataset: quotes\n"
 GOOD = THETA + "  symbol: IWM\n"
-PARITY = "type: data_assets.comparison.component.CrossVendor\nattributes:\n  options:\n    - root: QQQ\n"
+PARITY = (
+    "type: data_assets.comparison.component.CrossVendor\nattributes:\n  options:\n"
+    "    - root: SPY\n      options: theta/option_quotes/SPY\n    - root: QQQ\n"
+)
 WRONG = {
     "value": (THETA + "  symbol: gme\n", "attributes.symbol at defs.yaml:4: String should match pattern"),
     "name": (THETA + "  symbol: GME\n  colour: 1\n", "attributes.colour at defs.yaml:5: Extra inputs"),
@@ -126,6 +129,25 @@ def test_a_block_copied_without_another_symbol_is_left_out(
     assert line.startswith("defs/b_iwm" if again == "folder" else "defs/a_iwm")
     assert names(defs) == set(datasets) == {"theta/option_quotes/IWM", "theta/option_quotes/SPY"}
     assert datasets["theta/option_quotes/IWM"].span.first_day.year == 2012
+
+
+def test_two_blocks_whose_folders_have_one_name_do_not_share_a_sensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster would take none of all the blocks."""
+    compared = "type: data_assets.comparison.component.CrossVendor\nattributes:\n  bars: [{}]\n"
+    for folder, block in (("a/q", compared.format("AAPL")), ("b/q", compared.format("MSFT")), ("iwm", GOOD)):
+        (tmp_path / "project_of_q" / "defs" / folder).mkdir(parents=True)
+        (tmp_path / "project_of_q" / "defs" / folder / "defs.yaml").write_text(block)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    defs, (line,) = load_blocks("project_of_q.defs")
+
+    assert line == (
+        "defs/b/q/defs.yaml: sensor compare_vendors_q is defined by defs/a/q/defs.yaml already: give its folder "
+        "another name, or remove one of the two"
+    )
+    assert "quality/cross_vendor/MSFT" not in names(defs)
 
 
 def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:

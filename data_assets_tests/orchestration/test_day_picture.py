@@ -75,9 +75,12 @@ def test_what_rises_is_drawn_higher_and_what_stands_still_is_level() -> None:
 
 
 def test_each_point_is_the_average_of_neighbours_and_a_row_that_lacks_either_number_is_none() -> None:
-    tossing = day_picture(pl.DataFrame({"price": [1.0, 3.0] * POINTS, "volume": [1] * 2 * POINTS}))
+    prices = [
+        each for place in range(POINTS) for each in (place % 7, -place % 7)
+    ]  # no two firsts alike, all pairs 0 or 7
+    tossing = day_picture(pl.DataFrame({"price": [float(each) for each in prices], "volume": [1] * 2 * POINTS}))
     assert tossing is not None
-    assert len({y for _, y in points(tossing)}) == 1
+    assert len({y for _, y in points(tossing)}) == 2
     lacking = day_picture(pl.DataFrame({"price": [1.0, 2.0, 9.0], "volume": [1, 2, None]}))
     assert lacking == day_picture(pl.DataFrame({"price": [1.0, 2.0], "volume": [1, 2]}))
 

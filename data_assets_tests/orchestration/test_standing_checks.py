@@ -105,7 +105,7 @@ def test_every_block_takes_an_owner_whom_the_asset_names(tmp_path: Path) -> None
         assert {tuple(graph.get(key).owners) for key in of_blocks} == {("team:research",)}
 
 
-@pytest.mark.parametrize("owner", ["research", "team:", "a@b", "", "ann@corp.internal", "a@b.c"])
+@pytest.mark.parametrize("owner", ["research", "team:", "a@b", "", "ann@corp.internal", "a@b.c", "team:a\nb"])
 def test_another_owner_is_refused_in_one_line(owner: str) -> None:
     with pytest.raises(ValueError) as refused:
         read_owner(owner)

@@ -35,16 +35,19 @@ def stored_bars(lake: Lake, dataset: str, day: date) -> pl.DataFrame:
         LakeError: it cannot be read.
     """
     global _kept  # replaced as a whole, so that it is looked into without the lock
-    version = lake.day_versions(dataset, [day]).get(day)  # before it is read: a file that is replaced now is read again
-    key = (lake.url, dataset, day, version or "")
-    if (bars := _at_hand(key)) is not None:
+    if (bars := _at_hand(_key(lake, dataset, day))) is not None:
         return bars
     with _reading:
+        key = _key(lake, dataset, day)  # as it is now, before it is read: what is replaced meanwhile is read again
         if (bars := _at_hand(key)) is None:
             bars = pl.concat(lake.batches(dataset, day))
-            if version and version != UNREADABLE:
+            if key[-1] not in ("", UNREADABLE):
                 _kept = ((key, bars), *_kept[: KEPT - 1])
         return bars
+
+
+def _key(lake: Lake, dataset: str, day: date) -> _Key:
+    return lake.url, dataset, day, lake.day_versions(dataset, [day]).get(day, "")
 
 
 def _at_hand(key: _Key) -> pl.DataFrame | None:

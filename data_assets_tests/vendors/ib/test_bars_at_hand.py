@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -15,7 +17,7 @@ from data_assets.lake.lake import Lake
 from data_assets.lake.layout import partition_path
 from data_assets.quality.trading_minutes import TradingMinutes
 from data_assets.trading_calendar import session
-from data_assets.vendors.ib import schema
+from data_assets.vendors.ib import bars_at_hand, schema
 from data_assets.vendors.ib.bars_at_hand import stored_bars
 from data_assets.vendors.ib.day import evaluate_checks
 from data_assets_tests.lake.minute_days import ib_bars, provenance_of
@@ -62,6 +64,28 @@ def test_a_day_is_read_again_only_once_its_file_is_another(lake: Lake) -> None:
     file.unlink()
     with pytest.raises(Corrupt, match="missing"):
         stored_bars(lake, DATASET, DAY)
+
+
+def test_a_day_at_hand_waits_for_no_file_that_is_being_read(lake: Lake) -> None:
+    store(lake, ib_bars("AAPL", DAY))
+    read = stored_bars(lake, DATASET, DAY)
+    with ThreadPoolExecutor(1) as thread, bars_at_hand._reading:
+        assert thread.submit(stored_bars, lake, DATASET, DAY).result(timeout=30) is read
+
+
+def test_what_is_replaced_while_one_waits_is_kept_as_what_it_is(lake: Lake, tmp_path: Path) -> None:
+    first = ib_bars("AAPL", DAY)
+    file = store(lake, first)
+    shutil.copy2(file, tmp_path / "backup")
+    revised = first.with_columns(pl.col("volume") + 1)
+    with ThreadPoolExecutor(1) as thread:
+        with bars_at_hand._reading:
+            waits = thread.submit(stored_bars, lake, DATASET, DAY)
+            time.sleep(0.3)
+            store(lake, revised)
+        assert_frame_equal(waits.result(), revised)
+    shutil.copy2(tmp_path / "backup", file)
+    assert_frame_equal(stored_bars(lake, DATASET, DAY), first)
 
 
 def test_another_lake_has_days_of_its_own(lake: Lake, tmp_path: Path) -> None:
