@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def load_blocks(package: str) -> tuple[dg.Definitions, list[str]]:
             before = dict(datasets_of_this_process)
             try:
                 built = tree.build_defs(block.loc)
-                names = [*_datasets(built), *_sensors(built)]
+                names = dict.fromkeys(_datasets(built), "name another symbol here")
+                names |= dict.fromkeys(_sensors(built), "give its folder another name")
                 _refuse_repeats(names, defined)
             except Exception as error:  # noqa: BLE001  and here about this block
                 datasets_of_this_process.clear()  # it may have made some before it came to what is wrong
@@ -84,15 +85,18 @@ def _sensors(defs: dg.Definitions) -> list[str]:
     return [f"sensor {each.name}" for each in defs.sensors or ()]
 
 
-def _refuse_repeats(names: Iterable[str], defined: Mapping[str, Path]) -> None:
+def _refuse_repeats(names: Mapping[str, str], defined: Mapping[str, Path]) -> None:
     """Refuse a block that defines what an earlier one does; Dagster would take none of all the blocks.
+
+    Args:
+        names: what it defines -> what to do where that is defined already.
+        defined: what earlier ones define -> their file.
 
     Raises:
         ValueError: it does; the text names the first of these datasets or sensors, and the file that has it.
     """
-    for name in names:
+    for name, advice in names.items():
         if name in defined:
-            advice = "give its folder another name" if name.startswith("sensor ") else "name another symbol here"
             raise ValueError(f"{name} is defined by {defined[name]} already: {advice}, or remove one of the two")
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import write_document
 from data_assets.cli.line_breaks import say
-from data_assets.cli.project import datasets_alone, enter_project, open_instance
+from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen, joined
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import COLOURS
@@ -60,8 +60,7 @@ def coverage(asked: Asked, html: Path | None, as_json: bool) -> None:
     if html is not None and not html.parent.is_dir():
         raise click.UsageError(f"--html {html}: there is no folder {html.parent}")
     enter_project()
-    with datasets_alone():
-        days = selection.days()
+    days = selection.days_to_look_at()
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)

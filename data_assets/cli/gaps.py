@@ -16,7 +16,7 @@ from rich.markup import escape
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetGaps, GapCounts, GapStretches, Stretch, write_document
 from data_assets.cli.line_breaks import say
-from data_assets.cli.project import datasets_alone, enter_project, open_instance
+from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.counts import count_of
@@ -56,8 +56,7 @@ def gaps(asked: Asked, as_json: bool) -> None:
     """Print them, as a table or as one document, and end with 1 if there are any."""
     selection = Selection.of(asked)
     enter_project()
-    with datasets_alone():
-        days = selection.days()
+    days = selection.days_to_look_at()
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)
@@ -88,7 +87,7 @@ def _gaps(
         # A day in progress has no file yet, so it is missing until its event says otherwise.
         missing=sorted(of[DayState.MISSING] + of[DayState.IN_PROGRESS]),
         failed=of[DayState.FAILED],
-        lacking=what_lacks(dataset, states, lake),
+        lacking=what_lacks(dataset, of, lake),
         unrecorded=to_reconcile(instance, dataset, states, lake, found),
         holes=len(of[DayState.HOLE]),
     )

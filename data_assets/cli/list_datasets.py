@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import FailedDay, ListedDataset, write_document
-from data_assets.cli.project import datasets_alone, enter_project, open_instance
+from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import Screen
 from data_assets.cli.selection import Selection
 from data_assets.cli.status import overview_table, summarize
@@ -42,8 +42,7 @@ def list_datasets(asked: Asked, as_json: bool) -> None:
     """Print the list, or what failed, and end with 1 if a day has failed."""
     selection = Selection.of(asked)
     enter_project()
-    with datasets_alone():
-        selected = selection.days()
+    selected = selection.days_to_look_at()
     lake = open_lake()
     with open_instance() as instance:
         seen = {dataset: Found() for dataset in selected}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -137,11 +137,8 @@ def definitions() -> dg.Definitions:
     """What the code location defines, loaded once; where a block under ``defs`` says something wrong, without it."""
     from data_assets.definitions import with_policy
 
-    before = with_assets.set(True)
-    try:
+    with _loading(assets=True):
         return with_policy(_load())
-    finally:
-        with_assets.reset(before)
 
 
 def _load() -> dg.Definitions:
@@ -163,10 +160,14 @@ def _load() -> dg.Definitions:
     return usable
 
 
-@contextmanager
-def datasets_alone() -> Iterator[None]:
+def datasets_alone() -> AbstractContextManager[None]:
     """Load datasets, where that is still to be done, without assets for most: for a command that only looks at days."""
-    before = with_assets.set(False)
+    return _loading(assets=False)
+
+
+@contextmanager
+def _loading(*, assets: bool) -> Iterator[None]:
+    before = with_assets.set(assets)
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from data_assets.cli.project import (
     EXIT_SOME_DAY_DOES_NOT,
     blocks_left_out,
     datasets,
+    datasets_alone,
     definitions,
     enter_project,
     unknown,
@@ -90,6 +91,11 @@ class Selection(Asked):
         """
         start, end = self._counted_back() if self.newest else (self.start, self.end)
         return days_between(self.datasets(), start, end)
+
+    def days_to_look_at(self) -> dict[MarketDataset, list[str]]:
+        """The same for a command that only looks at days: the assets of most datasets are not made for it."""
+        with datasets_alone():
+            return self.days()
 
     def _counted_back(self) -> tuple[DaysNamed | None, DaysNamed | None]:
         last = min(self.end.last, newest_day()) if self.end else newest_day()

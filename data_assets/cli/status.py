@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from data_assets.cli.arguments import Asked
 from data_assets.cli.documents import DatasetStatus, DayCounts, write_document
-from data_assets.cli.project import datasets_alone, enter_project, open_instance
+from data_assets.cli.project import enter_project, open_instance
 from data_assets.cli.screen import FittingTable, Heading, Screen
 from data_assets.cli.selection import Selection
 from data_assets.counts import count_of
@@ -51,8 +51,7 @@ def status(asked: Asked, as_json: bool) -> None:
     """Print the tables, or one document, and end with 1 if a day shown is red, fails a check or cannot be seen."""
     selection = Selection.of(asked)
     enter_project()
-    with datasets_alone():
-        days = selection.days()
+    days = selection.days_to_look_at()
     lake = open_lake()
     with open_instance() as instance:
         selected = selection.states(instance, lake, days)

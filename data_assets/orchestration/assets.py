@@ -93,12 +93,12 @@ def dataset_definitions(*datasets: MarketDataset, sensors: Iterable[dg.SensorDef
     """
     datasets_of_this_process.update({dataset.name: dataset for dataset in datasets})
     served = [dataset for dataset in datasets if is_served(dataset.vendor)]
-    if not with_assets.get():
-        return dg.Definitions(
-            assets=[_asset(dataset) if dataset.upstream else dg.AssetSpec(dataset.asset_key) for dataset in served],
-            sensors=list(sensors) if served else [],
-        )
-    return dg.Definitions.merge(*map(_definitions, served), dg.Definitions(sensors=list(sensors) if served else []))
+    each = _definitions if with_assets.get() else _definitions_alone
+    return dg.Definitions.merge(*map(each, served), dg.Definitions(sensors=list(sensors) if served else []))
+
+
+def _definitions_alone(dataset: MarketDataset) -> dg.Definitions:
+    return dg.Definitions(assets=[_asset(dataset) if dataset.upstream else dg.AssetSpec(dataset.asset_key)])
 
 
 def _definitions(dataset: MarketDataset) -> dg.Definitions:

@@ -211,9 +211,8 @@ def lacking(dataset: MarketDataset, days: Iterable[str], lake: Lake) -> dict[str
     return {day.isoformat(): list(names) for day, names in found.items()}
 
 
-def what_lacks(dataset: MarketDataset, states: Mapping[str, DayState], lake: Lake) -> dict[str, list[str]]:
-    """Return what each day lacks that `states_on_disk` found lacking or stale."""
-    of = days_by_state(states)
+def what_lacks(dataset: MarketDataset, of: Mapping[DayState, list[str]], lake: Lake) -> dict[str, list[str]]:
+    """Return what each day lacks that `states_on_disk` found lacking or stale; ``of`` are its days by state."""
     return lacking(dataset, of[DayState.LACKING], lake) | {day: [STALE_REASON] for day in of[DayState.STALE]}
 
 
@@ -416,10 +415,11 @@ def day_health(
     asset_key = dataset.asset_key
     checks = check_states(instance, dataset, days)
     states = states_on_disk(instance, dataset, days, lake)
-    failed = [day for day, state in states.items() if state is DayState.FAILED]
+    of = days_by_state(states)
+    failed = of[DayState.FAILED]
     held, closed = _held(dataset, failed, lake) if failed else (set(), {})
     gone = {day for day in failed if held is not None and day not in held and day not in closed}
-    lacked = what_lacks(dataset, states, lake)
+    lacked = what_lacks(dataset, of, lake)
     tried = tried_days(instance, asset_key, [day for day, state in states.items() if _is_open(state)])
     rows = []
     for day, state in states.items():

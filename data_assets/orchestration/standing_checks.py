@@ -25,6 +25,7 @@ from data_assets.orchestration.day_states import (
     DayState,
     before_they_were_holes,
     day_states,
+    days_by_state,
     names_text,
 )
 from data_assets.orchestration.log_lines import logged_if_it_fails
@@ -83,16 +84,15 @@ def standing_verdicts(
     """
     expected, all_days = _expected(dataset, publication, now)
     states = day_states(instance, dataset.asset_key, all_days, dataset.partitions, records)
-    red = [day for day, state in states.items() if state is DayState.FAILED]
-    states |= before_they_were_holes(instance, dataset, red)
+    states |= before_they_were_holes(instance, dataset, days_by_state(states)[DayState.FAILED])
+    of = days_by_state(states)
     awaited = set(expected)
-    missing = [day for day, state in states.items() if state is DayState.MISSING and day in awaited]
-    failed = [day for day, state in states.items() if state is DayState.FAILED]
+    missing = [day for day in of[DayState.MISSING] if day in awaited]
     verdicts = [
-        _no_missing_days(dataset, missing, failed, left_to_you(instance, dataset, states), len(all_days)),
+        _no_missing_days(dataset, missing, of[DayState.FAILED], left_to_you(instance, dataset, states), len(all_days)),
         _fresh(dataset, expected[-1:], states, publication),
     ]
-    return verdicts, DayState.IN_PROGRESS not in states.values()
+    return verdicts, not of[DayState.IN_PROGRESS]
 
 
 def _no_missing_days(

@@ -150,6 +150,8 @@ def test_two_blocks_whose_folders_have_one_name_do_not_share_a_sensor(
     assert "quality/cross_vendor/MSFT" not in names(defs)
 
 
+# Its work is done in processes of its own, which choose by themselves.
+@pytest.mark.parametrize("datasets_of_this_test", ["with assets"], indirect=True)
 def test_the_command_works_on_the_other_datasets(tmp_path: Path) -> None:
     block = write_project(tmp_path) / "defs/theta/option_quotes_spx/defs.yaml"
     block.write_text(block.read_text().replace("interval: 1m", "interval: 7m"))
